@@ -1,0 +1,1 @@
+"""The contract between edge and cloud: messages, topics, units, quality and their bytes. Needs only msgspec."""

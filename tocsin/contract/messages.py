@@ -1,0 +1,262 @@
+"""Every message between a gateway and the cloud, as frozen msgspec Structs. Field names are short: they travel.
+
+Journalled classes (telemetry, alarm, event) carry a stream and sequence numbers; see `tocsin.contract.codec` for the
+header in front of them. Unknown fields are ignored by design; all times are Unix nanoseconds UTC unless said.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tocsin.contract.catalogue import Value
+
+VERSION = 1
+
+Ns = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+TimeUnit = Literal["ns", "us", "ms"]
+NS_PER_UNIT: dict[str, int] = {"ns": 1, "us": 1_000, "ms": 1_000_000}
+
+
+class ClockState(
+    msgspec.Struct, frozen=True, omit_defaults=True, rename={"state": "s", "error_ms": "e"}
+):
+    """What the gateway knew of its clock: disciplined by ntp or gps, free-running, or never set."""
+
+    state: Literal["ntp", "gps", "free", "unset"] = "free"
+    error_ms: float | None = None
+
+
+class Group(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "device": "d",
+        "measurement": "m",
+        "quantities": "k",
+        "types": "y",
+        "times": "t",
+        "columns": "x",
+        "quality": "q",
+        "source_times": "s",
+        "raw": "r",
+    },
+):
+    """The rows of one device that carry the same quantities, as columns.
+
+    A row is one stamp: all quantities read in one scan. `times[row]` and `source_times[row]` are offsets from the
+    batch's `t0` in its `tu`; `columns[col][row]` a value in the canonical unit or None; `quality` lists the
+    exceptions as (row, col, code); `raw[quantity]` is (unit, values) where the edge converted from another unit.
+    """
+
+    device: Name
+    measurement: Name
+    quantities: tuple[Name, ...]
+    types: str
+    times: list[int]
+    columns: list[list[Value]]
+    quality: list[tuple[int, int, int]] = []
+    source_times: list[int | None] | None = None
+    raw: dict[str, tuple[str, list[Value]]] = {}
+
+
+class Batch(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "version": "v",
+        "gateway": "g",
+        "stream": "st",
+        "first_seq": "s0",
+        "clock": "clk",
+        "epoch": "ep",
+        "groups": "b",
+    },
+):
+    """Columnar telemetry. Row sequence numbers run from `first_seq` through the groups in their order."""
+
+    version: int
+    site: Name
+    gateway: Name
+    stream: Name
+    first_seq: Seq
+    t0: Ns
+    groups: list[Group]
+    tu: TimeUnit = "ns"
+    clock: ClockState = ClockState()
+    epoch: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows, and so how many sequence numbers, the batch holds."""
+        return sum(len(g.times) for g in self.groups)
+
+
+class AlarmChange(StrEnum):
+    """What happened to an alarm at the gateway."""
+
+    RAISED = "raised"
+    ESCALATED = "escalated"  # level 1 -> level 2
+    DEESCALATED = "deescalated"  # level 2 -> level 1, value still beyond level 1
+    RETURNED = "returned"  # value back within its limits (a latched alarm stays until reset)
+    ACKNOWLEDGED = "acknowledged"
+    RESET = "reset"
+    REPEATED = "repeated"  # n coalesced repeats between first_ns and last_ns
+
+
+class Alarm(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One transition of one alarm, never batched. `alarm` is the ULID of the occurrence, the same until it ends."""
+
+    v: int
+    site: Name
+    gateway: Name
+    stream: Name
+    seq: Seq
+    alarm: Name
+    device: Name
+    measurement: Name
+    quantity: str
+    rule: str
+    change: AlarmChange
+    level: int
+    t: Ns
+    value: float | None = None
+    unit: str = ""
+    limit: float | None = None
+    latched: bool = False
+    acknowledged: bool = False
+    beyond: bool = True  # whether the value is beyond a limit after this change
+    actor: str = ""
+    note: str = ""
+    first_ns: Ns | None = None
+    last_ns: Ns | None = None
+    n: int = 1
+    clock: ClockState = ClockState()
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that happened at a gateway and is no reading and no alarm. `kind` is dotted, `data` its details.
+
+    Kinds: `agent.started`, `agent.stopped`, `device.announced`, `device.unavailable`, `device.recovered`,
+    `clock.stepped`, `command.done`, `command.refused`, `outbox.salvaged`, `outbox.thinned`.
+    """
+
+    v: int
+    site: Name
+    gateway: Name
+    stream: Name
+    seq: Seq
+    kind: str
+    t: Ns
+    device: str = ""
+    text: str = ""
+    data: dict[str, object] = {}
+
+
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An order to a gateway. `sig` is the hex HMAC-SHA-256 of the command with an empty `sig`, in JSON."""
+
+    v: int
+    id: str
+    site: Name
+    gateway: Name
+    kind: str  # "alarm.acknowledge" | "alarm.reset"
+    actor: str
+    issued_ns: Ns
+    expires_ns: Ns
+    args: dict[str, str | int | float | bool] = {}
+    sig: str = ""
+
+
+class StreamAck(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one ingester holds of one stream. Ranges are half-open [lo, hi).
+
+    `upto`: everything below it is stored or rejected. `ranges`: stored or rejected beyond it. `rejected`: the part of
+    both that went to dead letters and must not be sent again.
+    """
+
+    upto: Seq
+    ranges: list[tuple[int, int]] = []
+    rejected: list[tuple[int, int]] = []
+
+
+class CommitAck(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Down on `down/ack/<ingester>`; the gateway takes the union over ingesters."""
+
+    v: int
+    ingester: str
+    streams: dict[str, StreamAck]
+
+
+class StreamState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A gateway's side of one stream: `first_kept`..`next_seq` is what it can still send."""
+
+    cls: str
+    stream: str
+    first_kept: Seq
+    next_seq: Seq
+    committed: Seq = 0  # everything below it was commit-acked
+
+
+class Resume(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Up on connect: 'tell me what you hold of these streams'."""
+
+    v: int
+    site: Name
+    gateway: Name
+    streams: list[StreamState]
+
+
+class DeviceHealth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One device as its gateway sees it. `state`: starting, ok, unavailable, finished."""
+
+    id: str
+    kind: str
+    driver: str
+    state: str
+    period_s: float | None = None
+    last_ok_ns: Ns | None = None
+    reads: int = 0
+    errors: int = 0
+    last_error: str = ""
+
+
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A gateway about itself, every few seconds; not journalled."""
+
+    v: int
+    site: Name
+    gateway: Name
+    t: Ns
+    boot: str
+    version: str
+    uptime_s: float
+    clock: ClockState
+    streams: list[StreamState]
+    devices: list[DeviceHealth] = []
+    unjournalled_ms: int = 0
+    pending_rows: int = 0
+    outbox_bytes: int = 0
+    outbox_cap_bytes: int = 0
+    volatile: bool = False
+    rss_bytes: int = 0
+    cpu_s: float = 0.0
+    counters: dict[str, int] = {}
+
+
+SCHEMAS: dict[str, type[msgspec.Struct]] = {
+    "batch": Batch,
+    "alarm": Alarm,
+    "event": Event,
+    "command": Command,
+    "commit-ack": CommitAck,
+    "resume": Resume,
+    "health": Health,
+}

@@ -1,0 +1,96 @@
+"""MQTT topics. Nothing else in the project builds or splits one.
+
+`tocsin/1/<bucket>/<site>/<gateway>/up/<class>[/hist]`, `.../down/{command,config}`, `.../down/ack/<ingester>`,
+`.../state` (retained; last will). `bucket` is fixed for ever per gateway, so ingesters can share buckets
+without a gateway noticing.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+import msgspec
+
+ROOT = "tocsin/1"
+BUCKETS = 64
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+
+# Classes that go through the outbox, most urgent first.
+ALARM, EVENT, TELEMETRY = "alarm", "event", "telemetry"
+JOURNALLED = (ALARM, EVENT, TELEMETRY)
+HEALTH, RESUME = "health", "resume"  # sent directly: an old one is worth nothing
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` may name a site, gateway or device: 1-64 of a-z 0-9 . _ -, ends alphanumeric."""
+    return _NAME.fullmatch(text) is not None
+
+
+def bucket(gateway: str) -> int:
+    """0..63, the CRC-32 of the gateway's name modulo 64."""
+    return zlib.crc32(gateway.encode()) % BUCKETS
+
+
+def base(site: str, gateway: str) -> str:
+    """The part of every topic that belongs to one gateway."""
+    return f"{ROOT}/{bucket(gateway)}/{site}/{gateway}"
+
+
+def up(site: str, gateway: str, cls: str, *, hist: bool = False) -> str:
+    """Where a gateway publishes class `cls`; `hist` marks backlog sent after an outage."""
+    return f"{base(site, gateway)}/up/{cls}{'/hist' if hist else ''}"
+
+
+def down(site: str, gateway: str, what: str) -> str:
+    """Where the cloud publishes `command` or `config` for a gateway."""
+    return f"{base(site, gateway)}/down/{what}"
+
+
+def down_ack(site: str, gateway: str, ingester: str) -> str:
+    """Where one ingester publishes its commit-acks for a gateway."""
+    return f"{base(site, gateway)}/down/ack/{ingester}"
+
+
+def down_filter(site: str, gateway: str) -> str:
+    """What a gateway subscribes to."""
+    return f"{base(site, gateway)}/down/#"
+
+
+def state(site: str, gateway: str) -> str:
+    """Retained `online`/`offline`."""
+    return f"{base(site, gateway)}/state"
+
+
+class UpTopic(msgspec.Struct, frozen=True):
+    """A parsed topic of a gateway's: `kind` is a class of `up/`, or `state`."""
+
+    bucket: int
+    site: str
+    gateway: str
+    kind: str
+    hist: bool = False
+
+
+def parse_up(topic: str) -> UpTopic | None:
+    """The parts of an `up/` or `state` topic; None when it is neither or its names are not valid."""
+    parts = topic.split("/")
+    if len(parts) < 6 or parts[0] != "tocsin" or parts[1] != "1":
+        return None
+    site, gateway = parts[3], parts[4]
+    if not (parts[2].isascii() and parts[2].isdigit() and is_name(site) and is_name(gateway)):
+        return None
+    if int(parts[2]) != bucket(gateway):
+        return None
+    tail = parts[5:]
+    if tail == ["state"]:
+        return UpTopic(int(parts[2]), site, gateway, "state")
+    if tail[0] == "up" and len(tail) in (2, 3) and (len(tail) == 2 or tail[2] == "hist"):
+        return UpTopic(int(parts[2]), site, gateway, tail[1], len(tail) == 3)
+    return None
+
+
+def ingest_filters(buckets: list[int] | None = None) -> list[str]:
+    """What an ingester that owns `buckets` (default all) subscribes to."""
+    owned = ["+"] if buckets is None else [str(b) for b in buckets]
+    return [f"{ROOT}/{b}/+/+/{tail}" for b in owned for tail in ("up/#", "state")]

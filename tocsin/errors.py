@@ -1,0 +1,339 @@
+"""Every error Tocsin raises on purpose.
+
+    TocsinError
+    ├── ConfigError            one or more mistakes in a configuration file
+    ├── MissingExtraError      an optional part is not installed
+    ├── WireError              bytes from outside that are not a valid message
+    ├── DriverError            a device or its line
+    │   ├── LinkError          the port or connection itself
+    │   ├── FrameError         bytes that are not a valid frame
+    │   └── DeviceFaultError   the device answered: no
+    ├── OutboxError            the gateway's durable store
+    │   ├── OutboxFullError
+    │   ├── OutboxCorruptError
+    │   └── OutboxLockedError  another process owns the directory
+    ├── UplinkError            the gateway's broker session
+    ├── BrokerError            our own child broker
+    ├── StoreError             the cloud's time-series store
+    │   ├── StoreUnavailableError  retryable
+    │   └── StoreRejectedError     will never be accepted
+    ├── QueryError             the query door said no
+    ├── IdentityError          who are you, and may you
+    ├── AlarmRefusedError      an operator action the alarm's state forbids
+    └── CommandRefusedError    a command a gateway did not carry out
+
+Each class has a stable `code` (documented in docs/reference/errors.md), says whether trying again can help
+(`retryable`) and carries a `hint`: what to do next.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class TocsinError(Exception):
+    """Root of the tree. `message` says what failed and where; `hint` says what to do next."""
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def as_dict(self) -> dict[str, object]:
+        """The body of `{"error": ...}` that `--json` and the HTTP API print."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+class ConfigProblem:
+    """One mistake: where it is, what was found, what is allowed."""
+
+    __slots__ = ("allowed", "file", "key", "line", "nearest", "value")
+
+    def __init__(
+        self, *, file: str, line: int, key: str, value: str, allowed: str, nearest: str = ""
+    ) -> None:
+        self.file, self.line, self.key = file, line, key
+        self.value, self.allowed, self.nearest = value, allowed, nearest
+
+    def __str__(self) -> str:
+        near = f"; did you mean {self.nearest!r}?" if self.nearest else ""
+        shown = f" = {self.value}" if self.value else ""
+        return f"{self.file}:{self.line}: {self.key}{shown}: {self.allowed}{near}"
+
+    def as_dict(self) -> dict[str, object]:
+        """All fields, for `--json`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class ConfigError(TocsinError):
+    """A configuration file holds mistakes; `problems` lists all of them."""
+
+    code = "config.invalid"
+    exit_code = 3
+
+    def __init__(self, problems: list[ConfigProblem]) -> None:
+        super().__init__(
+            "\n".join(str(p) for p in problems),
+            hint=f"{len(problems)} mistake(s) to mend; `tocsin check -c FILE` tries again",
+        )
+        self.problems = problems
+
+    def as_dict(self) -> dict[str, object]:
+        return {**super().as_dict(), "problems": [p.as_dict() for p in self.problems]}
+
+
+class MissingExtraError(TocsinError):
+    """A part that is installed by an extra was asked for and is not there."""
+
+    code = "install.missing-extra"
+    exit_code = 4
+
+    def __init__(self, extra: str, module: str) -> None:
+        super().__init__(
+            f"this needs the Python package {module!r}, which is not installed",
+            hint=f"pip install 'tocsin[{extra}]'",
+        )
+        self.extra, self.module = extra, module
+
+
+class WireReason(StrEnum):
+    """Why bytes were refused. Stable; stored with each dead letter."""
+
+    TRUNCATED = "truncated"
+    OVERSIZED = "oversized"
+    BAD_MAGIC = "bad-magic"
+    WRONG_VERSION = "wrong-version"
+    BAD_HEADER = "bad-header"
+    BAD_CRC = "bad-crc"
+    BAD_DEFLATE = "bad-deflate"
+    BAD_BODY = "bad-body"
+    WRONG_TYPE = "wrong-type"
+    BAD_SHAPE = "bad-shape"
+    HEADER_MISMATCH = "header-mismatch"
+    WRONG_TOPIC = "wrong-topic"
+    UNKNOWN_GATEWAY = "unknown-gateway"
+    BAD_READING = "bad-reading"
+    FUTURE_TIME = "future-time"
+    STORE_REJECTED = "store-rejected"
+
+
+class WireError(TocsinError):
+    """A message that cannot be decoded; `reason` is stable."""
+
+    code = "wire.undecodable"
+
+    def __init__(self, reason: WireReason, detail: str) -> None:
+        super().__init__(
+            f"{reason.value}: {detail}", hint="see `tocsin deadletters list` on the cloud"
+        )
+        self.reason, self.detail = reason, detail
+
+
+class DriverReason(StrEnum):
+    """What went wrong between a gateway and a device. Stable; shown by `tocsin edge status`."""
+
+    NO_PORT = "no-port"
+    REFUSED = "refused"
+    PERMISSION = "permission"
+    NO_ANSWER = "no-answer"
+    LATE_ANSWER = "late-answer"
+    GARBAGE = "garbage"
+    HALF_FRAME = "half-frame"
+    EXCEPTION_CODE = "exception-code"
+    CLOSED = "closed"
+    BAD_FILE = "bad-file"
+
+
+class DriverError(TocsinError):
+    """A device or its line failed; `reason` is stable, `device` is its configured id."""
+
+    code = "driver.failed"
+    retryable = True
+    exit_code = 5
+
+    def __init__(
+        self, reason: DriverReason, message: str, *, device: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(f"{device}: {message}" if device else message, hint=hint)
+        self.reason, self.device = reason, device
+
+
+class LinkError(DriverError):
+    """The port or connection cannot be opened or was lost."""
+
+    code = "driver.link"
+
+
+class FrameError(DriverError):
+    """The line carried bytes that are not a valid frame."""
+
+    code = "driver.frame"
+
+
+class DeviceFaultError(DriverError):
+    """The device answered with an exception."""
+
+    code = "driver.device-fault"
+
+
+class OutboxError(TocsinError):
+    """The gateway's durable store."""
+
+    code = "outbox.failed"
+    exit_code = 7
+
+
+class OutboxFullError(OutboxError):
+    """No room is left, not even in the reserve for alarms."""
+
+    code = "outbox.full"
+    retryable = True
+
+
+class OutboxCorruptError(OutboxError):
+    """The outbox file cannot be read."""
+
+    code = "outbox.corrupt"
+
+
+class OutboxLockedError(OutboxError):
+    """Another running agent owns this outbox directory."""
+
+    code = "outbox.locked"
+
+
+class UplinkError(TocsinError):
+    """The session with the broker."""
+
+    code = "uplink.failed"
+    retryable = True
+    exit_code = 6
+
+
+class BrokerError(TocsinError):
+    """Our own child broker could not be started or died."""
+
+    code = "broker.failed"
+    exit_code = 6
+
+
+class StoreError(TocsinError):
+    """The cloud's time-series store."""
+
+    code = "store.failed"
+    exit_code = 7
+
+
+class StoreUnavailableError(StoreError):
+    """The store does not answer now; keep the data and try again. `retry_after_s` if it said when."""
+
+    code = "store.unavailable"
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class StoreRejectedError(StoreError):
+    """The store will never accept this; it belongs to the dead letters."""
+
+    code = "store.rejected"
+
+
+class QueryReason(StrEnum):
+    """Why a query was refused or stopped."""
+
+    SYNTAX = "syntax"
+    NOT_ONE_SELECT = "not-one-select"
+    FORBIDDEN = "forbidden"
+    WRONG_LANGUAGE = "wrong-language"
+    TIME_LIMIT = "time-limit"
+    MEMORY_LIMIT = "memory-limit"
+    ROW_LIMIT = "row-limit"
+    UNKNOWN_NAME = "unknown-name"
+    FAILED = "failed"
+
+
+class QueryError(TocsinError):
+    """The query door refused or stopped a query; `reason` is stable."""
+
+    code = "query.refused"
+    exit_code = 7
+
+    def __init__(self, reason: QueryReason, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{reason.value}: {message}", hint=hint)
+        self.reason = reason
+
+
+class IdentityReason(StrEnum):
+    """Why a request was not let in."""
+
+    NO_CREDENTIALS = "no-credentials"
+    BAD_CREDENTIALS = "bad-credentials"
+    EXPIRED = "expired"
+    NOT_ALLOWED = "not-allowed"
+    OUT_OF_SITE = "out-of-site"
+    CSRF = "csrf"
+    LOCKED_OUT = "locked-out"
+
+
+class IdentityError(TocsinError):
+    """The caller is unknown, or known and not permitted."""
+
+    code = "identity.refused"
+    exit_code = 8
+
+    def __init__(self, reason: IdentityReason, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class AlarmRefusal(StrEnum):
+    """Why an operator action on an alarm was refused."""
+
+    UNKNOWN_ALARM = "unknown-alarm"
+    STILL_BEYOND_LIMIT = "still-beyond-limit"
+    VALUE_UNKNOWN = "value-unknown"
+    ALREADY_ACKNOWLEDGED = "already-acknowledged"
+    NOT_ACTIVE = "not-active"
+    NOT_ACKNOWLEDGED = "not-acknowledged"
+    NO_NAME = "no-name"
+
+
+class AlarmRefusedError(TocsinError):
+    """The alarm's state forbids the action; `reason` is stable."""
+
+    code = "alarm.refused"
+    exit_code = 8
+
+    def __init__(self, reason: AlarmRefusal, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class CommandRefusal(StrEnum):
+    """Why a gateway did not carry out a command."""
+
+    BAD_SIGNATURE = "bad-signature"
+    EXPIRED = "expired"
+    DUPLICATE = "duplicate"
+    UNKNOWN_KIND = "unknown-kind"
+    NOT_FOR_US = "not-for-us"
+    REFUSED = "refused"
+
+
+class CommandRefusedError(TocsinError):
+    """A gateway did not carry out a command; `reason` is stable."""
+
+    code = "command.refused"
+    exit_code = 8
+
+    def __init__(self, reason: CommandRefusal, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason

@@ -1,0 +1,127 @@
+"""The driver protocol. Built-in drivers and third-party ones come through the same entry-point group, `tocsin.drivers`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import ClassVar, Literal, Protocol
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from tocsin.errors import DriverError, TocsinError
+from tocsin.sdk.clock import Clock
+from tocsin.sdk.samples import DeviceSpec, Sample
+
+
+class DriverConfig(BaseModel):
+    """What every driver's configuration has. Subclass it; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str = Field(description="Driver: one of the installed `tocsin.drivers` entry points.")
+    name: str = Field(
+        description="Unique name of this driver instance.", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$"
+    )
+    on_start_failure: Literal["retry", "error", "ignore"] = Field(
+        default="retry",
+        description="When the port cannot be opened at start: keep trying, stop the agent, or go without.",
+    )
+
+
+class ProbeLine(msgspec.Struct, frozen=True):
+    """One line of a probe's report."""
+
+    device: str
+    ok: bool
+    text: str
+
+
+class DriverContext(msgspec.Struct, frozen=True):
+    """What the agent gives a driver, and all it may use of its surroundings.
+
+    `emit` hands one sample over and waits while the pipeline is full: back-pressure slows the poller, nothing is
+    dropped. `unavailable(device, error)` and `available(device)` may be called after each read; the agent says each
+    change once, as a log line and an event. `count(name, n)` adds to the health counters.
+    """
+
+    name: str
+    clock: Clock
+    log: logging.Logger
+    emit: Callable[[Sample], Awaitable[None]]
+    available: Callable[[str], None]
+    unavailable: Callable[[str, DriverError], None]
+    count: Callable[[str, int], None]
+
+
+class Driver(Protocol):
+    """One configured connection to one or more devices.
+
+    `__init__` validates and does no I/O. `run` acquires until cancelled; it returns when its source has ended (a
+    replay) and raises `DriverError` when the link is lost, upon which the supervisor runs it again with back-off.
+    Cancelling frees the port within a second.
+    """
+
+    sdk: ClassVar[int]
+    Config: ClassVar[type[DriverConfig]]
+
+    def __init__(self, config: DriverConfig, context: DriverContext) -> None: ...
+
+    @property
+    def devices(self) -> tuple[DeviceSpec, ...]:
+        """Every device, known before any I/O."""
+        ...
+
+    async def probe(self) -> list[ProbeLine]:
+        """Touch each device once, emit nothing, leave no trace."""
+        ...
+
+    async def run(self) -> None:
+        """Acquire until cancelled."""
+        ...
+
+
+class PluginError(TocsinError):
+    """A plug-in cannot be found or loaded."""
+
+    code = "plugin.failed"
+    exit_code = 4
+
+
+def driver_names() -> dict[str, EntryPoint]:
+    """Installed drivers by name, without importing any.
+
+    Raises:
+        PluginError: two distributions offer the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group="tocsin.drivers"):
+        other = found.get(point.name)
+        if other is not None and other.value != point.value:
+            raise PluginError(
+                f"two drivers are named {point.name!r}: {other.value} and {point.value}",
+                hint="uninstall one of the two packages",
+            )
+        found[point.name] = point
+    return found
+
+
+def load_driver(name: str) -> type[Driver]:
+    """The driver class named `name`.
+
+    Raises:
+        PluginError: not installed, or it cannot be imported.
+    """
+    point = driver_names().get(name)
+    if point is None:
+        raise PluginError(
+            f"no driver is named {name!r}", hint="installed: " + ", ".join(sorted(driver_names()))
+        )
+    try:
+        loaded: type[Driver] = point.load()
+    except ImportError as exc:
+        raise PluginError(
+            f"driver {name!r} needs {exc.name!r}", hint="pip install 'tocsin[edge]'"
+        ) from exc
+    return loaded
