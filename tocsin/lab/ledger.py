@@ -1,0 +1,208 @@
+"""Ground truth against the store, value by value.
+
+Each virtual device writes one line for every scan its port answered, before the answer leaves. Nothing here trusts the
+gateway's or the cloud's own counts but one: how many readings the dead-band held back; and those must each be explained by
+the rule itself.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+Values = Mapping[str, float | int | bool | str | None]
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """One answered scan (ledger) or one stored row (store), in canonical units."""
+
+    device: str
+    t_ns: int
+    values: dict[str, float | int | bool | str | None]
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A moment the device itself knows, such as its register crossing a limit."""
+
+    mark: str
+    device: str
+    t_ns: int
+    quantity: str = ""
+    limit: float = 0.0
+    value: float = 0.0
+
+
+class Ledger(msgspec.Struct):
+    """Everything one or more ledger files hold."""
+
+    scans: list[Scan]
+    marks: list[Mark]
+
+
+class Tally(msgspec.Struct):
+    """Counts in readings (values). `unread`: answered but never taken, because the gateway was stopping."""
+
+    acquired: int = 0
+    stored: int = 0
+    unread: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    wrong: int = 0
+    unmatched: int = 0
+    unexplained: int = 0
+    examples: list[str] = []
+
+
+def read_ledgers(paths: Sequence[Path]) -> Ledger:
+    """Parse ledger files; a last line cut short by a kill is not an answer and is left out."""
+    scans: list[Scan] = []
+    marks: list[Mark] = []
+    for path in paths:
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            record = msgspec.json.decode(line)
+            if "mark" in record:
+                marks.append(msgspec.convert(record, Mark))
+            else:
+                scans.append(msgspec.convert(record, Scan))
+    return Ledger(scans, marks)
+
+
+def compare(
+    ledger: Sequence[Scan],
+    stored: Sequence[Scan],
+    *,
+    tolerance_ns: Mapping[str, int],
+    deadbands: Mapping[str, Mapping[str, float]],
+    stop_ns: int,
+    suppressed: int,
+    uncommitted: int = 0,
+) -> Tally:
+    """Match every stored row to the answered scan nearest in time and compare each value.
+
+    `tolerance_ns` per device: how far a row's stamp may lie from its answer (less than half the poll period keeps the match
+    unique). Scans answered at or after `stop_ns` that are not stored count as unread. `suppressed` and `uncommitted` are
+    readings the gateway says it held back or still holds.
+    """
+    tally = Tally()
+    by_device: dict[str, list[Scan]] = {}
+    for scan in ledger:
+        by_device.setdefault(scan.device, []).append(scan)
+    rows: dict[str, list[Scan]] = {}
+    for row in stored:
+        rows.setdefault(row.device, []).append(row)
+    for device in rows.keys() - by_device.keys():
+        _note(
+            tally,
+            "wrong",
+            sum(map(_readings, rows[device])),
+            f"{device}: stored, but no such device answered",
+        )
+    for device, scans in by_device.items():
+        _compare_device(
+            tally,
+            sorted(scans, key=lambda s: s.t_ns),
+            sorted(rows.get(device, ()), key=lambda s: s.t_ns),
+            tolerance_ns[device],
+            deadbands.get(device, {}),
+            stop_ns,
+        )
+    tally.acquired -= tally.unread
+    tally.lost = max(tally.unmatched - suppressed - uncommitted, tally.unexplained - uncommitted, 0)
+    return tally
+
+
+def _compare_device(
+    tally: Tally,
+    scans: list[Scan],
+    rows: list[Scan],
+    tolerance_ns: int,
+    deadband: Mapping[str, float],
+    stop_ns: int,
+) -> None:
+    taken = _match(tally, scans, rows, tolerance_ns)
+    held: dict[str, float | int | bool | str | None] = {}
+    for index, scan in enumerate(scans):
+        n = _readings(scan)
+        tally.acquired += n
+        row = taken.get(index)
+        if row is not None:
+            tally.stored += n
+            wrong = [
+                q
+                for q in scan.values.keys() | row.values.keys()
+                if not _same(scan.values.get(q), row.values.get(q))
+            ]
+            if wrong:
+                detail = {q: (scan.values.get(q), row.values.get(q)) for q in wrong}
+                _note(
+                    tally,
+                    "wrong",
+                    len(wrong),
+                    f"{scan.device} at {scan.t_ns}: answered, stored: {detail}",
+                )
+            held = dict(scan.values)
+        elif scan.t_ns >= stop_ns:
+            tally.unread += n
+        else:
+            tally.unmatched += n
+            if not _within(scan.values, held, deadband):
+                _note(
+                    tally,
+                    "unexplained",
+                    n,
+                    f"{scan.device} at {scan.t_ns}: answered {scan.values}, not stored",
+                )
+
+
+def _match(tally: Tally, scans: list[Scan], rows: list[Scan], tolerance_ns: int) -> dict[int, Scan]:
+    """Index of the answered scan -> the row that stores it; rows without a scan of their own are duplicates."""
+    stamps = [scan.t_ns for scan in scans]
+    taken: dict[int, Scan] = {}
+    for row in rows:
+        at = bisect_left(stamps, row.t_ns)
+        near = [
+            i
+            for i in range(at - 2, at + 2)
+            if 0 <= i < len(stamps) and abs(stamps[i] - row.t_ns) <= tolerance_ns
+        ]
+        free = sorted((i for i in near if i not in taken), key=lambda i: abs(stamps[i] - row.t_ns))
+        exact = [
+            i for i in free if all(_same(scans[i].values.get(q), v) for q, v in row.values.items())
+        ]
+        if exact or free:
+            taken[(exact or free)[0]] = row
+        else:
+            _note(tally, "duplicates", _readings(row), f"{row.device} at {row.t_ns}: {row.values}")
+    return taken
+
+
+def _readings(scan: Scan) -> int:
+    return sum(v is not None for v in scan.values.values())
+
+
+def _same(a: object, b: object) -> bool:
+    if isinstance(a, float) and isinstance(b, int | float) and not isinstance(b, bool):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+    return a == b
+
+
+def _within(values: Values, held: Values, deadband: Mapping[str, float]) -> bool:
+    for quantity, value in values.items():
+        last = held.get(quantity)
+        if value == last:
+            continue
+        if not isinstance(value, int | float) or not isinstance(last, int | float):
+            return False
+        if abs(value - last) > deadband.get(quantity, 0.0) + 1e-12:
+            return False
+    return True
+
+
+def _note(tally: Tally, field: str, n: int, example: str) -> None:
+    setattr(tally, field, getattr(tally, field) + n)
+    if len(tally.examples) < 20:
+        tally.examples.append(f"{field}: {example}")
