@@ -1,0 +1,34 @@
+"""Fixtures shared by all rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from tocsin.broker import Account, ChildBroker, Kind
+from tocsin.testing import throwaway_broker
+
+GATEWAYS = (Account("gw-1", "gw-1-password"), Account("gw-2", "gw-2-password"))
+
+
+@pytest.fixture
+def mosquitto() -> Iterator[ChildBroker]:
+    """A mosquitto with the gateways `gw-1`, `gw-2` (password `<id>-password`) and the ingester `INGESTER`."""
+    with throwaway_broker("mosquitto", accounts=GATEWAYS) as broker:
+        yield broker
+
+
+@pytest.fixture
+def amqtt() -> Iterator[ChildBroker]:
+    """An amqtt with the same accounts."""
+    with throwaway_broker("amqtt", accounts=GATEWAYS) as broker:
+        yield broker
+
+
+@pytest.fixture(params=["mosquitto", "amqtt"])
+def any_broker(request: pytest.FixtureRequest) -> Iterator[ChildBroker]:
+    """Each of our two brokers in turn."""
+    with throwaway_broker(cast("Kind", request.param), accounts=GATEWAYS) as broker:
+        yield broker
