@@ -19,6 +19,9 @@
     │   └── StoreRejectedError     will never be accepted
     ├── QueryError             the query door said no
     ├── IdentityError          who are you, and may you
+    ├── NotFoundError          no such device, alarm or gateway, or not one the caller may see
+    ├── BadRequestError        a request that cannot be understood
+    ├── SpineError             the cloud's ingest process does not answer
     ├── AlarmRefusedError      an operator action the alarm's state forbids
     └── CommandRefusedError    a command a gateway did not carry out
 
@@ -292,6 +295,28 @@ class IdentityError(TocsinError):
     def __init__(self, reason: IdentityReason, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+class NotFoundError(TocsinError):
+    """There is no such thing, or it lies outside the caller's sites (which of them is not said)."""
+
+    code = "not-found"
+    exit_code = 8
+
+
+class BadRequestError(TocsinError):
+    """A request whose body or parameters cannot be understood."""
+
+    code = "request.invalid"
+    exit_code = 2
+
+
+class SpineError(TocsinError):
+    """The process that ingests and stores does not answer."""
+
+    code = "spine.unavailable"
+    retryable = True
+    exit_code = 7
 
 
 class AlarmRefusal(StrEnum):
