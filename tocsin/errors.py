@@ -17,6 +17,7 @@
     ├── StoreError             the cloud's time-series store
     │   ├── StoreUnavailableError  retryable
     │   └── StoreRejectedError     will never be accepted
+    ├── SpineError             the cloud's own processes do not reach one another
     ├── QueryError             the query door said no
     ├── IdentityError          who are you, and may you
     ├── NotFoundError          no such device, alarm or gateway, or not one the caller may see
@@ -247,6 +248,31 @@ class StoreRejectedError(StoreError):
     """The store will never accept this; it belongs to the dead letters."""
 
     code = "store.rejected"
+
+
+class SpineReason(StrEnum):
+    """What went wrong between the cloud's processes."""
+
+    GONE = "gone"
+    TIMEOUT = "timeout"
+    TOO_LARGE = "too-large"
+    TOO_SLOW = "too-slow"
+    BAD_FRAME = "bad-frame"
+    BAD_ARGS = "bad-args"
+    UNKNOWN_OP = "unknown-op"
+    FAILED = "failed"
+
+
+class SpineError(TocsinError):
+    """The process that owns the store does not answer, or not as asked; `reason` is stable."""
+
+    code = "spine.failed"
+    retryable = True
+    exit_code = 7
+
+    def __init__(self, reason: SpineReason, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class QueryReason(StrEnum):

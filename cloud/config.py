@@ -1,0 +1,274 @@
+"""`cloud.toml`: every setting of the cloud. The page docs/reference/cloud-config.md is its manual."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from tocsin.config import ConfigPath, Loaded, Secret, load
+from tocsin.contract import topics
+
+
+def _name(text: str) -> str:
+    if not topics.is_name(text):
+        raise ValueError("1-64 of a-z 0-9 . _ -, first and last a letter or digit")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CloudSection(Section):
+    """Which cloud this is, and where it keeps what it knows."""
+
+    name: Name = Field(
+        default="cloud-0",
+        description="Name of this ingester: its broker account and its session. Never change it while a broker holds messages.",
+    )
+    data_dir: ConfigPath = Field(
+        description="Folder for store, state database, broker and socket; one cloud per folder."
+    )
+    state_db: Secret | None = Field(
+        default=None,
+        description="PostgreSQL URL of the state database; default the SQLite file data_dir/state.db.",
+    )
+
+
+class TlsOptions(Section):
+    """TLS towards the broker. The certificate is always verified."""
+
+    ca: ConfigPath | None = Field(
+        default=None, description="PEM file of the authority; without it the system's authorities."
+    )
+    cert: ConfigPath | None = Field(default=None, description="PEM client certificate.")
+    key: ConfigPath | None = Field(default=None, description="PEM key of the client certificate.")
+
+    @model_validator(mode="after")
+    def _cert_and_key(self) -> TlsOptions:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together")
+        return self
+
+
+class ListenerTls(Section):
+    """Certificate that our own broker shows to gateways."""
+
+    cert: ConfigPath = Field(description="PEM certificate chain of the broker.")
+    key: ConfigPath = Field(description="PEM key of that certificate.")
+    ca: ConfigPath | None = Field(
+        default=None, description="PEM authority with which the cloud verifies its own broker."
+    )
+
+
+class BrokerSection(Section):
+    """The MQTT broker: a child of ours, or one that runs elsewhere."""
+
+    mode: Literal["child", "external"] = Field(
+        default="child", description="child: started and stopped with the cloud."
+    )
+    kind: Literal["auto", "mosquitto", "amqtt"] = Field(
+        default="auto", description="Child only: auto takes mosquitto where it is installed."
+    )
+    bind: str = Field(
+        default="127.0.0.1", description="Child only: address gateways connect to; 0.0.0.0 is all."
+    )
+    host: str = Field(default="127.0.0.1", description="External only: broker host.", min_length=1)
+    port: int = Field(
+        default=1883, ge=0, le=65535, description="Broker port; 0 (child only) is any free one."
+    )
+    username: str | None = Field(
+        default=None, description="External only: account; default the cloud's name."
+    )
+    password: Secret | None = Field(default=None, description="External only: its password.")
+    tls: TlsOptions | None = Field(default=None, description="External only: speak TLS.")
+    listener_tls: ListenerTls | None = Field(
+        default=None, description="Child only: the broker speaks TLS with this certificate."
+    )
+    keepalive_s: int = Field(default=15, ge=5, le=1200, description="MQTT keep-alive, seconds.")
+    window_messages: int = Field(
+        default=8192,
+        ge=16,
+        le=65535,
+        description="Most messages in hand and not yet stored (MQTT 5 receive maximum).",
+    )
+    buckets: list[Annotated[int, Field(ge=0, lt=topics.BUCKETS)]] | None = Field(
+        default=None,
+        description="Buckets (0-63) this ingester owns; default all. Ingesters share them out.",
+    )
+
+    @model_validator(mode="after")
+    def _mode(self) -> BrokerSection:
+        if self.mode == "external" and self.port == 0:
+            raise ValueError("an external broker needs its port")
+        return self
+
+
+class LocalStoreSection(Section):
+    """The embedded store: DuckDB for hours, Parquet for the rest."""
+
+    type: Literal["local"] = Field(default="local", description="local or influx.")
+    directory: ConfigPath | None = Field(
+        default=None, description="Folder of the store; default data_dir/store."
+    )
+    hot_hours: float = Field(
+        default=24.0, gt=0, le=24 * 366, description="Rows younger than this stay in DuckDB, hours."
+    )
+    memory_mb: int = Field(default=512, ge=64, description="Most memory DuckDB uses, MB.")
+    threads: int = Field(default=2, ge=1, le=256, description="DuckDB threads.")
+
+
+class InfluxStoreSection(Section):
+    """An InfluxDB: 1.x, 2.x, 3.x or Cloud, by line protocol."""
+
+    type: Literal["influx"] = Field(description="local or influx.")
+    url: str = Field(description="Base URL, such as http://127.0.0.1:8086.")
+    version: Literal["auto", "v1", "v2", "v3"] = Field(
+        default="auto", description="Write API to use: v1 /write, v2 /api/v2/write, v3 as v2."
+    )
+    bucket: str = Field(default="tocsin", description="Bucket (2.x, 3.x) or database (1.x).")
+    org: str = Field(default="", description="Organisation (2.x only).")
+    token: Secret | None = Field(default=None, description="API token (2.x, 3.x).")
+    username: str = Field(default="", description="Account (1.x).")
+    password: Secret | None = Field(default=None, description="Password (1.x).")
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="Longest wait, seconds.")
+    ca: ConfigPath | None = Field(default=None, description="PEM authority for https.")
+
+
+StoreSection = Annotated[LocalStoreSection | InfluxStoreSection, Field(discriminator="type")]
+
+
+class IngestSection(Section):
+    """From the broker to the store."""
+
+    commit_ms: int = Field(
+        default=200, ge=1, le=60_000, description="Longest time a message waits for its commit."
+    )
+    commit_rows: int = Field(
+        default=20_000, ge=1, description="Rows that trigger a commit before that."
+    )
+    max_future_s: float = Field(
+        default=300.0, gt=0, description="A row stamped later than this is kept but flagged."
+    )
+    queue_bytes: int = Field(
+        default=64 << 20,
+        ge=1 << 20,
+        description="Bytes of messages waiting to be stored; beyond, the broker keeps them.",
+    )
+    dead_letter_bytes: int = Field(
+        default=64 << 20, ge=1 << 16, description="Bytes of dead letters kept; the oldest go first."
+    )
+
+
+class HttpSection(Section):
+    """API and console."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        default=8080,
+        ge=0,
+        le=65535,
+        description="Port; 0 is any free one (see data_dir/http.json).",
+    )
+    cert: ConfigPath | None = Field(default=None, description="PEM certificate: speak HTTPS.")
+    key: ConfigPath | None = Field(default=None, description="PEM key of that certificate.")
+
+    @model_validator(mode="after")
+    def _cert_and_key(self) -> HttpSection:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together")
+        return self
+
+
+class QuerySection(Section):
+    """Limits of one query at the door."""
+
+    timeout_s: float = Field(default=30.0, gt=0, le=3600, description="Longest run, seconds.")
+    memory_mb: int = Field(default=512, ge=16, description="Most memory, MB.")
+    max_rows: int = Field(default=100_000, ge=1, description="Most rows in an answer.")
+    concurrent: int = Field(default=2, ge=1, le=64, description="Queries that run at once.")
+
+
+class AlarmsSection(Section):
+    """Alarms that the cloud raises itself."""
+
+    silent_periods: float = Field(
+        default=5.0, gt=1, description="A device is silent after so many expected periods."
+    )
+    silent_min_s: float = Field(default=10.0, gt=0, description="But never before so many seconds.")
+    gateway_silent_s: float = Field(
+        default=30.0, gt=0, description="A gateway is silent after so many seconds without health."
+    )
+    command_expires_s: float = Field(
+        default=3600.0, gt=0, description="How long a command waits for its gateway, seconds."
+    )
+
+
+class GatewayEntry(Section):
+    """One gateway that may speak."""
+
+    id: Name = Field(description="Name of the gateway, as in its gateway.toml.")
+    site: Name = Field(description="Site it belongs to; messages that name another are refused.")
+    password: Secret | None = Field(
+        default=None, description="Password of its account at our child broker."
+    )
+    command_key: Secret | None = Field(
+        default=None, description="Key that signs commands for it; without it none are sent."
+    )
+
+
+class CloudConfig(Section):
+    """The whole file."""
+
+    schema_: Literal[1] = Field(alias="schema", description="Version of this file's format.")
+    cloud: CloudSection = Field(description="Name and folder.")
+    broker: BrokerSection = Field(default=BrokerSection(), description="MQTT broker.")
+    store: StoreSection = Field(default=LocalStoreSection(), description="Time-series store.")
+    ingest: IngestSection = Field(default=IngestSection(), description="Broker to store.")
+    http: HttpSection = Field(default=HttpSection(), description="API and console.")
+    query: QuerySection = Field(default=QuerySection(), description="Query limits.")
+    alarms: AlarmsSection = Field(default=AlarmsSection(), description="Alarms of the cloud.")
+    gateways: list[GatewayEntry] = Field(default=[], description="Gateways that may speak.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CloudConfig:
+        ids = [g.id for g in self.gateways]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        if twice:
+            raise ValueError(f"gateways: {', '.join(twice)} stand twice")
+        if self.cloud.name in ids:
+            raise ValueError(f"gateways: {self.cloud.name} is the cloud's own name")
+        return self
+
+    @property
+    def socket_path(self) -> Path:
+        """The spine's Unix socket."""
+        return self.cloud.data_dir / "spine.sock"
+
+    @property
+    def state_place(self) -> str | Path:
+        """What `cloud.db.open_engine` opens."""
+        if self.cloud.state_db is not None:
+            return self.cloud.state_db.reveal()
+        return self.cloud.data_dir / "state.db"
+
+    @property
+    def http_json(self) -> Path:
+        """Where the console's address is written once it answers."""
+        return self.cloud.data_dir / "http.json"
+
+
+def load_cloud(path: Path) -> Loaded[CloudConfig]:
+    """Read and validate `path`.
+
+    Raises:
+        ConfigError: all mistakes at once.
+    """
+    return load(path, CloudConfig)
