@@ -2,6 +2,7 @@
 
     TocsinError
     ├── ConfigError            one or more mistakes in a configuration file
+    ├── UsageError             a wrong command line
     ├── MissingExtraError      an optional part is not installed
     ├── WireError              bytes from outside that are not a valid message
     ├── DriverError            a device or its line
@@ -67,7 +68,9 @@ class ConfigProblem:
     def __str__(self) -> str:
         near = f"; did you mean {self.nearest!r}?" if self.nearest else ""
         shown = f" = {self.value}" if self.value else ""
-        return f"{self.file}:{self.line}: {self.key}{shown}: {self.allowed}{near}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        key = f"{self.key}{shown}: " if self.key else ""
+        return f"{place}: {key}{self.allowed}{near}"
 
     def as_dict(self) -> dict[str, object]:
         """All fields, for `--json`."""
@@ -89,6 +92,13 @@ class ConfigError(TocsinError):
 
     def as_dict(self) -> dict[str, object]:
         return {**super().as_dict(), "problems": [p.as_dict() for p in self.problems]}
+
+
+class UsageError(TocsinError):
+    """The command line is wrong: no such command, option or argument."""
+
+    code = "cli.usage"
+    exit_code = 2
 
 
 class MissingExtraError(TocsinError):

@@ -1,0 +1,100 @@
+"""The root command: lists every installed sub-command without importing one, and loads the one that is named."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import tocsin
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+# One line per shipped command, so that help needs no import. Second field: the extra that holds what it needs.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("Run a whole site with virtual devices on this machine", "all"),
+    "edge": ("Run and operate a gateway: run, status, probe, alarms", "edge"),
+    "cloud": ("Run and operate the cloud side: run, status", "cloud"),
+    "query": ("Ask the time-series store one SELECT", "cloud"),
+    "alarms": ("List, acknowledge and reset alarms", "cloud"),
+    "token": ("Create, list and revoke API tokens", "cloud"),
+    "deadletters": ("Look at messages that could not be stored", "cloud"),
+    "check": ("Check configuration files; every mistake with file, line and key", "all"),
+    "schema": ("Print the JSON Schema of a message or a configuration file", "all"),
+    "bench": ("Measure this machine", "all"),
+}
+
+USAGE = "usage: tocsin [--debug] COMMAND [ARGS]..."
+
+
+def command_points() -> dict[str, EntryPoint]:
+    """Installed commands by name, shipped ones first, in the order of help."""
+    from importlib.metadata import entry_points
+
+    found = {point.name: point for point in entry_points(group="tocsin.commands")}
+    order = {name: i for i, name in enumerate(COMMANDS)}
+    return dict(sorted(found.items(), key=lambda kv: (order.get(kv[0], len(order)), kv[0])))
+
+
+def help_text() -> str:
+    """What `tocsin --help` prints."""
+    points = command_points()
+    width = max((len(name) for name in points), default=0) + 2
+    lines = [
+        USAGE,
+        "",
+        "From field sensors to queries and alarms. `tocsin COMMAND --help` tells more.",
+        "",
+        "commands:",
+    ]
+    for name, point in points.items():
+        text = COMMANDS[name][0] if name in COMMANDS else f"from {point.value.split(':')[0]}"
+        lines.append(f"  {name:<{width}}{text}")
+    lines += [
+        "",
+        "options:",
+        "  --version   print the version",
+        "  --debug     print the traceback of a failure (also TOCSIN_DEBUG=1)",
+        "  --help      print this",
+        "",
+        "Every command takes --json. Exit codes: 0 ok, 1 bug, 2 usage, 3 configuration, 4 missing extra, 5 device,",
+        "6 broker or uplink, 7 store, 8 not permitted, 9 check ran and failed, 10 alarm active, 130 interrupted.",
+    ]
+    return "\n".join(lines)
+
+
+def dispatch(argv: Sequence[str]) -> int:
+    """Run one command line (without the program's name); the exit code."""
+    args = list(argv)
+    while args and args[0].startswith("-"):
+        option = args.pop(0)
+        if option in ("--help", "-h"):
+            sys.stdout.write(help_text() + "\n")
+            return 0
+        if option == "--version":
+            sys.stdout.write(f"tocsin {tocsin.__version__}\n")
+            return 0
+        if option == "--debug":
+            import os
+
+            os.environ["TOCSIN_DEBUG"] = "1"  # children report alike
+        elif option != "--json":  # `tocsin --json query ...` is what a script may well write
+            from tocsin.cli.run import usage_error
+
+            return usage_error(f"no such option: {option}", "tocsin --help", argv)
+        else:
+            args.append(option)
+            if all(a.startswith("-") for a in args):
+                break
+    if not args or args[0].startswith("-"):
+        sys.stderr.write(help_text() + "\n")
+        return 2
+    from tocsin.cli.run import run_command
+
+    return run_command(args[0], args[1:], command_points())
+
+
+def main() -> None:
+    """Entry point of the `tocsin` script."""
+    sys.exit(dispatch(sys.argv[1:]))
