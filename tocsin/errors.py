@@ -23,7 +23,6 @@
     ├── IdentityError          who are you, and may you
     ├── NotFoundError          no such device, alarm or gateway, or not one the caller may see
     ├── BadRequestError        a request that cannot be understood
-    ├── SpineError             the cloud's ingest process does not answer
     ├── AlarmRefusedError      an operator action the alarm's state forbids
     └── CommandRefusedError    a command a gateway did not carry out
 
@@ -345,14 +344,6 @@ class BadRequestError(TocsinError):
 
     code = "request.invalid"
     exit_code = 2
-
-
-class SpineError(TocsinError):
-    """The process that ingests and stores does not answer."""
-
-    code = "spine.unavailable"
-    retryable = True
-    exit_code = 7
 
 
 class AlarmRefusal(StrEnum):
