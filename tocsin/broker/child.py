@@ -130,6 +130,7 @@ class ChildBroker:
 
     def _start_once(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._refuse_taken_port()
         argv, sig = self._mosquitto() if self.kind == "mosquitto" else self._amqtt()
         with self.log_path.open("ab") as log:
             self._process = spawn(argv, sig=sig, stdout=log, stderr=log)
@@ -143,6 +144,18 @@ class ChildBroker:
                     return
             time.sleep(0.02)
         raise self._failed(f"does not listen after {START_TIMEOUT_S:g} s")
+
+    def _refuse_taken_port(self) -> None:
+        # else the wait below would find the other server and call it ours
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+            except OSError as exc:
+                raise BrokerError(
+                    f"the child broker cannot listen on {self.host}:{self.port}: {exc.strerror}",
+                    hint="another program has the port; choose one or use 0 for a free one",
+                ) from exc
 
     def _failed(self, why: str) -> BrokerError:
         tail = self.log_path.read_text("utf-8", "replace").strip().splitlines()[-3:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tocsin.testing import wait_until_sync
 
@@ -19,7 +20,7 @@ class Peer:
         self.got: list[tuple[str, bytes]] = []
         self.granted: list[bool] = []
         self._client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2,
+            CallbackAPIVersion.VERSION2,
             client_id=client_id or f"peer-{user}",
             clean_session=clean,
         )
@@ -33,7 +34,7 @@ class Peer:
         self.connected.append(not reason.is_failure)
 
     def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
-        self.got.append((message.topic, message.payload))
+        self.got.append((message.topic, bytes(message.payload)))
 
     def _on_subscribe(self, _c: Any, _u: Any, _mid: Any, reasons: Any, _p: Any) -> None:
         self.granted += [not r.is_failure for r in reasons]
