@@ -1,0 +1,193 @@
+"""One sample in; rows and alarm transitions out. No I/O and no clock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edge.pipeline.alarms import NewId, Site
+from edge.pipeline.board import AlarmBoard
+from edge.pipeline.convert import Converter, all_finite
+from edge.pipeline.deadband import Deadband
+from edge.pipeline.quality import Checker
+from edge.pipeline.rules import AlarmRule, CheckRule, VehicleRule
+from edge.pipeline.stamps import ClockStep, Epochs, Stamps
+from edge.pipeline.vehicle import VehicleJudge
+from tocsin.contract.catalogue import Value
+from tocsin.contract.columns import Layout, Row
+from tocsin.contract.drafts import AlarmDraft
+from tocsin.contract.ids import ulid
+from tocsin.contract.quality import Quality, worst
+from tocsin.sdk import DeviceSpec, Sample
+
+
+class Output(msgspec.Struct, frozen=True):
+    """What one sample became. `suppressed` counts readings (values that are there) left out by the dead-band."""
+
+    rows: list[Row]
+    alarms: list[AlarmDraft]
+    suppressed: int = 0
+
+
+class Pipeline:
+    """The devices of one gateway.
+
+    Raises:
+        ValueError: two devices of one name, a rule for something that is not there, or a unit that does not convert.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[DeviceSpec],
+        checks: Sequence[CheckRule] = (),
+        alarms: Sequence[AlarmRule] = (),
+        *,
+        vehicle: VehicleRule | None = None,
+        new_id: NewId = ulid,
+    ) -> None:
+        converters = {spec.id: Converter(spec) for spec in specs}
+        if len(converters) != len(specs):
+            raise ValueError("two devices have the same id")
+        wanted = [(r.device, r.quantity) for r in checks] + [(r.device, r.quantity) for r in alarms]
+        for device, quantity in wanted:
+            known = converters.get(device)
+            if known is None or quantity not in known.layout.quantities:
+                raise ValueError(f"no device gives {device} {quantity}")
+        self.board = AlarmBoard(
+            [(rule, _site(converters[rule.device], rule.quantity)) for rule in alarms], new_id
+        )
+        self.epochs = Epochs()
+        self._devices = {
+            spec.id: _Device(
+                spec,
+                converters[spec.id],
+                [rule for rule in checks if rule.device == spec.id],
+                [rule for rule in alarms if rule.device == spec.id],
+                vehicle or VehicleRule(),
+                self.board,
+            )
+            for spec in specs
+        }
+
+    def process(self, sample: Sample, mono_ns: int) -> Output:
+        """Convert and judge one sample; `mono_ns` is when it arrived.
+
+        Raises:
+            KeyError: no device of this id was announced.
+        """
+        return self._devices[sample.spec.id].process(sample, mono_ns)
+
+    def observe_clock(self, wall_ns: int, mono_ns: int) -> ClockStep | None:
+        """Call it regularly with both clocks read together; says when the wall clock went back."""
+        return self.epochs.observe(wall_ns, mono_ns)
+
+    def layouts(self) -> dict[str, tuple[Layout, tuple[str, ...]]]:
+        """Per device its row layout and canonical units."""
+        return {name: (d.layout, d.units) for name, d in self._devices.items()}
+
+
+def _site(converter: Converter, quantity: str) -> Site:
+    layout = converter.layout
+    return Site(layout.measurement, converter.units[layout.quantities.index(quantity)])
+
+
+class _Device:
+    __slots__ = (
+        "_alarms",
+        "_board",
+        "_checkers",
+        "_converter",
+        "_deadband",
+        "_plain",
+        "_stamps",
+        "_vehicle",
+        "layout",
+        "units",
+    )
+
+    def __init__(
+        self,
+        spec: DeviceSpec,
+        converter: Converter,
+        checks: list[CheckRule],
+        alarms: list[AlarmRule],
+        vehicle: VehicleRule,
+        board: AlarmBoard,
+    ) -> None:
+        layout = converter.layout
+        index = layout.quantities.index
+        self.layout, self.units = layout, converter.units
+        self._converter, self._board = converter, board
+        self._stamps = Stamps(spec.window)
+        self._checkers = [Checker(index(rule.quantity), rule) for rule in checks]
+        self._alarms = [(rule.key, index(rule.quantity)) for rule in alarms]
+        banded = any(rule.deadband is not None for rule in checks)
+        self._deadband = Deadband(layout, checks) if banded else None
+        positions = spec.measurement == "vehicle" and {"lat", "lon"} <= set(layout.quantities)
+        self._vehicle = VehicleJudge(layout, vehicle) if positions else None
+        self._plain = converter.is_identity and not (checks or alarms or positions)
+
+    def process(self, sample: Sample, mono_ns: int) -> Output:
+        source_ns = sample.source_ns
+        time_ns, believed = self._stamps.place(sample.ts_ns, source_ns)
+        if self._plain and sample.quality is None and (believed or source_ns is None):
+            if all_finite(sample.values):
+                return Output([Row(self.layout, time_ns, sample.values, None, source_ns)], [])
+        return self._judge(sample, time_ns, mono_ns, believed=believed)
+
+    def _judge(self, sample: Sample, time_ns: int, mono_ns: int, *, believed: bool) -> Output:
+        source_ns = sample.source_ns
+        axis_ns = source_ns if believed and source_ns is not None else mono_ns
+        quality = [0] * len(sample.values) if sample.quality is None else list(sample.quality)
+        values, raw = self._converter.apply(sample.values, quality)
+        for checker in self._checkers:
+            i = checker.index
+            quality[i] = checker.judge(
+                values[i],
+                quality[i],
+                axis_ns=axis_ns,
+                source_ns=source_ns,
+                mono_ns=mono_ns,
+                from_source=believed,
+            )
+        if self._vehicle is not None:
+            self._vehicle.judge(values, quality, axis_ns, from_source=believed)
+        if source_ns is not None and not believed:
+            for i, value in enumerate(values):
+                if value is not None:
+                    quality[i] = worst(quality[i], Quality.SOURCE_TIME)
+        marked = any(quality)
+        if not marked and all(value is None for value in values):
+            return Output([], [])
+        row = Row(
+            self.layout,
+            time_ns,
+            tuple(values),
+            tuple(quality) if marked else None,
+            source_ns,
+            raw,
+        )
+        drafts, near = self._alarm(values, quality, time_ns, mono_ns)
+        if self._deadband is not None:
+            if near:
+                self._deadband.stored(row, axis_ns)
+            elif self._deadband.suppresses(row, axis_ns):
+                return Output([], drafts, sum(value is not None for value in values))
+        return Output([row], drafts)
+
+    def _alarm(
+        self, values: list[Value], quality: list[int], time_ns: int, mono_ns: int
+    ) -> tuple[list[AlarmDraft], bool]:
+        drafts: list[AlarmDraft] = []
+        near = False
+        board = self._board
+        for key, i in self._alarms:
+            value = values[i]
+            number = float(value) if isinstance(value, int | float) else None
+            draft = board.observe(key, number, quality[i], t_ns=time_ns, mono_ns=mono_ns)
+            if draft is not None:
+                drafts.append(draft)
+                near = True
+            near = near or board.near(key, number)
+        return drafts, near
