@@ -131,9 +131,9 @@ class _Device:
     def process(self, sample: Sample, mono_ns: int) -> Output:
         source_ns = sample.source_ns
         time_ns, believed = self._stamps.place(sample.ts_ns, source_ns)
-        if self._plain and sample.quality is None and (believed or source_ns is None):
-            if all_finite(sample.values):
-                return Output([Row(self.layout, time_ns, sample.values, None, source_ns)], [])
+        timed = believed or source_ns is None
+        if self._plain and timed and sample.quality is None and all_finite(sample.values):
+            return Output([Row(self.layout, time_ns, sample.values, None, source_ns)], [])
         return self._judge(sample, time_ns, mono_ns, believed=believed)
 
     def _judge(self, sample: Sample, time_ns: int, mono_ns: int, *, believed: bool) -> Output:

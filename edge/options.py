@@ -1,0 +1,103 @@
+"""Settings that single rooms of the gateway need; `edge.config` puts them together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from tocsin.config import ConfigPath, Secret
+from tocsin.contract import topics
+from tocsin.contract.codec import Codec
+
+
+def _name(text: str) -> str:
+    if not topics.is_name(text):
+        raise ValueError("1-64 of a-z 0-9 . _ -, first and last a letter or digit")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TlsOptions(Section):
+    """TLS towards the broker. The certificate is always verified."""
+
+    ca: ConfigPath | None = Field(
+        default=None, description="PEM file of the authority; without it the system's authorities."
+    )
+    cert: ConfigPath | None = Field(default=None, description="PEM client certificate.")
+    key: ConfigPath | None = Field(default=None, description="PEM key of the client certificate.")
+
+    @model_validator(mode="after")
+    def _cert_and_key(self) -> TlsOptions:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together")
+        return self
+
+
+class UplinkOptions(Section):
+    """The session with the broker."""
+
+    host: str = Field(description="Broker host name or address.", min_length=1)
+    port: int = Field(default=1883, ge=1, le=65535, description="Broker port; 8883 for TLS.")
+    username: str | None = Field(
+        default=None, description="Broker account; default the gateway's id."
+    )
+    password: Secret | None = Field(
+        default=None, description='Broker password; "${env:NAME}" or "${file:PATH}" keep it out.'
+    )
+    tls: TlsOptions | None = Field(default=None, description="Present: speak TLS.")
+    keepalive_s: int = Field(default=15, ge=5, le=1200, description="MQTT keep-alive, seconds.")
+    connect_timeout_s: float = Field(
+        default=10.0, gt=0, le=120, description="Longest wait for a connection, seconds."
+    )
+    codec: Codec = Field(
+        default="jn", description="Telemetry body: j JSON or m msgpack, n plain or d deflate."
+    )
+    window_bytes: int = Field(
+        default=1 << 20,
+        ge=1 << 14,
+        le=1 << 26,
+        description="Most bytes sent and not yet committed by the cloud.",
+    )
+    resend_after_s: float = Field(
+        default=15.0,
+        gt=0,
+        le=600,
+        description="Send again when no commit came for so long, seconds; doubles up to 16 times.",
+    )
+    backlog_bytes_per_s: int = Field(
+        default=1 << 20,
+        ge=1 << 10,
+        description="Pace of stored readings after an outage, bytes per second.",
+    )
+
+
+class OutboxOptions(Section):
+    """The durable store between the pipeline and the uplink."""
+
+    commit_interval_ms: int = Field(
+        default=200, ge=1, le=60_000, description="Longest time a reading waits for its commit."
+    )
+    commit_rows: int = Field(
+        default=500, ge=1, le=5000, description="Rows that trigger a commit before that."
+    )
+    fsync: Literal["none", "batch", "always"] = Field(
+        default="batch",
+        description="none: a power cut may lose seconds; batch: every few commits; always: each commit.",
+    )
+    max_bytes: int = Field(
+        default=1 << 30, ge=1 << 20, description="Largest size on disk; then old telemetry thins."
+    )
+    keep_committed_bytes: int = Field(
+        default=64 << 20,
+        ge=0,
+        description="Bytes kept after the cloud committed them, for a cloud restored from a backup.",
+    )
