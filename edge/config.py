@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -202,9 +203,12 @@ def driver_model(table: dict[str, object]) -> type[BaseModel] | None:
 
 
 def load_gateway(path: Path) -> Loaded[GatewayConfig]:
-    """Read and validate `path`.
+    """Read and validate `path`; the mistakes between sections are looked for once each section is right.
 
     Raises:
         ConfigError: with every mistake in it.
     """
-    return load(path, GatewayConfig, resolve={"drivers": driver_model})
+    from edge.survey import survey
+
+    loaded = load(path, GatewayConfig, resolve={"drivers": driver_model})
+    return replace(loaded, warnings=survey(loaded).warnings)

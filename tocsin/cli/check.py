@@ -23,6 +23,7 @@ class Checked(msgspec.Struct, frozen=True):
 
     file: str
     kind: str
+    warnings: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -49,12 +50,20 @@ def check(
     problems: list[ConfigProblem] = []
     for path in paths:
         try:
-            kind, _ = load_any(path)
+            kind, loaded = load_any(path)
         except ConfigError as exc:
             problems += exc.problems
         else:
-            checked.append(Checked(str(path), kind))
+            checked.append(Checked(str(path), kind, loaded.warnings))
     if problems:
         raise ConfigError(problems)
-    human = "\n".join(f"{item.file}: ok ({item.kind})" for item in checked)
+    human = "\n".join(
+        "\n".join(
+            [
+                f"{item.file}: ok ({item.kind})",
+                *(f"{item.file}: warning: {text}" for text in item.warnings),
+            ]
+        )
+        for item in checked
+    )
     output.emit(Report(ok=True, files=checked), as_json=as_json, human=human)

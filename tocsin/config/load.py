@@ -32,6 +32,7 @@ class Loaded(Generic[M]):
     value: M
     path: Path
     lines: Mapping[KeyPath, int] = field(repr=False)
+    warnings: tuple[str, ...] = ()  # right, but probably not what was meant
 
     @property
     def dir(self) -> Path:

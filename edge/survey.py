@@ -1,0 +1,201 @@
+"""What a gateway.toml means with its devices known: rules per device, mistakes between sections, and warnings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from edge.config import AlarmConfig, CheckConfig, GatewayConfig
+from edge.pipeline import AlarmRule, CheckRule, Pipeline
+from tocsin.config import KeyPath, Loaded
+from tocsin.errors import ConfigError, ConfigProblem, DriverError, TocsinError
+from tocsin.sdk import DeviceSpec, Driver, DriverContext, Sample, SystemClock, load_driver
+
+_C = TypeVar("_C", CheckConfig, AlarmConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Devices in the order of the file, with the rules that hold for them."""
+
+    devices: tuple[DeviceSpec, ...]
+    checks: tuple[CheckRule, ...]
+    alarms: tuple[AlarmRule, ...]
+    warnings: tuple[str, ...]
+
+
+def survey(loaded: Loaded[GatewayConfig]) -> Survey:
+    """Build every driver without I/O and resolve all rules.
+
+    Raises:
+        ConfigError: with every mistake between the sections.
+    """
+    finder = _Finder(loaded)
+    config = loaded.value
+    finder.unique("drivers", [d.name for d in config.drivers])
+    finder.unique("outputs", [o.name for o in config.outputs])
+    devices = finder.devices()
+    checks = finder.resolve("checks", config.checks, devices, lambda c: c.quantity)
+    alarms = finder.resolve("alarms", config.alarms, devices, lambda a: a.rule)
+    if finder.problems:
+        raise ConfigError(sorted(finder.problems, key=lambda p: (p.line, p.key)))
+    check_rules = tuple(_check(device, c) for device, c in checks)
+    alarm_rules = tuple(_alarm(device, a) for device, a in alarms)
+    try:
+        Pipeline(devices, check_rules, alarm_rules)
+    except ValueError as exc:  # a driver gives a unit or type that is not the catalogue's
+        raise ConfigError([loaded.problem(("drivers",), str(exc))]) from exc
+    return Survey(tuple(devices), check_rules, alarm_rules, tuple(_warnings(config, devices)))
+
+
+class _Finder:
+    def __init__(self, loaded: Loaded[GatewayConfig]) -> None:
+        self._loaded = loaded
+        self.problems: list[ConfigProblem] = []
+
+    def problem(self, path: KeyPath, value: str, allowed: str, known: Iterable[str] = ()) -> None:
+        found = self._loaded.problem(path, allowed, value=f'"{value}"' if value else "")
+        found.nearest = next(iter(get_close_matches(value, list(known), n=1)), "")
+        self.problems.append(found)
+
+    def unique(self, section: str, names: list[str]) -> None:
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                self.problem((section, i, "name"), name, "already used above")
+
+    def devices(self) -> list[DeviceSpec]:
+        """Every driver's devices; what a driver says of its configuration becomes a problem of its table."""
+        found: dict[str, DeviceSpec] = {}
+        for i, config in enumerate(self._loaded.value.drivers):
+            try:
+                driver = load_driver(config.type)(config, _offline(config.name))
+            except ConfigError as exc:
+                self.problems += exc.problems
+                continue
+            except (TocsinError, ValueError, OSError) as exc:
+                self.problem(("drivers", i), "", str(exc))
+                continue
+            for spec in driver.devices:
+                if spec.id in found:
+                    self.problem(("drivers", i), spec.id, "two devices have this id")
+                found.setdefault(spec.id, spec)
+        return list(found.values())
+
+    def resolve(
+        self,
+        section: str,
+        configs: tuple[_C, ...],
+        devices: list[DeviceSpec],
+        key: Callable[[_C], str],
+    ) -> list[tuple[str, _C]]:
+        """(device, config) pairs. An exact id wins over a pattern, an earlier pattern over a later one."""
+        chosen: dict[tuple[str, str], tuple[bool, _C]] = {}
+        for i, config in enumerate(configs):
+            fitting = [d for d in devices if fnmatchcase(d.id, config.device)]
+            giving = [d for d in fitting if _gives(d, config.quantity)]
+            if not fitting:
+                self.problem(
+                    (section, i, "device"),
+                    config.device,
+                    "no device of this file has this id",
+                    (d.id for d in devices),
+                )
+            elif not giving:
+                names = list(dict.fromkeys(c.quantity for d in fitting for c in d.channels))
+                self.problem(
+                    (section, i, "quantity"),
+                    config.quantity,
+                    f"{config.device} gives {', '.join(names)}",
+                    names,
+                )
+            exact = not set(config.device) & set("*?[")
+            for device in giving:
+                before = chosen.get((device.id, key(config)))
+                if before is not None and exact and before[0]:
+                    self.problem((section, i), "", f"{device.id} {key(config)} is judged above")
+                elif before is None or (exact and not before[0]):
+                    chosen[device.id, key(config)] = (exact, config)
+        return [(device, config) for (device, _), (_, config) in chosen.items()]
+
+
+def _gives(spec: DeviceSpec, quantity: str) -> bool:
+    return any(channel.quantity == quantity for channel in spec.channels)
+
+
+def _check(device: str, config: CheckConfig) -> CheckRule:
+    low, high = config.range or (None, None)
+    return CheckRule(
+        device=device,
+        quantity=config.quantity,
+        low=low,
+        high=high,
+        rate_per_s=config.rate_per_s,
+        flatline_ns=None if config.flatline_s is None else int(config.flatline_s * 1e9),
+        stale_ns=None if config.stale_s is None else int(config.stale_s * 1e9),
+        deadband=config.deadband,
+        deadband_max_ns=int(config.deadband_max_s * 1e9),
+    )
+
+
+def _alarm(device: str, config: AlarmConfig) -> AlarmRule:
+    return AlarmRule(
+        device=device,
+        quantity=config.quantity,
+        name=config.rule,
+        level1=config.level1,
+        level2=config.level2,
+        direction=config.direction,
+        hysteresis=config.hysteresis,
+        on_delay_ns=int(config.on_delay_s * 1e9),
+        latch=config.latch,
+    )
+
+
+def _warnings(config: GatewayConfig, devices: list[DeviceSpec]) -> Iterable[str]:
+    for spec in devices:
+        watched = any(fnmatchcase(spec.id, alarm.device) for alarm in config.alarms)
+        if spec.measurement == "gas" and not watched:
+            yield f"{spec.id} measures gas and has no [[alarms]]: nothing here will sound"
+    if not config.drivers:
+        yield "there is no [[drivers]] table: this gateway reads nothing"
+    if config.uplink is None:
+        yield "there is no [uplink] table: readings stay in the outbox"
+    elif config.commands.key is None:
+        yield "there is no key in [commands]: alarms cannot be acknowledged from the cloud"
+    if config.alarms and not config.outputs:
+        yield "there is no [[outputs]] table: alarms are not heard at the gateway itself"
+
+
+def _offline(name: str) -> DriverContext:
+    """The surroundings of a driver that is only looked at or probed: nothing it emits goes anywhere."""
+
+    async def emit(sample: Sample) -> None:
+        del sample
+
+    def available(device: str) -> None:
+        del device
+
+    def unavailable(device: str, error: DriverError) -> None:
+        del device, error
+
+    def count(counter: str, n: int) -> None:
+        del counter, n
+
+    return DriverContext(
+        name=name,
+        clock=SystemClock(),
+        log=logging.getLogger(f"edge.drivers.{name}"),
+        emit=emit,
+        available=available,
+        unavailable=unavailable,
+        count=count,
+    )
+
+
+def offline_drivers(config: GatewayConfig) -> list[Driver]:
+    """Every configured driver, for a probe."""
+    return [load_driver(d.type)(d, _offline(d.name)) for d in config.drivers]
