@@ -1,0 +1,1 @@
+"""Embedded time-series store: hot hours in DuckDB, days before them in Parquet, one SQL view over both."""

@@ -1,0 +1,149 @@
+"""The embedded store: write and roll over in one place, query from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from cloud.query.door import check
+from cloud.query.result import Cell, Limits, QueryResult
+from cloud.query.run import run
+from cloud.stores import Block, LedgerEntry, Rejected
+from cloud.stores.local.database import COLD_NAME, open_database
+from cloud.stores.local.insert import insert, not_finite
+from cloud.stores.local.ledger import LedgerTable, Settled
+from cloud.stores.local.options import LocalOptions
+from cloud.stores.local.plan import plan
+from cloud.stores.local.schema import Schema
+from tocsin.errors import StoreError, StoreUnavailableError
+
+Work = Callable[[duckdb.DuckDBPyConnection], None]
+
+
+class LocalStore:
+    """`hot.duckdb` and `cold/` in one directory, owned by one process.
+
+    `write` is called from one thread; `query` from any. A write that finds no memory stops the running queries.
+    """
+
+    def __init__(
+        self, directory: Path, options: LocalOptions | None = None, *, read_only: bool = False
+    ) -> None:
+        self.directory = directory
+        self.options = options or LocalOptions()
+        self._read_only = read_only
+        self._cold = directory / COLD_NAME
+        self._commit_lock = (
+            threading.Lock()
+        )  # catalogue changes of writer and roll-over exclude each other
+        self._queries: set[duckdb.DuckDBPyConnection] = set()
+        self._queries_lock = threading.Lock()
+        self._open()
+
+    def _open(self) -> None:
+        self._database = open_database(self.directory, self.options, read_only=self._read_only)
+        self._schema = Schema.read(self._database)
+        self._ledger = LedgerTable(self._database)
+
+    def write(self, blocks: list[Block], ledger: list[LedgerEntry]) -> list[Rejected]:
+        """Rows and their ledger in one transaction, on disk when it returns."""
+        with self._commit_lock:
+            schema = self._schema.copy()
+            accepted, rejected = plan(blocks, schema, self.options)
+            rejected += [
+                Rejected(i, row, name, "not-finite: NaN or infinity")
+                for i, block in enumerate(blocks)
+                for row, name in not_finite(block)
+            ]
+
+            def work(connection: duckdb.DuckDBPyConnection) -> None:
+                if schema.changed:
+                    schema.apply(connection, self._cold)
+                for measurement, members in accepted.items():
+                    insert(connection, measurement, members)
+                if ledger:
+                    self._ledger.append(connection, ledger)
+
+            self._transaction(work)
+            self._schema = Schema(schema.tables)
+            self._ledger.committed(ledger)
+        return rejected
+
+    def ledger(self) -> Settled:
+        """Copies of the settled ranges, as of the last write."""
+        with self._commit_lock:
+            return self._ledger.snapshot()
+
+    def measurements(self) -> list[str]:
+        """Names of all measurements."""
+        return sorted(table.name for table in self._schema.tables.values())
+
+    def query(
+        self, sql: str, limits: Limits | None = None, params: Mapping[str, Cell] | None = None
+    ) -> QueryResult:
+        """The answer to one SELECT; blocks, so call it from a thread of its own.
+
+        Raises:
+            QueryError: refused by the door or stopped at a limit.
+        """
+        statement = check(sql, self.measurements())
+        cursor = self._database.cursor()
+        with self._queries_lock:
+            self._queries.add(cursor)
+        try:
+            return run(cursor, statement, limits or Limits(), params)
+        finally:
+            with self._queries_lock:
+                self._queries.discard(cursor)
+            cursor.close()
+
+    def close(self) -> None:
+        """Stop running queries, fold the log into the file, release it."""
+        self._interrupt_queries()
+        with self._commit_lock, suppress(duckdb.Error):
+            self._database.close()
+
+    def _interrupt_queries(self) -> None:
+        with self._queries_lock:
+            for cursor in self._queries:
+                cursor.interrupt()
+
+    def _transaction(self, work: Work) -> None:
+        """Run `work` in a transaction; once more without queries beside it when memory ran out."""
+        for last in (False, True):
+            connection = self._database.cursor()
+            try:
+                connection.execute("BEGIN")
+                work(connection)
+                connection.execute("COMMIT")
+            except duckdb.Error as exc:
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
+                if isinstance(exc, duckdb.OutOfMemoryException) and not last:
+                    self._interrupt_queries()
+                    continue
+                raise self._failure(exc) from exc
+            finally:
+                connection.close()
+            return
+
+    def _failure(self, exc: duckdb.Error) -> StoreError:
+        """Nothing was written. After a fatal error the file is opened anew, so that the next try can succeed."""
+        if isinstance(
+            exc, duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException
+        ):
+            with suppress(duckdb.Error):
+                self._database.close()
+            with suppress(duckdb.Error):
+                self._open()
+        first_line = str(exc).splitlines()[0]
+        if isinstance(exc, duckdb.ProgrammingError | duckdb.DataError):
+            return StoreError(f"the embedded store cannot take a write: {first_line}")
+        return StoreUnavailableError(
+            f"the embedded store did not accept a write: {first_line}",
+            hint=f"is {self.directory} writable, with free space?",
+        )
