@@ -104,11 +104,24 @@ class Explainer:
         if kind == "missing":
             allowed = f"required: {self._view.described(node)}"
             return Finding(full, "", allowed, absent=True)
+        if kind in ("union_tag_invalid", "union_tag_not_found"):
+            return self._tag(detail, full, value)
         shown = self._shown(full, node, value)
         if kind in ("value_error", "assertion_error"):
-            return Finding(full, shown, detail["msg"].partition(", ")[2] or detail["msg"])
+            said = detail["msg"].partition(", ")[2] or detail["msg"]
+            return Finding(full, "" if isinstance(value, dict) else shown, said)
         allowed = f"must be {self._view.described(node)}" if node else detail["msg"]
         return Finding(full, shown, allowed, _nearest(value, self._view.choices(node)))
+
+    def _tag(self, detail: ErrorDetails, path: KeyPath, value: object) -> Finding:
+        """The key that chooses between kinds of table is absent or names none."""
+        key = str(detail["ctx"]["discriminator"]).strip("'")
+        tag = _item(value, key)
+        tags = re.findall(r"'([^']*)'", str(detail["ctx"].get("expected_tags", "")))
+        listed = f"one of {', '.join(map(json.dumps, tags))}" if tags else "the kind of this table"
+        if tag is _ABSENT:
+            return Finding((*path, key), "", f"required: {listed}", absent=True)
+        return Finding((*path, key), show(tag), f"must be {listed}", _nearest(tag, tags))
 
     def _shown(self, path: KeyPath, node: Node | None, value: object) -> str:
         if path in self._written:

@@ -15,7 +15,7 @@ from tocsin.config.explain import Explainer, Finding, show
 from tocsin.config.lines import KeyPath, dotted, key_lines
 from tocsin.config.mistakes import Mistake, MistakesError
 from tocsin.config.references import References
-from tocsin.config.schema import SCHEMA_VERSION
+from tocsin.config.schema import SCHEMA_VERSION, declares_version
 from tocsin.errors import ConfigError, ConfigProblem
 
 M = TypeVar("M", bound=BaseModel)
@@ -77,7 +77,10 @@ def load(
     raw, lines = read(path)
     references = References(path.parent)
     findings = list(_version(raw))
-    raw.pop("schema", None)
+    if declares_version(model):
+        raw["schema"] = SCHEMA_VERSION  # judged above, with better words
+    else:
+        raw.pop("schema", None)
     raw = references.replace(raw)
     findings += [
         Finding(m.path, show(references.written.get(m.path, "")), m.allowed)

@@ -16,10 +16,16 @@ def json_schema(model: type[BaseModel]) -> Node:
     """The JSON Schema of files that `load` reads into `model`."""
     schema = model.model_json_schema(mode="validation")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    version = {"const": SCHEMA_VERSION, "description": "Version of this file's layout."}
-    schema["properties"] = {"schema": version, **schema.get("properties", {})}
-    schema["required"] = ["schema", *schema.get("required", [])]
+    if not declares_version(model):
+        version = {"const": SCHEMA_VERSION, "description": "Version of this file's layout."}
+        schema["properties"] = {"schema": version, **schema.get("properties", {})}
+        schema["required"] = ["schema", *schema.get("required", [])]
     return schema
+
+
+def declares_version(model: type[BaseModel]) -> bool:
+    """Whether the model has a field for the key `schema` (its alias, for pydantic keeps the plain name)."""
+    return any(info.alias == "schema" for info in model.model_fields.values())
 
 
 class SchemaView:

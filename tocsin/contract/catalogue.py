@@ -66,9 +66,14 @@ def find(measurement: str, quantity: str) -> Quantity | None:
 
 
 def is_identifier(name: str) -> bool:
-    """Whether `name` may name a measurement or a quantity: it becomes a table or column name in both stores."""
+    """Whether `name` may name a quantity: it becomes a column (a field) in both stores."""
     return (
         _NAME.fullmatch(name) is not None
         and name not in RESERVED
         and not name.endswith(RESERVED_SUFFIXES)
     )
+
+
+def is_measurement(name: str) -> bool:
+    """Whether `name` may name a measurement: it becomes a table in both stores."""
+    return _NAME.fullmatch(name) is not None

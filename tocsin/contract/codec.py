@@ -10,12 +10,12 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import msgspec
 
-from tocsin.contract.ids import is_ulid
 from tocsin.contract.messages import VERSION, Alarm, Batch, Event
 from tocsin.errors import WireError, WireReason
 
@@ -26,6 +26,9 @@ MAX_MESSAGE_BYTES = 1 << 20
 MAX_BODY_BYTES = 8 << 20
 MAX_ROWS = 0xFFFF
 _MAGIC = b"TOC1 "
+_HEADER = re.compile(
+    rb"TOC1 (jn|jd|mn|md) ([0-7][0-9A-HJKMNP-TV-Z]{25}) ([0-7][0-9a-f]{15}) ([0-9a-f]{4}) ([0-9a-f]{8})\n"
+)
 
 Body = Batch | Alarm | Event
 _B = TypeVar("_B", Batch, Alarm, Event)
@@ -52,12 +55,14 @@ def encode(body: Body, codec: Codec = "jn") -> bytes:
     """Header and body of one message.
 
     Raises:
-        WireError: larger than `MAX_MESSAGE_BYTES` or more than `MAX_ROWS` rows.
+        WireError: larger than `MAX_MESSAGE_BYTES`, more than `MAX_ROWS` rows, or none.
     """
     if isinstance(body, Batch):
         first_seq, rows = body.first_seq, body.rows
     else:
         first_seq, rows = body.seq, 1
+    if rows == 0:
+        raise WireError(WireReason.BAD_SHAPE, "a batch without rows")
     data = _json.encode(body) if codec[0] == "j" else _msgpack.encode(body)
     if codec[1] == "d":
         deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
@@ -70,7 +75,7 @@ def encode(body: Body, codec: Codec = "jn") -> bytes:
 
 
 def decode_header(data: bytes) -> Header:
-    """The header alone; the CRC is not yet checked.
+    """The header alone; the CRC is not yet checked. Every header has exactly one spelling.
 
     Raises:
         WireError: not a message of this version.
@@ -85,28 +90,21 @@ def decode_header(data: bytes) -> Header:
         raise WireError(WireReason.BAD_MAGIC, f"starts with {bytes(data[:5])!r}")
     if data[:5] != _MAGIC:
         raise WireError(
-            WireReason.WRONG_VERSION, f"version {data[3:4]!r}, this is version {VERSION}"
+            WireReason.WRONG_VERSION, f"version {bytes(data[3:4])!r}, this is version {VERSION}"
         )
-    try:
-        fields = data[5:HEADER_BYTES].decode("ascii").rstrip("\n").split(" ")
-        codec, stream, seq_hex, rows_hex, crc_hex = fields
-        header = Header(
-            msgspec.convert(codec, Codec),
-            stream,
-            int(seq_hex, 16),
-            int(rows_hex, 16),
-            int(crc_hex, 16),
-        )
-    except (ValueError, msgspec.ValidationError) as exc:
-        raise WireError(WireReason.BAD_HEADER, str(exc)) from exc
-    sizes_fit = (len(seq_hex), len(rows_hex), len(crc_hex)) == (16, 4, 8)
-    if (
-        not sizes_fit
-        or data[65:66] != b"\n"
-        or not is_ulid(stream)
-        or not 0 <= header.first_seq < 2**63
-    ):
+    match = _HEADER.match(data)
+    if match is None:
         raise WireError(WireReason.BAD_HEADER, repr(bytes(data[:HEADER_BYTES])))
+    codec, stream, first_seq, rows, crc = match.groups()
+    header = Header(
+        cast(Codec, codec.decode()),
+        stream.decode(),
+        int(first_seq, 16),
+        int(rows, 16),
+        int(crc, 16),
+    )
+    if header.rows == 0 or header.first_seq + header.rows >= 2**63:
+        raise WireError(WireReason.BAD_HEADER, f"{header.rows} rows from {header.first_seq}")
     return header
 
 
@@ -125,9 +123,8 @@ def decode_body(header: Header, data: bytes, kind: type[_B]) -> _B:
         decoded = _decoders[header.codec[0], kind].decode(body)
     except msgspec.ValidationError as exc:
         raise WireError(WireReason.WRONG_TYPE, str(exc)) from exc
-    except (msgspec.DecodeError, RecursionError) as exc:
-        raise WireError(WireReason.BAD_BODY, str(exc)) from exc
-    except UnicodeDecodeError as exc:
+    except (msgspec.DecodeError, RecursionError, ValueError) as exc:
+        # ValueError: text that is not UTF-8, and integers longer than Python converts (4,300 digits)
         raise WireError(WireReason.BAD_BODY, str(exc)) from exc
     assert isinstance(decoded, kind)  # noqa: S101 - the decoder was built for this type
     version, seq, rows = (
@@ -155,4 +152,6 @@ def _inflate(data: bytes) -> bytes:
         raise WireError(WireReason.OVERSIZED, f"inflates past {MAX_BODY_BYTES} bytes")
     if not inflate.eof:
         raise WireError(WireReason.TRUNCATED, "the deflate stream does not end")
+    if inflate.unused_data:
+        raise WireError(WireReason.BAD_DEFLATE, f"{len(inflate.unused_data)} bytes after its end")
     return out

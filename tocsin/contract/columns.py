@@ -37,9 +37,16 @@ def group_rows(rows: Iterable[Row]) -> tuple[int, TimeUnit, list[Group]]:
     The time unit is the coarsest in which every stamp is exact.
     """
     by_layout: dict[Layout, list[Row]] = {}
+    by_identity: dict[
+        int, list[Row]
+    ] = {}  # hashing a layout of many quantities for each row is slow
     stamps: list[int] = []
     for row in rows:
-        by_layout.setdefault(row.layout, []).append(row)
+        members = by_identity.get(id(row.layout))
+        if members is None:
+            members = by_layout.setdefault(row.layout, [])
+            by_identity[id(row.layout)] = members
+        members.append(row)
         stamps.append(row.time_ns)
         if row.source_ns is not None:
             stamps.append(row.source_ns)

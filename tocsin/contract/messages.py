@@ -59,10 +59,10 @@ class Group(
     measurement: Name
     quantities: tuple[Name, ...]
     types: str
-    times: list[int]
+    times: list[Ns]
     columns: list[list[Value]]
     quality: list[tuple[int, int, int]] = []
-    source_times: list[int | None] | None = None
+    source_times: list[Ns | None] | None = None
     raw: dict[str, tuple[str, list[Value]]] = {}
 
 
@@ -91,7 +91,7 @@ class Batch(
     groups: list[Group]
     tu: TimeUnit = "ns"
     clock: ClockState = ClockState()
-    epoch: int = 0
+    epoch: Seq = 0
 
     @property
     def rows(self) -> int:
@@ -125,7 +125,7 @@ class Alarm(msgspec.Struct, frozen=True, omit_defaults=True):
     quantity: str
     rule: str
     change: AlarmChange
-    level: int
+    level: Annotated[int, Meta(ge=0, le=9)]
     t: Ns
     value: float | None = None
     unit: str = ""
@@ -137,7 +137,7 @@ class Alarm(msgspec.Struct, frozen=True, omit_defaults=True):
     note: str = ""
     first_ns: Ns | None = None
     last_ns: Ns | None = None
-    n: int = 1
+    n: Seq = 1
     clock: ClockState = ClockState()
 
 
@@ -183,8 +183,8 @@ class StreamAck(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     upto: Seq
-    ranges: list[tuple[int, int]] = []
-    rejected: list[tuple[int, int]] = []
+    ranges: list[tuple[Seq, Seq]] = []
+    rejected: list[tuple[Seq, Seq]] = []
 
 
 class CommitAck(msgspec.Struct, frozen=True, omit_defaults=True):

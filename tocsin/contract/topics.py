@@ -78,15 +78,16 @@ def parse_up(topic: str) -> UpTopic | None:
     if len(parts) < 6 or parts[0] != "tocsin" or parts[1] != "1":
         return None
     site, gateway = parts[3], parts[4]
-    if not (parts[2].isascii() and parts[2].isdigit() and is_name(site) and is_name(gateway)):
+    if not (is_name(site) and is_name(gateway)):
         return None
-    if int(parts[2]) != bucket(gateway):
+    number = bucket(gateway)
+    if parts[2] != str(number):
         return None
     tail = parts[5:]
     if tail == ["state"]:
-        return UpTopic(int(parts[2]), site, gateway, "state")
-    if tail[0] == "up" and len(tail) in (2, 3) and (len(tail) == 2 or tail[2] == "hist"):
-        return UpTopic(int(parts[2]), site, gateway, tail[1], len(tail) == 3)
+        return UpTopic(number, site, gateway, "state")
+    if tail[0] == "up" and (len(tail) == 2 or (len(tail) == 3 and tail[2] == "hist")):
+        return UpTopic(number, site, gateway, tail[1], len(tail) == 3)
     return None
 
 

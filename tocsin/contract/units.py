@@ -1,10 +1,12 @@
 """Units by their UCUM code (ucum.org, case-sensitive form) and the linear conversions between them.
 
-Only what the catalogue and the shipped device profiles need; `%{LEL}` and `{NTU}` use UCUM annotations.
+Only what the catalogue and the shipped device profiles need; `%{LEL}`, `{NTU}` and `{dBm}` use UCUM annotations.
 Gas mass and volume fractions are not interchangeable without molar mass and temperature, so they do not convert here.
 """
 
 from __future__ import annotations
+
+import math
 
 import msgspec
 
@@ -43,21 +45,31 @@ _UNITS: dict[str, tuple[str, float, float]] = {
     "km": ("length", 1e3, 0.0),
     "cm": ("length", 1e-2, 0.0),
     "mm": ("length", 1e-3, 0.0),
+    "[in_i]": ("length", 0.0254, 0.0),
     "[ft_i]": ("length", 0.3048, 0.0),
     "mm/h": ("rain-rate", 1.0, 0.0),
+    "[in_i]/h": ("rain-rate", 25.4, 0.0),
     "m/s": ("speed", 1.0, 0.0),
+    "cm/s": ("speed", 1e-2, 0.0),
+    "mm/s": ("speed", 1e-3, 0.0),
+    "[ft_i]/s": ("speed", 0.3048, 0.0),
+    "[mi_i]/h": ("speed", 1609.344 / 3600.0, 0.0),
     "km/h": ("speed", 1.0 / 3.6, 0.0),
     "[kn_i]": ("speed", 1852.0 / 3600.0, 0.0),
     "deg": ("angle", 1.0, 0.0),
+    "rad": ("angle", 180.0 / math.pi, 0.0),
     "m3/s": ("flow", 1.0, 0.0),
     "m3/h": ("flow", 1.0 / 3600.0, 0.0),
     "L/s": ("flow", 1e-3, 0.0),
+    "L/min": ("flow", 1e-3 / 60.0, 0.0),
     "[cft_i]/s": ("flow", 0.3048**3, 0.0),
     "Pa": ("pressure", 1.0, 0.0),
     "hPa": ("pressure", 1e2, 0.0),
     "kPa": ("pressure", 1e3, 0.0),
     "MPa": ("pressure", 1e6, 0.0),
+    "mbar": ("pressure", 1e2, 0.0),
     "bar": ("pressure", 1e5, 0.0),
+    "[psi]": ("pressure", 6894.757293168361, 0.0),
     "V": ("voltage", 1.0, 0.0),
     "mV": ("voltage", 1e-3, 0.0),
     "A": ("current", 1.0, 0.0),
@@ -69,7 +81,9 @@ _UNITS: dict[str, tuple[str, float, float]] = {
     "Hz": ("frequency", 1.0, 0.0),
     "s": ("time", 1.0, 0.0),
     "ms": ("time", 1e-3, 0.0),
-    "dB[mW]": ("signal", 1.0, 0.0),
+    "min": ("time", 60.0, 0.0),
+    "h": ("time", 3600.0, 0.0),
+    "{dBm}": ("signal", 1.0, 0.0),
     "uS/cm": ("conductivity", 1.0, 0.0),
     "mS/cm": ("conductivity", 1e3, 0.0),
     "{NTU}": ("turbidity", 1.0, 0.0),
