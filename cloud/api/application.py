@@ -1,0 +1,37 @@
+"""Put the routes together."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+
+from cloud.api import alarms, devices, errors, events, influx, operations, people, registry
+from cloud.api.gate import Gate, Reader
+from cloud.api.services import Services
+from cloud.identity.rules import Principal
+
+
+def create_api(services: Services) -> FastAPI:
+    """The application without pages; `cloud.console` adds them."""
+    app = FastAPI(
+        title="Tocsin",
+        version=version("tocsin"),
+        description="Devices, alarms and series of one cloud. Times are Unix nanoseconds UTC.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    for room in (devices, alarms, registry, people, operations, events, influx):
+        app.include_router(room.router)
+    described = APIRouter()
+
+    @described.get("/api/v1/openapi.json", include_in_schema=False)
+    def openapi(principal: Principal = Reader) -> dict[str, object]:
+        return app.openapi()
+
+    app.include_router(described)
+    errors.install(app)
+    app.add_middleware(Gate, services=services)
+    return app

@@ -1,0 +1,243 @@
+"""Bodies of the HTTP API. Times are Unix nanoseconds UTC."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cloud.api.overview import DeviceView
+from cloud.identity.rules import Role, Scope
+from cloud.registry import Device
+
+Scalar = float | int | bool | str | None
+Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+class Body(BaseModel):
+    """What a caller sends: unknown fields are an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Told(BaseModel):
+    """What the cloud answers; fields may be added in later versions."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class LastValue(Told):
+    """The last value of one quantity of one device."""
+
+    site: str
+    device: str
+    gateway: str = ""
+    measurement: str = ""
+    quantity: str
+    unit: str = ""
+    value: Scalar = None
+    q: int = 0
+    time_ns: int
+    received_ns: int = 0
+
+
+class ValueBody(Told):
+    """A last value inside its device."""
+
+    quantity: str
+    unit: str
+    value: Scalar
+    q: int
+    quality: Literal["good", "uncertain", "bad"]
+    time_ns: int
+    received_ns: int
+
+
+class DeviceBody(Told):
+    """One device as it is now. `state`: ok, stale, unavailable, never, retired."""
+
+    site: str
+    device: str
+    name: str
+    kind: str
+    place: str
+    lat: float | None
+    lon: float | None
+    gateway: str
+    period_s: float | None
+    stale_after_s: float
+    state: str
+    last_ns: int | None
+    alarm_level: int
+    unacknowledged: bool
+    values: list[ValueBody]
+
+
+def device_body(view: DeviceView) -> DeviceBody:
+    """The body of a view."""
+    return DeviceBody.model_validate(asdict(view))
+
+
+class Gateway(Told):
+    """One gateway: `online` and its last health message."""
+
+    site: str
+    gateway: str
+    online: bool = False
+
+
+class Series(Told):
+    """Times, values and quality codes of one quantity, in step."""
+
+    unit: str = ""
+    t: list[int]
+    v: list[Scalar]
+    q: list[int]
+
+
+class AlarmBody(Told):
+    """One occurrence of an alarm as it stands."""
+
+    alarm: str
+    site: str
+    device: str = ""
+    gateway: str = ""
+    quantity: str = ""
+    level: int = 0
+    acknowledged: bool = False
+
+
+class JournalEntry(Told):
+    """One transition of an alarm."""
+
+
+class Note(Body):
+    """What an operator says when acting on an alarm."""
+
+    note: str = Field(default="", max_length=1000, description="Why; kept in the journal.")
+
+
+class HardwareBody(Told):
+    """One instrument that serves or served as a device."""
+
+    serial: str
+    installed_ns: int
+    removed_ns: int | None
+    calibrated_on: date | None
+    calibration_due: date | None
+    note: str
+
+
+class RegistryBody(Told):
+    """What the registry holds of a device; `hardware` newest first, the one in place has no `removed_ns`."""
+
+    site: str
+    device: str
+    name: str
+    kind: str
+    place: str
+    lat: float | None
+    lon: float | None
+    period_s: float | None
+    gateway: str
+    retired: bool
+    hardware: list[HardwareBody]
+
+
+def registry_body(device: Device) -> RegistryBody:
+    """The body of a registry entry."""
+    return RegistryBody.model_validate(asdict(device))
+
+
+class EditBody(Body):
+    """Everything a person enters about a device; fields left out are emptied."""
+
+    name: str = Field(min_length=1, max_length=128, description="What people call it.")
+    kind: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Measurement, such as gas or water."
+    )
+    place: str = Field(default="", max_length=256, description="Where it is, in words.")
+    lat: float | None = Field(default=None, ge=-90, le=90, description="Degrees, WGS 84.")
+    lon: float | None = Field(default=None, ge=-180, le=180, description="Degrees, WGS 84.")
+    period_s: float | None = Field(
+        default=None, gt=0, le=31_536_000, description="Expected time between readings, seconds."
+    )
+    retired: bool = Field(default=False, description="Out of service: no silence alarm.")
+    serial: str = Field(default="", max_length=128, description="Of the instrument in place.")
+    calibrated_on: date | None = Field(default=None, description="Last calibration.")
+    calibration_due: date | None = Field(default=None, description="Next calibration.")
+
+
+class ReplacementBody(Body):
+    """The instrument that takes over."""
+
+    serial: str = Field(min_length=1, max_length=128, description="Its serial number.")
+    calibrated_on: date | None = Field(default=None, description="Last calibration.")
+    calibration_due: date | None = Field(default=None, description="Next calibration.")
+    note: str = Field(default="", max_length=1000, description="Why it was replaced.")
+
+
+class TokenBody(Body):
+    """A token to make."""
+
+    name: str = Field(min_length=1, max_length=64, description="What it is for.")
+    scopes: list[Scope] = Field(min_length=1, description="What it may do.")
+    sites: list[Id] | None = Field(default=None, description="Which sites; null is all of yours.")
+    days: float | None = Field(
+        default=None, gt=0, le=3650, description="Lifetime in days; null never ends."
+    )
+
+
+class TokenTold(Told):
+    """A token without its secret; `token` is there once, in the answer that made it."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    sites: list[str] | None
+    created_ns: int
+    expires_ns: int | None
+    used_ns: int | None
+    revoked_ns: int | None
+    token: str | None = None
+
+
+class AccountBody(Body):
+    """An account to make."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[^\s/]+$", description="Log-in name.")
+    password: str = Field(min_length=1, max_length=256, description="At least 10 characters.")
+    role: Role = Field(description="viewer, operator, dispatcher, ops or admin.")
+    sites: list[Id] | None = Field(default=None, description="Which sites; null is every site.")
+
+
+class AccountChange(Body):
+    """An account as it shall be."""
+
+    role: Role = Field(description="viewer, operator, dispatcher, ops or admin.")
+    sites: list[Id] | None = Field(default=None, description="Which sites; null is every site.")
+    disabled: bool = Field(default=False, description="May not log in; its sessions end.")
+    password: str | None = Field(default=None, max_length=256, description="A new password.")
+
+
+class AccountTold(Told):
+    """An account without its password."""
+
+    id: int
+    name: str
+    role: Role
+    sites: list[str] | None
+    disabled: bool
+    created_ns: int
+
+
+class Me(Told):
+    """Who the caller is and what it may do."""
+
+    name: str
+    kind: str
+    role: Role | None
+    sites: list[str] | None
+    actions: list[str]
