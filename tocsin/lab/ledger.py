@@ -61,14 +61,18 @@ def read_ledgers(paths: Sequence[Path]) -> Ledger:
     """Parse ledger files; a last line cut short by a kill is not an answer and is left out."""
     scans: list[Scan] = []
     marks: list[Mark] = []
+    unsent: set[tuple[str, int]] = set()
     for path in paths:
         for line in path.read_bytes().split(b"\n")[:-1]:
             record = msgspec.json.decode(line)
             if "mark" in record:
-                marks.append(msgspec.convert(record, Mark))
+                mark = msgspec.convert(record, Mark)
+                marks.append(mark)
+                if mark.mark == "not-sent":
+                    unsent.add((mark.device, mark.t_ns))
             else:
                 scans.append(msgspec.convert(record, Scan))
-    return Ledger(scans, marks)
+    return Ledger([s for s in scans if (s.device, s.t_ns) not in unsent], marks)
 
 
 def compare(

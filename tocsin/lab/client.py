@@ -1,0 +1,95 @@
+"""The demo as one more user of the cloud's HTTP API: standard library only, one thread for the event stream."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from typing import Any
+
+import msgspec
+
+from tocsin.lab.children import LabError
+
+
+class ConsoleClient:
+    """Requests with a bearer token; every one has a time-out."""
+
+    def __init__(self, url: str, token: str = "") -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, path: str, timeout_s: float = 5.0) -> Any:
+        """The decoded JSON of a GET.
+
+        Raises:
+            LabError: no answer, or not a success.
+        """
+        request = urllib.request.Request(self.url + path, headers=self._headers)  # noqa: S310 - our own http URL
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+                return msgspec.json.decode(answer.read())
+        except urllib.error.HTTPError as exc:
+            raise LabError(f"{path}: HTTP {exc.code}: {exc.read(300)!r}") from exc
+        except (OSError, HTTPException) as exc:
+            raise LabError(f"{path}: {exc}") from exc
+
+    def is_up(self) -> bool:
+        """Whether the console answers."""
+        with contextlib.suppress(LabError):
+            self.get("/healthz", 1.0)
+            return True
+        return False
+
+
+class AlarmWatch:
+    """Listens to `/api/v1/events` as a page does, and notes when each alarm change arrived (wall clock, ns)."""
+
+    def __init__(self, client: ConsoleClient) -> None:
+        self.seen: list[tuple[int, dict[str, Any]]] = []
+        self._client = client
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alarm-watch", daemon=True)
+        self.connected = threading.Event()
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            request = urllib.request.Request(  # noqa: S310 - our own http URL
+                self._client.url + "/api/v1/events",
+                headers=self._client._headers,  # noqa: SLF001
+            )
+            with (
+                contextlib.suppress(OSError, HTTPException),
+                urllib.request.urlopen(request, timeout=60.0) as stream,  # noqa: S310
+            ):
+                self.connected.set()
+                self._read(stream)
+            self._stopped.wait(0.5)
+
+    def _read(self, stream: Any) -> None:
+        event, data = "", b""
+        for line in stream:
+            if self._stopped.is_set():
+                return
+            if line.startswith(b"event:"):
+                event = line[6:].strip().decode()
+            elif line.startswith(b"data:"):
+                data += line[5:].strip()
+            elif line == b"\n" and data:
+                self._take(event, data)
+                event, data = "", b""
+
+    def _take(self, event: str, data: bytes) -> None:
+        now_ns = time.time_ns()
+        with contextlib.suppress(msgspec.DecodeError):
+            body = msgspec.json.decode(data)
+            if isinstance(body, dict) and "alarm" in (event, body.get("kind")):
+                self.seen.append((now_ns, body))
+
+    def stop(self) -> None:
+        """Stop listening; does not wait for the last read."""
+        self._stopped.set()
