@@ -28,7 +28,23 @@ class ConsoleClient:
         Raises:
             LabError: no answer, or not a success.
         """
-        request = urllib.request.Request(self.url + path, headers=self._headers)  # noqa: S310 - our own http URL
+        return self._send(
+            urllib.request.Request(self.url + path, headers=self._headers), path, timeout_s
+        )  # noqa: S310 - our own http URL
+
+    def query(self, sql: str, timeout_s: float = 120.0) -> list[dict[str, Any]]:
+        """The rows of one SELECT, by InfluxDB 3's door.
+
+        Raises:
+            LabError: no answer, or not a success.
+        """
+        body = msgspec.json.encode({"db": "tocsin", "q": sql, "format": "json"})
+        headers = {**self._headers, "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + "/api/v3/query_sql", body, headers)  # noqa: S310
+        rows: list[dict[str, Any]] = self._send(request, "query", timeout_s)
+        return rows
+
+    def _send(self, request: urllib.request.Request, path: str, timeout_s: float) -> Any:
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
                 return msgspec.json.decode(answer.read())

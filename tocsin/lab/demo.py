@@ -22,6 +22,44 @@ from tocsin.lab.ledger import Scan, compare, read_ledgers
 from tocsin.lab.report import DeviceReport, Report, latency
 
 
+def tocsin_command(*args: str) -> bytes:
+    """What `tocsin ARGS...` prints.
+
+    Raises:
+        LabError: it failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tocsin.cli", *args],
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise LabError(
+            f"tocsin {args[0]} failed", hint=(done.stdout + done.stderr).decode("utf-8", "replace")
+        )
+    return done.stdout
+
+
+def wait_http(
+    path: Path, children: Children, cloud: Child, timeout_s: float = 60.0
+) -> dict[str, Any]:
+    """What the cloud wrote to its http.json, once the console answers.
+
+    Raises:
+        LabError: it did not in time, or died.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        children.check()
+        if path.exists():
+            http: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+            if ConsoleClient(http["url"]).is_up():
+                return http
+        time.sleep(0.1)
+    raise LabError(f"the console did not answer in {timeout_s:g} s", hint=cloud.tail())
+
+
 class Demo:
     """One run in `folder`; use as a context manager, then `finish()` for the report."""
 
@@ -54,9 +92,9 @@ class Demo:
         devices = {name: self.children.start(name, *args) for name, args in processes.items()}
         ports = {name: str(child.ready()["port"]) for name, child in devices.items()}
         say("cloud: broker, ingest, store, console")
-        config, _ = site.write_cloud(self.folder, http_port=self._http_port, broker=self._broker)
+        config = site.write_cloud(self.folder, http_port=self._http_port, broker=self._broker)
         cloud = self.children.start("cloud", "tocsin.cli", "cloud", "run", "-c", str(config))
-        http = self._wait_http(cloud)
+        http = wait_http(self.folder / "cloud" / "http.json", self.children, cloud)
         self.console_url, self.broker_kind = http["url"], str(http.get("broker_kind", ""))
         self.first_admin_url = str(http.get("setup_url", ""))
         self.client = ConsoleClient(self.console_url, self._token())
@@ -70,20 +108,8 @@ class Demo:
         )
         self.started_s = time.monotonic()
 
-    def _wait_http(self, cloud: Child, timeout_s: float = 60.0) -> dict[str, Any]:
-        path = self.folder / "cloud" / "http.json"
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            self.children.check()
-            if path.exists():
-                http: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-                if ConsoleClient(http["url"]).is_up():
-                    return http
-            time.sleep(0.1)
-        raise LabError(f"the console did not answer in {timeout_s:g} s", hint=cloud.tail())
-
     def _token(self) -> str:
-        created = self._tocsin(
+        created = tocsin_command(
             "token",
             "create",
             "--name",
@@ -96,20 +122,6 @@ class Demo:
         )
         token: str = msgspec.json.decode(created)["token"]
         return token
-
-    def _tocsin(self, *args: str) -> bytes:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "tocsin.cli", *args],
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise LabError(
-                f"tocsin {args[0]} failed",
-                hint=(done.stdout + done.stderr).decode("utf-8", "replace"),
-            )
-        return done.stdout
 
     def finish(self) -> Report:
         """Stop the gateway, let the cloud commit, stop it, and compare the ledgers with the store."""
@@ -170,7 +182,7 @@ class Demo:
         for measurement in sorted({d.kind for d in site.DEVICES}):
             sql = f"SELECT * FROM {measurement} ORDER BY device, time"  # noqa: S608 - our own constant
             found = msgspec.json.decode(
-                self._tocsin(
+                tocsin_command(
                     "query",
                     sql,
                     "--format",

@@ -67,8 +67,8 @@ def device_processes(folder: Path, release_after_s: float) -> dict[str, list[str
     }  # fmt: skip
 
 
-def write_cloud(folder: Path, *, http_port: int, broker: str) -> tuple[Path, dict[str, str]]:
-    """`cloud.toml` in `folder`; the path and the secrets both sides share."""
+def write_cloud(folder: Path, *, http_port: int, broker: str) -> Path:
+    """`cloud.toml` in `folder`, with fresh secrets that both sides share as files."""
     keys = {"password": secrets.token_hex(16), "command_key": secrets.token_hex(32)}
     for name, value in keys.items():
         path = folder / f"{name}.secret"
@@ -97,13 +97,12 @@ command_key = "${{file:command_key.secret}}"
 """,
         "utf-8",
     )
-    return path, keys
+    return path
 
 
-def write_gateway(folder: Path, *, broker_port: int, ports: dict[str, str]) -> Path:
-    """`gateway.toml` in `folder`, for the ports the devices announced."""
-    tables = [
-        f"""schema = 1
+def gateway_head(broker_port: int) -> str:
+    """The tables of a `gateway.toml` that are not about devices."""
+    return f"""schema = 1
 [gateway]
 id = "{GATEWAY}"
 site = "{SITE}"
@@ -114,7 +113,14 @@ port = {broker_port}
 password = "${{file:password.secret}}"
 [commands]
 key = "${{file:command_key.secret}}"
-[[drivers]]
+"""
+
+
+def write_gateway(folder: Path, *, broker_port: int, ports: dict[str, str]) -> Path:
+    """`gateway.toml` in `folder`, for the ports the devices announced."""
+    tables = [
+        gateway_head(broker_port),
+        f"""[[drivers]]
 type = "modbus"
 name = "rs485-1"
 port = "{ports["rs485"]}"
@@ -129,7 +135,7 @@ id = "gas-02"
 unit_id = 2
 profile = "four-gas-head"
 period_s = {GAS_PERIOD_S}
-"""
+""",
     ]
     for name, profile, period_s in (
         ("gas-03", "four-gas-head", GAS_PERIOD_S),

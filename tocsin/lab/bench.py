@@ -1,0 +1,321 @@
+"""`tocsin bench spine`: from field bytes to rows, on this machine, with every stored reading read back and checked."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tocsin.lab import site
+from tocsin.lab.children import Child, Children, LabError, Usage
+from tocsin.lab.client import ConsoleClient
+from tocsin.lab.demo import tocsin_command, wait_http
+from tocsin.lab.report import percentile
+
+REGISTERS = 40
+WARM_UP_S = 4.0
+PROBE_EVERY_S = 0.05
+
+
+class ProcessFigures(msgspec.Struct, frozen=True):
+    """One process over the measured window."""
+
+    cpu_us_per_reading: float
+    cpu_share: float
+    peak_rss_mb: float
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Age of the newest stored row, sampled; milliseconds."""
+
+    p50: float | None
+    p99: float | None
+    n: int
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """One measurement. `source` says where its samples came from."""
+
+    source: str
+    readings_per_s: float
+    samples_per_s: float
+    seconds: float
+    readings_stored: int
+    readings_read_back: int
+    wrong: int
+    missing: int
+    duplicates: int
+    backlog_rows_start: int
+    backlog_rows_end: int
+    newest_row_age_ms: Latency
+    processes: dict[str, ProcessFigures]
+
+
+class SpineResult(msgspec.Struct, frozen=True):
+    """What `tocsin bench spine --json` prints. `readings_per_s` is the first figure's."""
+
+    readings_per_s: float
+    modbus: Figure
+    generated: Figure
+    reference_reads_per_s: float
+    ratio_to_reference: float
+    settings: dict[str, Any]
+
+
+def run_spine(
+    *, seconds: float, units: int, servers: int, broker: str, say: Callable[[str], None]
+) -> SpineResult:
+    """Both measurements one after the other, each on a fresh data directory."""
+    per_server = -(-units // servers)
+    with (
+        tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name,
+        Children(Path(name) / "logs") as children,
+    ):
+        folder = Path(name)
+        say(
+            f"{servers} Modbus server processes with {per_server} units, {REGISTERS} registers a read"
+        )
+        started = [
+            children.start(
+                f"modbus-{i}", "firmware_bridges.modbus.bench_server", "--units", str(per_server)
+            )
+            for i in range(servers)
+        ]
+        ports = [str(child.ready()["port"]) for child in started]
+        say("reference: pymodbus alone, reading the same servers")
+        reference = _reference(ports[0], per_server)
+        drivers = [_modbus_table(f"plc-{i + 1}", port, per_server) for i, port in enumerate(ports)]
+        say(f"spine from Modbus, {seconds:g} s")
+        modbus = _measure(
+            folder / "modbus", "".join(drivers), "pymodbus servers over TCP", seconds, broker
+        )
+        for child in started:
+            child.stop()
+        say(f"spine from generated samples, {seconds:g} s")
+        table = '[[drivers]]\ntype = "generate"\nname = "generated"\ndevices = 16\n'
+        generated = _measure(
+            folder / "generated", table, "generated samples (no field protocol)", seconds, broker
+        )
+    return SpineResult(
+        readings_per_s=modbus.readings_per_s,
+        modbus=modbus,
+        generated=generated,
+        reference_reads_per_s=round(reference, 1),
+        ratio_to_reference=round(modbus.samples_per_s / reference, 3) if reference else 0.0,
+        settings={
+            "registers_per_read": REGISTERS, "units": per_server * servers, "server_processes": servers, "qos": 1,
+            "outbox_fsync": "batch", "outbox_commit_ms": 200, "outbox_commit_rows": 500, "codec": "jn",
+            "store": "local (DuckDB)", "cores": os.cpu_count(), "broker": broker,
+        },
+    )  # fmt: skip
+
+
+def _modbus_table(name: str, port: str, units: int) -> str:
+    host, _, number = port.rpartition(":")
+    devices = "".join(
+        f'[[drivers.devices]]\nid = "{name}-{i + 1}"\nunit_id = {i + 1}\nprofile = "bench-40"\nperiod_s = 0.001\n'
+        for i in range(units)
+    )
+    return f'[[drivers]]\ntype = "modbus"\nname = "{name}"\nhost = "{host}"\ntcp_port = {number}\n{devices}'
+
+
+def _reference(port: str, units: int, seconds: float = 3.0) -> float:
+    """Reads per second of a bare pymodbus client with decoded registers, one connection, nothing kept."""
+    import asyncio
+
+    from pymodbus.client import AsyncModbusTcpClient
+
+    async def loop() -> float:
+        host, _, number = port.rpartition(":")
+        client = AsyncModbusTcpClient(host, port=int(number))
+        if not await asyncio.wait_for(client.connect(), 5.0):
+            raise LabError(f"no connection to the Modbus server at {port}")
+        reads, start = 0, time.monotonic()
+        while time.monotonic() - start < seconds:
+            answer = await client.read_holding_registers(
+                0, count=REGISTERS, device_id=reads % units + 1
+            )
+            reads += len(answer.registers) == REGISTERS
+        rate = reads / (time.monotonic() - start)
+        client.close()
+        return rate
+
+    return asyncio.run(loop())
+
+
+def _measure(folder: Path, drivers: str, source: str, seconds: float, broker: str) -> Figure:
+    folder.mkdir()
+    with Children(folder / "logs") as children:
+        config = site.write_cloud(folder, http_port=0, broker=broker)
+        cloud = children.start("cloud", "tocsin.cli", "cloud", "run", "-c", str(config))
+        http = wait_http(folder / "cloud" / "http.json", children, cloud)
+        token = msgspec.json.decode(
+            tocsin_command(
+                "token",
+                "create",
+                "--name",
+                "bench",
+                "--scope",
+                "read",
+                "--scope",
+                "query",
+                "--data",
+                str(folder / "cloud"),
+                "--json",
+            )
+        )["token"]
+        client = ConsoleClient(str(http["url"]), token)
+        gateway = folder / "gateway.toml"
+        gateway.write_text(site.gateway_head(int(http["broker_port"])) + drivers, "utf-8")
+        edge = children.start("edge", "tocsin.cli", "edge", "run", "-c", str(gateway), "--json")
+        window = _window(client, children, edge, cloud, seconds)
+        edge.process.terminate()
+        edge.read_rest(60.0)
+        _drain(client, children)
+        return _figure(client, source, window, cloud)
+
+
+class _Window(msgspec.Struct):
+    rows: int
+    seconds: float
+    backlog: tuple[int, int]
+    ages_ms: list[float]
+    usage: dict[str, tuple[Usage, Usage]]
+
+
+def _window(
+    client: ConsoleClient, children: Children, edge: Child, cloud: Child, seconds: float
+) -> _Window:
+    deadline = time.monotonic() + 60.0
+    while _rows(client) == 0:
+        children.check()
+        if time.monotonic() > deadline:
+            raise LabError("no row arrived in the store within 60 s", hint=edge.tail())
+        time.sleep(0.2)
+    time.sleep(WARM_UP_S)
+    before, rows_before, backlog_before = _usages(edge, cloud), _rows(client), _backlog(client)
+    start = time.monotonic()
+    ages: list[float] = []
+    while time.monotonic() - start < seconds:
+        time.sleep(PROBE_EVERY_S * 10)
+        children.check()
+        newest = client.query("SELECT max(epoch_ns(time)) AS t FROM bench")[0]["t"]
+        ages.append((time.time_ns() - int(newest)) / 1e6)
+    rows_after, took_s = _rows(client), time.monotonic() - start
+    after = _usages(edge, cloud)
+    usage = {name: (before[name], after[name]) for name in after if name in before}
+    return _Window(
+        rows_after - rows_before, took_s, (backlog_before, _backlog(client)), ages, usage
+    )
+
+
+def _rows(client: ConsoleClient) -> int:
+    try:
+        return int(client.query("SELECT count(*) AS n FROM bench")[0]["n"])
+    except LabError:
+        return 0  # the table does not exist before the first row
+
+
+def _backlog(client: ConsoleClient) -> int:
+    return sum(int(gateway.get("pending_rows", 0)) for gateway in client.get("/api/v1/gateways"))
+
+
+def _usages(edge: Child, cloud: Child) -> dict[str, Usage]:
+    import psutil
+
+    found = {"edge": edge.usage()}
+    for process in psutil.Process(cloud.pid).children(recursive=True):
+        line = " ".join(process.cmdline())
+        kind = next((k for k in ("mosquitto", "amqtt", "spine", "web") if k in line), "other")
+        times, memory = process.cpu_times(), process.memory_info()
+        peak = (
+            int(
+                Path(f"/proc/{process.pid}/status").read_text("utf-8").split("VmHWM:")[1].split()[0]
+            )
+            * 1024
+        )
+        found[kind] = Usage(times.user + times.system, memory.rss, peak)
+    return found
+
+
+def _drain(client: ConsoleClient, children: Children, timeout_s: float = 60.0) -> None:
+    """Until the number of stored rows stands still for a second."""
+    deadline, last = time.monotonic() + timeout_s, -1
+    while time.monotonic() < deadline:
+        rows = _rows(client)
+        if rows == last:
+            return
+        last = rows
+        time.sleep(1.0)
+        children.check()
+
+
+def _figure(client: ConsoleClient, source: str, window: _Window, cloud: Child) -> Figure:
+    fits = " AND ".join(f"v{i:02d} = (v00 + {i}) % 65536" for i in range(1, REGISTERS))
+    # Read n of a unit answers n, n + 1, ...: so every value of every row is checked, and each unit's numbers have no gap.
+    found = client.query(
+        "SELECT device, count(*) AS n, count(DISTINCT v00) AS d, min(v00) AS lo, max(v00) AS hi, "
+        f"sum(CASE WHEN {fits} THEN 0 ELSE 1 END) AS bad FROM bench GROUP BY device"  # noqa: S608 - constants
+    )
+    rows = sum(int(f["n"]) for f in found)
+    readings = window.rows * REGISTERS
+    processes = {
+        name: ProcessFigures(
+            round((b.cpu_s - a.cpu_s) * 1e6 / max(readings, 1), 3),
+            round((b.cpu_s - a.cpu_s) / window.seconds, 3),
+            round(b.peak_rss_bytes / 1e6, 1),
+        )
+        for name, (a, b) in window.usage.items()
+    }
+    ages = [
+        None if p is None else round(p, 1)
+        for p in (percentile(window.ages_ms, 0.5), percentile(window.ages_ms, 0.99))
+    ]
+    return Figure(
+        source=source,
+        readings_per_s=round(readings / window.seconds, 1),
+        samples_per_s=round(window.rows / window.seconds, 1),
+        seconds=round(window.seconds, 1),
+        readings_stored=rows * REGISTERS,
+        readings_read_back=rows * REGISTERS,
+        wrong=sum(int(f["bad"]) for f in found) * REGISTERS,
+        missing=sum(max(0, int(f["hi"]) - int(f["lo"]) + 1 - int(f["d"])) for f in found)
+        * REGISTERS,
+        duplicates=sum(int(f["n"]) - int(f["d"]) for f in found) * REGISTERS,
+        backlog_rows_start=window.backlog[0],
+        backlog_rows_end=window.backlog[1],
+        newest_row_age_ms=Latency(ages[0], ages[1], len(window.ages_ms)),
+        processes=processes,
+    )
+
+
+def spine_summary(result: SpineResult) -> str:
+    """The result for people."""
+    from tocsin.cli.output import table
+
+    lines = []
+    for figure in (result.modbus, result.generated):
+        lines += [
+            f"{figure.source}: {figure.readings_per_s:,.0f} readings/s ({figure.samples_per_s:,.0f} reads/s of {REGISTERS}) over {figure.seconds:g} s",
+            f"  read back {figure.readings_read_back:,}: wrong {figure.wrong}, missing {figure.missing}, doubled {figure.duplicates}; "
+            f"backlog {figure.backlog_rows_start} -> {figure.backlog_rows_end} rows; newest row's age p50 "
+            f"{figure.newest_row_age_ms.p50} ms, p99 {figure.newest_row_age_ms.p99} ms",
+            table(
+                ["process", "CPU us/reading", "of one core", "peak MB"],
+                [
+                    [n, f"{p.cpu_us_per_reading:.2f}", f"{p.cpu_share:.0%}", f"{p.peak_rss_mb:.0f}"]
+                    for n, p in figure.processes.items()
+                ],
+            ),
+            "",
+        ]
+    lines.append(
+        f"reference: pymodbus alone reads {result.reference_reads_per_s:,.0f}/s on one connection; the spine does {result.ratio_to_reference:.2f} of it"
+    )
+    lines.append("settings: " + ", ".join(f"{k} {v}" for k, v in result.settings.items()))
+    return "\n".join(lines)

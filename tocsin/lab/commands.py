@@ -1,0 +1,169 @@
+"""`tocsin demo` and `tocsin bench`."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tocsin.cli import output
+from tocsin.cli.apps import Json, new_app
+from tocsin.cli.paths import state_root
+from tocsin.errors import TocsinError
+from tocsin.lab.demo import Demo
+from tocsin.lab.report import Report
+
+KEPT_RUNS = 3
+
+demo_app = new_app(
+    "One site, all in one, on this machine: devices, gateway, broker, cloud, console."
+)
+
+
+class DemoFoundFaultsError(TocsinError):
+    """The demo's count is not clean; `examples` of its report say what was found."""
+
+    code = "lab.not-clean"
+    exit_code = 9
+
+
+@demo_app.command()
+def demo(
+    for_s: Annotated[
+        float | None,
+        typer.Option(
+            "--for", help="End by itself after so many seconds; default: until Ctrl-C.", min=3
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder for everything it writes; default: a new one per run."),
+    ] = None,
+    release_after: Annotated[
+        float, typer.Option(help="Seconds until the gas release at gas-02.", min=0)
+    ] = 15.0,
+    port: Annotated[int, typer.Option(help="Port of the console; 0 is any free one.")] = 8080,
+    broker: Annotated[str, typer.Option(help="auto, mosquitto or amqtt.")] = "auto",
+    browser: Annotated[
+        bool, typer.Option(help="Open the console in a browser where there is a display.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Run the site, show it live, and count at the end that nothing was lost."""
+    folder = data or _new_folder()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    with Demo(folder, release_after_s=release_after, http_port=_free(port), broker=broker) as run:
+        run.start(lambda part: output.note(f"starting {part}"))
+        output.note(f"console: {run.console_url}   broker: {run.broker_kind}   data: {folder}")
+        if run.first_admin_url:
+            output.note(f"first account: {run.first_admin_url}")
+            if browser and sys.stderr.isatty() and not as_json:
+                _open(run.first_admin_url)
+        try:
+            _watch(run, for_s, live=sys.stderr.isatty() and not as_json)
+        except KeyboardInterrupt:
+            if as_json and for_s is not None:
+                raise
+        output.note("stopping; comparing the devices' ledgers with the store")
+        report = run.finish()
+    output.emit(report, as_json=as_json, human=_summary(report))
+    if not report.is_clean:
+        raise typer.Exit(DemoFoundFaultsError.exit_code)
+
+
+def _new_folder() -> Path:
+    """A folder of its own for each run; the newest few are kept."""
+    root = state_root() / "demo"
+    runs = sorted(p for p in root.glob("[0-9]*") if p.is_dir())
+    for old in runs[: max(0, len(runs) - KEPT_RUNS + 1)]:
+        shutil.rmtree(old, ignore_errors=True)
+    folder = root / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _free(port: int) -> int:
+    """`port` if nobody has it, else 0: the demo must start on any machine."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            output.note(f"port {port} is taken; the console takes a free one")
+            return 0
+    return port
+
+
+def _open(url: str) -> None:
+    import os
+    import webbrowser
+
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(url)
+
+
+def _watch(run: Demo, for_s: float | None, *, live: bool) -> None:
+    from tocsin.lab.live import LiveSummary
+
+    end_s = None if for_s is None else run.started_s + for_s
+    with LiveSummary(run, enabled=live) as summary:
+        while end_s is None or time.monotonic() < end_s:
+            run.children.check()
+            summary.refresh(None if end_s is None else end_s - time.monotonic())
+            time.sleep(0.5 if end_s is None else max(0.0, min(0.5, end_s - time.monotonic())))
+
+
+def _summary(report: Report) -> str:
+    lines = [
+        f"{report.seconds:g} s on {report.broker}: {report.readings_acquired} readings acquired, "
+        f"{report.readings_stored} stored, {report.suppressed_by_deadband} held back by the dead-band, "
+        f"{report.uncommitted} still on the gateway",
+        f"lost {report.lost}, doubled {report.duplicates}, wrong {report.wrong}",
+        f"{report.alarms} alarm(s); on the console after p50 {report.alarm_latency_ms.p50} ms, "
+        f"p99 {report.alarm_latency_ms.p99} ms (n={report.alarm_latency_ms.n}, poll period {report.poll_period_s:g} s)",
+        "",
+        output.table(
+            ["device", "kind", "readings", "state"],
+            [[d.id, d.kind, str(d.readings), d.state] for d in report.devices],
+        ),
+        "",
+        'ask it:  tocsin query "SELECT device, max(h2s) FROM gas GROUP BY device"',
+        *report.examples,
+    ]
+    return "\n".join(lines)
+
+
+bench_app = new_app("Measure this machine: sustained rates, CPU per reading, memory, latency.")
+
+
+@bench_app.callback()
+def _bench() -> None:
+    """Keeps `spine` a sub-command."""
+
+
+@bench_app.command()
+def spine(
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=3)] = 20.0,
+    units: Annotated[
+        int, typer.Option(help="Modbus units that are read, 40 registers each.", min=1, max=200)
+    ] = 16,
+    servers: Annotated[
+        int, typer.Option(help="Server processes they are spread over.", min=1, max=8)
+    ] = 2,
+    broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """From Modbus servers (or generated samples) through outbox, broker and ingest into the local store."""
+    from tocsin.lab.bench import run_spine, spine_summary
+
+    result = run_spine(
+        seconds=seconds, units=units, servers=servers, broker=broker, say=output.note
+    )
+    output.emit(result, as_json=as_json, human=spine_summary(result))
