@@ -260,7 +260,7 @@ def _figure(client: ConsoleClient, source: str, window: _Window, cloud: Child) -
     # Read n of a unit answers n, n + 1, ...: so every value of every row is checked, and each unit's numbers have no gap.
     found = client.query(
         "SELECT device, count(*) AS n, count(DISTINCT v00) AS d, min(v00) AS lo, max(v00) AS hi, "
-        f"sum(CASE WHEN {fits} THEN 0 ELSE 1 END) AS bad FROM bench GROUP BY device"  # noqa: S608 - constants
+        f"sum(CASE WHEN {fits} THEN 0 ELSE 1 END) AS bad FROM bench GROUP BY device"
     )
     rows = sum(int(f["n"]) for f in found)
     readings = window.rows * REGISTERS

@@ -30,7 +30,7 @@ class ConsoleClient:
         """
         return self._send(
             urllib.request.Request(self.url + path, headers=self._headers), path, timeout_s
-        )  # noqa: S310 - our own http URL
+        )
 
     def query(self, sql: str, timeout_s: float = 120.0) -> list[dict[str, Any]]:
         """The rows of one SELECT, by InfluxDB 3's door.
@@ -40,13 +40,13 @@ class ConsoleClient:
         """
         body = msgspec.json.encode({"db": "tocsin", "q": sql, "format": "json"})
         headers = {**self._headers, "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + "/api/v3/query_sql", body, headers)  # noqa: S310
+        request = urllib.request.Request(self.url + "/api/v3/query_sql", body, headers)
         rows: list[dict[str, Any]] = self._send(request, "query", timeout_s)
         return rows
 
     def _send(self, request: urllib.request.Request, path: str, timeout_s: float) -> Any:
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
                 return msgspec.json.decode(answer.read())
         except urllib.error.HTTPError as exc:
             raise LabError(f"{path}: HTTP {exc.code}: {exc.read(300)!r}") from exc
@@ -74,13 +74,13 @@ class AlarmWatch:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            request = urllib.request.Request(  # noqa: S310 - our own http URL
+            request = urllib.request.Request(
                 self._client.url + "/api/v1/events",
                 headers=self._client._headers,  # noqa: SLF001
             )
             with (
                 contextlib.suppress(OSError, HTTPException),
-                urllib.request.urlopen(request, timeout=60.0) as stream,  # noqa: S310
+                urllib.request.urlopen(request, timeout=60.0) as stream,
             ):
                 self.connected.set()
                 self._read(stream)

@@ -180,7 +180,7 @@ class Demo:
         """Every row of the site's devices, read back as an analyst would."""
         rows: list[Scan] = []
         for measurement in sorted({d.kind for d in site.DEVICES}):
-            sql = f"SELECT * FROM {measurement} ORDER BY device, time"  # noqa: S608 - our own constant
+            sql = f"SELECT * FROM {measurement} ORDER BY device, time"
             found = msgspec.json.decode(
                 tocsin_command(
                     "query",
