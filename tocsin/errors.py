@@ -24,7 +24,8 @@
     ├── NotFoundError          no such device, alarm or gateway, or not one the caller may see
     ├── BadRequestError        a request that cannot be understood
     ├── AlarmRefusedError      an operator action the alarm's state forbids
-    └── CommandRefusedError    a command a gateway did not carry out
+    ├── CommandRefusedError    a command a gateway did not carry out
+    └── ControlError           the control socket of a running agent
 
 Each class has a stable `code` (documented in docs/reference/errors.md), says whether trying again can help
 (`retryable`) and carries a `hint`: what to do next.
@@ -389,3 +390,10 @@ class CommandRefusedError(TocsinError):
     def __init__(self, reason: CommandRefusal, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+class ControlError(TocsinError):
+    """The control socket of a running agent: nobody answers, or it was refused."""
+
+    code = "control.failed"
+    exit_code = 6

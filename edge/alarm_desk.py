@@ -1,0 +1,172 @@
+"""Where alarm transitions go: outputs first, then the state file, then the outbox. And where people act on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from edge.alarm_file import AlarmFile
+from edge.journal import Journal
+from edge.outputs import FileOutput
+from edge.pipeline import AlarmBoard
+from edge.pipeline.alarms import AlarmState
+from tocsin.contract.drafts import AlarmDraft
+from tocsin.contract.messages import Command
+from tocsin.errors import AlarmRefusedError, CommandRefusal, CommandRefusedError
+from tocsin.sdk import Clock
+
+_log = logging.getLogger("edge.alarms")
+
+
+class AlarmDesk:
+    """The gateway's alarms with their outside: outputs, file, outbox. One transition at a time."""
+
+    def __init__(
+        self,
+        board: AlarmBoard,
+        file: AlarmFile,
+        journal: Journal,
+        outputs: Sequence[FileOutput],
+        clock: Clock,
+    ) -> None:
+        self.board = board
+        self._file, self._journal, self._outputs, self._clock = file, journal, outputs, clock
+        self._turn = asyncio.Lock()
+        self._owed: list[AlarmDraft] = []
+        self.raised = 0
+
+    async def restore(self) -> None:
+        """Take up the states of the last run, and hand over what it could not."""
+        owed = self._file.restore(self.board)
+        for state in self.board.orphans:
+            _log.warning("alarm %s of %s has no rule any more", state.rule, state.device)
+        self.sound()
+        await self.publish(owed)
+
+    def sound(self) -> None:
+        """Let every output follow the open alarms; also tries again what failed."""
+        states = self.board.active()
+        for output in self._outputs:
+            output.follow(states)
+
+    async def publish(self, drafts: Sequence[AlarmDraft]) -> None:
+        """Carry out transitions: heard at once, then durable, then on their way."""
+        if not drafts:
+            return
+        self.sound()
+        async with self._turn:
+            self._owed += drafts
+            self._save()
+            while self._owed:
+                draft = self._owed[0]
+                await self._journal.put_alarm(draft)
+                self._owed.pop(0)
+                _log.warning(
+                    "alarm %s: %s %s level %d, %s = %s %s",
+                    draft.change.value,
+                    draft.device,
+                    draft.rule,
+                    draft.level,
+                    draft.quantity,
+                    draft.value,
+                    draft.unit,
+                )
+            self.raised += sum(d.change.value == "raised" for d in drafts)
+            self._save()
+
+    async def acknowledge(self, occurrence: str, *, actor: str, note: str = "") -> AlarmDraft:
+        """Someone has seen it.
+
+        Raises:
+            AlarmRefusedError: the alarm's state forbids it.
+        """
+        now_ns = self._clock.now_ns()
+        draft = self.board.acknowledge(occurrence, actor=actor, note=note, t_ns=now_ns)
+        await self.publish([draft])
+        return draft
+
+    async def reset(self, occurrence: str, *, actor: str, note: str = "") -> AlarmDraft:
+        """End a latched alarm.
+
+        Raises:
+            AlarmRefusedError: the alarm's state forbids it.
+        """
+        now_ns = self._clock.now_ns()
+        draft = self.board.reset(occurrence, actor=actor, note=note, t_ns=now_ns)
+        await self.publish([draft])
+        return draft
+
+    async def pressed(self, button: str) -> None:
+        """A local acknowledge button: every alarm that nobody has acknowledged."""
+        for state in self.board.active():
+            if not state.acknowledged:
+                await self.acknowledge(state.occurrence, actor=button, note="local button")
+
+    async def command(self, command: Command) -> str:
+        """An order from the cloud, already checked for signature and age; what was done.
+
+        Raises:
+            CommandRefusedError: unknown kind, or refused by the alarm's state.
+        """
+        acts = {"alarm.acknowledge": self.acknowledge, "alarm.reset": self.reset}
+        act = acts.get(command.kind)
+        if act is None:
+            raise CommandRefusedError(CommandRefusal.UNKNOWN_KIND, f"no command {command.kind!r}")
+        alarm, note = str(command.args.get("alarm", "")), str(command.args.get("note", ""))
+        try:
+            draft = await act(alarm, actor=command.actor, note=note)
+        except AlarmRefusedError as exc:
+            raise CommandRefusedError(
+                CommandRefusal.REFUSED, f"{exc.reason.value}: {exc.message}", hint=exc.hint
+            ) from exc
+        return f"{draft.device} {draft.rule} {draft.change.value}"
+
+    def views(self) -> list[AlarmView]:
+        """Open alarms for people."""
+        return [_view(self.board, state) for state in self.board.active()]
+
+    def _save(self) -> None:
+        try:
+            self._file.save(self.board, self._owed)
+        except OSError as exc:
+            _log.error("alarm states cannot be saved: %s", exc)
+
+
+class AlarmView(msgspec.Struct, frozen=True):
+    """One open alarm."""
+
+    alarm: str
+    device: str
+    rule: str
+    quantity: str
+    level: int
+    beyond: bool
+    acknowledged: bool
+    actor: str
+    value: float | None
+    limit: float
+    latched: bool
+    raised_ns: int
+    changed_ns: int
+
+
+def _view(board: AlarmBoard, state: AlarmState) -> AlarmView:
+    rule = board.rule(state)
+    return AlarmView(
+        alarm=state.occurrence,
+        device=state.device,
+        rule=state.rule,
+        quantity=rule.quantity,
+        level=state.level,
+        beyond=state.zone > 0,
+        acknowledged=state.acknowledged,
+        actor=state.actor,
+        value=state.value,
+        limit=rule.limit(state.level),
+        latched=rule.latch,
+        raised_ns=state.raised_ns,
+        changed_ns=state.changed_ns,
+    )

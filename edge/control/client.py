@@ -1,0 +1,79 @@
+"""Asking a running agent, from the command line. Blocking, standard library sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from edge.control.protocol import Failure, Reply, Request
+from tocsin.errors import AlarmRefusal, AlarmRefusedError, ControlError, TocsinError
+
+_replies = msgspec.json.Decoder(Reply)
+
+
+def _raised(failure: Failure) -> TocsinError:
+    """The agent's error, raised here: an alarm's refusal stays what it is."""
+    if failure.code == AlarmRefusedError.code:
+        return AlarmRefusedError(AlarmRefusal(failure.reason), failure.message, hint=failure.hint)
+    return ControlError(failure.message, hint=failure.hint)
+
+
+def ask(path: Path, op: str, *, timeout_s: float = 5.0, **args: str) -> object:
+    """One operation's result.
+
+    Raises:
+        ControlError: no agent answers there, or it cannot.
+        AlarmRefusedError: the alarm's state forbids it.
+    """
+    with _connected(path, timeout_s) as lines:
+        lines.send(Request(op, args))
+        reply = lines.receive()
+        return msgspec.json.decode(reply.result) if reply.result is not None else None
+
+
+def follow(path: Path, op: str, **args: str) -> Iterator[dict[str, object]]:
+    """The items of a stream, until it ends.
+
+    Raises:
+        ControlError: no agent answers there, or it went away.
+    """
+    with _connected(path, None) as lines:
+        lines.send(Request(op, args))
+        while not (reply := lines.receive()).end:
+            if reply.item is not None:
+                yield msgspec.json.decode(reply.item, type=dict[str, object])
+
+
+class _Lines:
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock, self._file = sock, sock.makefile("rb")
+
+    def send(self, request: Request) -> None:
+        self._sock.sendall(msgspec.json.encode(request) + b"\n")
+
+    def receive(self) -> Reply:
+        line = self._file.readline()
+        if not line:
+            raise ControlError("the agent closed the connection", hint="is it stopping?")
+        reply = _replies.decode(line)
+        if reply.error is not None:
+            raise _raised(reply.error)
+        return reply
+
+
+@contextmanager
+def _connected(path: Path, timeout_s: float | None) -> Iterator[_Lines]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout_s)
+        try:
+            sock.connect(str(path))
+            yield _Lines(sock)
+        except OSError as exc:
+            raise ControlError(
+                f"no agent answers at {path}: {exc.strerror or exc}",
+                hint="is `tocsin edge run` running with this configuration, as this user?",
+            ) from exc

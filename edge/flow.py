@@ -1,0 +1,110 @@
+"""From the drivers' samples through the pipeline into the outbox: one bounded queue, one task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from edge.alarm_desk import AlarmDesk
+from edge.devices import Devices, Say
+from edge.journal import Journal
+from edge.pipeline import Pipeline
+from tocsin.contract.columns import Row
+from tocsin.sdk import Clock, Sample
+
+_BURST = 64  # samples judged before the outbox and the other tasks get a turn
+
+Listener = Callable[[Row], None]
+
+
+class Flow:
+    """`put` waits while the queue is full, so that drivers slow down and nothing is dropped."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        journal: Journal,
+        desk: AlarmDesk,
+        devices: Devices,
+        clock: Clock,
+        say: Say,
+        *,
+        queue_samples: int,
+    ) -> None:
+        self._pipeline, self._journal, self._desk = pipeline, journal, desk
+        self._devices, self._clock, self._say = devices, clock, say
+        self._queue: asyncio.Queue[tuple[Sample, int]] = asyncio.Queue(queue_samples)
+        self._listeners: set[Listener] = set()
+        self.counters: Counter[str] = Counter()
+        self.processed = 0
+
+    async def put(self, sample: Sample) -> None:
+        """Take one sample; waits while the queue is full.
+
+        Raises:
+            ValueError: not a sample of a device its driver announced.
+        """
+        spec = sample.spec
+        try:
+            self._devices.took(sample)
+        except KeyError:
+            raise ValueError(f"no device {spec.id!r} was announced") from None
+        if len(sample.values) != len(spec.channels):
+            raise ValueError(
+                f"{spec.id}: {len(sample.values)} values, {len(spec.channels)} announced"
+            )
+        await self._queue.put((sample, self._clock.mono_ns()))
+
+    @property
+    def waiting(self) -> int:
+        """Samples in the queue."""
+        return self._queue.qsize()
+
+    def listen(self, listener: Listener) -> None:
+        """Hear every stored row; it must not block."""
+        self._listeners.add(listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        """Hear no more."""
+        self._listeners.discard(listener)
+
+    async def run(self) -> None:
+        """Judge and keep until cancelled."""
+        while True:
+            burst = [await self._queue.get()]
+            while len(burst) < _BURST and not self._queue.empty():
+                burst.append(self._queue.get_nowait())
+            await self._judge(burst)
+            for _ in burst:
+                self._queue.task_done()
+
+    async def drained(self) -> None:
+        """Wait until everything taken is with the outbox."""
+        await self._queue.join()
+
+    async def _judge(self, burst: list[tuple[Sample, int]]) -> None:
+        step = self._pipeline.observe_clock(self._clock.now_ns(), self._clock.mono_ns())
+        if step is not None:
+            seconds = step.step_ns / 1e9
+            self._say(
+                "clock.stepped",
+                "",
+                f"the clock went back {-seconds:.3f} s",
+                {"epoch": step.epoch, "step_s": seconds, "wall_ns": step.wall_ns},
+            )
+        rows: list[Row] = []
+        for sample, mono_ns in burst:
+            out = self._pipeline.process(sample, mono_ns)
+            rows += out.rows
+            if out.suppressed:
+                self.counters["suppressed"] += out.suppressed
+            if out.alarms:
+                await self._desk.publish(out.alarms)
+        self.processed += len(burst)
+        for row in rows:
+            self._devices.stored(row)
+            for listener in self._listeners:
+                listener(row)
+        if rows:
+            await self._journal.put_rows(rows)
