@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tocsin.broker import Account, ChildBroker, Kind
 from tocsin.testing import throwaway_broker
+
+# machines differ and share their cores: no example is judged by its wall-clock time
+settings.register_profile("tocsin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tocsin")
 
 GATEWAYS = (Account("gw-1", "gw-1-password"), Account("gw-2", "gw-2-password"))
 
