@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import threading
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -40,12 +39,9 @@ _EXPRESSIONS = {
 _SCHEMAS = {(): True, ("main",): True, ("iox",): False}
 _INFORMATION = {"tables", "columns"}
 
-_lock = threading.Lock()
-_parser: duckdb.DuckDBPyConnection | None = None
 
-
-def check(sql: str, tables: Collection[str]) -> str:
-    """The statement to run, when the door lets `sql` through. `tables`: the measurements there are.
+def check(sql: str, tables: Collection[str], cursor: duckdb.DuckDBPyConnection) -> str:
+    """The statement to run, when the door lets `sql` through. `cursor` parses, `tables` are the measurements.
 
     Raises:
         QueryError: refused; `reason` and `hint` say why and what to write instead.
@@ -59,8 +55,8 @@ def check(sql: str, tables: Collection[str]) -> str:
             f"this is {language}; the embedded store and InfluxDB 3 speak SQL",
             hint="write SQL, such as SELECT time, h2s FROM gas WHERE time > now() - INTERVAL '1 hour'",
         )
-    statement = _one_select(sql)
-    tree = _syntax_tree(statement)
+    statement = _one_select(sql, cursor)
+    tree = _syntax_tree(statement, cursor)
     if _is_show_tables(tree):
         return _TABLES
     known = {name.lower() for name in tables}
@@ -70,26 +66,11 @@ def check(sql: str, tables: Collection[str]) -> str:
     return statement
 
 
-def _parse_connection() -> duckdb.DuckDBPyConnection:
-    global _parser
-    if _parser is None:
-        _parser = duckdb.connect(
-            ":memory:",
-            config={
-                "enable_external_access": "false",
-                "python_enable_replacements": "false",
-                "threads": "1",
-            },
-        )
-    return _parser
-
-
-def _one_select(sql: str) -> str:
-    with _lock:
-        try:
-            statements = _parse_connection().extract_statements(sql)
-        except duckdb.Error as exc:
-            raise QueryError(QueryReason.SYNTAX, _first_lines(exc)) from exc
+def _one_select(sql: str, cursor: duckdb.DuckDBPyConnection) -> str:
+    try:
+        statements = cursor.extract_statements(sql)
+    except duckdb.Error as exc:
+        raise QueryError(QueryReason.SYNTAX, _first_lines(exc)) from exc
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         found = ", ".join(s.type.name for s in statements) or "nothing"
         raise QueryError(
@@ -100,14 +81,11 @@ def _one_select(sql: str) -> str:
     return str(statements[0].query).strip().rstrip(";").rstrip()
 
 
-def _syntax_tree(statement: str) -> Any:
-    with _lock:
-        try:
-            row = (
-                _parse_connection().execute("SELECT json_serialize_sql(?)", [statement]).fetchone()
-            )
-        except duckdb.Error as exc:
-            raise QueryError(QueryReason.SYNTAX, _first_lines(exc)) from exc
+def _syntax_tree(statement: str, cursor: duckdb.DuckDBPyConnection) -> Any:
+    try:
+        row = cursor.execute("SELECT json_serialize_sql(?)", [statement]).fetchone()
+    except duckdb.Error as exc:
+        raise QueryError(QueryReason.SYNTAX, _first_lines(exc)) from exc
     answer: Any = json.loads(row[0]) if row else {"error": True}
     if answer.get("error") or len(answer.get("statements", ())) != 1:
         raise QueryError(

@@ -90,11 +90,11 @@ class LocalStore:
         Raises:
             QueryError: refused by the door or stopped at a limit.
         """
-        statement = check(sql, self.measurements())
         cursor = self._database.cursor()
         with self._queries_lock:
             self._queries.add(cursor)
         try:
+            statement = check(sql, self.measurements(), cursor)
             return run(cursor, statement, limits or Limits(), params)
         finally:
             with self._queries_lock:
