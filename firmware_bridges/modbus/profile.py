@@ -163,6 +163,8 @@ class Profile(_Model):
             conversion(point.value_unit, entry.unit)
         except ValueError as exc:
             raise ValueError(f"{point.quantity}: {exc}") from None
+        if entry.type != "f" and point.scaling != (1.0, 0.0):
+            raise ValueError(f"{point.quantity} is a whole number or a bit: it takes no scale")
 
     def order(self, point: Point) -> Order:
         """Byte order of one point."""

@@ -1,0 +1,221 @@
+"""The Modbus driver: one owner of one port, each device on its own clock, no device at another's cost."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from random import Random
+from typing import ClassVar
+
+from edge.drivers.modbus.config import ModbusConfig
+from edge.drivers.modbus.link import ModbusLink
+from edge.drivers.modbus.plan import Block
+from edge.drivers.modbus.station import NS, Rota, Station
+from tocsin.contract.catalogue import Value
+from tocsin.contract.quality import Quality
+from tocsin.errors import DeviceFaultError, DriverError, DriverReason, FrameError, LinkError
+from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample
+
+_PORT_REASONS = frozenset(
+    {
+        DriverReason.CLOSED,
+        DriverReason.NO_PORT,
+        DriverReason.REFUSED,
+        DriverReason.PERMISSION,
+    }
+)
+
+
+class ModbusDriver:
+    """Polls the devices of one serial line or TCP connection."""
+
+    sdk: ClassVar[int] = 1
+    Config: ClassVar[type[DriverConfig]] = ModbusConfig
+
+    def __init__(self, config: DriverConfig, context: DriverContext) -> None:
+        if not isinstance(config, ModbusConfig):
+            raise TypeError("a modbus driver takes a ModbusConfig")
+        self._config = config
+        self._context = context
+        self._link = ModbusLink(config, context.clock)
+        self._stations = tuple(Station(config, device) for device in config.devices)
+        self._random = Random()
+        self._late = 0
+
+    @property
+    def devices(self) -> tuple[DeviceSpec, ...]:
+        """Every device of the line."""
+        return tuple(station.spec for station in self._stations)
+
+    async def run(self) -> None:
+        """Polls until cancelled.
+
+        Raises:
+            LinkError: the port cannot be opened, or is gone.
+        """
+        try:
+            await self._link.open()
+            await self._poll()
+        except LinkError as exc:
+            for station in self._stations:
+                await self._lost(station, exc)
+            raise
+        finally:
+            self._link.close()
+
+    async def _poll(self) -> None:
+        clock = self._context.clock
+        rota = Rota(self._stations, clock.mono_ns())
+        while True:
+            now_ns = clock.mono_ns()
+            station, due_ns = rota.next(now_ns)
+            if due_ns > now_ns:
+                await clock.sleep((due_ns - now_ns) / NS)
+            started_ns = clock.mono_ns()
+            await self._turn(station, started_ns)
+            rota.took(station, started_ns, clock.mono_ns())
+
+    async def _turn(self, station: Station, started_ns: int) -> None:
+        """One read of one device, with its retries."""
+        context = self._context
+        tries = 1 + (self._config.retries if station.well else 0)
+        while True:
+            try:
+                sample, refusal = await self._scan(station)
+                break
+            except DriverError as exc:
+                context.count(exc.reason.value, 1)
+                if exc.reason in _PORT_REASONS:
+                    raise
+                station.unsure = station.unsure or not isinstance(exc, DeviceFaultError)
+                tries -= 1
+                if tries == 0 or isinstance(exc, DeviceFaultError):
+                    await self._give_up(station, exc)
+                    return
+        missed = station.succeeded(started_ns, context.clock.mono_ns())
+        context.count("reads", 1)
+        if missed:
+            context.count("missed-polls", missed)
+        if self._link.late != self._late:
+            context.count(DriverReason.LATE_ANSWER.value, self._link.late - self._late)
+            self._late = self._link.late
+        if refusal is None:
+            context.available(station.spec.id)
+        else:
+            context.count(refusal.reason.value, 1)
+            context.unavailable(station.spec.id, refusal)
+        await context.emit(sample)
+
+    async def _give_up(self, station: Station, error: DriverError) -> None:
+        """Tells it, and marks the first missing scan of an outage in the data."""
+        first = station.well
+        station.failed(self._context.clock.mono_ns(), self._random, unsure=station.unsure)
+        self._context.unavailable(station.spec.id, _of_device(error, station.spec.id))
+        if first:
+            await self._emit_gap(station)
+
+    async def _lost(self, station: Station, error: LinkError) -> None:
+        """The port is gone, and with it this device."""
+        first = station.well
+        station.failures = max(1, station.failures)
+        self._context.unavailable(station.spec.id, error)
+        if first:
+            await self._emit_gap(station)
+
+    async def _emit_gap(self, station: Station) -> None:
+        count = len(station.spec.channels)
+        await self._context.emit(
+            Sample(
+                spec=station.spec,
+                ts_ns=self._context.clock.now_ns(),
+                values=(None,) * count,
+                quality=(int(Quality.COMMS),) * count,
+            )
+        )
+
+    async def _scan(self, station: Station) -> tuple[Sample, DeviceFaultError | None]:
+        """All blocks of a device under one stamp; blocks that it refuses are missing, unless all are."""
+        unit, patience_s = station.device.unit_id, station.patience_s
+        if station.unsure and not self._config.has_transactions:
+            await self._catch_up(station, patience_s)
+        bodies: list[bytes | None] = []
+        refusal: DeviceFaultError | None = None
+        for block in station.scan.blocks:
+            try:
+                bodies.append(await self._link.read(unit, block, patience_s))
+            except DeviceFaultError as exc:
+                refusal = _fault_of(exc, station.spec.id, block)
+                bodies.append(None)
+        if refusal is not None and not any(bodies):
+            raise refusal
+        values: tuple[Value, ...]
+        values, quality = station.scan.decode(bodies)
+        sample = Sample(
+            spec=station.spec,
+            ts_ns=self._context.clock.now_ns(),
+            values=values,
+            quality=quality,
+        )
+        return sample, refusal
+
+    async def _catch_up(self, station: Station, patience_s: float) -> None:
+        """Without transaction numbers: a read of another length, so that an old answer cannot pass for its answer."""
+        with suppress(DeviceFaultError):  # it refuses the odd read: so it is there, and in step
+            await self._link.read(station.device.unit_id, station.sync, patience_s)
+        station.unsure = False
+
+    async def probe(self) -> list[ProbeLine]:
+        """Reads each device once."""
+        lines: list[ProbeLine] = []
+        try:
+            await self._link.open()
+            for station in self._stations:
+                line = await self._probe(station)
+                lines.append(line)
+        except LinkError as exc:
+            done = {line.device for line in lines}
+            rest = [s.spec.id for s in self._stations if s.spec.id not in done]
+            lines += [ProbeLine(device, ok=False, text=_told(exc)) for device in rest]
+        finally:
+            self._link.close()
+        return lines
+
+    async def _probe(self, station: Station) -> ProbeLine:
+        name = station.spec.id
+        try:
+            sample, refusal = await self._scan(station)
+        except (DeviceFaultError, FrameError, LinkError) as exc:
+            if exc.reason in _PORT_REASONS:
+                raise
+            station.unsure = True
+            return ProbeLine(name, ok=False, text=_told(exc))
+        shown = [
+            _shown(channel.quantity, channel.unit, value, channel.scale, channel.offset)
+            for channel, value in zip(station.spec.channels, sample.values, strict=True)
+        ]
+        text = ", ".join(shown)
+        if refusal is not None:
+            return ProbeLine(name, ok=False, text=f"{refusal.message}; {text}")
+        return ProbeLine(name, ok=True, text=text)
+
+
+def _shown(quantity: str, unit: str, value: Value, scale: float, offset: float) -> str:
+    if value is None:
+        return f"{quantity} none"
+    if isinstance(value, float):
+        return f"{quantity} {value * scale + offset:.6g} {unit}"
+    return f"{quantity} {value}"
+
+
+def _told(error: DriverError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def _of_device(error: DriverError, device: str) -> DriverError:
+    if error.device:
+        return error
+    return type(error)(error.reason, error.message, device=device, hint=error.hint)
+
+
+def _fault_of(error: DeviceFaultError, device: str, block: Block) -> DeviceFaultError:
+    text = f"{error.message} for {block.count} from {block.address} (function {block.function})"
+    return DeviceFaultError(error.reason, text, device=device, hint=error.hint)

@@ -1,0 +1,57 @@
+"""Which blocks of registers one scan of a device reads."""
+
+from __future__ import annotations
+
+import msgspec
+
+from firmware_bridges.modbus.pdu import MAX_BITS, READ_BIT_FUNCTIONS
+from firmware_bridges.modbus.profile import Profile
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One read request."""
+
+    function: int
+    address: int
+    count: int
+
+    @property
+    def answer_bytes(self) -> int:
+        """Data bytes of its answer."""
+        return (self.count + 7) // 8 if self.function in READ_BIT_FUNCTIONS else 2 * self.count
+
+
+def plan_blocks(profile: Profile) -> tuple[Block, ...]:
+    """The fewest blocks that hold every point whole, reading across no wider gap than the profile allows."""
+    spans: list[tuple[int, int, int]] = []
+    for point in profile.points:
+        spans.append((point.function, point.address, point.address + point.registers))
+        if point.decimals_address is not None:
+            spans.append((point.function, point.decimals_address, point.decimals_address + 1))
+    blocks: list[Block] = []
+    for function, start, end in sorted(spans):
+        most = MAX_BITS if function in READ_BIT_FUNCTIONS else profile.profile.max_registers
+        if blocks:
+            last = blocks[-1]
+            reach = max(end, last.address + last.count)
+            near = start - (last.address + last.count) <= profile.profile.max_gap
+            if last.function == function and near and reach - last.address <= most:
+                blocks[-1] = Block(function, last.address, reach - last.address)
+                continue
+        blocks.append(Block(function, start, end - start))
+    return tuple(blocks)
+
+
+def sync_block(profile: Profile, blocks: tuple[Block, ...]) -> Block:
+    """A small read whose answer cannot be taken for the answer of any block: its length is another.
+
+    It begins inside a wide value where there is one, so that it reads no quantity whole.
+    """
+    wide = next((p for p in profile.points if p.registers > 1), None)
+    function = wide.function if wide else blocks[0].function
+    address = wide.address if wide else blocks[0].address
+    lengths = {block.answer_bytes for block in blocks if block.function == function}
+    count = 1
+    while Block(function, address, count).answer_bytes in lengths:
+        count += 1
+    return Block(function, address, count)
