@@ -110,9 +110,13 @@ class EpochMerger:
     def _stamp(self, epoch: Epoch) -> int | None:
         if epoch.date is not None:
             self._date = epoch.date
-        elif self._date is not None and epoch.time_us is not None and self._last_us is not None:
-            if self._last_us - epoch.time_us > _HALF_DAY_US:
-                self._date += timedelta(days=1)  # past midnight, no sentence with a date yet
+        elif (
+            self._date is not None
+            and epoch.time_us is not None
+            and self._last_us is not None
+            and self._last_us - epoch.time_us > _HALF_DAY_US
+        ):
+            self._date += timedelta(days=1)  # past midnight, no sentence with a date yet
         if epoch.time_us is None:
             return None
         self._last_us = epoch.time_us

@@ -15,6 +15,7 @@ from firmware_bridges.nmea.sentence import Sentence
 
 _NO_DOP = 99.0  # many receivers send 99.9 for "none"
 _OLDEST_YEAR = 1980  # the GPS epoch
+_LATEST_YEAR = 2199  # nanoseconds in 64 bits end in 2262
 
 
 class Memory:
@@ -170,7 +171,7 @@ def zda(memory: Memory, epoch: Epoch, s: Sentence) -> None:
         told = date(int(year), int(month), int(day))
     except ValueError:
         return
-    if told.year >= _OLDEST_YEAR:
+    if _OLDEST_YEAR <= told.year <= _LATEST_YEAR:
         epoch.date = told
 
 
