@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -37,3 +39,16 @@ def any_broker(request: pytest.FixtureRequest) -> Iterator[ChildBroker]:
     """Each of our two brokers in turn."""
     with throwaway_broker(cast("Kind", request.param), accounts=GATEWAYS) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Recordings of real instruments (`TOCSIN_SHARED_DATA`, default ../shared/data). CI fails without them."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    place = Path(os.environ.get("TOCSIN_SHARED_DATA", default))
+    if not (place / "traces").is_dir():
+        reason = f"no recordings in {place}; set TOCSIN_SHARED_DATA to their place"
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return place

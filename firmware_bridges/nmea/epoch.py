@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import msgspec
 
@@ -40,8 +40,6 @@ class EpochMerger:
         self.counts: Counter[str] = Counter()
         self._memory = Memory()
         self._open: Epoch | None = None
-        self._date: date | None = None
-        self._last_us: int | None = None
 
     def feed(self, line: bytes, at_ns: int) -> Fix | None:
         """Take one line; a fix when this line began the next epoch."""
@@ -66,7 +64,7 @@ class EpochMerger:
             return None
         stamp = self._stamp(epoch)
         if epoch.forget_date:
-            self._date, self._last_us = None, None
+            self._memory.forget_date()
         if not epoch.stated:
             return None
         self._memory.last_mode = epoch.mode
@@ -108,19 +106,20 @@ class EpochMerger:
         return done
 
     def _stamp(self, epoch: Epoch) -> int | None:
+        memory = self._memory
         if epoch.date is not None:
-            self._date = epoch.date
+            memory.date = epoch.date
         elif (
-            self._date is not None
+            memory.date is not None
             and epoch.time_us is not None
-            and self._last_us is not None
-            and self._last_us - epoch.time_us > _HALF_DAY_US
+            and memory.last_us is not None
+            and memory.last_us - epoch.time_us > _HALF_DAY_US
         ):
-            self._date += timedelta(days=1)  # past midnight, no sentence with a date yet
+            memory.date += timedelta(days=1)  # past midnight, no sentence with a date yet
         if epoch.time_us is None:
             return None
-        self._last_us = epoch.time_us
-        if self._date is None:
+        memory.last_us = epoch.time_us
+        if memory.date is None:
             return None
-        midnight = datetime.combine(self._date, time(), UTC)
+        midnight = datetime.combine(memory.date, time(), UTC)
         return int(midnight.timestamp()) * 1_000_000_000 + epoch.time_us * 1_000

@@ -22,11 +22,17 @@ class Memory:
     """What outlives an epoch."""
 
     def __init__(self) -> None:
+        self.date: date | None = None
+        self.last_us: int | None = None
         self.last_mode = 0
         self.used = 0  # satellites the last GSA sentences named
         self.gsa_talkers: set[str] = set()
         self.gga_times: dict[str, int] = {}
         self.stuck = False
+
+    def forget_date(self) -> None:
+        """The receiver says that it does not know the time."""
+        self.date, self.last_us = None, None
 
 
 class Epoch:
@@ -64,7 +70,8 @@ def rmc(memory: Memory, epoch: Epoch, s: Sentence) -> None:
     stamp, told = time_us(s), s.raw("date")
     if s.letter("status") not in ("A", "D"):
         epoch.mode = 0
-        epoch.forget_date |= stamp is None or told is None
+        if stamp is None or told is None:
+            _lost_clock(memory, epoch)
         return
     if isinstance(told, date) and stamp is not None:
         epoch.date = told if told.year >= _OLDEST_YEAR else told.replace(year=told.year + 100)
@@ -85,7 +92,7 @@ def gga(memory: Memory, epoch: Epoch, s: Sentence) -> None:
     stamp = time_us(s)
     memory.stuck = stamp is not None and memory.gga_times.get(s.talker) == stamp
     if stamp is None:
-        epoch.forget_date = True
+        _lost_clock(memory, epoch)
     else:
         memory.gga_times[s.talker] = stamp
     used = _satellites(epoch, s)
@@ -181,6 +188,13 @@ def gst(memory: Memory, epoch: Epoch, s: Sentence) -> None:
     lat_m, lon_m = s.number("stdLat"), s.number("stdLong")
     if lat_m is not None and lon_m is not None:
         epoch.accuracy = math.hypot(lat_m, lon_m)
+
+
+def _lost_clock(memory: Memory, epoch: Epoch) -> None:
+    if epoch.time_us is None:
+        memory.forget_date()
+    else:
+        epoch.forget_date = True  # this epoch's own time was told before
 
 
 def _satellites(epoch: Epoch, s: Sentence) -> int:

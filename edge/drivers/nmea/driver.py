@@ -75,7 +75,7 @@ class NmeaDriver:
             link.close()
         fix = fix or merger.flush()
         if fix is None:
-            return [ProbeLine(device, False, _why_silent(heard, merger).message)]
+            return [ProbeLine(device, False, _why_silent(heard, _whole(merger)).message)]
         where = (
             f"{fix.lat:.6f}, {fix.lon:.6f}" if fix.mode and fix.lat and fix.lon else "no fix yet"
         )
@@ -83,14 +83,18 @@ class NmeaDriver:
         return [ProbeLine(device, True, where + used)]
 
 
-def _why_silent(heard: int, merger: EpochMerger) -> DriverError:
+def _whole(merger: EpochMerger) -> int:
+    return merger.counts["sentences"] + merger.counts["other"]
+
+
+def _why_silent(heard: int, whole: int) -> DriverError:
     if heard == 0:
         return DriverError(
             DriverReason.NO_ANSWER,
             "nothing received",
             hint="check wiring (receiver TX to our RX), power and baud rate",
         )
-    if not (merger.counts["sentences"] or merger.counts["other"]):
+    if whole == 0:
         return FrameError(
             DriverReason.GARBAGE,
             f"{heard} bytes received, no valid sentence among them",
@@ -112,8 +116,12 @@ class _Session:
         self._config, self._context, self._spec, self._link = config, context, spec, link
         self._merger, self._splitter = EpochMerger(), LineSplitter()
         self._told: dict[str, int] = {}
-        self._heard = 0
-        self._last_fix_ns = context.clock.mono_ns()
+        self._mark()
+
+    def _mark(self) -> None:
+        """Start watching for silence anew."""
+        self._since_ns = self._context.clock.mono_ns()
+        self._heard, self._whole = 0, _whole(self._merger)
 
     async def run(self) -> None:
         pause_s = min(self._config.quiet_gap_s, self._config.silence_s)
@@ -138,18 +146,18 @@ class _Session:
     async def _emit(self, fix: Fix | None) -> None:
         if fix is None:
             return
-        self._last_fix_ns = self._context.clock.mono_ns()
-        self._heard = 0
+        self._mark()
         self._context.available(self._config.device)
         self._count()
         await self._context.emit(sample(self._spec, fix))
 
     def _watch_silence(self) -> None:
-        quiet_ns = self._context.clock.mono_ns() - self._last_fix_ns
+        quiet_ns = self._context.clock.mono_ns() - self._since_ns
         if self._config.file is not None or quiet_ns < self._config.silence_s * 1e9:
             return
         self._count()
-        why = _why_silent(self._heard, self._merger)
+        why = _why_silent(self._heard, _whole(self._merger) - self._whole)
+        self._mark()
         self._context.unavailable(
             self._config.device,
             type(why)(why.reason, why.message, device=self._config.device, hint=why.hint),

@@ -42,21 +42,18 @@ class SerialLink:
         self._fd: int = self._serial.fileno()
 
     async def read(self) -> bytes:
-        while True:
-            try:
-                data = os.read(self._fd, _CHUNK)
-            except BlockingIOError:
-                await self._readable()
-                continue
-            except OSError as exc:
-                raise LinkError(DriverReason.CLOSED, f"{self._port}: {exc.strerror}") from exc
-            if not data:
-                raise LinkError(
-                    DriverReason.CLOSED,
-                    f"{self._port}: the device is gone",
-                    hint="is it unplugged, or without power?",
-                )
-            return data
+        await self._readable()
+        try:
+            data = os.read(self._fd, _CHUNK)
+        except OSError as exc:
+            raise LinkError(DriverReason.CLOSED, f"{self._port}: {exc.strerror}") from exc
+        if not data:  # VMIN is 0: readable and yet empty is a hang-up (termios(3))
+            raise LinkError(
+                DriverReason.CLOSED,
+                f"{self._port}: the device is gone",
+                hint="is it unplugged, or without power?",
+            )
+        return data
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
