@@ -1,0 +1,103 @@
+"""The outbox file: its lock, schema and pragmas."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Literal
+
+from tocsin.errors import OutboxError, OutboxLockedError
+
+FILE = "outbox.db"
+VERSION = 1
+Fsync = Literal["none", "batch", "always"]
+
+# An id is never used twice, so that a reader's position stays valid when rows before it are deleted.
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE stream (
+  id INTEGER PRIMARY KEY, cls TEXT NOT NULL, ulid TEXT NOT NULL UNIQUE,
+  next_seq INTEGER NOT NULL, live INTEGER NOT NULL
+);
+CREATE TABLE settled (
+  stream INTEGER NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL, PRIMARY KEY (stream, lo)
+) WITHOUT ROWID;
+CREATE TABLE dropped (
+  stream INTEGER NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL, at_ns INTEGER NOT NULL
+);
+CREATE TABLE chunk (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, cls TEXT NOT NULL, stream INTEGER NOT NULL, first_seq INTEGER NOT NULL,
+  rows INTEGER NOT NULL, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL, bytes INTEGER NOT NULL, payload BLOB NOT NULL
+);
+CREATE UNIQUE INDEX chunk_by_seq ON chunk (stream, first_seq, rows, bytes);
+CREATE INDEX chunk_by_class ON chunk (cls, id);
+"""
+_SYNCHRONOUS = {"none": "OFF", "batch": "NORMAL", "always": "FULL"}
+
+
+class DirectoryLock:
+    """An exclusive lock on an outbox directory, held until closed or the process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "outbox.lock"
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._fd)
+            raise OutboxLockedError(
+                f"the outbox {directory} is in use by process {owner}",
+                hint="is another agent running with the same data_dir?",
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def close(self) -> None:
+        """Let others have it."""
+        os.close(self._fd)
+
+
+def connect(path: Path, fsync: Fsync) -> sqlite3.Connection:
+    """Open or create the file.
+
+    Raises:
+        OutboxError: made by a newer version.
+        sqlite3.DatabaseError: it cannot be read.
+    """
+    db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise OutboxError(
+                f"{path} has layout {version}, this version knows {VERSION}",
+                hint="install the newer version again, or move the file away to start anew",
+            )
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[fsync]}")
+        db.execute(f"PRAGMA journal_size_limit = {8 << 20}")
+        db.execute("PRAGMA cache_size = -4096")
+        if version == 0:
+            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif path.stat().st_size < 64 << 20 or (path.parent / "outbox.suspect").exists():
+            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def is_volatile(directory: Path) -> bool:
+    """Whether the directory lies in memory and is gone after a power cut."""
+    device = directory.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        if fields[2] == wanted:
+            return fields[fields.index("-") + 1] in ("tmpfs", "ramfs")
+    return False

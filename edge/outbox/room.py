@@ -1,0 +1,133 @@
+"""Who leaves when the outbox is full: committed chunks first, then the oldest telemetry, then the oldest events. Never an alarm."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Protocol
+
+from edge.outbox.chunks import Dropped
+from tocsin.contract import topics
+from tocsin.contract.ranges import RangeSet
+from tocsin.errors import OutboxFullError
+
+_STEP = 128
+_VACUUM_PAGES = 512
+
+
+class _Stream(Protocol):
+    id: int
+    cls: str
+    ulid: str
+    first_kept: int
+    settled: RangeSet
+
+
+class Room:
+    """Bytes used and allowed. A tenth of the cap (at most 64 MiB) is kept free of telemetry, for alarms and events."""
+
+    def __init__(self, db: sqlite3.Connection, max_bytes: int, keep_committed_bytes: int) -> None:
+        self._db = db
+        self.max_bytes, self._keep = max_bytes, keep_committed_bytes
+        self.reserve = min(max_bytes // 10, 64 << 20)
+        (self._page,) = db.execute("PRAGMA page_size").fetchone()
+        self.dropped_rows = self.settled_bytes = self.used = 0
+        self.recount()
+
+    def recount(self) -> int:
+        """Bytes of the file in use."""
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        self.used = (pages - free) * self._page
+        return self.used
+
+    def note_settled(self, stream: _Stream, lo: int, hi: int) -> None:
+        """Count the bytes of [lo, hi) as committed."""
+        self.settled_bytes += self._db.execute(
+            "SELECT coalesce(sum(bytes), 0) FROM chunk WHERE stream = ? AND first_seq >= ? AND first_seq < ?",
+            (stream.id, lo, hi),
+        ).fetchone()[0]
+
+    def evict_settled(self, streams: Mapping[str, _Stream]) -> None:
+        """Delete the oldest committed chunks beyond the bytes kept of them, and give the pages back."""
+        excess = self.settled_bytes - self._keep
+        if excess > 0:
+            self._delete_settled({s.id: s for s in streams.values()}, excess)
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        if free > 2 * _VACUUM_PAGES:
+            self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+        self.recount()
+
+    def make(self, streams: Mapping[str, _Stream], *, urgent: bool) -> list[Dropped]:
+        """Free room when the telemetry limit (for an alarm: the cap itself) is passed; what was given up for it.
+
+        Raises:
+            OutboxFullError: only alarms are left and the cap is reached.
+        """
+        limit = self.max_bytes - (0 if urgent else self.reserve)
+        by_id = {s.id: s for s in streams.values()}
+        dropped: list[Dropped] = []
+        while self.recount() > limit:
+            want = self.used - limit + self.max_bytes // 50
+            freed = self._delete_settled(by_id, want)
+            for cls in (topics.TELEMETRY, topics.EVENT):
+                if freed < want:
+                    freed += self._drop_oldest(by_id, cls, want - freed, dropped)
+            if not freed:
+                break
+        if self.used > self.max_bytes:
+            raise OutboxFullError(
+                f"{self.used} bytes of alarms wait for the cloud, {self.max_bytes} are allowed",
+                hint="restore the uplink or raise outbox.max_bytes",
+            )
+        return dropped
+
+    def _delete_settled(self, by_id: Mapping[int, _Stream], want: int) -> int:
+        freed, after = 0, 0
+        while freed < want:
+            found = self._db.execute(
+                "SELECT id, stream, first_seq, rows, bytes FROM chunk WHERE id > ? ORDER BY id LIMIT ?",
+                (after, _STEP),
+            ).fetchall()
+            gone = []
+            for row_id, stream_id, first, rows, size in found:
+                after = row_id
+                if freed < want and not by_id[stream_id].settled.missing(first, first + rows):
+                    gone.append((row_id, stream_id, first + rows))
+                    freed += size
+                    self.settled_bytes -= size
+            self._delete(by_id, gone)
+            if len(found) < _STEP or not gone:
+                break  # the oldest uncommitted chunks begin here
+        return freed
+
+    def _drop_oldest(
+        self, by_id: Mapping[int, _Stream], cls: str, want: int, dropped: list[Dropped]
+    ) -> int:
+        freed = 0
+        found = self._db.execute(
+            "SELECT id, stream, first_seq, rows, bytes FROM chunk WHERE cls = ? ORDER BY id", (cls,)
+        )
+        gone = []
+        for row_id, stream_id, first, rows, size in found:
+            if freed >= want:
+                break
+            stream = by_id[stream_id]
+            gone.append((row_id, stream_id, first + rows))
+            freed += size
+            last = dropped[-1] if dropped else None
+            for lo, hi in stream.settled.missing(first, first + rows):
+                if last is not None and last.stream == stream.ulid and last.hi == lo:
+                    dropped[-1] = last = Dropped(cls, stream.ulid, last.lo, hi)
+                else:
+                    last = Dropped(cls, stream.ulid, lo, hi)
+                    dropped.append(last)
+                self.dropped_rows += hi - lo
+        found.close()
+        self._delete(by_id, gone)
+        return freed
+
+    def _delete(self, by_id: Mapping[int, _Stream], gone: list[tuple[int, int, int]]) -> None:
+        self._db.executemany("DELETE FROM chunk WHERE id = ?", [(row_id,) for row_id, _, _ in gone])
+        for _, stream_id, end in gone:
+            by_id[stream_id].first_kept = max(by_id[stream_id].first_kept, end)

@@ -1,0 +1,396 @@
+"""The synchronous core of the outbox. One thread owns it; every method is one transaction."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge.options import OutboxOptions
+from edge.outbox.chunks import Chunk, Dropped, readings, split
+from edge.outbox.database import FILE, connect
+from edge.outbox.room import Room
+from tocsin.contract import topics
+from tocsin.contract.codec import Codec, encode
+from tocsin.contract.columns import Row, group_rows
+from tocsin.contract.drafts import AlarmDraft
+from tocsin.contract.ids import ulid
+from tocsin.contract.messages import (
+    VERSION,
+    Alarm,
+    AlarmChange,
+    Batch,
+    ClockState,
+    Event,
+    StreamState,
+)
+from tocsin.contract.ranges import RangeSet
+from tocsin.errors import OutboxError, WireError
+
+_SYNC_EVERY_S = 1.0
+
+
+class Stream:
+    """One numbered sequence of one class. `live` takes new numbers; older ones only wait for their commit."""
+
+    __slots__ = ("cls", "first_kept", "id", "live", "next_seq", "settled", "ulid")
+
+    def __init__(self, row_id: int, cls: str, name: str, next_seq: int, *, live: bool) -> None:
+        self.id, self.cls, self.ulid, self.next_seq, self.live = row_id, cls, name, next_seq, live
+        self.settled = RangeSet()
+        self.first_kept = 0
+
+    @property
+    def pending(self) -> int:
+        """Numbers not yet settled."""
+        return self.next_seq - len(self.settled)
+
+    def state(self) -> StreamState:
+        """As told to the cloud."""
+        return StreamState(
+            self.cls,
+            self.ulid,
+            min(self.first_kept, self.next_seq),
+            self.next_seq,
+            self.settled.contiguous_from(0),
+        )
+
+
+class Store:
+    """An open outbox file. Not thread-safe, and it never waits but for the disk."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        site: str,
+        gateway: str,
+        options: OutboxOptions,
+        codec: Codec,
+        now_ns: int,
+    ) -> None:
+        self.site, self.gateway, self.codec = site, gateway, codec
+        self.clock_state, self.epoch = ClockState(), 0
+        self.rows = self.readings = self.payload_bytes = self.commits = self.coalesced = 0
+        self.oversized = self.written_bytes = 0
+        self._written_before = _written_by_this_thread()
+        self._wal = directory / (FILE + "-wal")
+        self._fsync, self._synced_s = options.fsync, 0.0
+        self.db = connect(directory / FILE, options.fsync)
+        self._check_identity()
+        self.streams: dict[str, Stream] = {}
+        self._live: dict[str, Stream] = {}
+        self._load_streams(now_ns)
+        self.room = Room(self.db, options.max_bytes, options.keep_committed_bytes)
+        for stream in self.streams.values():
+            for lo, hi in stream.settled:
+                self.room.note_settled(stream, lo, hi)
+        self._repeats: dict[
+            str, tuple[int, Alarm]
+        ] = {}  # alarm -> (chunk id, its REPEATED message)
+
+    def close(self) -> None:
+        """Fold the log into the file and close it."""
+        self.db.close()
+
+    def append_rows(self, rows: Sequence[Row], now_ns: int) -> list[Dropped]:
+        """Seal rows into chunks and commit them together; the rows that had to make room."""
+        with self._transaction() as dropped:
+            for part in split(rows):
+                self._append_batch(part)
+            self.rows += len(rows)
+            self.readings += readings(rows)
+            self._make_room(now_ns, dropped)
+        self._sync(urgent=False)
+        return dropped
+
+    def append_alarm(self, draft: AlarmDraft, now_ns: int) -> tuple[Alarm, list[Dropped]]:
+        """Seal and commit one alarm; a repeat of one that was never handed out is folded into it."""
+        with self._transaction() as dropped:
+            self._make_room(now_ns, dropped, urgent=True)
+            alarm = self._coalesced(draft) or self._append_alarm(draft)
+        self._sync(urgent=True)
+        return alarm, dropped
+
+    def append_event(
+        self, kind: str, device: str, text: str, data: dict[str, object], now_ns: int
+    ) -> tuple[Event, list[Dropped]]:
+        """Seal and commit one event."""
+        with self._transaction() as dropped:
+            stream = self._live[topics.EVENT]
+            event = Event(
+                VERSION, self.site, self.gateway, stream.ulid, stream.next_seq, kind, now_ns,
+                device, text, data,
+            )  # fmt: skip
+            self._insert(stream, 1, now_ns, now_ns, encode(event, "jn"))
+            self._make_room(now_ns, dropped)
+        self._sync(urgent=True)
+        return event, dropped
+
+    def adopt(self, chunks: Sequence[Chunk], now_ns: int) -> None:
+        """Take over chunks of a damaged file under their old streams, bytes unchanged."""
+        with self._transaction():
+            for chunk in chunks:
+                stream = self.streams.get(chunk.stream)
+                if stream is None:
+                    stream = self._new_stream(chunk.cls, chunk.stream, live=False)
+                    stream.settled.add(0, chunk.first_seq)
+                    stream.first_kept = chunk.first_seq
+                elif chunk.first_seq < stream.next_seq:
+                    continue
+                else:
+                    stream.settled.add(stream.next_seq, chunk.first_seq)  # the hole is lost
+                stream.next_seq = chunk.first_seq
+                self._insert(stream, chunk.rows, now_ns, now_ns, chunk.payload)
+                self._save_settled(stream)
+
+    def settle(self, acks: dict[str, list[tuple[int, int]]]) -> None:
+        """Mark ranges of streams as committed by the cloud, then free what is beyond the room for committed ones."""
+        with self._transaction():
+            for name, ranges in acks.items():
+                stream = self.streams.get(name)
+                if stream is None:
+                    continue
+                before = len(stream.settled)
+                for lo, hi in ranges:
+                    for new_lo, new_hi in stream.settled.missing(lo, min(hi, stream.next_seq)):
+                        self.room.note_settled(stream, new_lo, new_hi)
+                    stream.settled.add(lo, min(hi, stream.next_seq))
+                if len(stream.settled) != before:
+                    self._save_settled(stream)
+            self.room.evict_settled(self.streams)
+            self._forget_finished()
+
+    def pending(self, cls: str, after: int, upto: int | None, limit: int) -> list[Chunk]:
+        """Unsettled chunks of a class with `after` < id <= `upto`, oldest first. Handing out freezes their bytes."""
+        out: list[Chunk] = []
+        by_id = {s.id: s for s in self.streams.values()}
+        while len(out) < limit:
+            found = self.db.execute(
+                "SELECT id, stream, first_seq, rows, payload FROM chunk"
+                " WHERE cls = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?",
+                (cls, after, (1 << 62) if upto is None else upto, limit),
+            ).fetchall()
+            for row_id, stream_id, first, rows, payload in found:
+                after = row_id
+                stream = by_id[stream_id]
+                if stream.settled.missing(first, first + rows):
+                    out.append(Chunk(row_id, cls, stream.ulid, first, rows, payload))
+            if len(found) < limit:
+                break
+        if cls == topics.ALARM:
+            handed = {c.id for c in out}
+            self._repeats = {a: r for a, r in self._repeats.items() if r[0] not in handed}
+        return out
+
+    def first_pending(self, cls: str) -> int:
+        """An id below that of the first unsettled chunk of a class, near to it."""
+        ids = [
+            row[0] - 1
+            for s in self.streams.values()
+            if s.cls == cls
+            for row in self.db.execute(
+                "SELECT id FROM chunk WHERE stream = ? AND first_seq >= ? ORDER BY first_seq LIMIT 1",
+                (s.id, s.settled.contiguous_from(0)),
+            )
+        ]
+        return min(ids, default=self.last_id())
+
+    def last_id(self) -> int:
+        """The id given last."""
+        row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
+        return int(row[0]) if row else 0
+
+    @contextmanager
+    def _transaction(self) -> Iterator[list[Dropped]]:
+        before = {
+            s.ulid: (s.next_seq, s.first_kept, RangeSet(s.settled)) for s in self.streams.values()
+        }
+        totals = self.rows, self.readings, self.payload_bytes
+        dropped: list[Dropped] = []
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield dropped
+            self.db.execute("COMMIT")
+        except BaseException:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            for name in list(self.streams):
+                if name not in before:
+                    del self.streams[name]
+                    continue
+                stream = self.streams[name]
+                stream.next_seq, stream.first_kept, stream.settled = before[name]
+            self.rows, self.readings, self.payload_bytes = totals
+            self._repeats.clear()
+            self.room.recount()
+            raise
+        self.commits += 1
+        self.written_bytes = _written_by_this_thread() - self._written_before
+
+    def _append_batch(self, rows: Sequence[Row]) -> None:
+        stream = self._live[topics.TELEMETRY]
+        t0, unit, groups = group_rows(rows)
+        batch = Batch(
+            version=VERSION,
+            site=self.site,
+            gateway=self.gateway,
+            stream=stream.ulid,
+            first_seq=stream.next_seq,
+            t0=t0,
+            tu=unit,
+            groups=groups,
+            clock=self.clock_state,
+            epoch=self.epoch,
+        )
+        try:
+            payload = encode(batch, self.codec)
+        except WireError:
+            if len(rows) == 1:  # one row of more than a mebibyte: no message can carry it
+                self.oversized += 1
+                return
+            self._append_batch(rows[: len(rows) // 2])
+            self._append_batch(rows[len(rows) // 2 :])
+            return
+        self._insert(stream, len(rows), t0, max(r.time_ns for r in rows), payload)
+
+    def _append_alarm(self, draft: AlarmDraft) -> Alarm:
+        stream = self._live[topics.ALARM]
+        alarm = draft.seal(
+            site=self.site,
+            gateway=self.gateway,
+            stream=stream.ulid,
+            seq=stream.next_seq,
+            clock=self.clock_state,
+        )
+        row_id = self._insert(stream, 1, alarm.t, alarm.t, encode(alarm, "jn"))
+        if alarm.change is AlarmChange.REPEATED:
+            self._repeats[alarm.alarm] = (row_id, alarm)
+        else:
+            self._repeats.pop(alarm.alarm, None)
+        return alarm
+
+    def _coalesced(self, draft: AlarmDraft) -> Alarm | None:
+        if draft.change is not AlarmChange.REPEATED or draft.alarm not in self._repeats:
+            return None
+        row_id, earlier = self._repeats[draft.alarm]
+        merged = draft.seal(
+            site=self.site,
+            gateway=self.gateway,
+            stream=earlier.stream,
+            seq=earlier.seq,
+            clock=self.clock_state,
+        )
+        merged = _merge(earlier, merged)
+        payload = encode(merged, "jn")
+        self.db.execute(
+            "UPDATE chunk SET payload = ?, bytes = ?, t_max = ? WHERE id = ?",
+            (payload, len(payload), merged.t, row_id),
+        )
+        self._repeats[draft.alarm] = (row_id, merged)
+        self.coalesced += 1
+        return merged
+
+    def _insert(self, stream: Stream, rows: int, t_min: int, t_max: int, payload: bytes) -> int:
+        cursor = self.db.execute(
+            "INSERT INTO chunk (cls, stream, first_seq, rows, t_min, t_max, bytes, payload)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (stream.cls, stream.id, stream.next_seq, rows, t_min, t_max, len(payload), payload),
+        )
+        stream.next_seq += rows
+        self.db.execute("UPDATE stream SET next_seq = ? WHERE id = ?", (stream.next_seq, stream.id))
+        self.payload_bytes += len(payload)
+        return cursor.lastrowid or 0
+
+    def _make_room(self, now_ns: int, dropped: list[Dropped], *, urgent: bool = False) -> None:
+        dropped += self.room.make(self.streams, urgent=urgent)
+        for gap in dropped:
+            stream = self.streams[gap.stream]
+            stream.settled.add(gap.lo, gap.hi)
+            self.db.execute(
+                "INSERT INTO dropped VALUES (?, ?, ?, ?)", (stream.id, gap.lo, gap.hi, now_ns)
+            )
+            self._save_settled(stream)
+
+    def _save_settled(self, stream: Stream) -> None:
+        self.db.execute("DELETE FROM settled WHERE stream = ?", (stream.id,))
+        self.db.executemany(
+            "INSERT INTO settled VALUES (?, ?, ?)",
+            [(stream.id, lo, hi) for lo, hi in stream.settled],
+        )
+
+    def _forget_finished(self) -> None:
+        """Old streams go once nothing of them is left."""
+        for stream in [s for s in self.streams.values() if not s.live and not s.pending]:
+            self.db.execute("DELETE FROM chunk WHERE stream = ?", (stream.id,))
+            self.db.execute("DELETE FROM settled WHERE stream = ?", (stream.id,))
+            self.db.execute("DELETE FROM stream WHERE id = ?", (stream.id,))
+            del self.streams[stream.ulid]
+
+    def _sync(self, *, urgent: bool) -> None:
+        now = time.monotonic()
+        if self._fsync != "batch" or not (urgent or now - self._synced_s >= _SYNC_EVERY_S):
+            return
+        fd = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        self._synced_s = now
+
+    def _check_identity(self) -> None:
+        mine = {"site": self.site, "gateway": self.gateway}
+        found = dict(self.db.execute("SELECT key, value FROM meta").fetchall())
+        if not found:
+            self.db.executemany("INSERT INTO meta VALUES (?, ?)", list(mine.items()))
+        elif found != mine:
+            self.db.close()
+            raise OutboxError(
+                f"this outbox belongs to gateway {found.get('gateway')!r} at site {found.get('site')!r}",
+                hint="give the renamed gateway a data_dir of its own",
+            )
+
+    def _load_streams(self, now_ns: int) -> None:
+        for row_id, cls, name, next_seq, live in self.db.execute(
+            "SELECT id, cls, ulid, next_seq, live FROM stream ORDER BY id"
+        ).fetchall():
+            stream = Stream(row_id, cls, name, next_seq, live=bool(live))
+            for lo, hi in self.db.execute(
+                "SELECT lo, hi FROM settled WHERE stream = ?", (row_id,)
+            ).fetchall():
+                stream.settled.add(lo, hi)
+            first = self.db.execute(
+                "SELECT min(first_seq) FROM chunk WHERE stream = ?", (row_id,)
+            ).fetchone()[0]
+            stream.first_kept = next_seq if first is None else first
+            self.streams[name] = stream
+            if live:
+                self._live[cls] = stream
+        for cls in topics.JOURNALLED:
+            if cls not in self._live:
+                self._live[cls] = self._new_stream(cls, ulid(now_ns), live=True)
+
+    def _new_stream(self, cls: str, name: str, *, live: bool) -> Stream:
+        cursor = self.db.execute(
+            "INSERT INTO stream (cls, ulid, next_seq, live) VALUES (?, ?, 0, ?)", (cls, name, live)
+        )
+        stream = Stream(cursor.lastrowid or 0, cls, name, 0, live=live)
+        self.streams[name] = stream
+        return stream
+
+
+def _merge(earlier: Alarm, later: Alarm) -> Alarm:
+    fields = {name: getattr(later, name) for name in later.__struct_fields__}
+    fields["first_ns"] = earlier.first_ns if earlier.first_ns is not None else earlier.t
+    fields["last_ns"] = later.last_ns if later.last_ns is not None else later.t
+    fields["n"] = earlier.n + later.n
+    return Alarm(**fields)
+
+
+def _written_by_this_thread() -> int:
+    """Bytes this thread handed to write(2) (Linux, proc(5))."""
+    text = Path(f"/proc/self/task/{threading.get_native_id()}/io").read_text()
+    return int(text.split("wchar: ")[1].split()[0])
