@@ -59,3 +59,12 @@ def literal(text: str) -> str:
 def is_foreign_name(name: str) -> bool:
     """Whether a name that came by line protocol may become a table or a column."""
     return _FOREIGN.fullmatch(name) is not None and name.strip() == name
+
+
+def kind_of(name: str) -> Kind:
+    """What a column is by its name alone."""
+    if name in FIXED:
+        return FIXED[name][1]
+    if name.endswith("_q"):
+        return Kind.QUALITY
+    return Kind.RAW if name.endswith("_raw") else Kind.FIELD

@@ -12,8 +12,8 @@ from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.schema import Schema, Table
 from tocsin.contract.catalogue import find, is_identifier
 
-_MIN_NS = -9_223_286_400_000_000_000  # 1677-09-22, the first day of TIMESTAMP_NS
-_MAX_NS = 9_223_372_036_854_775_805
+MIN_NS = -9_223_286_400_000_000_000  # 1677-09-22, the first day of TIMESTAMP_NS
+MAX_NS = 9_223_372_036_854_775_805
 
 
 @dataclass(slots=True)
@@ -104,9 +104,9 @@ def _rows_in_range(
     block: Block, index: int, rejected: list[Rejected]
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
     times = block.time_ns
-    if not len(times) or (times.min() >= _MIN_NS and times.max() <= _MAX_NS):
+    if not len(times) or (times.min() >= MIN_NS and times.max() <= MAX_NS):
         return None
-    keep: np.ndarray[tuple[int], np.dtype[np.bool_]] = (times >= _MIN_NS) & (times <= _MAX_NS)
+    keep: np.ndarray[tuple[int], np.dtype[np.bool_]] = (times >= MIN_NS) & (times <= MAX_NS)
     rejected.extend(
         Rejected(index, int(row), None, f"bad-time: {int(times[row])} ns is outside 1677 to 2262")
         for row in np.flatnonzero(~keep)

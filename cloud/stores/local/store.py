@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 
 from cloud.query.door import check
+from cloud.query.line_protocol import BadLine, Point
 from cloud.query.result import Cell, Limits, QueryResult
 from cloud.query.run import run
 from cloud.stores import Block, LedgerEntry, Rejected
@@ -18,7 +19,10 @@ from cloud.stores.local.insert import insert, not_finite
 from cloud.stores.local.ledger import LedgerTable, Settled
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import plan
-from cloud.stores.local.schema import Schema
+from cloud.stores.local.points import merge_points, plan_points
+from cloud.stores.local.roll_over import Rolled, Step, due, move_day, tidy
+from cloud.stores.local.roller import Roller
+from cloud.stores.local.schema import Schema, rebuild_view
 from tocsin.errors import StoreError, StoreUnavailableError
 
 Work = Callable[[duckdb.DuckDBPyConnection], None]
@@ -42,10 +46,15 @@ class LocalStore:
         )  # catalogue changes of writer and roll-over exclude each other
         self._queries: set[duckdb.DuckDBPyConnection] = set()
         self._queries_lock = threading.Lock()
+        self._roller: Roller | None = None
         self._open()
 
     def _open(self) -> None:
         self._database = open_database(self.directory, self.options, read_only=self._read_only)
+        if not self._read_only:
+            tidy(self._database, self._cold)
+            for table in Schema.read(self._database).tables.values():
+                rebuild_view(self._database, table.name, self._cold)  # the directory may have moved
         self._schema = Schema.read(self._database)
         self._ledger = LedgerTable(self._database)
 
@@ -72,6 +81,64 @@ class LocalStore:
             self._schema = Schema(schema.tables)
             self._ledger.committed(ledger)
         return rejected
+
+    def write_points(self, points: Sequence[Point], now_ns: int) -> tuple[int, list[BadLine]]:
+        """(rows written, lines refused). A row with the same tags and time gets the fields of the point.
+
+        Raises:
+            StoreUnavailableError: nothing was written; try again later.
+        """
+        with self._commit_lock:
+            schema = self._schema.copy()
+            rows, bad = plan_points(points, schema, self.options, now_ns)
+            written = 0
+
+            def work(connection: duckdb.DuckDBPyConnection) -> None:
+                nonlocal written
+                schema.apply(connection, self._cold)
+                for members in rows.values():
+                    n, archived = merge_points(connection, members, self._cold)
+                    written += n
+                    bad.extend(archived)
+
+            self._transaction(work)
+            self._schema = Schema(schema.tables)
+        return written, sorted(bad, key=lambda line: line.line)
+
+    def roll_over(self, now_ns: int, step: Step = lambda _: None) -> list[Rolled]:
+        """Move what is older than `hot_hours` to Parquet, a day of a measurement at a time; writing goes on.
+
+        Raises:
+            StoreError: a day could not be moved; it stays hot and is tried again next time.
+        """
+        hour_ns = 3600 * 10**9
+        before_ns = (now_ns - int(self.options.hot_hours * hour_ns)) // hour_ns * hour_ns
+        cursor = self._database.cursor()
+        try:
+            return [
+                rolled
+                for name, day in due(cursor, self._schema, before_ns)
+                if (
+                    rolled := move_day(
+                        cursor,
+                        name,
+                        day,
+                        before_ns,
+                        cold=self._cold,
+                        tags=self._schema.tables[name.lower()].tags,
+                        lock=self._commit_lock,
+                        step=step,
+                    )
+                )
+            ]
+        except (duckdb.Error, OSError) as exc:
+            raise StoreError(f"roll-over stopped: {str(exc).splitlines()[0]}") from exc
+        finally:
+            cursor.close()
+
+    def keep_rolling(self, now_ns: Callable[[], int]) -> None:
+        """Roll over every `roll_interval_s` in a thread of its own until `close`."""
+        self._roller = Roller(lambda: self.roll_over(now_ns()), self.options.roll_interval_s)
 
     def ledger(self) -> Settled:
         """Copies of the settled ranges, as of the last write."""
@@ -103,6 +170,8 @@ class LocalStore:
 
     def close(self) -> None:
         """Stop running queries, fold the log into the file, release it."""
+        if self._roller:
+            self._roller.stop()
         self._interrupt_queries()
         with self._commit_lock, suppress(duckdb.Error):
             self._database.close()

@@ -13,25 +13,8 @@ from cloud.query.result import Limits
 from cloud.stores import NO_TIME, Block, Column, LedgerEntry
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.store import LocalStore
+from tests.cloud.stores.blocks import STREAM, T0, block
 from tocsin.errors import StoreUnavailableError
-
-T0 = 1_700_000_000_123_456_789
-STREAM = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
-
-
-def block(columns: dict[str, Column] | None = None, device: str = "gas-01") -> Block:
-    rows = 3
-    chosen = columns or {"h2s": Column("f", np.arange(rows, dtype=np.float64) + 0.5)}
-    return Block(
-        measurement="gas",
-        site="north",
-        device=device,
-        gateway="gw-1",
-        stream=STREAM,
-        seq=np.arange(rows),
-        time_ns=T0 + np.arange(rows) * 1_000_000_000,
-        columns=chosen,
-    )
 
 
 def test_rows_return_with_their_nanoseconds(tmp_path: Path) -> None:

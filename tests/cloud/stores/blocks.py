@@ -1,0 +1,32 @@
+"""Blocks as ingest makes them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cloud.stores import Block, Column
+
+T0 = 1_700_000_000_123_456_789
+STREAM = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
+
+def block(
+    columns: dict[str, Column] | None = None,
+    device: str = "gas-01",
+    *,
+    rows: int = 3,
+    first: int = 0,
+    step_ns: int = 1_000_000_000,
+) -> Block:
+    """Rows of one gas head, `h2s` counting from first + 0.5."""
+    seq = np.arange(first, first + rows)
+    return Block(
+        measurement="gas",
+        site="north",
+        device=device,
+        gateway="gw-1",
+        stream=STREAM,
+        seq=seq,
+        time_ns=T0 + seq * step_ns,
+        columns=columns or {"h2s": Column("f", seq + 0.5)},
+    )

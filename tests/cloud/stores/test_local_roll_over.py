@@ -1,0 +1,184 @@
+"""Days move from the hot file to Parquet without losing or doubling a row, also when the process dies on the way."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cloud.stores import Column, LedgerEntry
+from cloud.stores.local.options import LocalOptions
+from cloud.stores.local.store import LocalStore
+from tests.cloud.stores.blocks import STREAM, T0, block
+from tocsin.testing import wait_until_sync
+
+HOUR = 3600 * 10**9
+LATER = T0 + 1000 * HOUR
+ONE_HOUR = LocalOptions(hot_hours=1)
+
+
+def cold_files(directory: Path) -> list[str]:
+    return sorted(
+        str(p.relative_to(directory)) for p in (directory / "cold").rglob("*") if p.is_file()
+    )
+
+
+def test_hot_and_cold_rows_are_one_table(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, ONE_HOUR)
+    store.write([block(rows=60, step_ns=HOUR)], [LedgerEntry("gw-1", STREAM, 0, 60)])
+    before = store.query("SELECT * FROM gas ORDER BY time")
+    rolled = store.roll_over(T0 + 40 * HOUR)
+    assert sum(r.rows for r in rolled) == 39  # T0 is 22:13, whole hours move
+    assert cold_files(tmp_path) == [
+        "cold/gas/2023-11-14.000.parquet",
+        "cold/gas/2023-11-15.000.parquet",
+        "cold/gas/2023-11-16.000.parquet",
+    ]
+    assert store.query("SELECT * FROM gas ORDER BY time").data == before.data
+    assert store.query("SELECT device, max(h2s) FROM gas GROUP BY device").data == [
+        ["gas-01"],
+        [59.5],
+    ]
+    assert store.roll_over(T0 + 40 * HOUR) == []
+    store.close()
+
+
+def test_a_column_that_came_later_is_null_in_older_files(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, ONE_HOUR)
+    store.write([block()], [])
+    store.roll_over(LATER)
+    store.write([block({"co": Column("f", np.ones(3))}, first=10)], [])
+    assert store.query("SELECT count(*), count(h2s), count(co) FROM gas").data == [[6], [3], [3]]
+    store.roll_over(LATER)
+    assert store.query("SELECT count(*), count(h2s), count(co) FROM gas").data == [[6], [3], [3]]
+    store.close()
+
+
+def test_rows_that_arrive_late_make_another_file_of_their_day(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, ONE_HOUR)
+    for first in (0, 3):
+        store.write([block(first=first)], [])
+        store.roll_over(LATER)
+    assert cold_files(tmp_path) == [
+        "cold/gas/2023-11-14.000.parquet",
+        "cold/gas/2023-11-14.001.parquet",
+    ]
+    assert store.query("SELECT count(*), count(DISTINCT time) FROM gas").data == [[6], [6]]
+    store.close()
+
+
+def test_the_store_rolls_over_by_itself_when_given_a_clock(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, LocalOptions(hot_hours=1, roll_interval_s=0.01))
+    store.write([block()], [])
+    store.keep_rolling(lambda: LATER)
+    wait_until_sync(lambda: len(cold_files(tmp_path)) == 1)
+    store.close()
+
+
+def test_the_directory_can_move_and_the_hot_file_can_be_lost(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "a", ONE_HOUR)
+    store.write([block()], [])
+    store.roll_over(LATER)
+    store.close()
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    store = LocalStore(tmp_path / "b", ONE_HOUR)
+    assert store.query("SELECT sum(h2s) FROM gas").data == [[4.5]]
+    store.close()
+    (tmp_path / "b" / "hot.duckdb").unlink()
+    store = LocalStore(tmp_path / "b", ONE_HOUR)
+    assert store.query("SELECT sum(h2s), max(device) FROM gas").data == [[4.5], ["gas-01"]]
+    store.close()
+
+
+def test_writing_goes_on_while_days_move(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, ONE_HOUR)
+    store.write([block(rows=200_000, step_ns=10**8)], [])
+    done = threading.Event()
+
+    def roll() -> None:
+        store.roll_over(LATER)
+        done.set()
+
+    thread = threading.Thread(target=roll)
+    thread.start()
+    first = 200_000
+    while not done.is_set():
+        store.write([block(rows=10, first=first, step_ns=10**8)], [])
+        first += 10
+    thread.join()
+    assert first > 200_000
+    counted = store.query("SELECT count(*), count(DISTINCT seq), count(DISTINCT time) FROM gas")
+    assert counted.data == [[first], [first], [first]]
+    store.close()
+
+
+DIE = """
+import os, signal, sys
+from pathlib import Path
+from cloud.stores.local.options import LocalOptions
+from cloud.stores.local.store import LocalStore
+point, now = sys.argv[2], int(sys.argv[3])
+def step(name):
+    if name == point:
+        os.kill(os.getpid(), signal.SIGKILL)
+LocalStore(Path(sys.argv[1]), LocalOptions(hot_hours=1)).roll_over(now, step)
+"""
+
+
+@pytest.mark.parametrize("point", ["copied", "renamed", "deleted", "committed"])
+def test_a_kill_at_any_step_neither_loses_nor_doubles_a_row(tmp_path: Path, point: str) -> None:
+    store = LocalStore(tmp_path, ONE_HOUR)
+    store.write([block(rows=60, step_ns=HOUR)], [])
+    before = store.query("SELECT * FROM gas ORDER BY time").data
+    store.close()
+    command = [sys.executable, "-c", DIE, str(tmp_path), point, str(LATER)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -9
+    store = LocalStore(tmp_path, ONE_HOUR)
+    assert store.query("SELECT * FROM gas ORDER BY time").data == before
+    assert len(cold_files(tmp_path)) == (1 if point == "committed" else 0)
+    store.roll_over(LATER)
+    assert store.query("SELECT * FROM gas ORDER BY time").data == before
+    assert len(cold_files(tmp_path)) == 4
+    store.close()
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from cloud.stores import LedgerEntry
+from cloud.stores.local.store import LocalStore
+from tests.cloud.stores.blocks import STREAM, block
+store = LocalStore(Path(sys.argv[1]))
+first = 0
+while True:
+    store.write([block(first=first, rows=50)], [LedgerEntry("gw-1", STREAM, first, first + 50)])
+    first += 50
+    print(first, flush=True)
+"""
+
+
+def test_everything_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITE, str(tmp_path)]
+    acknowledged = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            acknowledged = int(line)
+            if acknowledged >= 2000:
+                child.kill()
+    store = LocalStore(tmp_path)
+    (count,), (distinct,), (last,) = store.query(
+        "SELECT count(*), count(DISTINCT seq), max(seq) FROM gas"
+    ).data
+    assert isinstance(count, int)
+    assert isinstance(last, int)
+    assert count >= acknowledged
+    assert distinct == count == last + 1
+    settled, _ = store.ledger()["gw-1", STREAM]
+    assert list(settled) == [(0, count)]
+    store.close()
