@@ -14,8 +14,8 @@ from edge.outputs import FileOutput
 from edge.pipeline import AlarmBoard
 from edge.pipeline.alarms import AlarmState
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.messages import Command
-from tocsin.errors import AlarmRefusedError, CommandRefusal, CommandRefusedError
+from tocsin.contract.messages import AlarmChange, Command
+from tocsin.errors import AlarmRefusedError, CommandRefusal, CommandRefusedError, OutboxFullError
 from tocsin.sdk import Clock
 
 _log = logging.getLogger("edge.alarms")
@@ -33,9 +33,11 @@ class AlarmDesk:
         clock: Clock,
     ) -> None:
         self.board = board
-        self._file, self._journal, self._outputs, self._clock = file, journal, outputs, clock
+        self.outputs = outputs
+        self._file, self._journal, self._clock = file, journal, clock
         self._turn = asyncio.Lock()
         self._owed: list[AlarmDraft] = []
+        self._refused = False
         self.raised = 0
 
     async def restore(self) -> None:
@@ -49,7 +51,7 @@ class AlarmDesk:
     def sound(self) -> None:
         """Let every output follow the open alarms; also tries again what failed."""
         states = self.board.active()
-        for output in self._outputs:
+        for output in self.outputs:
             output.follow(states)
 
     async def publish(self, drafts: Sequence[AlarmDraft]) -> None:
@@ -60,22 +62,33 @@ class AlarmDesk:
         async with self._turn:
             self._owed += drafts
             self._save()
+            for draft in drafts:
+                _log.warning("%s", _line(draft))
+            self.raised += sum(d.change is AlarmChange.RAISED for d in drafts)
+            await self._hand_over()
+
+    async def run(self) -> None:
+        """Try again, every second, what an output or the outbox refused."""
+        while True:
+            await self._clock.sleep(1.0)
+            self.sound()
+            if self._owed:
+                async with self._turn:
+                    await self._hand_over()
+
+    async def _hand_over(self) -> None:
+        """Everything owed to the outbox; what it refuses stays owed."""
+        try:
             while self._owed:
-                draft = self._owed[0]
-                await self._journal.put_alarm(draft)
+                await self._journal.put_alarm(self._owed[0])
                 self._owed.pop(0)
-                _log.warning(
-                    "alarm %s: %s %s level %d, %s = %s %s",
-                    draft.change.value,
-                    draft.device,
-                    draft.rule,
-                    draft.level,
-                    draft.quantity,
-                    draft.value,
-                    draft.unit,
-                )
-            self.raised += sum(d.change.value == "raised" for d in drafts)
-            self._save()
+        except OutboxFullError as exc:
+            if not self._refused:
+                _log.error("the outbox takes no alarm: %s", exc.message)
+            self._refused = True
+        else:
+            self._refused = False
+        self._save()
 
     async def acknowledge(self, occurrence: str, *, actor: str, note: str = "") -> AlarmDraft:
         """Someone has seen it.
@@ -151,6 +164,13 @@ class AlarmView(msgspec.Struct, frozen=True):
     latched: bool
     raised_ns: int
     changed_ns: int
+
+
+def _line(draft: AlarmDraft) -> str:
+    value = "" if draft.value is None else f", {draft.quantity} = {draft.value:g} {draft.unit}"
+    who = f" by {draft.actor}" if draft.actor else ""
+    level = f"level {draft.level}"
+    return f"alarm {draft.change.value}{who}: {draft.device} {draft.rule} {level}{value}"
 
 
 def _view(board: AlarmBoard, state: AlarmState) -> AlarmView:

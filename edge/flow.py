@@ -37,7 +37,7 @@ class Flow:
         self._queue: asyncio.Queue[tuple[Sample, int]] = asyncio.Queue(queue_samples)
         self._listeners: set[Listener] = set()
         self.counters: Counter[str] = Counter()
-        self.processed = 0
+        self.processed = self.readings = 0
 
     async def put(self, sample: Sample) -> None:
         """Take one sample; waits while the queue is full.
@@ -83,6 +83,14 @@ class Flow:
         """Wait until everything taken is with the outbox."""
         await self._queue.join()
 
+    def abandon(self) -> int:
+        """Empty the queue at the very end; how many values were still in it."""
+        lost = 0
+        while not self._queue.empty():
+            sample, _ = self._queue.get_nowait()
+            lost += len(sample.values) - sample.values.count(None)
+        return lost
+
     async def _judge(self, burst: list[tuple[Sample, int]]) -> None:
         step = self._pipeline.observe_clock(self._clock.now_ns(), self._clock.mono_ns())
         if step is not None:
@@ -103,6 +111,7 @@ class Flow:
                 await self._desk.publish(out.alarms)
         self.processed += len(burst)
         for row in rows:
+            self.readings += len(row.values) - row.values.count(None)
             self._devices.stored(row)
             for listener in self._listeners:
                 listener(row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from tocsin.contract.columns import Row
@@ -22,7 +22,7 @@ class Journal(Protocol):
         ...
 
     async def put_event(
-        self, kind: str, device: str, text: str, data: Mapping[str, object]
+        self, kind: str, device: str = "", text: str = "", data: dict[str, object] | None = None
     ) -> Event:
         """Keep an event; returns after its commit."""
         ...

@@ -46,6 +46,11 @@ class Supervised:
         """The driver's name in the configuration."""
         return self._config.name
 
+    @property
+    def type(self) -> str:
+        """Its driver."""
+        return self._config.type
+
     async def run(self) -> None:
         """Run until the source ends, or for ever.
 

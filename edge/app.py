@@ -1,0 +1,272 @@
+"""The gateway's composition root: the only module that wires drivers, pipeline, outbox, uplink and control together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+
+import msgspec
+
+import tocsin
+from edge.alarm_desk import AlarmDesk
+from edge.alarm_file import AlarmFile
+from edge.config import GatewayConfig
+from edge.control.server import ControlServer
+from edge.operations import Operations
+from edge.devices import Devices
+from edge.events import EventQueue
+from edge.flow import Flow
+from edge.link import delivered, open_link
+from edge.notify import Notifier
+from edge.outbox import Outbox
+from edge.outputs import FileButton, FileOutput
+from edge.pipeline import Pipeline, VehicleRule
+from edge.supervisor import Supervised
+from edge.survey import survey
+from tocsin.config import Loaded
+from tocsin.contract.ids import ulid
+from tocsin.sdk import Clock, Driver, DriverConfig, DriverContext, SystemClock, load_driver
+
+_log = logging.getLogger("edge")
+
+DRIVERS_STOP_S = 1.5
+DRAIN_S = 1.0
+UPLINK_GRACE_S = 1.5
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a run came to. `uncommitted_readings` were taken and not yet committed when the agent stopped."""
+
+    gateway: str
+    boot: str
+    seconds: float
+    samples: int
+    readings: int
+    suppressed_readings: int
+    uncommitted_readings: int
+    pending_rows: int
+    alarms_raised: int
+    driver_restarts: int
+    driver_crashes: int
+
+
+class Agent:
+    """One gateway process. Build it with `Agent.open`, then `run` until it is told to stop."""
+
+    def __init__(self, loaded: Loaded[GatewayConfig], outbox: Outbox, clock: Clock) -> None:
+        self.config, self.outbox, self.clock = loaded.value, outbox, clock
+        self.boot = ulid(clock.now_ns())
+        self._began_ns = clock.mono_ns()
+        found = survey(loaded)
+        vehicle = VehicleRule(max_speed_m_s=self.config.pipeline.max_vehicle_speed_m_s)
+        self.pipeline = Pipeline(found.devices, found.checks, found.alarms, vehicle=vehicle)
+        self.counters: Counter[str] = Counter()
+        self.events = EventQueue(outbox)
+        self.devices = Devices(self.pipeline, self.events.say)
+        self.desk = AlarmDesk(
+            self.pipeline.board,
+            AlarmFile(self.config.gateway.data_dir / "alarms.json"),
+            outbox,
+            [FileOutput(o) for o in self.config.outputs],
+            clock,
+        )
+        self.flow = Flow(
+            self.pipeline,
+            outbox,
+            self.desk,
+            self.devices,
+            clock,
+            self.events.say,
+            queue_samples=self.config.pipeline.queue_samples,
+        )
+        self.drivers = [self._supervised(d) for d in self.config.drivers]
+        self.link = open_link(self)
+        self._stopping = asyncio.Event()
+        self._notifier = Notifier()
+        self._abandoned = 0
+
+    @classmethod
+    async def open(cls, loaded: Loaded[GatewayConfig], clock: Clock | None = None) -> Agent:
+        """Open the outbox and take up the alarms of the last run.
+
+        Raises:
+            ConfigError: a mistake between the sections.
+            OutboxError: the outbox cannot be opened, or another agent has it.
+        """
+        config, clock = loaded.value, clock or SystemClock()
+        outbox = await Outbox.open(
+            config.gateway.data_dir / "outbox",
+            site=config.gateway.site,
+            gateway=config.gateway.id,
+            clock=clock,
+            options=config.outbox,
+            codec=config.uplink.codec if config.uplink else "jn",
+        )
+        try:
+            agent = cls(loaded, outbox, clock)
+            await agent.desk.restore()
+        except BaseException:
+            await outbox.aclose()
+            raise
+        return agent
+
+    def stop(self) -> None:
+        """Begin to stop; a second call ends the process at once."""
+        if self._stopping.is_set():
+            _log.warning("told to stop twice: not waiting for anything")
+            os._exit(130)
+        self._stopping.set()
+
+    async def run(self) -> Summary:
+        """Acquire, judge, keep and send until `stop`, then hand everything over and close.
+
+        Raises:
+            DriverError: a driver that must work at start does not.
+            ControlError: the control socket cannot be made.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._run(tasks)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            await self.outbox.aclose()
+            self._abandoned = self.flow.abandon()
+        return self.summary()
+
+    async def _run(self, tasks: asyncio.TaskGroup) -> None:
+        config = self.config
+        serving = [
+            tasks.create_task(self.flow.run(), name="flow"),
+            tasks.create_task(self.events.run(), name="events"),
+            tasks.create_task(self.desk.run(), name="alarm-desk"),
+        ]
+        listening = asyncio.Event()
+        control = ControlServer(config.socket, *Operations(self).table())
+        serving.append(tasks.create_task(control.run(listening.set), name="control"))
+        await listening.wait()
+        self._announce()
+        if self.link is not None:
+            serving.append(tasks.create_task(self.link.run(), name="uplink"))
+        acquiring = [
+            tasks.create_task(d.run(), name=f"driver:{d.name}") for d in self.drivers
+        ] + [
+            tasks.create_task(button.run(self.clock, self.desk.pressed), name=f"input:{button.name}")
+            for button in map(FileButton, config.inputs.acknowledge)
+        ]
+        serving.append(tasks.create_task(self._watch(), name="watchdog"))
+        self._notifier.send("READY=1", f"STATUS=reading {len(self.devices.specs())} devices")
+        await self._stopping.wait()
+        self._notifier.send("STOPPING=1")
+        await self._wind_down(acquiring)
+        for task in serving:
+            task.cancel()
+
+    async def _wind_down(self, acquiring: list[asyncio.Task[None]]) -> None:
+        """Drivers first, then what they left on its way to the cloud; each step with its own patience."""
+        for task in acquiring:
+            task.cancel()
+        if acquiring:
+            _, late = await asyncio.wait(acquiring, timeout=DRIVERS_STOP_S)
+            for task in late:
+                _log.warning("%s does not end", task.get_name())
+        self.events.say("agent.stopped", "", "stopped", {"boot": self.boot})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self.flow.drained()
+                await self.events.drained()
+                await self.outbox.put_rows_durable([])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(UPLINK_GRACE_S):
+                await delivered(self)
+
+    async def _watch(self) -> None:
+        """Feed systemd's watchdog while samples move on; without one, nothing."""
+        every_s = self._notifier.watchdog_s
+        if every_s is None:
+            return
+        seen = -1
+        while True:
+            if self.flow.waiting == 0 or self.flow.processed != seen:
+                seen = self.flow.processed
+                self._notifier.send("WATCHDOG=1")
+            await self.clock.sleep(every_s / 3)
+
+    def _announce(self) -> None:
+        self.events.say(
+            "agent.started",
+            "",
+            f"tocsin {tocsin.__version__}",
+            {"boot": self.boot, "version": tocsin.__version__, "pid": os.getpid()},
+        )
+        for spec in self.devices.specs():
+            self.events.say(
+                "device.announced", spec.id, spec.measurement, self.devices.announcement(spec)
+            )
+
+    def _supervised(self, config: DriverConfig) -> Supervised:
+        kind = load_driver(config.type)
+        context = DriverContext(
+            name=config.name,
+            clock=self.clock,
+            log=logging.getLogger(f"edge.drivers.{config.name}"),
+            emit=self.flow.put,
+            available=self.devices.recovered,
+            unavailable=self.devices.unavailable,
+            count=partial(_count, self.counters, config.name),
+        )
+
+        def build() -> Driver:
+            return kind(config, context)
+
+        self.devices.add(config.name, build().devices)
+        return Supervised(config, build, self.devices, self.clock, self.counters)
+
+    def counts(self) -> dict[str, int]:
+        """Every counter that is not zero."""
+        found = self.counters + self.flow.counters
+        if self.link is not None:
+            found.update({f"uplink.{name}": n for name, n in self.link.counters.items()})
+        found["events_dropped"] += self.events.dropped
+        for output in self.desk.outputs:
+            found["output_failures"] += output.failures
+        return {name: n for name, n in sorted(found.items()) if n}
+
+    def uptime_s(self) -> float:
+        """Seconds since the agent was built."""
+        return (self.clock.mono_ns() - self._began_ns) / 1e9
+
+    def summary(self) -> Summary:
+        """Counts so far."""
+        stats = self.outbox.stats()
+        return Summary(
+            gateway=self.config.gateway.id,
+            boot=self.boot,
+            seconds=round(self.uptime_s(), 3),
+            samples=self.flow.processed,
+            readings=stats.readings,
+            suppressed_readings=self.flow.counters["suppressed"],
+            uncommitted_readings=self._abandoned + self.flow.readings - stats.readings,
+            pending_rows=stats.pending_rows,
+            alarms_raised=self.desk.raised,
+            driver_restarts=self.counters["driver_restarts"],
+            driver_crashes=self.counters["driver_crashes"],
+        )
+
+
+def _count(counters: Counter[str], driver: str, name: str, n: int) -> None:
+    counters[f"{driver}.{name}"] += n
+
+
+async def run_agent(loaded: Loaded[GatewayConfig]) -> Summary:
+    """A whole run: open, acquire until a signal, close."""
+    agent = await Agent.open(loaded)
+    return await agent.run()

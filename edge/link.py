@@ -1,0 +1,69 @@
+"""The uplink as the agent runs it, and what the agent tells the cloud of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import tocsin
+from edge import vitals
+from tocsin.contract.messages import VERSION, ClockState, Health
+
+if TYPE_CHECKING:
+    from edge.app import Agent
+    from edge.uplink import Uplink
+
+_POLL_S = 0.02
+
+
+def open_link(agent: Agent) -> Uplink | None:
+    """The configured uplink; its MQTT library is loaded only now."""
+    options = agent.config.uplink
+    if options is None:
+        return None
+    from edge.uplink import Uplink
+
+    key = agent.config.commands.key
+    return Uplink(
+        options,
+        agent.outbox,
+        site=agent.config.gateway.site,
+        gateway=agent.config.gateway.id,
+        clock=agent.clock,
+        on_command=agent.desk.command,
+        command_key=key.reveal().encode() if key else b"",
+        health=lambda: health(agent),
+    )
+
+
+def health(agent: Agent) -> Health:
+    """The gateway about itself, now."""
+    stats = agent.outbox.stats()
+    return Health(
+        v=VERSION,
+        site=agent.config.gateway.site,
+        gateway=agent.config.gateway.id,
+        t=agent.clock.now_ns(),
+        boot=agent.boot,
+        version=tocsin.__version__,
+        uptime_s=round(agent.uptime_s(), 3),
+        clock=ClockState(),
+        streams=agent.outbox.stream_states(),
+        devices=agent.devices.health(),
+        unjournalled_ms=agent.outbox.unjournalled_ms,
+        pending_rows=stats.pending_rows,
+        outbox_bytes=stats.bytes,
+        outbox_cap_bytes=stats.cap_bytes,
+        volatile=stats.volatile,
+        rss_bytes=vitals.rss_bytes(),
+        cpu_s=round(vitals.cpu_s(), 3),
+        counters=agent.counts(),
+    )
+
+
+async def delivered(agent: Agent) -> None:
+    """Wait until the cloud has committed everything, as long as there is a session to do it over."""
+    while agent.link is not None and agent.link.connected:
+        stats = agent.outbox.stats()
+        if not stats.pending_rows and not stats.pending_alarms:
+            return
+        await agent.clock.sleep(_POLL_S)

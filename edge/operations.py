@@ -1,0 +1,170 @@
+"""The operations of the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import tocsin
+from edge import vitals
+from edge.alarm_desk import AlarmView
+from edge.control.server import Args, Call, Stream
+from edge.devices import LastValue, row_values
+from tocsin.contract.columns import Row
+from tocsin.contract.drafts import AlarmDraft
+from tocsin.contract.messages import DeviceHealth
+from tocsin.errors import ControlError
+
+if TYPE_CHECKING:
+    from edge.app import Agent
+
+_TAIL_ROWS = 1000
+
+
+class DriverStatus(msgspec.Struct, frozen=True):
+    """One driver: running, waiting (to try again), finished or failed."""
+
+    name: str
+    type: str
+    state: str
+    restarts: int
+
+
+class OutputStatus(msgspec.Struct, frozen=True):
+    """One local output."""
+
+    name: str
+    on: bool
+    failures: int
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What `tocsin edge status --json` prints."""
+
+    gateway: str
+    site: str
+    version: str
+    boot: str
+    uptime_s: float
+    connected: bool | None  # None: no uplink is configured
+    samples: int
+    readings: int
+    suppressed_readings: int
+    waiting_samples: int
+    pending_rows: int
+    outbox_bytes: int
+    outbox_cap_bytes: int
+    volatile: bool
+    unjournalled_ms: int
+    rss_bytes: int
+    cpu_s: float
+    alarms: int
+    drivers: list[DriverStatus]
+    devices: list[DeviceHealth]
+    outputs: list[OutputStatus]
+    counters: dict[str, int]
+
+
+class Operations:
+    """What a running agent answers on its socket."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def table(self) -> tuple[Mapping[str, Call], Mapping[str, Stream]]:
+        """Operations with one answer, and those with many."""
+        calls: dict[str, Call] = {
+            "status": self._status,
+            "devices": self._devices,
+            "values": self._values,
+            "alarms": self._alarms,
+            "ack": self._ack,
+            "reset": self._reset,
+            "counters": self._counters,
+        }
+        return calls, {"tail": self._tail}
+
+    async def _status(self, args: Args) -> Status:
+        agent = self._agent
+        stats = agent.outbox.stats()
+        return Status(
+            gateway=agent.config.gateway.id,
+            site=agent.config.gateway.site,
+            version=tocsin.__version__,
+            boot=agent.boot,
+            uptime_s=round(agent.uptime_s(), 3),
+            connected=agent.link.connected if agent.link else None,
+            samples=agent.flow.processed,
+            readings=stats.readings,
+            suppressed_readings=agent.flow.counters["suppressed"],
+            waiting_samples=agent.flow.waiting,
+            pending_rows=stats.pending_rows,
+            outbox_bytes=stats.bytes,
+            outbox_cap_bytes=stats.cap_bytes,
+            volatile=stats.volatile,
+            unjournalled_ms=agent.outbox.unjournalled_ms,
+            rss_bytes=vitals.rss_bytes(),
+            cpu_s=round(vitals.cpu_s(), 3),
+            alarms=len(agent.pipeline.board.active()),
+            drivers=[
+                DriverStatus(d.name, d.type, d.state, d.restarts) for d in agent.drivers
+            ],
+            devices=agent.devices.health(),
+            outputs=[OutputStatus(o.name, o.is_on, o.failures) for o in agent.desk.outputs],
+            counters=agent.counts(),
+        )
+
+    async def _devices(self, args: Args) -> list[DeviceHealth]:
+        return self._agent.devices.health()
+
+    async def _values(self, args: Args) -> list[LastValue]:
+        return self._agent.devices.last_values(self._device(args))
+
+    async def _alarms(self, args: Args) -> list[AlarmView]:
+        return self._agent.desk.views()
+
+    async def _ack(self, args: Args) -> AlarmDraft:
+        return await self._agent.desk.acknowledge(
+            args.get("alarm", ""), actor=args.get("actor", ""), note=args.get("note", "")
+        )
+
+    async def _reset(self, args: Args) -> AlarmDraft:
+        return await self._agent.desk.reset(
+            args.get("alarm", ""), actor=args.get("actor", ""), note=args.get("note", "")
+        )
+
+    async def _counters(self, args: Args) -> dict[str, int]:
+        return self._agent.counts()
+
+    async def _tail(self, args: Args) -> AsyncIterator[LastValue]:
+        """Values as they are stored; an asker that is too slow misses some."""
+        device = self._device(args)
+        rows: asyncio.Queue[Row] = asyncio.Queue(_TAIL_ROWS)
+
+        def hear(row: Row) -> None:
+            if device in ("", row.layout.device) and not rows.full():
+                rows.put_nowait(row)
+
+        flow, devices = self._agent.flow, self._agent.devices
+        flow.listen(hear)
+        try:
+            for value in devices.last_values(device):
+                yield value
+            while True:
+                row = await rows.get()
+                for value in row_values(row, devices.units(row.layout.device)):
+                    yield value
+        finally:
+            flow.unlisten(hear)
+
+    def _device(self, args: Args) -> str:
+        device = args.get("device", "")
+        known = [spec.id for spec in self._agent.devices.specs()]
+        if device and device not in known:
+            raise ControlError(
+                f"no device {device!r} at this gateway", hint="devices: " + ", ".join(known)
+            )
+        return device

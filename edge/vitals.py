@@ -1,0 +1,22 @@
+"""What the process costs, from /proc (proc(5))."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process; 0 where /proc does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process, user and system."""
+    return time.process_time()
