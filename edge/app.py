@@ -17,12 +17,12 @@ from edge.alarm_desk import AlarmDesk
 from edge.alarm_file import AlarmFile
 from edge.config import GatewayConfig
 from edge.control.server import ControlServer
-from edge.operations import Operations
 from edge.devices import Devices
 from edge.events import EventQueue
 from edge.flow import Flow
 from edge.link import delivered, open_link
 from edge.notify import Notifier
+from edge.operations import Operations
 from edge.outbox import Outbox
 from edge.outputs import FileButton, FileOutput
 from edge.pipeline import Pipeline, VehicleRule
@@ -156,10 +156,10 @@ class Agent:
         self._announce()
         if self.link is not None:
             serving.append(tasks.create_task(self.link.run(), name="uplink"))
-        acquiring = [
-            tasks.create_task(d.run(), name=f"driver:{d.name}") for d in self.drivers
-        ] + [
-            tasks.create_task(button.run(self.clock, self.desk.pressed), name=f"input:{button.name}")
+        acquiring = [tasks.create_task(d.run(), name=f"driver:{d.name}") for d in self.drivers] + [
+            tasks.create_task(
+                button.run(self.clock, self.desk.pressed), name=f"input:{button.name}"
+            )
             for button in map(FileButton, config.inputs.acknowledge)
         ]
         serving.append(tasks.create_task(self._watch(), name="watchdog"))

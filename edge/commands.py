@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import msgspec
 import typer
 
 from edge.control.client import ask, follow
@@ -31,7 +30,9 @@ DEVICE_FAILED, ALARM_ACTIVE = 5, 10
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="gateway.toml; default ./gateway.toml, then /etc/tocsin/gateway.toml."
+        "--config",
+        "-c",
+        help="gateway.toml; default ./gateway.toml, then /etc/tocsin/gateway.toml.",
     ),
 ]
 Actor = Annotated[str, typer.Option("--actor", help="Who does it: the name in the journal.")]
@@ -80,7 +81,8 @@ def probe(config: Config = None, as_json: Json = False) -> None:
     lines = asyncio.run(_probe(loaded.value, offline_drivers(loaded.value)))
     width = max((len(line.device) for line in lines), default=0)
     human = "\n".join(
-        f"{line.device:<{width}}  {'ok    ' if line.ok else 'FAILED'}  {line.text}" for line in lines
+        f"{line.device:<{width}}  {'ok    ' if line.ok else 'FAILED'}  {line.text}"
+        for line in lines
     )
     output.emit(lines, as_json=as_json, human=human or "no devices are configured")
     if not all(line.ok for line in lines):
@@ -113,7 +115,7 @@ def tail(
     as_json: Json = False,
 ) -> None:
     """Values as they are stored, until Ctrl-C. With --json: one object a line."""
-    for value in follow(_socket(config), "tail", device=device):
+    for value in follow(_socket(config), "tail", {"device": device}):
         if as_json:
             output.stream_line(value)
         else:
@@ -168,7 +170,7 @@ def _act(op: str, alarm: str, actor: str, note: str, config: Path | None, *, as_
 
 
 def _asked(config: Path | None, op: str, **args: str) -> Any:
-    return ask(_socket(config), op, **args)
+    return ask(_socket(config), op, args)
 
 
 def _config(given: Path | None) -> Path:

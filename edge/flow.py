@@ -11,6 +11,7 @@ from edge.devices import Devices, Say
 from edge.journal import Journal
 from edge.pipeline import Pipeline
 from tocsin.contract.columns import Row
+from tocsin.contract.messages import ClockState
 from tocsin.sdk import Clock, Sample
 
 _BURST = 64  # samples judged before the outbox and the other tasks get a turn
@@ -95,6 +96,7 @@ class Flow:
         step = self._pipeline.observe_clock(self._clock.now_ns(), self._clock.mono_ns())
         if step is not None:
             seconds = step.step_ns / 1e9
+            self._journal.set_clock_state(ClockState(), step.epoch)
             self._say(
                 "clock.stepped",
                 "",

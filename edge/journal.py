@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.messages import Alarm, Event
+from tocsin.contract.messages import Alarm, ClockState, Event
 
 
 class Journal(Protocol):
@@ -25,4 +25,8 @@ class Journal(Protocol):
         self, kind: str, device: str = "", text: str = "", data: dict[str, object] | None = None
     ) -> Event:
         """Keep an event; returns after its commit."""
+        ...
+
+    def set_clock_state(self, state: ClockState, epoch: int) -> None:
+        """What is kept from now on says so of the gateway's clock."""
         ...

@@ -109,9 +109,7 @@ class Operations:
             rss_bytes=vitals.rss_bytes(),
             cpu_s=round(vitals.cpu_s(), 3),
             alarms=len(agent.pipeline.board.active()),
-            drivers=[
-                DriverStatus(d.name, d.type, d.state, d.restarts) for d in agent.drivers
-            ],
+            drivers=[DriverStatus(d.name, d.type, d.state, d.restarts) for d in agent.drivers],
             devices=agent.devices.health(),
             outputs=[OutputStatus(o.name, o.is_on, o.failures) for o in agent.desk.outputs],
             counters=agent.counts(),

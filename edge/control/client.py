@@ -22,7 +22,9 @@ def _raised(failure: Failure) -> TocsinError:
     return ControlError(failure.message, hint=failure.hint)
 
 
-def ask(path: Path, op: str, *, timeout_s: float = 5.0, **args: str) -> object:
+def ask(
+    path: Path, op: str, args: dict[str, str] | None = None, *, timeout_s: float = 5.0
+) -> object:
     """One operation's result.
 
     Raises:
@@ -30,19 +32,19 @@ def ask(path: Path, op: str, *, timeout_s: float = 5.0, **args: str) -> object:
         AlarmRefusedError: the alarm's state forbids it.
     """
     with _connected(path, timeout_s) as lines:
-        lines.send(Request(op, args))
+        lines.send(Request(op, args or {}))
         reply = lines.receive()
         return msgspec.json.decode(reply.result) if reply.result is not None else None
 
 
-def follow(path: Path, op: str, **args: str) -> Iterator[dict[str, object]]:
+def follow(path: Path, op: str, args: dict[str, str] | None = None) -> Iterator[dict[str, object]]:
     """The items of a stream, until it ends.
 
     Raises:
         ControlError: no agent answers there, or it went away.
     """
     with _connected(path, None) as lines:
-        lines.send(Request(op, args))
+        lines.send(Request(op, args or {}))
         while not (reply := lines.receive()).end:
             if reply.item is not None:
                 yield msgspec.json.decode(reply.item, type=dict[str, object])
