@@ -1,0 +1,154 @@
+"""Opening one MQTT connection: TLS, MQTT 5 or 3.1.1, last will, time-outs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge.options import TlsOptions, UplinkOptions
+from tocsin.contract import topics
+from tocsin.errors import UplinkError
+
+MAX_UNACKNOWLEDGED = 16  # PUBACKs outstanding; brokers allow at least 20
+SESSION_EXPIRY_S = 3600
+_UNSUPPORTED_VERSION = (1, 132)  # MQTT 3.1.1, 3.2.2.3; MQTT 5, 3.2.2.2
+
+
+class Connector:
+    """Makes sessions for one gateway; remembers when a broker does not speak MQTT 5."""
+
+    def __init__(
+        self,
+        options: UplinkOptions,
+        site: str,
+        gateway: str,
+        on_refused: Callable[[str], None],
+    ) -> None:
+        self._options, self._site, self._gateway = options, site, gateway
+        self._on_refused = on_refused
+        self.protocol = aiomqtt.ProtocolVersion.V5
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[aiomqtt.Client]:
+        """A connected client with our subscriptions; closed at the end, whatever happened.
+
+        Raises:
+            UplinkError: not reachable, not welcome, or the certificate does not fit.
+        """
+        try:
+            client = await self._connect()
+        except aiomqtt.MqttError as exc:
+            if not _is_unsupported(exc) or self.protocol is aiomqtt.ProtocolVersion.V311:
+                raise self._unreachable(exc) from exc
+            self.protocol = aiomqtt.ProtocolVersion.V311
+            try:
+                client = await self._connect()
+            except aiomqtt.MqttError as again:
+                raise self._unreachable(again) from again
+        try:
+            yield client
+        finally:
+            with suppress(aiomqtt.MqttError):
+                await client.__aexit__(None, None, None)
+
+    async def _connect(self) -> aiomqtt.Client:
+        options = self._options
+        v5 = self.protocol is aiomqtt.ProtocolVersion.V5
+        properties = None
+        if v5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call,unused-ignore]
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        client = aiomqtt.Client(
+            options.host,
+            options.port,
+            identifier=f"tocsin-{self._gateway}",
+            username=options.username or self._gateway,
+            password=options.password.reveal() if options.password else None,
+            protocol=self.protocol,
+            clean_session=None if v5 else False,
+            clean_start=False if v5 else MQTT_CLEAN_START_FIRST_ONLY,
+            properties=properties,
+            keepalive=options.keepalive_s,
+            timeout=options.connect_timeout_s,
+            max_inflight_messages=MAX_UNACKNOWLEDGED,
+            tls_context=await asyncio.to_thread(tls_context, options.tls),
+            will=aiomqtt.Will(topics.state(self._site, self._gateway), b"offline", 1, True),
+            logger=_quiet(),
+        )
+        client.pending_calls_threshold = 2 * MAX_UNACKNOWLEDGED
+        paho = client._client  # noqa: SLF001 - what aiomqtt does not pass on
+        paho.connect_timeout = options.connect_timeout_s
+        acknowledged: Any = paho.on_publish
+
+        def on_publish(c: Any, u: Any, mid: int, reason: Any, p: Any) -> None:
+            if reason.is_failure:
+                self._on_refused(str(reason))
+            acknowledged(c, u, mid, reason, p)
+
+        paho.on_publish = on_publish
+        entering = asyncio.create_task(client.__aenter__(), name="uplink-connect")
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            # connecting runs in a thread and cannot be stopped half-way
+            await asyncio.wait({entering}, timeout=options.connect_timeout_s)
+            if entering.done() and not entering.cancelled() and entering.exception() is None:
+                await client.__aexit__(None, None, None)
+            raise
+        except aiomqtt.MqttError:
+            paho.disconnect()  # frees the socket of a connection that was never accepted
+            raise
+        return client
+
+    def _unreachable(self, exc: aiomqtt.MqttError) -> UplinkError:
+        where = f"{self._options.host}:{self._options.port}"
+        hint = "is the broker running and reachable from here?"
+        if isinstance(exc, MqttConnectError):
+            hint = "check uplink.username and uplink.password"
+        elif "certificate" in str(exc).lower():
+            hint = "check uplink.tls.ca, and that uplink.host is the name in the certificate"
+        return UplinkError(f"no session with the broker {where}: {exc}", hint=hint)
+
+
+def tls_context(options: TlsOptions | None) -> ssl.SSLContext | None:
+    """A context that verifies the broker's certificate and name; None for a plain connection.
+
+    Raises:
+        UplinkError: a file is missing or no PEM.
+    """
+    if options is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=options.ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if options.cert is not None:
+            context.load_cert_chain(options.cert, options.key)
+    except (OSError, ssl.SSLError) as exc:
+        raise UplinkError(
+            f"the TLS files cannot be used: {exc}", hint="check uplink.tls.ca, cert and key"
+        ) from exc
+    return context
+
+
+def _is_unsupported(exc: aiomqtt.MqttError) -> bool:
+    if not isinstance(exc, MqttConnectError):
+        return False
+    code = getattr(exc.rc, "value", exc.rc)
+    return code in _UNSUPPORTED_VERSION
+
+
+def _quiet() -> logging.Logger:
+    """aiomqtt repeats what we say once."""
+    logger = logging.getLogger("tocsin.uplink.mqtt")
+    logger.setLevel(logging.CRITICAL)
+    return logger

@@ -1,0 +1,221 @@
+"""Keeps a session with the broker, for as long as the gateway runs, and says so when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import aiomqtt
+import msgspec
+
+from edge.options import UplinkOptions
+from edge.outbox import Outbox
+from edge.uplink.backoff import Backoff
+from edge.uplink.guard import CommandGuard, RefusedCommandError
+from edge.uplink.sender import Sender
+from edge.uplink.session import Connector
+from tocsin.contract import topics
+from tocsin.contract.messages import Command, CommitAck, Health
+from tocsin.errors import CommandRefusedError, OutboxError, UplinkError
+from tocsin.sdk import Clock
+
+HEALTH_EVERY_S = 5.0
+COMMAND_TIMEOUT_S = 30.0
+_FAREWELL_S = 2.0
+_MAX_REFUSAL_EVENTS_PER_MIN = 10
+_ack_decoder = msgspec.json.Decoder(CommitAck)
+_encode = msgspec.json.Encoder().encode
+
+CommandHandler = Callable[[Command], Awaitable[str]]
+
+
+class Uplink:
+    """One gateway's uplink. `counters` are for health and the control socket.
+
+    `on_command` carries out a checked command and returns what to say of it; it raises `CommandRefusedError`.
+    `health` makes the message of the moment; without it none is sent.
+    """
+
+    def __init__(
+        self,
+        options: UplinkOptions,
+        outbox: Outbox,
+        *,
+        site: str,
+        gateway: str,
+        clock: Clock,
+        on_command: CommandHandler,
+        command_key: bytes = b"",
+        health: Callable[[], Health] | None = None,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self._options, self._outbox, self._clock = options, outbox, clock
+        self._site, self._gateway = site, gateway
+        self._on_command, self._health = on_command, health
+        self._guard = CommandGuard(site, gateway, command_key)
+        self._log = log or logging.getLogger("tocsin.uplink")
+        self._connector = Connector(options, site, gateway, self._publish_refused)
+        self._refusals: list[int] = []
+        self._said = ""
+        self._said_refused = False
+        self.counters: Counter[str] = Counter()
+        self.connected = False
+        self.last_error = ""
+        self.window_bytes = 0
+
+    @property
+    def protocol(self) -> str:
+        """`5` or `3.1.1`."""
+        return "5" if self._connector.protocol is aiomqtt.ProtocolVersion.V5 else "3.1.1"
+
+    async def run(self) -> None:
+        """Hold a session until cancelled; on the way out tell the broker that we leave.
+
+        Raises:
+            OutboxError: the outbox broke.
+        """
+        backoff = Backoff()
+        while True:
+            started_ns = self._clock.mono_ns()
+            lasted_s = 0.0
+            try:
+                async with self._connector.session() as client:
+                    started_ns = self._clock.mono_ns()
+                    await self._serve(client)
+            except* (UplinkError, aiomqtt.MqttError) as group:
+                if self.connected:
+                    lasted_s = (self._clock.mono_ns() - started_ns) / 1e9
+                self._unavailable(group)
+            finally:
+                self.connected = False
+            await self._clock.sleep(backoff.next_delay_s(lasted_s))
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        for flt in (topics.down(self._site, self._gateway, "command"), self._acks()):
+            granted = await client.subscribe(flt, qos=1 if flt.endswith("command") else 0)
+            if any(getattr(code, "is_failure", code == 128) for code in granted):
+                raise UplinkError(
+                    f"the broker does not let {self._gateway} read {flt}",
+                    hint="its access rules need: read tocsin/1/+/+/%u/down/#",
+                )
+        state = topics.state(self._site, self._gateway)
+        await client.publish(state, b"online", qos=1, retain=True)
+        self._available()
+        sender = Sender(
+            client, self._outbox, self._options, self._site, self._gateway, self._clock,
+            self.counters,
+        )  # fmt: skip
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._receive(client, sender), name="uplink-receive")
+                tasks.create_task(self._publish_health(client, sender), name="uplink-health")
+                await sender.run(tasks)
+        except asyncio.CancelledError:
+            try:
+                async with asyncio.timeout(_FAREWELL_S):
+                    await client.publish(state, b"offline", qos=1, retain=True)
+            except (aiomqtt.MqttError, TimeoutError):
+                pass
+            raise
+
+    def _acks(self) -> str:
+        return topics.down_ack(self._site, self._gateway, "+")
+
+    async def _receive(self, client: aiomqtt.Client, sender: Sender) -> None:
+        command_topic = topics.down(self._site, self._gateway, "command")
+        async for message in client.messages:
+            payload = message.payload
+            if not isinstance(payload, bytes):
+                continue
+            if message.topic.value == command_topic:
+                await self._command(payload)
+            else:
+                await self._ack(payload, sender)
+
+    async def _ack(self, payload: bytes, sender: Sender) -> None:
+        try:
+            ack = _ack_decoder.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.counters["acks_bad"] += 1
+            return
+        self.counters["acks"] += 1
+        self.counters["settled"] += await self._outbox.settle(ack)
+        sender.acknowledged()
+        self.window_bytes = sender.window.bytes
+
+    async def _command(self, payload: bytes) -> None:
+        now_ns = self._clock.now_ns()
+        command: Command | None = None
+        try:
+            command = self._guard.check(payload, now_ns)
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                text = await self._on_command(command)
+        except CommandRefusedError as exc:
+            if isinstance(exc, RefusedCommandError):
+                command = exc.command
+            self.counters["commands_refused"] += 1
+            await self._tell(command, "command.refused", exc.message, exc.reason.value)
+        except TimeoutError:
+            self.counters["commands_refused"] += 1
+            await self._tell(command, "command.refused", "it took too long", "refused")
+        else:
+            self.counters["commands_done"] += 1
+            await self._tell(command, "command.done", text, "")
+
+    async def _tell(self, command: Command | None, kind: str, text: str, reason: str) -> None:
+        """Journal the outcome; refusals of a flood are only counted."""
+        now_ns = self._clock.mono_ns()
+        if reason:
+            self._refusals = [t for t in self._refusals if now_ns - t < 60_000_000_000]
+            if len(self._refusals) >= _MAX_REFUSAL_EVENTS_PER_MIN:
+                return
+            self._refusals.append(now_ns)
+            self._log.warning("command refused: %s", text)
+        data: dict[str, object] = {"reason": reason} if reason else {}
+        if command is not None:
+            data |= {"id": command.id, "kind": command.kind, "actor": command.actor}
+        try:
+            await self._outbox.put_event(kind, "", text, data)
+        except OutboxError as exc:
+            self._log.error("%s could not be journalled: %s", kind, exc.message)
+
+    async def _publish_health(self, client: aiomqtt.Client, sender: Sender) -> None:
+        topic = topics.up(self._site, self._gateway, topics.HEALTH)
+        while self._health is not None:
+            self.window_bytes = sender.window.bytes
+            await client.publish(topic, _encode(self._health()), qos=0)
+            await self._clock.sleep(HEALTH_EVERY_S)
+
+    def _available(self) -> None:
+        self.connected = True
+        self.counters["connects"] += 1
+        if self._said:
+            self._log.warning("the broker is back after: %s", self._said)
+        self._said = self.last_error = ""
+        self._said_refused = False
+
+    def _unavailable(self, group: BaseExceptionGroup[BaseException]) -> None:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        hint = error.hint if isinstance(error, UplinkError) else ""
+        self.last_error = str(error) or type(error).__name__
+        self.counters["disconnects" if self.connected else "connect_failures"] += 1
+        if not self._said:
+            self._log.warning(
+                "no uplink, readings stay in the outbox: %s%s",
+                self.last_error,
+                f" ({hint})" if hint else "",
+            )
+            self._said = self.last_error
+
+    def _publish_refused(self, reason: str) -> None:
+        self.counters["publishes_refused"] += 1
+        if not self._said_refused:
+            self._said_refused = True
+            self._log.error(
+                "the broker refuses our messages (%s); its access rules need: write tocsin/1/+/+/%%u/up/#",
+                reason,
+            )
