@@ -1,0 +1,48 @@
+"""What one message from a gateway turns into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cloud.stores import Block, LedgerEntry
+from tocsin.contract.messages import Alarm, Event, Health, Resume
+from tocsin.errors import WireReason
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Something that cannot be stored, and why. `lo`..`hi` are the sequence numbers it had, if any were readable."""
+
+    reason: WireReason
+    detail: str
+    stream: str = ""
+    lo: int = 0
+    hi: int = 0
+    device: str = ""
+    quantity: str = ""
+
+
+@dataclass(slots=True)
+class Decoded:
+    """The parts of one message. `blocks` move last values, `late` (an implausible time) never do."""
+
+    kind: str = ""
+    site: str = ""
+    gateway: str = ""
+    stream: str = ""
+    blocks: list[Block] = field(default_factory=list)
+    late: list[Block] = field(default_factory=list)
+    ledger: list[LedgerEntry] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    alarm: Alarm | None = None
+    event: Event | None = None
+    health: Health | None = None
+    resume: Resume | None = None
+    online: bool | None = None
+    rows: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a counter of the ingester."""
+        if n:
+            self.counts[name] = self.counts.get(name, 0) + n
