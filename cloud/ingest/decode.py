@@ -178,7 +178,9 @@ def _telemetry(
         seq += n
 
 
-def _rows_in(missing: list[tuple[int, int]], first: int, n: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def _rows_in(
+    missing: list[tuple[int, int]], first: int, n: int
+) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     wanted = np.zeros(n, np.bool_)
     for lo, hi in missing:
         wanted[max(lo - first, 0) : max(hi - first, 0)] = True

@@ -137,9 +137,7 @@ def _reject_all(group: Group, place: Place, problem: str, n: int, out: Decoded) 
 def _times(offsets: list[int], place: Place) -> npt.NDArray[np.int64] | None:
     lowest = place.t0 + min(offsets, default=0) * place.per_unit
     highest = place.t0 + max(offsets, default=0) * place.per_unit
-    if lowest < 0 or highest >= 2**63:
-        return None
-    if place.per_unit == 1 and not -(2**63) <= min(offsets, default=0):
+    if place.t0 < 0 or lowest < 0 or highest >= 2**63:
         return None
     return np.array(offsets, np.int64) * place.per_unit + place.t0
 
@@ -208,9 +206,7 @@ def _apply_quality(group: Group, columns: dict[int, Column], n: int, out: Decode
         columns[index] = replace(column_, quality=quality)
 
 
-def _source_times(
-    group: Group, place: Place, n: int, out: Decoded
-) -> npt.NDArray[np.int64] | None:
+def _source_times(group: Group, place: Place, n: int, out: Decoded) -> npt.NDArray[np.int64] | None:
     told = group.source_times
     if told is None:
         return None

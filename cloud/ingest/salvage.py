@@ -47,9 +47,7 @@ def salvage(header: Header, data: bytes) -> tuple[Batch, list[Letter]] | None:
     return batch, letters
 
 
-def _clean(
-    group: dict[str, object], first_seq: int, stream: str, letters: list[Letter]
-) -> None:
+def _clean(group: dict[str, object], first_seq: int, stream: str, letters: list[Letter]) -> None:
     names = group.get("k")
     columns = group["x"]
     assert isinstance(columns, list)  # noqa: S101 - the caller looked

@@ -1,0 +1,8 @@
+"""The cloud's side of the broker."""
+
+from __future__ import annotations
+
+from cloud.link.handover import Handover, Received
+from cloud.link.mqtt import LinkOptions, MqttLink
+
+__all__ = ["Handover", "LinkOptions", "MqttLink", "Received"]

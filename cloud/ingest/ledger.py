@@ -1,0 +1,79 @@
+"""Which sequence numbers are stored, which are on their way, and what a gateway is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from cloud.stores import LedgerEntry
+from tocsin.contract.messages import VERSION, CommitAck, StreamAck
+from tocsin.contract.ranges import RangeSet
+
+MAX_ACK_RANGES = 500
+
+Key = tuple[str, str]  # gateway, stream
+
+
+class Ledger:
+    """`taken` = stored or in the commit that is being gathered; `stored` = as of the last commit."""
+
+    def __init__(self, stored: Mapping[Key, tuple[RangeSet, RangeSet]]) -> None:
+        self._stored = {key: RangeSet(settled) for key, (settled, _) in stored.items()}
+        self._rejected = {key: RangeSet(rejected) for key, (_, rejected) in stored.items()}
+        self._taken = {key: RangeSet(settled) for key, settled in self._stored.items()}
+
+    def missing(self, gateway: str, stream: str, lo: int, hi: int) -> list[tuple[int, int]]:
+        """What of [lo, hi) is neither stored nor on its way."""
+        taken = self._taken.get((gateway, stream))
+        return [(lo, hi)] if taken is None else taken.missing(lo, hi)
+
+    def take(self, entries: Iterable[LedgerEntry]) -> None:
+        """These are on their way."""
+        for entry in entries:
+            self._taken.setdefault((entry.gateway, entry.stream), RangeSet()).add(
+                entry.lo, entry.hi
+            )
+
+    def commit(self, entries: Iterable[LedgerEntry]) -> None:
+        """These are stored."""
+        for entry in entries:
+            key = entry.gateway, entry.stream
+            self._stored.setdefault(key, RangeSet()).add(entry.lo, entry.hi)
+            if entry.rejected:
+                self._rejected.setdefault(key, RangeSet()).add(entry.lo, entry.hi)
+
+    def streams(self) -> list[Key]:
+        """Every stream that was ever stored."""
+        return list(self._stored)
+
+    def gaps(self, gateway: str, stream: str, upto: int) -> list[tuple[int, int]]:
+        """What is missing below `upto`: a gateway that keeps nothing older will never send it."""
+        stored = self._stored.get((gateway, stream))
+        return stored.missing(0, upto) if stored is not None else []
+
+    def ack(self, gateway: str, stream: str) -> StreamAck:
+        """What to tell the gateway of one stream."""
+        key = gateway, stream
+        stored = self._stored.get(key)
+        if stored is None:
+            return StreamAck(upto=0)
+        upto = stored.contiguous_from(0)
+        ranges = [(lo, hi) for lo, hi in stored if lo > upto]
+        rejected = list(self._rejected.get(key, ()))
+        return StreamAck(upto, ranges[:MAX_ACK_RANGES], rejected[-MAX_ACK_RANGES:])
+
+    def commit_ack(self, ingester: str, gateway: str, streams: Iterable[str]) -> CommitAck:
+        """The message for one gateway."""
+        return CommitAck(VERSION, ingester, {s: self.ack(gateway, s) for s in streams})
+
+
+def merged(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
+    """The same numbers in as few entries as possible."""
+    sets: dict[tuple[str, str, bool], RangeSet] = {}
+    for entry in entries:
+        key = entry.gateway, entry.stream, entry.rejected
+        sets.setdefault(key, RangeSet()).add(entry.lo, entry.hi)
+    return [
+        LedgerEntry(gateway, stream, lo, hi, rejected)
+        for (gateway, stream, rejected), ranges in sets.items()
+        for lo, hi in ranges
+    ]

@@ -1,0 +1,134 @@
+"""Dead letters: what could not be stored, with its reason and bytes, bounded in size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
+
+from cloud.db import read
+from cloud.ingest.decoded import Letter
+from cloud.ingest.tables import dead_letters
+
+MAX_PAYLOAD_BYTES = 1 << 20
+MAX_DETAIL_CHARS = 500
+MAX_PER_MESSAGE = 100
+ROW_BYTES = 500  # of a letter beside its payload, about
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One letter and the message it is about."""
+
+    letter: Letter
+    topic: str
+    site: str
+    gateway: str
+    payload: bytes
+    received_ns: int
+
+    @property
+    def digest(self) -> str:
+        """The same finding about the same bytes has the same digest, however often they come."""
+        told = self.letter
+        parts = (self.topic, told.reason, told.device, told.quantity, f"{told.lo} {told.hi}")
+        return hashlib.sha256("\0".join(parts).encode() + b"\0" + self.payload).hexdigest()
+
+
+class DeadLetters:
+    """The oldest go first when the limit is reached, and are counted."""
+
+    def __init__(self, engine: Engine, max_bytes: int) -> None:
+        self._engine, self._max_bytes = engine, max_bytes
+        self.dropped = 0
+        with read(engine) as connection:
+            self._bytes = _size(connection)
+
+    def add(self, postings: Sequence[Posting]) -> None:
+        """Keep them; a finding already kept is only counted again."""
+        with self._engine.begin() as connection:
+            for posting in postings:
+                self._add(connection, posting)
+            while self._bytes > self._max_bytes:
+                self._bytes -= self._drop_oldest(connection)
+
+    def times(self, digest: str) -> int:
+        """How often this finding came."""
+        with read(self._engine) as connection:
+            n = connection.scalar(select(dead_letters.c.n).where(dead_letters.c.digest == digest))
+        return n or 0
+
+    def list(self, limit: int) -> list[dict[str, object]]:
+        """The newest first, without their bytes."""
+        columns = [c for c in dead_letters.c if c.name not in ("payload", "digest")]
+        query = select(*columns).order_by(dead_letters.c.id.desc()).limit(limit)
+        with read(self._engine) as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def get(self, letter_id: int) -> dict[str, object] | None:
+        """One letter with its bytes."""
+        query = select(dead_letters).where(dead_letters.c.id == letter_id)
+        with read(self._engine) as connection:
+            row: RowMapping | None = connection.execute(query).mappings().first()
+        return dict(row) if row is not None else None
+
+    def requeued(self, letter_id: int, now_ns: int) -> None:
+        """Note that a letter was given to the ingester again."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(dead_letters)
+                .where(dead_letters.c.id == letter_id)
+                .values(requeued_ns=now_ns)
+            )
+
+    def _add(self, connection: Connection, posting: Posting) -> None:
+        digest = posting.digest
+        again = connection.execute(
+            update(dead_letters)
+            .where(dead_letters.c.digest == digest)
+            .values(n=dead_letters.c.n + 1, last_ns=posting.received_ns)
+        )
+        if again.rowcount:
+            return
+        fields = asdict(posting.letter)
+        fields["reason"] = posting.letter.reason.value
+        fields["detail"] = posting.letter.detail[:MAX_DETAIL_CHARS]
+        payload = posting.payload[:MAX_PAYLOAD_BYTES]
+        connection.execute(
+            insert(dead_letters).values(
+                **fields,
+                digest=digest,
+                first_ns=posting.received_ns,
+                last_ns=posting.received_ns,
+                n=1,
+                topic=posting.topic[:1024],
+                site=posting.site,
+                gateway=posting.gateway,
+                payload=payload,
+                payload_bytes=len(posting.payload),
+            )
+        )
+        self._bytes += len(payload) + ROW_BYTES
+
+    def _drop_oldest(self, connection: Connection) -> int:
+        row = connection.execute(
+            select(dead_letters.c.id, func.length(dead_letters.c.payload))
+            .order_by(dead_letters.c.id)
+            .limit(1)
+        ).first()
+        if row is None:
+            return self._bytes
+        connection.execute(delete(dead_letters).where(dead_letters.c.id == row[0]))
+        self.dropped += 1
+        return int(row[1]) + ROW_BYTES
+
+
+def _size(connection: Connection) -> int:
+    total, n = connection.execute(
+        select(
+            func.coalesce(func.sum(func.length(dead_letters.c.payload)), 0), func.count()
+        ).select_from(dead_letters)
+    ).one()
+    return int(total) + int(n) * ROW_BYTES

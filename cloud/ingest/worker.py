@@ -1,0 +1,341 @@
+"""The ingest thread: decode, keep alarms at once, store in group commits, then acknowledge."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from cloud.ingest.decode import decode
+from cloud.ingest.decoded import Decoded, Letter
+from cloud.ingest.last import Key, LastValues
+from cloud.ingest.ledger import Ledger, merged
+from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting
+from cloud.ingest.presence import Presence
+from cloud.link import Handover, Received
+from cloud.stores import Block, Column, LedgerEntry, Rejected, Store
+from tocsin.contract import topics
+from tocsin.contract.messages import Alarm, Event
+from tocsin.errors import StoreUnavailableError, WireReason
+from tocsin.sdk import Clock
+
+STORE_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+BAD_CRC_PATIENCE = 3  # so often the same bytes, and the fault is at rest and not on the way
+IDLE_S = 0.5
+
+
+class AlarmSink(Protocol):
+    """Who keeps alarms; durable before it returns."""
+
+    def mirror(self, alarm: Alarm, received_ns: int) -> None:
+        """A transition at a gateway."""
+        ...
+
+    def on_event(self, event: Event, received_ns: int) -> None:
+        """An event that may answer a command."""
+        ...
+
+
+class Wire(Protocol):
+    """The link as the ingester uses it."""
+
+    def ack(self, message: Received) -> None: ...
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """One group commit in the making."""
+
+    messages: list[Received] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    late: list[Block] = field(default_factory=list)
+    origins: dict[int, Received] = field(default_factory=dict)  # id(block) -> its message
+    entries: list[LedgerEntry] = field(default_factory=list)
+    events: list[Block] = field(default_factory=list)
+    rows: int = 0
+    size: int = 0
+    since_mono: int = 0
+    told: dict[str, set[str]] = field(default_factory=dict)  # gateway -> streams to acknowledge
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """See `[ingest]` of cloud.toml."""
+
+    name: str
+    commit_ms: int = 200
+    commit_rows: int = 20_000
+    max_future_s: float = 300.0
+
+
+class Ingest:
+    """`run` in a thread of its own until `stop`. After a stop everything in hand was stored or left unacknowledged."""
+
+    def __init__(
+        self,
+        options: IngestOptions,
+        *,
+        store: Store,
+        sites: dict[str, str],
+        handover: Handover,
+        wire: Wire,
+        letters: DeadLetters,
+        last: LastValues,
+        presence: Presence,
+        alarms: AlarmSink,
+        clock: Clock,
+        log: logging.Logger,
+        on_stored: Callable[[set[Key]], None] = lambda _keys: None,
+    ) -> None:
+        self._options, self._store, self._sites = options, store, sites
+        self._handover, self._wire, self._letters = handover, wire, letters
+        self._last, self._presence, self._alarms = last, presence, alarms
+        self._clock, self._log, self._on_stored = clock, log, on_stored
+        self._ledger = Ledger(store.ledger())
+        self._gathered = _Gathered()
+        self._retry_mono = 0
+        self._failures = 0
+        self._republish = threading.Event()
+        self._stop = threading.Event()
+        self.counts: Counter[str] = Counter()
+
+    def site_of(self, gateway: str) -> str | None:
+        """The registered site of a gateway."""
+        return self._sites.get(gateway)
+
+    def missing(self, gateway: str, stream: str, lo: int, hi: int) -> list[tuple[int, int]]:
+        """What of [lo, hi) is new."""
+        return self._ledger.missing(gateway, stream, lo, hi)
+
+    def connected(self) -> None:
+        """The link stands (again): gateways will be told what is stored. From any thread."""
+        self._republish.set()
+        self._handover.wake()
+
+    def stop(self) -> None:
+        """Store what is in hand, if the store takes it, and end. From any thread."""
+        self._stop.set()
+        self._handover.close()
+
+    def run(self) -> None:
+        """The thread."""
+        while not self._stop.is_set():
+            messages = self._handover.take(self._patience_s())
+            if self._republish.is_set():
+                self._republish.clear()
+                self._tell_everyone()
+            self._gather(messages)
+            if self._is_due():
+                self._commit()
+        self._gather(self._handover.take(0.0))
+        self._commit()
+
+    def _patience_s(self) -> float:
+        if not self._gathered.messages:
+            return IDLE_S
+        due = self._gathered.since_mono + self._options.commit_ms * 1_000_000
+        return max(max(due, self._retry_mono) - self._clock.mono_ns(), 0) / 1e9
+
+    def _is_due(self) -> bool:
+        gathered, now = self._gathered, self._clock.mono_ns()
+        if not gathered.messages or now < self._retry_mono:
+            return False
+        late = now - gathered.since_mono >= self._options.commit_ms * 1_000_000
+        return late or gathered.rows >= self._options.commit_rows
+
+    def _gather(self, messages: list[Received]) -> None:
+        postings: list[Posting] = []
+        if messages and not self._gathered.messages:
+            self._gathered.since_mono = self._clock.mono_ns()
+        for message in messages:
+            self._one(message, postings)
+            if len(postings) > MAX_PER_MESSAGE:
+                self._post(postings)
+        self._post(postings)
+
+    def _post(self, postings: list[Posting]) -> None:
+        if not postings:
+            return
+        self._letters.add(postings)
+        self.counts["dead_letters"] += len(postings)
+        for posting in postings:
+            told = posting.letter
+            if (
+                told.reason is WireReason.BAD_CRC
+                and self._letters.times(posting.digest) >= BAD_CRC_PATIENCE
+            ):
+                self._settle_rejected(posting)
+        postings.clear()
+
+    def _settle_rejected(self, posting: Posting) -> None:
+        told = posting.letter
+        entries = [
+            LedgerEntry(posting.gateway, told.stream, lo, hi, rejected=True)
+            for lo, hi in self._ledger.missing(posting.gateway, told.stream, told.lo, told.hi)
+        ]
+        self._ledger.take(entries)
+        self._gathered.entries += entries
+        self._gathered.told.setdefault(posting.gateway, set()).add(told.stream)
+
+    def _one(self, message: Received, postings: list[Posting]) -> None:
+        max_future_ns = int(self._options.max_future_s * 1e9)
+        got = decode(message.topic, message.payload, message.received_ns, self, max_future_ns)
+        gathered = self._gathered
+        gathered.messages.append(message)
+        gathered.size += len(message.payload)
+        self.counts["messages"] += 1
+        self.counts.update(got.counts)
+        for letter in got.letters[:MAX_PER_MESSAGE]:
+            postings.append(
+                Posting(
+                    letter,
+                    message.topic,
+                    got.site,
+                    got.gateway,
+                    message.payload,
+                    message.received_ns,
+                )
+            )
+        self.counts["dead_letters_cut"] += max(len(got.letters) - MAX_PER_MESSAGE, 0)
+        self._tell(got, message)
+        if got.stream:
+            gathered.told.setdefault(got.gateway, set()).add(got.stream)
+        if got.ledger:
+            self._ledger.take(got.ledger)
+            gathered.entries += got.ledger
+        for block in (*got.blocks, *got.late):
+            gathered.origins[id(block)] = message
+        gathered.blocks += got.blocks
+        gathered.late += got.late
+        gathered.rows += got.rows
+
+    def _tell(self, got: Decoded, message: Received) -> None:
+        """Everything that is no reading takes effect at once, whatever the store does."""
+        now_mono = self._clock.mono_ns()
+        if got.alarm is not None:
+            self._alarms.mirror(got.alarm, message.received_ns)
+            self.counts["alarms"] += 1
+        if got.event is not None:
+            self._event(got.event, message.received_ns, now_mono)
+        if got.health is not None:
+            self._presence.on_health(got.health, message.received_ns, now_mono)
+        if got.online is not None:
+            self._presence.on_state(got.gateway, got.online, now_mono)
+        if got.resume is not None:
+            streams = [s.stream for s in got.resume.streams]
+            self._gathered.told.setdefault(got.gateway, set()).update(streams)
+            for told in got.resume.streams:
+                gaps = self._ledger.gaps(got.gateway, told.stream, told.first_kept)
+                self._presence.on_gaps(got.gateway, told.stream, gaps)
+
+    def _event(self, event: Event, received_ns: int, now_mono: int) -> None:
+        self.counts["events"] += 1
+        if event.kind == "device.announced" and topics.is_name(event.device):
+            self._presence.on_announced(event, received_ns, now_mono)
+        self._alarms.on_event(event, received_ns)
+        self._gathered.events.append(_event_block(event))
+
+    def _commit(self) -> None:
+        gathered = self._gathered
+        if not gathered.messages:
+            return
+        blocks = [*gathered.blocks, *gathered.late, *gathered.events]
+        entries = merged(gathered.entries)
+        if blocks or entries:
+            try:
+                refused = self._store.write(blocks, entries)
+            except StoreUnavailableError as exc:
+                self._unavailable(exc)
+                return
+            if self._failures:
+                self._failures = 0
+                self._log.warning("the store is back")
+            self._refused(refused, blocks)
+        self._gathered = _Gathered()
+        self._ledger.commit(entries)
+        now_ns, now_mono = self._clock.now_ns(), self._clock.mono_ns()
+        self._presence.on_stored((*gathered.blocks, *gathered.late), now_ns, now_mono)
+        changed = self._last.fold(gathered.blocks, now_ns)
+        self.counts["rows"] += gathered.rows
+        self.counts["commits"] += 1
+        for message in gathered.messages:
+            self._wire.ack(message)
+        for gateway, streams in gathered.told.items():
+            self._publish_ack(gateway, streams)
+        self._handover.release(gathered.size)
+        if changed:
+            self._on_stored(changed)
+
+    def _unavailable(self, error: StoreUnavailableError) -> None:
+        pause_s = (
+            error.retry_after_s or STORE_BACKOFF_S[min(self._failures, len(STORE_BACKOFF_S) - 1)]
+        )
+        if not self._failures:
+            self._log.warning("the store is unavailable, readings wait: %s", error.message)
+        self._failures += 1
+        self.counts["store_unavailable"] += 1
+        self._retry_mono = self._clock.mono_ns() + int(pause_s * 1e9)
+
+    def _refused(self, refused: list[Rejected], blocks: list[Block]) -> None:
+        postings = []
+        for part in refused:
+            block = blocks[part.block]
+            message = self._gathered.origins.get(id(block))
+            seqs = block.seq if part.row is None else block.seq[part.row : part.row + 1]
+            letter = Letter(
+                WireReason.STORE_REJECTED,
+                part.reason,
+                block.stream,
+                int(seqs[0]) if len(seqs) else 0,
+                int(seqs[-1]) + 1 if len(seqs) else 0,
+                block.device,
+                part.column or "",
+            )
+            topic = message.topic if message else topics.up(block.site, block.gateway, topics.EVENT)
+            payload = message.payload if message else b""
+            now_ns = self._clock.now_ns()
+            postings.append(Posting(letter, topic, block.site, block.gateway, payload, now_ns))
+        self._post(postings)
+
+    def _tell_everyone(self) -> None:
+        by_gateway: dict[str, set[str]] = {}
+        for gateway, stream in self._ledger.streams():
+            by_gateway.setdefault(gateway, set()).add(stream)
+        for gateway, streams in by_gateway.items():
+            self._publish_ack(gateway, streams)
+
+    def _publish_ack(self, gateway: str, streams: set[str]) -> None:
+        site = self._sites.get(gateway)
+        if site is None:
+            return
+        ack = self._ledger.commit_ack(self._options.name, gateway, sorted(streams))
+        topic = topics.down_ack(site, gateway, self._options.name)
+        self._wire.publish(topic, msgspec.json.encode(ack))
+
+
+def _event_block(event: Event) -> Block:
+    def text(value: str) -> Column:
+        return Column("s", np.array([value], object))
+
+    return Block(
+        measurement="event",
+        site=event.site,
+        device=event.device if topics.is_name(event.device) else event.gateway,
+        gateway=event.gateway,
+        stream=event.stream,
+        seq=np.array([event.seq], np.int64),
+        time_ns=np.array([max(event.t, 0)], np.int64),
+        columns={
+            "kind": text(event.kind),
+            "text": text(event.text),
+            "data": text(msgspec.json.encode(event.data).decode()),
+        },
+    )

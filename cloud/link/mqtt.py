@@ -1,0 +1,264 @@
+"""The cloud's only MQTT client: one paho session in threads of its own.
+
+A message is acknowledged to the broker when the ingest thread says so (`ack`), on the connection it came by and no
+other: after a reconnect the broker delivers it again. MQTT 5 where the broker speaks it, else 3.1.1; both with a
+persistent session under a stable client id. When the hand-over is full a message is left unacknowledged; once there
+is room again the link reconnects, and the broker delivers what it still holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from cloud.link.handover import Handover, Received
+from tocsin.contract import topics
+from tocsin.contract.codec import MAX_MESSAGE_BYTES
+from tocsin.errors import ConfigError, ConfigProblem
+from tocsin.sdk import Clock
+
+SESSION_EXPIRY_S = 7 * 86_400
+CONNECT_TIMEOUT_S = 10.0
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+DRAIN_CHECK_S = 0.2
+MAX_PACKET_BYTES = 2 * MAX_MESSAGE_BYTES
+_UNSUPPORTED = (
+    1,
+    132,
+)  # CONNACK: 3.1.1 "unacceptable protocol version", 5 "unsupported protocol version"
+
+
+@dataclass(frozen=True)
+class LinkOptions:
+    """Where the broker is and who we are."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str
+    password: str = field(repr=False)
+    keepalive_s: int = 15
+    window_messages: int = 8192
+    buckets: list[int] | None = None
+    tls: bool = False
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+class MqttLink:
+    """`start`, then messages arrive in `handover`; `on_connected` is called in a link thread after each subscribe."""
+
+    def __init__(
+        self,
+        options: LinkOptions,
+        handover: Handover,
+        clock: Clock,
+        log: logging.Logger,
+        on_connected: Callable[[], None],
+    ) -> None:
+        self._options, self._handover, self._clock, self._log = options, handover, clock, log
+        self._on_connected = on_connected
+        self._client: mqtt.Client | None = None
+        self._generation = 0
+        self._version = MQTTProtocolVersion.MQTTv5
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._overflowed = False
+        self._said_unavailable = False
+        self._tls = _tls_context(options) if options.tls else None
+        self._thread = threading.Thread(target=self._run, name="mqtt-link", daemon=True)
+        self.connected = False
+        self.connects = 0
+
+    def start(self) -> None:
+        """Connect, and go on connecting for ever."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the broker; the session and what it holds stay there."""
+        self._stop.set()
+        self._ended.set()
+        if self._thread.ident is not None:
+            self._thread.join(CONNECT_TIMEOUT_S + 5)
+
+    def ack(self, message: Received) -> None:
+        """PUBACK, if the connection it came by still stands."""
+        client = self._client
+        if message.mid and client is not None and message.generation == self._generation:
+            client.ack(message.mid, message.qos)
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1) -> bool:
+        """Hand a message to the broker's socket; False when there is no connection."""
+        client = self._client
+        if client is None or not self.connected:
+            return False
+        return client.publish(topic, payload, qos).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    @property
+    def protocol(self) -> str:
+        """The MQTT version spoken, or tried next."""
+        return "5" if self._version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            self._ended.clear()
+            if self._stop.is_set():
+                return
+            worked = self._session()
+            self.connected = False
+            if self._stop.is_set():
+                return
+            failures = 0 if worked else failures + 1
+            pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+            self._stop.wait(pause * random.uniform(0.5, 1.0))
+
+    def _session(self) -> bool:
+        """One connection from CONNECT to its end; whether it was ever accepted."""
+        client = self._make()
+        before = self.connects
+        try:
+            self._connect(client)
+        except (OSError, ValueError) as exc:
+            self._unavailable(str(exc))
+            return False
+        self._client = client
+        client.loop_start()
+        try:
+            while not self._ended.wait(DRAIN_CHECK_S):
+                if self._overflowed and self._handover.roomy:
+                    self._overflowed = False
+                    break
+        finally:
+            self.connected = False
+            client.disconnect()
+            client.loop_stop()
+            self._client = None
+        if self.connects == before and not self._stop.is_set():
+            self._unavailable("the broker closed the connection without an answer")
+        return self.connects > before
+
+    def _make(self) -> mqtt.Client:
+        options = self._options
+        v5 = self._version is MQTTProtocolVersion.MQTTv5
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=options.client_id,
+            clean_session=None if v5 else False,
+            protocol=self._version,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.username_pw_set(options.username, options.password)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        self._generation += 1
+        generation = self._generation
+
+        def connected(
+            client: mqtt.Client, _u: Any, flags: mqtt.ConnectFlags, code: ReasonCode, _p: Any
+        ) -> None:
+            self._connected(client, code)
+
+        def message(_c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
+            self._received(message, generation)
+
+        def disconnected(*_: Any) -> None:
+            self._ended.set()
+
+        def subscribed(_c: mqtt.Client, _u: Any, _m: int, codes: list[ReasonCode], _p: Any) -> None:
+            refused = [code for code in codes if code.is_failure]
+            if refused:
+                self._unavailable(f"the broker refuses our subscription: {refused[0]}")
+
+        client.on_connect = connected
+        client.on_message = message
+        client.on_disconnect = disconnected
+        client.on_subscribe = subscribed
+        return client
+
+    def _connect(self, client: mqtt.Client) -> None:
+        options = self._options
+        properties = None
+        if self._version is MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.ReceiveMaximum = options.window_messages
+            properties.MaximumPacketSize = MAX_PACKET_BYTES
+            client.connect(
+                options.host,
+                options.port,
+                options.keepalive_s,
+                clean_start=False,
+                properties=properties,
+            )
+        else:
+            client.connect(options.host, options.port, options.keepalive_s)
+
+    def _connected(self, client: mqtt.Client, code: ReasonCode) -> None:
+        if code.is_failure:
+            if code.value in _UNSUPPORTED and self._version is MQTTProtocolVersion.MQTTv5:
+                self._version = MQTTProtocolVersion.MQTTv311
+                self.connects += 1  # an answer, so the next try comes at once
+            else:
+                self._unavailable(str(code))
+            self._ended.set()
+            return
+        self.connects += 1
+        client.subscribe([(f, 1) for f in topics.ingest_filters(self._options.buckets)])
+        self.connected = True
+        if self._said_unavailable:
+            self._said_unavailable = False
+            self._log.warning("broker %s:%d is back", self._options.host, self._options.port)
+        self._on_connected()
+
+    def _received(self, message: mqtt.MQTTMessage, generation: int) -> None:
+        received = Received(
+            message.topic,
+            bytes(message.payload),
+            self._clock.now_ns(),
+            generation,
+            message.mid if message.qos else 0,
+            message.qos,
+        )
+        if not self._handover.put(received):
+            self._overflowed = True
+
+    def _unavailable(self, why: str) -> None:
+        if not self._said_unavailable and not self._stop.is_set():
+            self._said_unavailable = True
+            self._log.warning(
+                "broker %s:%d is unavailable: %s", self._options.host, self._options.port, why
+            )
+
+
+def _tls_context(options: LinkOptions) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=options.ca and str(options.ca))
+        if options.cert is not None and options.key is not None:
+            context.load_cert_chain(options.cert, options.key)
+    except OSError as exc:
+        place = options.ca or options.cert
+        problem = ConfigProblem(
+            file=str(place),
+            line=0,
+            key="broker.tls",
+            value="",
+            allowed=f"readable PEM files: {exc}",
+        )
+        raise ConfigError([problem]) from exc
+    return context
