@@ -357,6 +357,8 @@ class AlarmRefusal(StrEnum):
     NOT_ACTIVE = "not-active"
     NOT_ACKNOWLEDGED = "not-acknowledged"
     NO_NAME = "no-name"
+    ON_ITS_WAY = "on-its-way"
+    NO_COMMAND_KEY = "no-command-key"
 
 
 class AlarmRefusedError(TocsinError):

@@ -44,7 +44,7 @@ def _layout(
     """(what is wrong with the group or "", column -> what is wrong with it)."""
     if not topics.is_name(device):
         return f"device {device!r:.80} is no name", {}
-    if not catalogue.is_identifier(measurement):
+    if not catalogue.is_measurement(measurement):
         return f"measurement {measurement!r:.80} is no name", {}
     if len(quantities) != len(types):
         return f"{len(quantities)} quantities but {len(types)} types", {}

@@ -193,17 +193,12 @@ class Ingest:
         gathered.size += len(message.payload)
         self.counts["messages"] += 1
         self.counts.update(got.counts)
-        for letter in got.letters[:MAX_PER_MESSAGE]:
-            postings.append(
-                Posting(
-                    letter,
-                    message.topic,
-                    got.site,
-                    got.gateway,
-                    message.payload,
-                    message.received_ns,
-                )
+        postings.extend(
+            Posting(
+                letter, message.topic, got.site, got.gateway, message.payload, message.received_ns
             )
+            for letter in got.letters[:MAX_PER_MESSAGE]
+        )
         self.counts["dead_letters_cut"] += max(len(got.letters) - MAX_PER_MESSAGE, 0)
         self._tell(got, message)
         if got.stream:

@@ -1,0 +1,274 @@
+"""The cloud's alarms: durable, journalled, one active per source. Safe to call from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from sqlalchemy import Connection, Engine
+
+from cloud.alarms import records
+from cloud.alarms.model import (
+    Occurrence,
+    acknowledged_here,
+    check_acknowledge,
+    check_reset,
+    is_local,
+    mirrored,
+    place,
+    raised_by_cloud,
+    returned_by_cloud,
+)
+from cloud.alarms.records import Entry
+from cloud.alarms.silence import Condition
+from cloud.db import read
+from tocsin.contract.ids import ulid
+from tocsin.contract.messages import VERSION, Alarm, AlarmChange, Command, Event
+from tocsin.contract.signing import sign
+from tocsin.errors import AlarmRefusal, AlarmRefusedError
+from tocsin.sdk import Clock
+
+ACKNOWLEDGE, RESET = "alarm.acknowledge", "alarm.reset"
+_CONFIRMS = {AlarmChange.ACKNOWLEDGED: ACKNOWLEDGE, AlarmChange.RESET: RESET}
+_FORGOTTEN = ("unknown-alarm", "not-active")  # the gateway's reasons for having nothing to act on
+
+Changed = Callable[[dict[str, object]], None]
+
+
+class AlarmBook:
+    """`changed` hears every alarm that moved, after its commit; `send` takes a signed command to its gateway."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        keys: Mapping[str, bytes],
+        command_expires_s: float,
+        changed: Changed,
+        send: Callable[[Command], None],
+    ) -> None:
+        self._engine, self._clock, self._keys = engine, clock, keys
+        self._expires_ns = int(command_expires_s * 1e9)
+        self._changed, self._send = changed, send
+        self._lock = threading.Lock()
+        with read(engine) as c:
+            self._standing = {
+                (str(r["gateway"]), str(r["device"]), str(r["rule"]))
+                for r in records.rows(c, True, 1_000_000)
+                if r["origin"] == "cloud" and r["beyond"]
+            }
+
+    def mirror(self, alarm: Alarm, received_ns: int) -> None:
+        """A transition at a gateway; a second time it changes nothing."""
+        with self._lock, self._engine.begin() as c:
+            if records.is_written(c, alarm.alarm, place(alarm)):
+                return
+            before = records.get(c, alarm.alarm)
+            if before is not None and before.gateway != alarm.gateway:
+                return  # another gateway's alarm is not this one's to change
+            state = mirrored(before, alarm)
+            moved = self._supersede(c, state, received_ns)
+            state = replace(state, superseded=state.alarm in moved)
+            records.save(c, state)
+            entry = Entry(
+                alarm.change.value, alarm.t, received_ns, alarm.actor, alarm.note, place(alarm)
+            )
+            told = replace(
+                state,
+                level=alarm.level,
+                value=alarm.value,
+                limit=alarm.limit,
+                beyond=alarm.beyond,
+                acknowledged=alarm.acknowledged,
+            )
+            records.write(c, told, entry)
+            if (kind := _CONFIRMS.get(alarm.change)) is not None:
+                records.settle_commands_of(c, alarm.alarm, kind)
+            shown = [records.row(c, name) for name in {alarm.alarm, *moved}]
+        self._tell(shown)
+
+    def on_event(self, event: Event, received_ns: int) -> None:
+        """`command.done` and `command.refused` close a command."""
+        if event.kind not in ("command.done", "command.refused"):
+            return
+        command = event.data.get("command", event.data.get("id"))
+        if not isinstance(command, str):
+            return
+        done = event.kind == "command.done"
+        why = str(event.data.get("reason", "")) + " " + str(event.data.get("detail", event.text))
+        if not done and why.startswith("duplicate"):
+            return
+        with self._lock, self._engine.begin() as c:
+            settled = records.settle_command(c, command, "done" if done else "refused", why.strip())
+            if settled is None:
+                return
+            alarm, kind = settled
+            state = records.get(c, alarm)
+            if state is None or state.gateway != event.gateway:
+                return
+            if not done:
+                verb = kind.removeprefix("alarm.")
+                entry = Entry(f"{verb}-refused", event.t, received_ns, note=why.strip())
+                if any(reason in why for reason in _FORGOTTEN) and state.active:
+                    state = replace(state, closed_ns=received_ns, changed_ns=received_ns)
+                    records.save(c, state)
+                records.write(c, state, entry)
+            shown = [records.row(c, alarm)]
+        self._tell(shown)
+
+    def acknowledge(self, alarm: str, actor: str, note: str) -> dict[str, object]:
+        """Someone has seen it. A gateway's alarm is acknowledged once its gateway says so; until then it is pending.
+
+        Raises:
+            AlarmRefusedError: the alarm's state forbids it.
+        """
+        return self._act(alarm, actor, note, ACKNOWLEDGE)
+
+    def reset(self, alarm: str, actor: str, note: str) -> dict[str, object]:
+        """End a latched alarm, by way of its gateway.
+
+        Raises:
+            AlarmRefusedError: the alarm's state forbids it, above all while the value is beyond its limit.
+        """
+        return self._act(alarm, actor, note, RESET)
+
+    def watch(self, conditions: Iterable[Condition]) -> None:
+        """Raise and return the cloud's own alarms."""
+        for condition in conditions:
+            key = condition.gateway, condition.device, condition.rule
+            if condition.standing == (key in self._standing):
+                continue
+            self._move(condition)
+            (self._standing.add if condition.standing else self._standing.discard)(key)
+
+    def expire(self) -> None:
+        """Give up commands that no gateway confirmed in time."""
+        now_ns = self._clock.now_ns()
+        with self._lock, self._engine.begin() as c:
+            late = [cmd for cmd in records.pending(c) if cmd.expires_ns <= now_ns]
+            shown = []
+            for command in late:
+                alarm = str(command.args["alarm"])
+                records.settle_command(c, command.id, "expired", "")
+                if (state := records.get(c, alarm)) is not None:
+                    verb = command.kind.removeprefix("alarm.")
+                    records.write(c, state, Entry(f"{verb}-expired", now_ns, now_ns, command.actor))
+                    shown.append(records.row(c, alarm))
+        self._tell(shown)
+
+    def resend(self, gateway: str | None = None) -> None:
+        """Send what is pending, to one gateway or all; they know a command they have seen."""
+        now_ns = self._clock.now_ns()
+        with read(self._engine) as c:
+            waiting = records.pending(c, gateway)
+        for command in waiting:
+            key = self._keys.get(command.gateway)
+            if key and command.expires_ns > now_ns:
+                self._send(sign(command, key))
+
+    def rows(self, *, active: bool, limit: int) -> list[dict[str, object]]:
+        """Alarms, newest first."""
+        with read(self._engine) as c:
+            return records.rows(c, active, limit)
+
+    def journal(self, alarm: str) -> list[dict[str, object]]:
+        """Every transition of one alarm, oldest first."""
+        with read(self._engine) as c:
+            return records.journal_of(c, alarm)
+
+    def _act(self, alarm: str, actor: str, note: str, kind: str) -> dict[str, object]:
+        command: Command | None = None
+        now_ns = self._clock.now_ns()
+        verb = kind.removeprefix("alarm.")
+        with self._lock, self._engine.begin() as c:
+            state = records.get(c, alarm)
+            if state is None:
+                raise AlarmRefusedError(AlarmRefusal.UNKNOWN_ALARM, f"there is no alarm {alarm!r}")
+            (check_acknowledge if kind == ACKNOWLEDGE else check_reset)(state, actor)
+            if is_local(state):
+                state = acknowledged_here(state, actor, note, now_ns)
+                records.save(c, state)
+                records.write(c, state, Entry("acknowledged", now_ns, now_ns, actor, note))
+            else:
+                command = self._command(c, state, actor, note, kind, now_ns)
+                records.add_command(c, command, alarm)
+                records.write(c, state, Entry(f"{verb}-requested", now_ns, now_ns, actor, note))
+            shown = records.row(c, alarm)
+        self._tell([shown])
+        if command is not None:
+            self._send(sign(command, self._keys[command.gateway]))
+        return shown
+
+    def _command(
+        self, c: Connection, state: Occurrence, actor: str, note: str, kind: str, now_ns: int
+    ) -> Command:
+        if not self._keys.get(state.gateway):
+            raise AlarmRefusedError(
+                AlarmRefusal.NO_COMMAND_KEY,
+                f"the cloud has no command key for gateway {state.gateway!r}",
+                hint="set command_key of this gateway in cloud.toml, or act at the gateway",
+            )
+        same = (cmd for cmd in records.pending(c, state.gateway) if cmd.kind == kind)
+        if any(cmd.args["alarm"] == state.alarm for cmd in same):
+            raise AlarmRefusedError(
+                AlarmRefusal.ON_ITS_WAY, "this was asked before and waits for the gateway"
+            )
+        return Command(
+            v=VERSION,
+            id=ulid(now_ns),
+            site=state.site,
+            gateway=state.gateway,
+            kind=kind,
+            actor=actor,
+            issued_ns=now_ns,
+            expires_ns=now_ns + self._expires_ns,
+            args={"alarm": state.alarm, "note": note},
+        )
+
+    def _move(self, condition: Condition) -> None:
+        now_ns = self._clock.now_ns()
+        with self._lock, self._engine.begin() as c:
+            before = records.open_cloud_alarm(
+                c, condition.gateway, condition.device, condition.rule
+            )
+            if condition.standing:
+                state = raised_by_cloud(
+                    before,
+                    alarm=ulid(now_ns),
+                    site=condition.site,
+                    gateway=condition.gateway,
+                    device=condition.device,
+                    measurement=condition.measurement,
+                    rule=condition.rule,
+                    t_ns=now_ns,
+                )
+                change = "raised"
+            elif before is not None:
+                state, change = returned_by_cloud(before, now_ns), "returned"
+            else:
+                return
+            records.save(c, state)
+            records.write(c, state, Entry(change, now_ns, now_ns, note=condition.why))
+            shown = records.row(c, state.alarm)
+        self._tell([shown])
+
+    def _supersede(self, c: Connection, state: Occurrence, now_ns: int) -> set[str]:
+        """Of two alarms of one rule only the newer one can be open; the older one's journal says why it ended."""
+        moved: set[str] = set()
+        for other in records.siblings(c, state):
+            if other.first_key > state.first_key:
+                moved.add(state.alarm)
+                continue
+            was_active = other.active
+            other = replace(other, superseded=True)
+            records.save(c, other)
+            if was_active:
+                records.write(c, other, Entry("superseded", now_ns, now_ns, note=state.alarm))
+            moved.add(other.alarm)
+        return moved
+
+    def _tell(self, shown: Iterable[dict[str, object]]) -> None:
+        for told in shown:
+            self._changed(told)
