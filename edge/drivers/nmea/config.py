@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from tocsin.config import ConfigPath
 from tocsin.sdk import DriverConfig
 
 
@@ -24,7 +25,9 @@ class NmeaConfig(DriverConfig):
         pattern=r"^[^\s:]+:\d{1,5}$",
         description="host:port of a serial device server.",
     )
-    file: str | None = Field(default=None, description="A recorded log, read once and at once.")
+    file: ConfigPath | None = Field(
+        default=None, description="A recorded log, read once and at once."
+    )
     period_s: float = Field(
         default=1.0, gt=0, le=3600, description="Expected time between positions, seconds."
     )

@@ -106,11 +106,11 @@ class TcpLink:
 class FileLink:
     """A recorded log."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path) -> None:
         try:
-            self._file = Path(path).open("rb")  # noqa: SIM115 - closed by close()
+            self._file = path.open("rb")
         except OSError as exc:
-            raise _cannot_open(path, exc) from exc
+            raise _cannot_open(str(path), exc) from exc
 
     async def read(self) -> bytes:
         await asyncio.sleep(0)
@@ -130,7 +130,7 @@ async def open_link(config: NmeaConfig) -> Link:
         return SerialLink(config.port, config.baudrate)
     if config.connect is not None:
         return await TcpLink.open(config.connect, config.connect_timeout_s)
-    return FileLink(config.file or "")
+    return FileLink(config.file or Path())
 
 
 def _cannot_open(name: str, exc: Exception) -> LinkError:
