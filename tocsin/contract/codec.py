@@ -31,7 +31,7 @@ _HEADER = re.compile(
 )
 
 Body = Batch | Alarm | Event
-_B = TypeVar("_B", Batch, Alarm, Event)
+_B = TypeVar("_B", bound=Body)
 
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
