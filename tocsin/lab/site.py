@@ -123,8 +123,7 @@ def write_gateway(folder: Path, *, broker_port: int, ports: dict[str, str]) -> P
         f"""[[drivers]]
 type = "modbus"
 name = "rs485-1"
-port = "{ports["rs485"]}"
-baudrate = 9600
+rtu = {{ port = "{ports["rs485"]}", baudrate = 9600 }}
 [[drivers.devices]]
 id = "gas-01"
 unit_id = 1
@@ -146,8 +145,7 @@ period_s = {GAS_PERIOD_S}
         tables.append(f"""[[drivers]]
 type = "modbus"
 name = "tcp-{name}"
-host = "{host}"
-tcp_port = {port}
+tcp = {{ host = "{host}", port = {port} }}
 [[drivers.devices]]
 id = "{name}"
 unit_id = 1
