@@ -33,8 +33,7 @@ def ask(
     """
     with _connected(path, timeout_s) as lines:
         lines.send(Request(op, args or {}))
-        reply = lines.receive()
-        return msgspec.json.decode(reply.result) if reply.result is not None else None
+        return lines.receive().result
 
 
 def follow(path: Path, op: str, args: dict[str, str] | None = None) -> Iterator[dict[str, object]]:
@@ -46,8 +45,7 @@ def follow(path: Path, op: str, args: dict[str, str] | None = None) -> Iterator[
     with _connected(path, None) as lines:
         lines.send(Request(op, args or {}))
         while not (reply := lines.receive()).end:
-            if reply.item is not None:
-                yield msgspec.json.decode(reply.item, type=dict[str, object])
+            yield msgspec.convert(reply.item, dict[str, object])
 
 
 class _Lines:

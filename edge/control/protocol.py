@@ -27,7 +27,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """Exactly one of the fields counts: a result, an item of a stream, its end, or a failure."""
 
-    result: msgspec.Raw | None = None
-    item: msgspec.Raw | None = None
+    result: object = None
+    item: object = None
     end: bool = False
     error: Failure | None = None

@@ -83,7 +83,7 @@ class ControlServer:
                 call = self._calls.get(request.op)
                 if call is None:
                     raise ControlError(f"no operation {request.op!r}")
-                reply = Reply(result=_raw(await call(request.args)))
+                reply = Reply(result=await call(request.args))
             except msgspec.DecodeError as exc:
                 reply = Reply(error=Failure("control.bad-request", str(exc)))
             except TocsinError as exc:
@@ -105,15 +105,11 @@ class ControlServer:
                     with suppress(asyncio.CancelledError):
                         await following
                     break
-                await _send(writer, Reply(item=_raw(following.result())))
+                await _send(writer, Reply(item=following.result()))
         except StopAsyncIteration:
             await _send(writer, Reply(end=True))
         finally:
             gone.cancel()
-
-
-def _raw(value: object) -> msgspec.Raw:
-    return msgspec.Raw(_encoder.encode(value))
 
 
 def _failure(exc: TocsinError) -> Failure:
