@@ -46,7 +46,7 @@ class Stream:
     @property
     def pending(self) -> int:
         """Numbers not yet settled."""
-        return self.next_seq - len(self.settled)
+        return self.next_seq - self.settled.count
 
     def state(self) -> StreamState:
         """As told to the cloud."""
@@ -154,12 +154,12 @@ class Store:
                 stream = self.streams.get(name)
                 if stream is None:
                     continue
-                before = len(stream.settled)
+                before = stream.settled.count
                 for lo, hi in ranges:
                     for new_lo, new_hi in stream.settled.missing(lo, min(hi, stream.next_seq)):
                         self.room.note_settled(stream, new_lo, new_hi)
                     stream.settled.add(lo, min(hi, stream.next_seq))
-                if len(stream.settled) != before:
+                if stream.settled.count != before:
                     self._save_settled(stream)
             self.room.evict_settled(self.streams)
             self._forget_finished()
