@@ -21,6 +21,7 @@ from tocsin.errors import UplinkError
 
 MAX_UNACKNOWLEDGED = 16  # PUBACKs outstanding; brokers allow at least 20
 SESSION_EXPIRY_S = 3600
+_PROBE_S = 2.0
 _UNSUPPORTED_VERSION = (1, 132)  # MQTT 3.1.1, 3.2.2.3; MQTT 5, 3.2.2.2
 
 
@@ -36,7 +37,7 @@ class Connector:
     ) -> None:
         self._options, self._site, self._gateway = options, site, gateway
         self._on_refused = on_refused
-        self.protocol = aiomqtt.ProtocolVersion.V5
+        self.protocol: aiomqtt.ProtocolVersion | None = None  # until a broker has told
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[aiomqtt.Client]:
@@ -45,25 +46,31 @@ class Connector:
         Raises:
             UplinkError: not reachable, not welcome, or the certificate does not fit.
         """
+        v5, v311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
+        timeout_s = self._options.connect_timeout_s
         try:
-            client = await self._connect()
+            if self.protocol is not None:
+                client = await self._connect(self.protocol, timeout_s)
+            else:
+                try:
+                    client = await self._connect(v5, min(timeout_s, _PROBE_S))
+                    self.protocol = v5
+                except aiomqtt.MqttError as exc:
+                    if not _may_be_unsupported(exc):
+                        raise
+                    client = await self._connect(v311, timeout_s)
+                    self.protocol = v311
         except aiomqtt.MqttError as exc:
-            if not _is_unsupported(exc) or self.protocol is aiomqtt.ProtocolVersion.V311:
-                raise self._unreachable(exc) from exc
-            self.protocol = aiomqtt.ProtocolVersion.V311
-            try:
-                client = await self._connect()
-            except aiomqtt.MqttError as again:
-                raise self._unreachable(again) from again
+            raise self._unreachable(exc) from exc
         try:
             yield client
         finally:
             with suppress(aiomqtt.MqttError):
                 await client.__aexit__(None, None, None)
 
-    async def _connect(self) -> aiomqtt.Client:
+    async def _connect(self, protocol: aiomqtt.ProtocolVersion, timeout_s: float) -> aiomqtt.Client:
         options = self._options
-        v5 = self.protocol is aiomqtt.ProtocolVersion.V5
+        v5 = protocol is aiomqtt.ProtocolVersion.V5
         properties = None
         if v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call,unused-ignore]
@@ -74,12 +81,12 @@ class Connector:
             identifier=f"tocsin-{self._gateway}",
             username=options.username or self._gateway,
             password=options.password.reveal() if options.password else None,
-            protocol=self.protocol,
+            protocol=protocol,
             clean_session=None if v5 else False,
             clean_start=False if v5 else MQTT_CLEAN_START_FIRST_ONLY,
             properties=properties,
             keepalive=options.keepalive_s,
-            timeout=options.connect_timeout_s,
+            timeout=timeout_s,
             max_inflight_messages=MAX_UNACKNOWLEDGED,
             tls_context=await asyncio.to_thread(tls_context, options.tls),
             will=aiomqtt.Will(topics.state(self._site, self._gateway), b"offline", 1, True),
@@ -108,6 +115,7 @@ class Connector:
         except aiomqtt.MqttError:
             paho.disconnect()  # frees the socket of a connection that was never accepted
             raise
+        client.timeout = options.connect_timeout_s
         return client
 
     def _unreachable(self, exc: aiomqtt.MqttError) -> UplinkError:
@@ -140,11 +148,11 @@ def tls_context(options: TlsOptions | None) -> ssl.SSLContext | None:
     return context
 
 
-def _is_unsupported(exc: aiomqtt.MqttError) -> bool:
-    if not isinstance(exc, MqttConnectError):
-        return False
-    code = getattr(exc.rc, "value", exc.rc)
-    return code in _UNSUPPORTED_VERSION
+def _may_be_unsupported(exc: aiomqtt.MqttError) -> bool:
+    """A broker without MQTT 5 says so, or misreads the CONNECT and says nothing (amqtt does, at a last will)."""
+    if isinstance(exc, MqttConnectError):
+        return getattr(exc.rc, "value", exc.rc) in _UNSUPPORTED_VERSION
+    return "timed out" in str(exc)
 
 
 def _quiet() -> logging.Logger:
