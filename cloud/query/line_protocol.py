@@ -24,7 +24,9 @@ _END = re.compile(r" *\r?(?=\n|\Z)")
 _SKIP = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _ESCAPED = re.compile(r"\\([,= ])")
 _ESCAPED_STRING = re.compile(r'\\(["\\])')
-_BOOLEANS = dict.fromkeys(("t", "T", "true", "True", "TRUE"), True) | dict.fromkeys(("f", "F", "false", "False", "FALSE"), False)
+_BOOLEANS = dict.fromkeys(("t", "T", "true", "True", "TRUE"), True) | dict.fromkeys(
+    ("f", "F", "false", "False", "FALSE"), False
+)
 _PRECISION_NS = {
     "": 1, "n": 1, "ns": 1, "nanosecond": 1, "u": 1_000, "us": 1_000, "µ": 1_000, "microsecond": 1_000,
     "ms": 10**6, "millisecond": 10**6, "s": 10**9, "second": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
