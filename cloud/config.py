@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from cloud.stores.local.options import LocalOptions
 from tocsin.config import ConfigPath, Loaded, Secret, load
 from tocsin.contract import topics
 
@@ -111,18 +112,12 @@ class BrokerSection(Section):
         return self
 
 
-class LocalStoreSection(Section):
+class LocalStoreSection(LocalOptions):
     """The embedded store: DuckDB for hours, Parquet for the rest."""
 
-    type: Literal["local"] = Field(default="local", description="local or influx.")
     directory: ConfigPath | None = Field(
         default=None, description="Folder of the store; default data_dir/store."
     )
-    hot_hours: float = Field(
-        default=24.0, gt=0, le=24 * 366, description="Rows younger than this stay in DuckDB, hours."
-    )
-    memory_mb: int = Field(default=512, ge=64, description="Most memory DuckDB uses, MB.")
-    threads: int = Field(default=2, ge=1, le=256, description="DuckDB threads.")
 
 
 class InfluxStoreSection(Section):

@@ -94,11 +94,13 @@ class Ingest:
         clock: Clock,
         log: logging.Logger,
         on_stored: Callable[[set[Key]], None] = lambda _keys: None,
+        on_speaking: Callable[[str], None] = lambda _gateway: None,
     ) -> None:
         self._options, self._store, self._sites = options, store, sites
         self._handover, self._wire, self._letters = handover, wire, letters
         self._last, self._presence, self._alarms = last, presence, alarms
-        self._clock, self._log, self._on_stored = clock, log, on_stored
+        self._clock, self._log = clock, log
+        self._on_stored, self._on_speaking = on_stored, on_speaking
         self._ledger = Ledger(store.ledger())
         self._gathered = _Gathered()
         self._retry_mono = 0
@@ -224,7 +226,10 @@ class Ingest:
             self._presence.on_health(got.health, message.received_ns, now_mono)
         if got.online is not None:
             self._presence.on_state(got.gateway, got.online, now_mono)
+            if got.online:
+                self._on_speaking(got.gateway)
         if got.resume is not None:
+            self._on_speaking(got.gateway)
             streams = [s.stream for s in got.resume.streams]
             self._gathered.told.setdefault(got.gateway, set()).update(streams)
             for told in got.resume.streams:

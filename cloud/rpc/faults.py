@@ -10,6 +10,7 @@ from tocsin.errors import (
     AlarmRefusedError,
     IdentityError,
     IdentityReason,
+    NotFoundError,
     QueryError,
     QueryReason,
     SpineError,
@@ -39,6 +40,7 @@ _CLASSES: dict[str, Callable[[Fault], TocsinError]] = {
     IdentityError.code: lambda f: IdentityError(IdentityReason(f.reason), f.message, hint=f.hint),
     StoreUnavailableError.code: lambda f: StoreUnavailableError(f.message, hint=f.hint),
     StoreRejectedError.code: lambda f: StoreRejectedError(f.message, hint=f.hint),
+    NotFoundError.code: lambda f: NotFoundError(f.message, hint=f.hint),
     SpineError.code: lambda f: SpineError(SpineReason(f.reason), f.message, hint=f.hint),
 }
 

@@ -1,0 +1,258 @@
+"""`tocsin cloud run`: the supervisor of broker, spine and web process. It does no work of its own.
+
+The web process is started as `python -m cloud.web CONFIG --port PORT` and is ready when that port answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from cloud.config import CloudConfig
+from cloud.db import open_engine, upgrade
+from cloud.identity.accounts import Accounts
+from cloud.rpc import SpineClient
+from tocsin.broker import Account, ChildBroker, ListenerTls
+from tocsin.broker.leash import spawn
+from tocsin.cli.output import note
+from tocsin.cli.paths import remember_cloud_dir
+from tocsin.errors import BrokerError, StoreError, TocsinError
+from tocsin.sdk import SystemClock
+
+PASSWORD_ENV = "TOCSIN_SPINE_BROKER_PASSWORD"  # noqa: S105 - the name of a variable
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+STEADY_S = 30.0  # up for so long, and the next fall starts the back-off anew
+LOOK_S = 0.1
+SPINE_STOP_S, WEB_STOP_S = 9.0, 5.0
+_log = logging.getLogger("cloud")
+
+
+class Child:
+    """One supervised process."""
+
+    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+        self.name, self._start = name, start
+        self._process: subprocess.Popen[bytes] | None = None
+        self._falls = 0
+        self._since = 0.0
+        self._again_at = 0.0
+
+    @property
+    def pid(self) -> int:
+        """0 while it does not run."""
+        return self._process.pid if self._process and self._process.poll() is None else 0
+
+    def look(self, now: float) -> None:
+        """Start it, or start it again once its pause is over."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        if self._process is not None:
+            status, self._process = self._process.returncode, None
+            self._falls = 1 if now - self._since > STEADY_S else self._falls + 1
+            pause = BACKOFF_S[min(self._falls - 1, len(BACKOFF_S) - 1)]
+            self._again_at = now + pause
+            _log.error("%s ended with status %d; again in %g s", self.name, status, pause)
+        if now >= self._again_at:
+            self._process, self._since = self._start(), now
+
+    def stop(self, patience_s: float) -> None:
+        """SIGTERM, then SIGKILL."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            _log.error("%s does not end, killed", self.name)
+            process.kill()
+            process.wait()
+
+
+class Cloud:
+    """`run` until SIGTERM or SIGINT. One per data directory."""
+
+    def __init__(self, config: CloudConfig, path: Path) -> None:
+        self._config, self._path = config, path.resolve()
+        self._data = config.cloud.data_dir
+        self._password = secrets.token_urlsafe(24)
+        self._broker = self._child_broker() if config.broker.mode == "child" else None
+        self._broker_again_at = 0.0
+        self._broker_falls = 0
+        self._http_port = config.http.port
+        self._spine = Child("spine", self._start_spine)
+        self._web = Child("web", self._start_web)
+
+    async def run(self) -> None:
+        """Everything up, watched, and down again.
+
+        Raises:
+            StoreError: another cloud owns the data directory.
+            BrokerError: the child broker does not start.
+        """
+        self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        with self._owned():
+            self._config.http_json.unlink(missing_ok=True)
+            setup = await asyncio.to_thread(self._prepare)
+            try:
+                if self._broker is not None:
+                    await asyncio.to_thread(self._broker.start)
+                async with asyncio.TaskGroup() as group:
+                    ready = group.create_task(self._say_ready(setup), name="readiness")
+                    await self._supervise(stop)
+                    ready.cancel()
+            finally:
+                self._config.http_json.unlink(missing_ok=True)
+                await asyncio.to_thread(self._stop)
+
+    async def _supervise(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                self._look(time.monotonic())
+            except Exception:  # noqa: BLE001 - the last resort of the whole process: say it, and go on watching
+                _log.exception("the supervisor failed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await stop.wait()
+
+    def _look(self, now: float) -> None:
+        if self._broker is not None and not self._broker.pid and now >= self._broker_again_at:
+            pause = BACKOFF_S[min(self._broker_falls, len(BACKOFF_S) - 1)]
+            self._broker_falls += 1
+            self._broker_again_at = now + pause
+            _log.error("the broker ended; started again")
+            try:
+                self._broker.start()
+            except BrokerError as exc:
+                _log.error("%s; again in %g s", exc.message, pause)
+        elif self._broker is not None and now - self._broker_again_at > STEADY_S:
+            self._broker_falls = 0
+        self._spine.look(now)
+        self._web.look(now)
+
+    def _stop(self) -> None:
+        """The console first, then the spine with everything committed, the broker last."""
+        self._web.stop(WEB_STOP_S)
+        self._spine.stop(SPINE_STOP_S)
+        if self._broker is not None:
+            self._broker.stop()
+
+    def _prepare(self) -> str | None:
+        """The state database at its newest schema; the one-time token when there is no account yet."""
+        engine = open_engine(self._config.state_place)
+        try:
+            upgrade(engine)
+            return Accounts(engine, SystemClock()).new_setup_token()
+        finally:
+            engine.dispose()
+
+    async def _say_ready(self, setup: str | None) -> None:
+        host = self._config.http.host
+        scheme = "https" if self._config.http.cert else "http"
+        near = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+        shown = f"[{near}]" if ":" in near else near
+        async with SpineClient(self._config.socket_path) as spine:
+            while True:
+                try:
+                    await spine.call("counters", call_timeout_s=2.0)
+                    async with asyncio.timeout(2.0):
+                        _, writer = await asyncio.open_connection(near, self._http_port)
+                    writer.close()
+                    break
+                except (TocsinError, OSError, TimeoutError):
+                    await asyncio.sleep(LOOK_S)
+        url = f"{scheme}://{shown}:{self._http_port}"
+        told: dict[str, object] = {"url": url, "pid": os.getpid()}
+        if self._broker is not None:
+            told |= {"broker_kind": self._broker.kind, "broker_port": self._broker.port}
+        else:
+            told |= {"broker_kind": "external", "broker_port": self._config.broker.port}
+        if setup is not None:
+            told["setup_url"] = f"{url}/setup?token={setup}"
+        await asyncio.to_thread(self._write_http, told)
+        note(f"console: {url}")
+        if setup is not None:
+            note(f"first administrator (once): {told['setup_url']}")
+
+    def _write_http(self, told: dict[str, object]) -> None:
+        path = self._config.http_json
+        draft = path.with_suffix(".tmp")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(told))
+        draft.replace(path)
+        with contextlib.suppress(
+            OSError
+        ):  # a home that cannot be written costs only the convenience
+            remember_cloud_dir(self._data)
+
+    def _start_spine(self) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "cloud.spine", str(self._path)]
+        if self._broker is not None:
+            argv += ["--broker-port", str(self._broker.port)]
+        return spawn(argv, env={**os.environ, PASSWORD_ENV: self._password})
+
+    def _start_web(self) -> subprocess.Popen[bytes]:
+        if self._http_port == 0:
+            self._http_port = _free_port(self._config.http.host)
+        argv = [sys.executable, "-m", "cloud.web", str(self._path), "--port", str(self._http_port)]
+        return spawn(argv)
+
+    def _child_broker(self) -> ChildBroker:
+        config = self._config
+        accounts = [Account(config.cloud.name, self._password, "ingester")]
+        accounts += [
+            Account(g.id, g.password.reveal(), "gateway") for g in config.gateways if g.password
+        ]
+        tls = config.broker.listener_tls
+        return ChildBroker(
+            config.broker.kind,
+            self._data / "broker",
+            accounts=accounts,
+            port=config.broker.port,
+            host=config.broker.bind,
+            tls=ListenerTls(tls.cert, tls.key) if tls else None,
+        )
+
+    @contextlib.contextmanager
+    def _owned(self) -> Iterator[None]:
+        file: IO[bytes] = (self._data / "cloud.lock").open("wb")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                raise StoreError(
+                    f"another `tocsin cloud run` owns {self._data}",
+                    hint="stop it, or give this one a data_dir of its own",
+                ) from exc
+            yield
+
+
+def _free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as sock:
+        sock.bind((host, 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def run(config: CloudConfig, path: Path) -> None:
+    """Run the cloud of `config` (read from `path`) until it is told to stop."""
+    asyncio.run(Cloud(config, path).run())

@@ -1,0 +1,168 @@
+"""`tocsin cloud`, `tocsin alarms`, `tocsin deadletters`; `tocsin query` and `tocsin token` come from their rooms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tocsin.cli.apps import Json, new_app
+from tocsin.cli.logs import setup_logging
+from tocsin.cli.output import emit, note, table
+
+if TYPE_CHECKING:
+    from cloud.remote import Place
+
+app = new_app("The cloud: broker, ingest, store, API and console.")
+alarms_app = new_app("Alarms: see, acknowledge, reset.")
+deadletters_app = new_app("Messages that could not be stored.")
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="cloud.toml")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data directory of a running cloud; default the last one started."),
+]
+Url = Annotated[str | None, typer.Option("--url", help="Address of a cloud elsewhere.")]
+Token = Annotated[
+    str | None, typer.Option("--token", envvar="TOCSIN_TOKEN", help="API token for --url.")
+]
+Actor = Annotated[
+    str | None, typer.Option("--actor", help="Your name, for the journal; default your login.")
+]
+Note = Annotated[str, typer.Option("--note", help="Why; kept in the journal.")]
+
+
+@app.command("run")
+def run_cloud(config: Config) -> None:
+    """Run the cloud until it is told to stop."""
+    from cloud import app as cloud_app
+    from cloud.config import load_cloud
+
+    setup_logging()
+    cloud_app.run(load_cloud(config).value, config)
+
+
+@app.command("status")
+def status(data: Data = None, as_json: Json = False) -> None:
+    """What a running cloud counts."""
+    counters = _place(data, None, None).counters()
+    rows = [[name, str(value)] for name, value in sorted(counters.items())]
+    emit(counters, as_json=as_json, human=table(["counter", "value"], rows))
+
+
+@alarms_app.command("list")
+def list_alarms(
+    all_: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Alarms, newest first."""
+    from cloud.alarms.show import alarm_table
+
+    rows = _place(data, url, token).alarms(active=not all_, limit=limit)
+    emit(rows, as_json=as_json, human=alarm_table(rows))
+
+
+@alarms_app.command("ack")
+def acknowledge(
+    alarm: str,
+    actor: Actor = None,
+    note_: Note = "",
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Say that someone has seen an alarm."""
+    _act("ack", alarm, actor, note_, _place(data, url, token), as_json)
+
+
+@alarms_app.command("reset")
+def reset(
+    alarm: str,
+    actor: Actor = None,
+    note_: Note = "",
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """End a latched alarm; refused while the value is beyond its limit."""
+    _act("reset", alarm, actor, note_, _place(data, url, token), as_json)
+
+
+@alarms_app.command("journal")
+def journal(
+    alarm: str, data: Data = None, url: Url = None, token: Token = None, as_json: Json = False
+) -> None:
+    """Every transition of one alarm, oldest first."""
+    from cloud.alarms.show import journal_table
+
+    rows = _place(data, url, token).journal(alarm)
+    emit(rows, as_json=as_json, human=journal_table(rows))
+
+
+@deadletters_app.command("list")
+def list_letters(
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """The newest first, each with its reason."""
+    rows = _place(data, None, None).letters(limit)
+    shown = [
+        [str(r[k]) for k in ("id", "n", "gateway", "reason", "device", "quantity", "detail")]
+        for r in rows
+    ]
+    headings = ["id", "times", "gateway", "reason", "device", "quantity", "detail"]
+    emit(rows, as_json=as_json, human=table(headings, shown) if shown else "none\n")
+
+
+@deadletters_app.command("show")
+def show_letter(letter: int, data: Data = None, as_json: Json = False) -> None:
+    """One of them with its bytes."""
+    found = _place(data, None, None).letter(letter)
+    payload = found.pop("payload", b"")
+    raw = payload if isinstance(payload, bytes) else b""
+    lines = [f"{key}: {value}" for key, value in found.items()]
+    text = "\n".join([*lines, "payload:", raw[:4096].decode("utf-8", "backslashreplace")])
+    emit({**found, "payload_hex": raw.hex()}, as_json=as_json, human=text)
+
+
+@deadletters_app.command("requeue")
+def requeue_letter(letter: int, data: Data = None, as_json: Json = False) -> None:
+    """Give it to the ingester again, after its cause was mended."""
+    done = _place(data, None, None).requeue(letter)
+    emit(done, as_json=as_json, human=f"dead letter {letter} was given to the ingester again\n")
+
+
+def _act(verb: str, alarm: str, actor: str | None, why: str, place: Place, as_json: bool) -> None:
+    from cloud.alarms.show import alarm_table
+
+    told = place.act(verb, alarm, actor, why)
+    emit(told, as_json=as_json, human=alarm_table([told]))
+    if not as_json and told.get("pending"):
+        note("asked of the gateway; it counts once the gateway confirms it")
+
+
+def _place(data: Path | None, url: str | None, token: str | None) -> Place:
+    from cloud.remote import place_of
+
+    return place_of(data, url, token)
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """Apps of other rooms, loaded when their command is called."""
+    if name == "query_app":
+        from cloud.query.commands import query_app
+
+        return query_app
+    if name == "token_app":
+        from cloud.identity.commands import token_app
+
+        return token_app
+    raise AttributeError(name)

@@ -1,0 +1,152 @@
+"""A running cloud as the command line reaches it: its socket on this machine, or its API elsewhere."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Protocol, cast
+from urllib.parse import quote, urlsplit
+
+from cloud.rpc.client import call_once
+from tocsin.cli.output import note
+from tocsin.cli.paths import last_cloud_dir
+from tocsin.errors import SpineError, SpineReason, TocsinError, UsageError
+
+Row = dict[str, object]
+HTTP_TIMEOUT_S = 30.0
+
+
+class Place(Protocol):
+    """What the commands need of a cloud."""
+
+    def alarms(self, *, active: bool, limit: int) -> list[Row]: ...
+
+    def act(self, verb: str, alarm: str, actor: str | None, why: str) -> Row: ...
+
+    def journal(self, alarm: str) -> list[Row]: ...
+
+    def letters(self, limit: int) -> list[Row]: ...
+
+    def letter(self, letter: int) -> Row: ...
+
+    def requeue(self, letter: int) -> Row: ...
+
+    def counters(self) -> Row: ...
+
+
+def place_of(data: Path | None, url: str | None, token: str | None) -> Place:
+    """The cloud that is meant.
+
+    Raises:
+        UsageError: both or neither were named.
+    """
+    if url is not None:
+        if data is not None:
+            raise UsageError("--data and --url exclude each other", hint="give one of them")
+        return HttpPlace(url, token or "")
+    if data is None:
+        data = last_cloud_dir()
+        if data is None:
+            raise UsageError(
+                "which cloud?", hint="--data DIR of a running one, or --url ADDRESS --token TOKEN"
+            )
+        note(f"cloud in {data}")
+    return SocketPlace(data / "spine.sock")
+
+
+class SocketPlace:
+    """By the spine's socket, whose file permissions say who may."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def alarms(self, *, active: bool, limit: int) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "alarms", active=active, limit=limit))
+
+    def act(self, verb: str, alarm: str, actor: str | None, why: str) -> Row:
+        name = getpass.getuser() if actor is None else actor
+        return cast(Row, call_once(self._path, f"alarm_{verb}", alarm=alarm, actor=name, note=why))
+
+    def journal(self, alarm: str) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "alarm_journal", alarm=alarm))
+
+    def letters(self, limit: int) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "deadletters", limit=limit))
+
+    def letter(self, letter: int) -> Row:
+        return cast(Row, call_once(self._path, "deadletter", id=letter))
+
+    def requeue(self, letter: int) -> Row:
+        return cast(Row, call_once(self._path, "deadletter_requeue", id=letter))
+
+    def counters(self) -> Row:
+        return cast(Row, call_once(self._path, "counters"))
+
+
+class HttpPlace:
+    """By the HTTP API; the actor is whoever the token belongs to."""
+
+    def __init__(self, url: str, token: str) -> None:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise UsageError(f"{url!r} is no http or https address", hint="--url http://HOST:PORT")
+        self._url, self._token = url.rstrip("/"), token
+
+    def alarms(self, *, active: bool, limit: int) -> list[Row]:
+        told = self._call("GET", f"/api/v1/alarms?active={str(active).lower()}&limit={limit}")
+        return cast(list[Row], told)
+
+    def act(self, verb: str, alarm: str, actor: str | None, why: str) -> Row:
+        if actor is not None:
+            raise UsageError("--actor goes with --data", hint="the token says who you are")
+        path = f"/api/v1/alarms/{quote(alarm, safe='')}/{verb}"
+        return cast(Row, self._call("POST", path, {"note": why}))
+
+    def journal(self, alarm: str) -> list[Row]:
+        return cast(list[Row], self._call("GET", f"/api/v1/alarms/{quote(alarm, safe='')}/journal"))
+
+    def letters(self, limit: int) -> list[Row]:
+        return cast(list[Row], self._call("GET", f"/api/v1/deadletters?limit={limit}"))
+
+    def letter(self, letter: int) -> Row:
+        return cast(Row, self._call("GET", f"/api/v1/deadletters/{letter}"))
+
+    def requeue(self, letter: int) -> Row:
+        raise UsageError("requeue works on the cloud's own machine", hint="--data DIR")
+
+    def counters(self) -> Row:
+        return cast(Row, self._call("GET", "/api/v1/counters"))
+
+    def _call(self, method: str, path: str, body: Row | None = None) -> object:
+        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
+            self._url + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S) as answer:  # noqa: S310
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as exc:
+            raise _refused(exc) from exc
+        except (OSError, ValueError) as exc:
+            raise SpineError(
+                SpineReason.GONE, f"no cloud answers at {self._url}: {exc}", hint="is it running?"
+            ) from exc
+
+
+class RemoteError(TocsinError):
+    """The API refused; message and hint are its own."""
+
+    code = "api.refused"
+    exit_code = 8
+
+
+def _refused(exc: urllib.error.HTTPError) -> TocsinError:
+    try:
+        told = json.loads(exc.read())["error"]
+        return RemoteError(str(told["message"]), hint=str(told.get("hint", "")))
+    except (ValueError, KeyError, TypeError):
+        return RemoteError(f"HTTP {exc.code}: {exc.reason}")

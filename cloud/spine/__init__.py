@@ -1,0 +1,1 @@
+"""The process that ingests, stores, judges alarms and answers queries."""

@@ -1,0 +1,81 @@
+"""`python -m cloud.spine CONFIG`: started by `tocsin cloud run`. The broker's account comes by the environment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from cloud.config import CloudConfig, load_cloud
+from cloud.link import LinkOptions
+from cloud.spine.process import Spine
+from tocsin.cli.logs import setup_logging
+from tocsin.cli.output import fail
+from tocsin.errors import TocsinError
+from tocsin.sdk import SystemClock
+
+PASSWORD_ENV = "TOCSIN_SPINE_BROKER_PASSWORD"  # noqa: S105 - the name of a variable
+
+
+def link_options(config: CloudConfig, port: int | None, password: str | None) -> LinkOptions:
+    """Where the broker is; `port` and `password` of a child broker come from the supervisor."""
+    broker = config.broker
+    if broker.mode == "child":
+        tls = broker.listener_tls
+        return LinkOptions(
+            host="127.0.0.1" if broker.bind in ("0.0.0.0", "") else broker.bind,
+            port=port or broker.port,
+            client_id=config.cloud.name,
+            username=config.cloud.name,
+            password=password or "",
+            keepalive_s=broker.keepalive_s,
+            window_messages=broker.window_messages,
+            buckets=broker.buckets,
+            tls=tls is not None,
+            ca=tls.ca if tls else None,
+        )
+    return LinkOptions(
+        host=broker.host,
+        port=broker.port,
+        client_id=config.cloud.name,
+        username=broker.username or config.cloud.name,
+        password=broker.password.reveal() if broker.password else "",
+        keepalive_s=broker.keepalive_s,
+        window_messages=broker.window_messages,
+        buckets=broker.buckets,
+        tls=broker.tls is not None,
+        ca=broker.tls.ca if broker.tls else None,
+        cert=broker.tls.cert if broker.tls else None,
+        key=broker.tls.key if broker.tls else None,
+    )
+
+
+async def _run(config: CloudConfig, link: LinkOptions) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await Spine(config, SystemClock(), link=link).run(stop)
+
+
+def main() -> int:
+    """Exit status."""
+    parser = argparse.ArgumentParser(prog="cloud.spine")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--broker-port", type=int)
+    given = parser.parse_args()
+    setup_logging()
+    try:
+        config = load_cloud(given.config).value
+        link = link_options(config, given.broker_port, os.environ.pop(PASSWORD_ENV, None))
+        asyncio.run(_run(config, link))
+    except TocsinError as exc:
+        return fail(exc, as_json=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

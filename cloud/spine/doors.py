@@ -1,0 +1,120 @@
+"""The configured store behind the three things the spine does with it: write, query, take line protocol."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Protocol
+
+from cloud.config import CloudConfig, LocalStoreSection
+from cloud.query.line_protocol import known_precision, parse
+from cloud.query.result import Cell, Limits
+from cloud.stores import Store
+from cloud.stores.local.store import LocalStore
+from tocsin.contract.catalogue import is_identifier
+from tocsin.errors import QueryError, QueryReason
+from tocsin.sdk import Clock
+
+MAX_SERIES_ROWS = 500_000
+
+
+class Door(Protocol):
+    """A store with its query side. Every method blocks; all but `store` are called from query threads."""
+
+    store: Store
+
+    def query(self, sql: str, max_rows: int, timeout_s: float) -> dict[str, object]:
+        """One SELECT."""
+        ...
+
+    def write_lp(self, body: str, precision: str, bucket: str) -> dict[str, object]:
+        """Line protocol; what was refused, by line."""
+        ...
+
+    def series(
+        self, measurement: str, site: str, device: str, quantity: str, from_ns: int, to_ns: int
+    ) -> tuple[list[int], list[Cell], list[Cell]]:
+        """Times, values and quality of one quantity, by time."""
+        ...
+
+    def newest(self) -> list[dict[str, Cell]]:
+        """The newest row of every device, to know last values at once after a start."""
+        ...
+
+
+class LocalDoor:
+    """The embedded store."""
+
+    def __init__(self, config: CloudConfig, section: LocalStoreSection, clock: Clock) -> None:
+        directory = section.directory or config.cloud.data_dir / "store"
+        self._store = LocalStore(directory, section)
+        self._store.keep_rolling(clock.now_ns)
+        self._clock = clock
+        self.store: Store = self._store
+
+    def query(self, sql: str, max_rows: int, timeout_s: float) -> dict[str, object]:
+        return self._store.query(sql, Limits(timeout_s=timeout_s, max_rows=max_rows)).as_dict()
+
+    def write_lp(self, body: str, precision: str, bucket: str) -> dict[str, object]:
+        if not known_precision(precision):
+            raise QueryError(QueryReason.SYNTAX, f"precision {precision!r:.20}")
+        points, bad = parse(body, precision)
+        written, refused = self._store.write_points(points, self._clock.now_ns())
+        rejected = sorted([*bad, *refused], key=lambda line: line.line)
+        return {"written": written, "rejected": [asdict(line) for line in rejected]}
+
+    def series(
+        self, measurement: str, site: str, device: str, quantity: str, from_ns: int, to_ns: int
+    ) -> tuple[list[int], list[Cell], list[Cell]]:
+        if not is_identifier(quantity) or measurement not in self._store.measurements():
+            return [], [], []
+        quality = f"{quantity}_q"
+        sql = (
+            f'SELECT time, "{quantity}" AS v, "{quality}" AS q FROM "{measurement}" '  # noqa: S608 - names were checked
+            "WHERE device = $device AND site = $site "
+            "AND time >= make_timestamp_ns($from_ns) AND time < make_timestamp_ns($to_ns) "
+            f'AND ("{quantity}" IS NOT NULL OR "{quality}" > 0) ORDER BY time'
+        )
+        params: dict[str, Cell] = {
+            "device": device,
+            "site": site,
+            "from_ns": from_ns,
+            "to_ns": to_ns,
+        }
+        try:
+            found = self._store.query(sql, Limits(max_rows=MAX_SERIES_ROWS), params).data
+        except QueryError as exc:
+            if exc.reason is QueryReason.UNKNOWN_NAME:  # nothing was ever stored of it
+                return [], [], []
+            raise
+        times = [t for t in found[0] if isinstance(t, int)]
+        return times, found[1], [q or 0 for q in found[2]]
+
+    def newest(self) -> list[dict[str, Cell]]:
+        rows: list[dict[str, Cell]] = []
+        for measurement in self._store.measurements():
+            sql = (
+                f'SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY site, device ORDER BY time DESC) AS nth_ FROM "{measurement}") '  # noqa: S608 - a name of our own schema
+                "WHERE nth_ = 1"
+            )
+            try:
+                found = self._store.query(sql, Limits(timeout_s=10.0, max_rows=100_000))
+            except QueryError:
+                continue  # last values then come with the next readings
+            names = [c.name for c in found.columns]
+            rows += [
+                {"measurement": measurement, **dict(zip(names, row, strict=True))}
+                for row in zip(*found.data, strict=True)
+            ]
+        return rows
+
+
+def open_door(config: CloudConfig, clock: Clock) -> Door:
+    """The store of `[store]`.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    section = config.store
+    if isinstance(section, LocalStoreSection):
+        return LocalDoor(config, section, clock)
+    raise NotImplementedError

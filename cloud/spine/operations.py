@@ -1,0 +1,184 @@
+"""What the spine answers. Reads run in query threads and never wait for ingest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from cloud.alarms.book import AlarmBook
+from cloud.config import QuerySection
+from cloud.ingest.last import LastValues
+from cloud.ingest.letters import DeadLetters
+from cloud.ingest.presence import DeviceState, GatewayState, Presence
+from cloud.rpc import Handler
+from cloud.spine.doors import Door
+from cloud.spine.thin import thin
+from tocsin.errors import NotFoundError
+
+_R = TypeVar("_R")
+
+
+def device_row(state: DeviceState) -> dict[str, object]:
+    """A device as the `devices` operation and the feed tell it."""
+    health = state.health
+    told = "" if health is None else health.state
+    return {
+        "site": state.site,
+        "gateway": state.gateway,
+        "device": state.device,
+        "measurement": state.measurement,
+        "period_s": state.period_s,
+        "announced": state.announced,
+        "last_time_ns": state.last_time_ns or None,
+        "received_ns": state.received_ns or None,
+        "state": told,
+        "last_error": "" if health is None else health.last_error,
+        "health": None if health is None else msgspec.to_builtins(health),
+    }
+
+
+def gateway_row(gateway: str, state: GatewayState) -> dict[str, object]:
+    """A gateway as the `gateways` operation and the feed tell it."""
+    told = {} if state.health is None else msgspec.to_builtins(state.health)
+    return {
+        **told,
+        "site": state.site,
+        "gateway": gateway,
+        "online": bool(state.online),
+        "heard_ns": state.heard_ns or None,
+        "gaps": state.gaps,
+    }
+
+
+class Operations:
+    """`handlers` for the server. `requeue` gives a message to the ingester again."""
+
+    def __init__(
+        self,
+        *,
+        door: Door,
+        limits: QuerySection,
+        last: LastValues,
+        presence: Presence,
+        alarms: AlarmBook,
+        letters: DeadLetters,
+        counters: Callable[[], dict[str, object]],
+        requeue: Callable[[str, bytes], None],
+        registry_changed: Callable[[], None],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._door, self._limits, self._last, self._presence = door, limits, last, presence
+        self._alarms, self._letters, self._counters = alarms, letters, counters
+        self._requeue, self._registry_changed, self._now_ns = requeue, registry_changed, now_ns
+        self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
+        self._state = ThreadPoolExecutor(2, thread_name_prefix="state")
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Operation name -> what answers it."""
+        return {
+            "query": self.query,
+            "write_lp": self.write_lp,
+            "series": self.series,
+            "last": self.last,
+            "devices": self.devices,
+            "gateways": self.gateways,
+            "alarms": self.alarms,
+            "alarm_ack": self.alarm_ack,
+            "alarm_reset": self.alarm_reset,
+            "alarm_journal": self.alarm_journal,
+            "deadletters": self.deadletters,
+            "deadletter": self.deadletter,
+            "deadletter_requeue": self.deadletter_requeue,
+            "counters": self.counters,
+            "registry_changed": self.registry_changed,
+        }
+
+    def close(self) -> None:
+        """Let running reads end."""
+        self._queries.shutdown(wait=True, cancel_futures=True)
+        self._state.shutdown(wait=True, cancel_futures=True)
+
+    async def query(
+        self, sql: str, max_rows: int | None = None, timeout_s: float | None = None
+    ) -> object:
+        """One SELECT within `[query]`; a caller may ask for less, never for more."""
+        rows = min(max_rows or self._limits.max_rows, self._limits.max_rows)
+        seconds = min(timeout_s or self._limits.timeout_s, self._limits.timeout_s)
+        return await self._in(self._queries, self._door.query, sql, rows, seconds)
+
+    async def write_lp(self, body: str, precision: str = "ns", bucket: str = "") -> object:
+        return await self._in(self._queries, self._door.write_lp, body, precision, bucket)
+
+    async def series(
+        self,
+        measurement: str,
+        device: str,
+        quantity: str,
+        from_ns: int,
+        to_ns: int,
+        max_points: int = 1000,
+        site: str = "",
+    ) -> object:
+        def read() -> dict[str, object]:
+            found = self._door.series(measurement, site, device, quantity, from_ns, to_ns)
+            times, values, quality = thin(*found, max_points)
+            return {"t": times, "v": values, "q": quality}
+
+        return await self._in(self._queries, read)
+
+    async def last(self) -> object:
+        return self._last.rows()
+
+    async def devices(self) -> object:
+        return [device_row(state) for state in self._presence.devices()]
+
+    async def gateways(self) -> object:
+        return [gateway_row(name, state) for name, state in self._presence.gateways().items()]
+
+    async def alarms(self, active: bool = True, limit: int = 1000) -> object:
+        return await self._in(self._state, partial(self._alarms.rows, active=active, limit=limit))
+
+    async def alarm_ack(self, alarm: str, actor: str, note: str = "") -> object:
+        return await self._in(self._state, self._alarms.acknowledge, alarm, actor, note)
+
+    async def alarm_reset(self, alarm: str, actor: str, note: str = "") -> object:
+        return await self._in(self._state, self._alarms.reset, alarm, actor, note)
+
+    async def alarm_journal(self, alarm: str) -> object:
+        return await self._in(self._state, self._alarms.journal, alarm)
+
+    async def deadletters(self, limit: int = 100) -> object:
+        return await self._in(self._state, self._letters.list, limit)
+
+    async def deadletter(self, id: int) -> object:  # noqa: A002 - the operation's own word
+        found = await self._in(self._state, self._letters.get, id)
+        if found is None:
+            raise NotFoundError(f"there is no dead letter {id}")
+        return found
+
+    async def deadletter_requeue(self, id: int) -> object:  # noqa: A002
+        found = await self._in(self._state, self._letters.get, id)
+        if found is None:
+            raise NotFoundError(f"there is no dead letter {id}")
+        payload = found["payload"]
+        if not isinstance(payload, bytes) or len(payload) != found["payload_bytes"]:
+            raise NotFoundError(f"dead letter {id} was too large to be kept whole")
+        self._requeue(str(found["topic"]), payload)
+        await self._in(self._state, self._letters.requeued, id, self._now_ns())
+        return {"id": id, "requeued": True}
+
+    async def counters(self) -> object:
+        return self._counters()
+
+    async def registry_changed(self) -> object:
+        await self._in(self._state, self._registry_changed)
+        return None
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[..., _R], *args: object) -> _R:
+        return await asyncio.get_running_loop().run_in_executor(pool, partial(work, *args))

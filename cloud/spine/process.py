@@ -1,0 +1,256 @@
+"""Wires link, ingest, store, alarms and socket together; one asyncio loop, one ingest thread, paho's threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy import Engine, select
+
+from cloud.alarms.book import AlarmBook
+from cloud.alarms.silence import DeviceHeard, GatewayHeard, SilenceRules, conditions
+from cloud.config import CloudConfig
+from cloud.db import open_engine, read, upgrade
+from cloud.ingest.last import Key, Last, LastValues
+from cloud.ingest.letters import DeadLetters
+from cloud.ingest.presence import DeviceState, Presence
+from cloud.ingest.worker import Ingest, IngestOptions
+from cloud.link import Handover, LinkOptions, MqttLink, Received
+from cloud.registry.tables import devices as registry_devices
+from cloud.rpc import Feed, SpineServer
+from cloud.spine.doors import Door, open_door
+from cloud.spine.operations import Operations, device_row, gateway_row
+from tocsin.contract import topics
+from tocsin.contract.messages import Command
+from tocsin.errors import SpineError, SpineReason
+from tocsin.sdk import Clock
+
+WATCH_S = 1.0
+_log = logging.getLogger("cloud.spine")
+_FIXED = frozenset({"time", "site", "device", "gateway", "stream", "seq", "source_time", "nth_"})
+
+
+class Spine:
+    """Everything behind the broker. `run` until `stop` is set."""
+
+    def __init__(self, config: CloudConfig, clock: Clock, *, link: LinkOptions) -> None:
+        self._config, self._clock = config, clock
+        config.cloud.data_dir.mkdir(parents=True, exist_ok=True)
+        self._engine: Engine = open_engine(config.state_place)
+        upgrade(self._engine)
+        self._door: Door = open_door(config, clock)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failed: BaseException | None = None
+        self._since_mono: int | None = None
+        self._periods: dict[tuple[str, str], tuple[float | None, bool]] = {}
+        self._shown: dict[str, object] = {}
+        self.feed = Feed()
+        sites = {g.id: g.site for g in config.gateways}
+        keys = {g.id: g.command_key.reveal().encode() for g in config.gateways if g.command_key}
+        self.handover = Handover(config.ingest.queue_bytes)
+        self.link = MqttLink(link, self.handover, clock, logging.getLogger("cloud.link"), self._up)
+        self._last = LastValues()
+        self._letters = DeadLetters(self._engine, config.ingest.dead_letter_bytes)
+        self._presence = Presence(self._engine, sites, clock.mono_ns())
+        self._sites = sites
+        self.alarms = AlarmBook(
+            self._engine,
+            clock,
+            keys=keys,
+            command_expires_s=config.alarms.command_expires_s,
+            changed=lambda alarm: self._publish("alarm", alarm),
+            send=self._send,
+        )
+        self.ingest = Ingest(
+            IngestOptions(
+                config.cloud.name,
+                config.ingest.commit_ms,
+                config.ingest.commit_rows,
+                config.ingest.max_future_s,
+            ),
+            store=self._door.store,
+            sites=sites,
+            handover=self.handover,
+            wire=self.link,
+            letters=self._letters,
+            last=self._last,
+            presence=self._presence,
+            alarms=self.alarms,
+            clock=clock,
+            log=logging.getLogger("cloud.ingest"),
+            on_stored=self._stored,
+            on_speaking=self.alarms.resend,
+        )
+        self._operations = Operations(
+            door=self._door,
+            limits=config.query,
+            last=self._last,
+            presence=self._presence,
+            alarms=self.alarms,
+            letters=self._letters,
+            counters=self.counters,
+            requeue=self._requeue,
+            registry_changed=self._read_registry,
+            now_ns=clock.now_ns,
+        )
+        self._server = SpineServer(
+            config.socket_path,
+            self._operations.handlers,
+            {"subscribe": self.feed.subscribe},
+            logging.getLogger("cloud.rpc"),
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; then everything in hand is stored and acknowledged.
+
+        Raises:
+            SpineError: the ingest thread failed; the process must end and start anew.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._remember_last()
+        self._read_registry()
+        thread = threading.Thread(target=self._ingest, args=(stop,), name="ingest", daemon=True)
+        await self._server.start()
+        thread.start()
+        self.link.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(self._watch(), name="watch-silence")
+                await stop.wait()
+                watch.cancel()
+        finally:
+            self.ingest.stop()
+            await asyncio.to_thread(thread.join, 8.0)
+            await asyncio.to_thread(self.link.close)
+            await self._server.aclose()
+            await asyncio.to_thread(self._operations.close)
+            if not thread.is_alive():
+                self._door.store.close()
+            self._engine.dispose()
+        if self._failed is not None:
+            raise SpineError(SpineReason.FAILED, f"ingest failed: {self._failed}") from self._failed
+
+    def counters(self) -> dict[str, object]:
+        """Everything that is counted."""
+        return {
+            **{name: int(n) for name, n in self.ingest.counts.items()},
+            "broker_connected": self.link.connected,
+            "broker_connects": self.link.connects,
+            "broker_protocol": self.link.protocol,
+            "waiting_bytes": self.handover.waiting_bytes,
+            "overflows": self.handover.overflows,
+            "dead_letters_dropped": self._letters.dropped,
+        }
+
+    def _ingest(self, stop: asyncio.Event) -> None:
+        loop = self._loop
+        assert loop is not None  # noqa: S101 - run() set it
+        try:
+            self.ingest.run()
+        except BaseException as exc:
+            self._failed = exc
+            raise
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+
+    def _up(self) -> None:
+        self.ingest.connected()
+
+    def _send(self, command: Command) -> None:
+        topic = topics.down(command.site, command.gateway, "command")
+        self.link.publish(topic, msgspec.json.encode(command))
+
+    def _requeue(self, topic: str, payload: bytes) -> None:
+        self.handover.put(Received(topic, payload, self._clock.now_ns(), 0))
+
+    def _publish(self, kind: str, body: dict[str, object]) -> None:
+        self._on_loop(lambda: self.feed.publish(kind, body))
+
+    def _stored(self, keys: set[Key]) -> None:
+        if not self.feed.wanted:
+            return
+        for key in keys:
+            rows = self._last.rows([key])
+            self._on_loop(lambda key=key, rows=rows: self.feed.publish_last("/".join(key), rows))  # type: ignore[misc]
+
+    def _on_loop(self, work: Callable[[], None]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(work)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        now_mono = self._clock.mono_ns()
+        if not self.link.connected:
+            self._since_mono = None
+        elif self._since_mono is None:
+            self._since_mono = now_mono
+        gateways = self._presence.gateways()
+        devices = self._presence.devices()
+        rules = self._config.alarms
+        self.alarms.watch(
+            conditions(
+                [
+                    GatewayHeard(g.site, name, g.online, g.heard_mono)
+                    for name, g in gateways.items()
+                ],
+                [self._heard(d) for d in devices if d.gateway in gateways],
+                now_mono=now_mono,
+                listening_since_mono=self._since_mono,
+                rules=SilenceRules(
+                    rules.silent_periods, rules.silent_min_s, rules.gateway_silent_s
+                ),
+            )
+        )
+        self.alarms.expire()
+        for name, gateway in gateways.items():
+            self._show("gateway", name, gateway_row(name, gateway), ("online", "t"))
+        for device in devices:
+            key = f"{device.gateway}/{device.device}"
+            self._show("device", key, device_row(device), ("state", "announced", "measurement"))
+
+    def _heard(self, d: DeviceState) -> DeviceHeard:
+        period_s, retired = self._periods.get((d.site, d.device), (None, False))
+        finished = d.health is not None and d.health.state == "finished"
+        return DeviceHeard(
+            d.site,
+            d.gateway,
+            d.device,
+            d.measurement,
+            period_s or d.period_s,
+            d.alive_mono,
+            finished,
+            retired,
+        )
+
+    def _show(self, kind: str, key: str, row: dict[str, object], watched: tuple[str, ...]) -> None:
+        """Tell subscribers when one of the `watched` fields moved."""
+        mark = [row.get(name) for name in watched]
+        if self._shown.get(f"{kind} {key}") != mark:
+            self._shown[f"{kind} {key}"] = mark
+            self._publish(kind, row)
+
+    def _read_registry(self) -> None:
+        c = registry_devices.c
+        with read(self._engine) as connection:
+            rows = connection.execute(select(c.site, c.device, c.period_s, c.retired))
+            self._periods = {(r[0], r[1]): (r[2], bool(r[3])) for r in rows}
+
+    def _remember_last(self) -> None:
+        for row in self._door.newest():
+            key = (str(row["site"]), str(row["device"]), str(row["measurement"]))
+            stamp = row["time"]
+            for name, value in row.items():
+                if name in _FIXED or name == "measurement" or name.endswith(("_q", "_raw")):
+                    continue
+                quality = row.get(f"{name}_q")
+                if isinstance(stamp, int) and (value is not None or quality):
+                    q = quality if isinstance(quality, int) else 0
+                    last = Last(value, q, stamp, stamp, str(row.get("gateway") or ""))
+                    self._last.put(key, name, last)
