@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from tocsin.lab import site
-from tocsin.lab.children import Child, Children, LabError, Usage
+from tocsin.lab.children import Child, Children, LabError, Usage, cloud_processes, tocsin_command
 from tocsin.lab.client import ConsoleClient
-from tocsin.lab.demo import tocsin_command, wait_http
+from tocsin.lab.demo import wait_http
 from tocsin.lab.report import percentile
 
 REGISTERS = 40
@@ -226,20 +226,12 @@ def _backlog(client: ConsoleClient) -> int:
 
 
 def _usages(edge: Child, cloud: Child) -> dict[str, Usage]:
-    import psutil
-
     found = {"edge": edge.usage()}
-    for process in psutil.Process(cloud.pid).children(recursive=True):
-        line = " ".join(process.cmdline())
-        kind = next((k for k in ("mosquitto", "amqtt", "spine", "web") if k in line), "other")
+    for kind, process in cloud_processes(cloud).items():
         times, memory = process.cpu_times(), process.memory_info()
-        peak = (
-            int(
-                Path(f"/proc/{process.pid}/status").read_text("utf-8").split("VmHWM:")[1].split()[0]
-            )
-            * 1024
-        )
-        found[kind] = Usage(times.user + times.system, memory.rss, peak)
+        status = Path(f"/proc/{process.pid}/status").read_text("utf-8")
+        peak_kb = int(status.split("VmHWM:")[1].split()[0])
+        found[kind] = Usage(times.user + times.system, memory.rss, peak_kb * 1024)
     return found
 
 

@@ -12,11 +12,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from tocsin.errors import TocsinError
+
+if TYPE_CHECKING:
+    import psutil
 
 
 class LabError(TocsinError):
@@ -153,3 +156,34 @@ class Children:
     ) -> None:
         for child in reversed(self.all):
             child.stop()
+
+
+def tocsin_command(*args: str) -> bytes:
+    """What `tocsin ARGS...` prints.
+
+    Raises:
+        LabError: it failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tocsin.cli", *args],
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise LabError(
+            f"tocsin {args[0]} failed", hint=(done.stdout + done.stderr).decode("utf-8", "replace")
+        )
+    return done.stdout
+
+
+def cloud_processes(cloud: Child) -> dict[str, psutil.Process]:
+    """The processes under the cloud's supervisor, by kind: spine, web, mosquitto or amqtt."""
+    import psutil
+
+    found: dict[str, psutil.Process] = {}
+    for process in psutil.Process(cloud.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            line = " ".join(process.cmdline())
+            found[next((k for k in ("mosquitto", "amqtt", "spine", "web") if k in line), "other")] = process
+    return found

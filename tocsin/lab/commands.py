@@ -17,6 +17,7 @@ from tocsin.cli.paths import state_root
 from tocsin.errors import TocsinError
 from tocsin.lab.demo import Demo
 from tocsin.lab.report import Report
+from tocsin.lab.site import Site
 
 KEPT_RUNS = 3
 
@@ -57,7 +58,9 @@ def demo(
     """Run the site, show it live, and count at the end that nothing was lost."""
     folder = data or _new_folder()
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    with Demo(folder, release_after_s=release_after, http_port=_free(port), broker=broker) as run:
+    with Demo(
+        folder, Site(release_after_s=release_after), http_port=_free(port), broker=broker
+    ) as run:
         run.start(lambda part: output.note(f"starting {part}"))
         output.note(f"console: {run.console_url}   broker: {run.broker_kind}   data: {folder}")
         if run.first_admin_url:

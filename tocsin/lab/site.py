@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 GATEWAY, SITE = "gw-demo", "demo"
-GAS_PERIOD_S, SLOW_PERIOD_S = 0.5, 1.0
 H2S_LIMITS = (10.0, 20.0)  # ppm; level 1 and level 2
 RELEASE_HEAD = "gas-02"
+HEAD = "four-gas-head"
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -19,52 +19,121 @@ class Device(msgspec.Struct, frozen=True):
     id: str
     kind: str
     period_s: float
+    model: str
+    profile: str
+    on_line: bool = False
     deadband: dict[str, float] = {}
 
 
-DEVICES = (
-    Device("gas-01", "gas", GAS_PERIOD_S),
-    Device("gas-02", "gas", GAS_PERIOD_S),
-    Device("gas-03", "gas", GAS_PERIOD_S),
-    Device("rain-01", "weather", SLOW_PERIOD_S, {"rain_total": 0.0, "rain_rate": 0.0}),
-    Device("river-01", "water", SLOW_PERIOD_S, {"level": 0.002, "flow": 0.05}),
-    Device("truck-01", "vehicle", SLOW_PERIOD_S),
-)
+class Site(msgspec.Struct, frozen=True):
+    """Two gas heads on one RS-485 line and one over TCP, a rain gauge, a river gauge, a vehicle."""
 
+    gas_period_s: float = 0.5
+    slow_period_s: float = 1.0
+    release_after_s: float = 15.0
+    with_deadbands: bool = True
+    gas_03_profile: str = HEAD
 
-def device_processes(folder: Path, release_after_s: float) -> dict[str, list[str]]:
-    """Process name -> `python -m` arguments. Each speaks its own protocol on its own port and keeps its own ledger."""
-    limits = ",".join(f"limit_h2s={limit:g}" for limit in H2S_LIMITS[:1])
-    head = "model=gas-head,profile=four-gas-head"
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """Everything that stands there."""
+        gas_s, slow_s = self.gas_period_s, self.slow_period_s
+        rain = {"rain_total": 0.0, "rain_rate": 0.0, "voltage": 0.05}
+        river = {"level": 0.002, "flow": 0.05, "velocity": 0.01, "temperature": 0.2}
+        if not self.with_deadbands:
+            rain, river = {}, {}
+        return (
+            Device("gas-01", "gas", gas_s, "gas-head", HEAD, on_line=True),
+            Device(RELEASE_HEAD, "gas", gas_s, "gas-head", HEAD, on_line=True),
+            Device("gas-03", "gas", gas_s, "gas-head", self.gas_03_profile),
+            Device("rain-01", "weather", slow_s, "rain-gauge", "rain-gauge", deadband=rain),
+            Device("river-01", "water", slow_s, "river-gauge", "river-gauge", deadband=river),
+            Device("truck-01", "vehicle", slow_s, "gps", ""),
+        )
 
-    def modbus(name: str, port: list[str], *units: str) -> list[str]:
-        out = [
-            "firmware_bridges.modbus.device",
-            *port,
-            "--ledger",
-            str(folder / f"{name}.ndjson"),
-            "--stdin-lease",
-        ]
-        for unit in units:
-            out += ["--unit", unit]
+    def processes(self, folder: Path) -> dict[str, list[str]]:
+        """Process name -> `python -m` arguments. Each speaks its own protocol on its own port and keeps its own ledger."""
+        on_line = [self._unit(d, i + 1) for i, d in enumerate(d for d in self.devices if d.on_line)]
+        out = {"rs485": _modbus(folder, "rs485", ["--link", str(folder / "rs485")], on_line)}
+        for device in self.devices:
+            if device.model == "gps":
+                out[device.id] = [
+                    "firmware_bridges.nmea.device", "--device", device.id, "--pty", "--link", str(folder / device.id),
+                    "--hz", f"{1 / device.period_s:g}", "--ledger", str(folder / f"{device.id}.ndjson"), "--stdin-lease",
+                ]  # fmt: skip
+            elif not device.on_line:
+                out[device.id] = _modbus(
+                    folder, device.id, ["--tcp", "127.0.0.1:0"], [self._unit(device, 1)]
+                )
         return out
 
-    tcp = ["--tcp", "127.0.0.1:0"]
-    return {
-        "rs485": modbus(
-            "rs485",
-            ["--link", str(folder / "rs485")],
-            f"unit=1,device=gas-01,{head}",
-            f"unit=2,device={RELEASE_HEAD},{head},release_after_s={release_after_s:g},{limits}",
-        ),
-        "gas-03": modbus("gas-03", tcp, f"unit=1,device=gas-03,{head}"),
-        "rain-01": modbus("rain-01", tcp, "unit=1,device=rain-01,model=rain-gauge,profile=rain-gauge"),
-        "river-01": modbus("river-01", tcp, "unit=1,device=river-01,model=river-gauge,profile=river-gauge"),
-        "truck-01": [
-            "firmware_bridges.nmea.device", "--device", "truck-01", "--pty", "--link", str(folder / "truck-01"),
-            "--ledger", str(folder / "truck-01.ndjson"), "--stdin-lease",
-        ],
-    }  # fmt: skip
+    def _unit(self, device: Device, unit: int) -> str:
+        text = f"unit={unit},device={device.id},model={device.model},profile={device.profile}"
+        if device.id == RELEASE_HEAD:
+            text += f",release_after_s={self.release_after_s:g},limit_h2s={H2S_LIMITS[0]:g}"
+        return text
+
+    def write_gateway(self, folder: Path, *, broker_port: int, ports: dict[str, str]) -> Path:
+        """`gateway.toml` in `folder`, for the ports the devices announced."""
+        tables = [gateway_head(broker_port)]
+        tables.append(_driver("rs485-1", f'rtu = {{ port = "{ports["rs485"]}", baudrate = 9600 }}'))
+        tables += [_device(d, i + 1) for i, d in enumerate(d for d in self.devices if d.on_line)]
+        for device in self.devices:
+            if device.model == "gps":
+                tables.append(
+                    f'[[drivers]]\ntype = "nmea"\nname = "gps"\ndevice = "{device.id}"\nport = "{ports[device.id]}"\n'
+                    f"period_s = {device.period_s}\n"
+                )
+            elif not device.on_line:
+                host, _, port = ports[device.id].rpartition(":")
+                tables += [
+                    _driver(f"tcp-{device.id}", f'tcp = {{ host = "{host}", port = {port} }}'),
+                    _device(device, 1),
+                ]
+            for quantity, deadband in device.deadband.items():
+                tables.append(
+                    f'[[checks]]\ndevice = "{device.id}"\nquantity = "{quantity}"\ndeadband = {deadband}\ndeadband_max_s = 10.0\n'
+                )
+        path = folder / "gateway.toml"
+        path.write_text("".join([*tables, _ALARMS]), "utf-8")
+        return path
+
+
+_ALARMS = f"""[[alarms]]
+device = "gas-*"
+quantity = "h2s"
+level1 = {H2S_LIMITS[0]}
+level2 = {H2S_LIMITS[1]}
+hysteresis = 1.0
+[[outputs]]
+kind = "file"
+name = "siren"
+path = "siren"
+"""
+
+
+def _modbus(folder: Path, name: str, port: list[str], units: list[str]) -> list[str]:
+    out = [
+        "firmware_bridges.modbus.device",
+        *port,
+        "--ledger",
+        str(folder / f"{name}.ndjson"),
+        "--stdin-lease",
+    ]
+    for unit in units:
+        out += ["--unit", unit]
+    return out
+
+
+def _driver(name: str, transport: str) -> str:
+    return f'[[drivers]]\ntype = "modbus"\nname = "{name}"\n{transport}\n'
+
+
+def _device(device: Device, unit: int) -> str:
+    return (
+        f'[[drivers.devices]]\nid = "{device.id}"\nunit_id = {unit}\nprofile = "{device.profile}"\n'
+        f"period_s = {device.period_s}\n"
+    )
 
 
 def write_cloud(folder: Path, *, http_port: int, broker: str) -> Path:
@@ -114,77 +183,3 @@ password = "${{file:password.secret}}"
 [commands]
 key = "${{file:command_key.secret}}"
 """
-
-
-def write_gateway(folder: Path, *, broker_port: int, ports: dict[str, str]) -> Path:
-    """`gateway.toml` in `folder`, for the ports the devices announced."""
-    tables = [
-        gateway_head(broker_port),
-        f"""[[drivers]]
-type = "modbus"
-name = "rs485-1"
-rtu = {{ port = "{ports["rs485"]}", baudrate = 9600 }}
-[[drivers.devices]]
-id = "gas-01"
-unit_id = 1
-profile = "four-gas-head"
-period_s = {GAS_PERIOD_S}
-[[drivers.devices]]
-id = "gas-02"
-unit_id = 2
-profile = "four-gas-head"
-period_s = {GAS_PERIOD_S}
-""",
-    ]
-    for name, profile, period_s in (
-        ("gas-03", "four-gas-head", GAS_PERIOD_S),
-        ("rain-01", "rain-gauge", SLOW_PERIOD_S),
-        ("river-01", "river-gauge", SLOW_PERIOD_S),
-    ):
-        host, _, port = ports[name].rpartition(":")
-        tables.append(f"""[[drivers]]
-type = "modbus"
-name = "tcp-{name}"
-tcp = {{ host = "{host}", port = {port} }}
-[[drivers.devices]]
-id = "{name}"
-unit_id = 1
-profile = "{profile}"
-period_s = {period_s}
-""")
-    tables.append(f"""[[drivers]]
-type = "nmea"
-name = "gps"
-device = "truck-01"
-port = "{ports["truck-01"]}"
-period_s = {SLOW_PERIOD_S}
-""")
-    for device in DEVICES:
-        for quantity, deadband in device.deadband.items():
-            tables.append(f"""[[checks]]
-device = "{device.id}"
-quantity = "{quantity}"
-deadband = {deadband}
-deadband_max_s = 10.0
-""")
-    tables.append(f"""[[alarms]]
-device = "gas-*"
-quantity = "h2s"
-level1 = {H2S_LIMITS[0]}
-level2 = {H2S_LIMITS[1]}
-hysteresis = 1.0
-[[alarms]]
-device = "gas-*"
-quantity = "o2"
-direction = "low"
-level1 = 19.5
-level2 = 18.0
-hysteresis = 0.2
-[[outputs]]
-kind = "file"
-name = "siren"
-path = "siren"
-""")
-    path = folder / "gateway.toml"
-    path.write_text("".join(tables), "utf-8")
-    return path
