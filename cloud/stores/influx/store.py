@@ -1,0 +1,132 @@
+"""Blocks to InfluxDB, then their ledger. A resend writes the same points again, which changes nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+import numpy as np
+
+from cloud.stores import Block, LedgerEntry, Rejected
+from cloud.stores.influx.lines import Conflict, LineEncoder
+from cloud.stores.influx.transport import Answer, InfluxOptions, Transport
+from tocsin.contract.ranges import RangeSet
+from tocsin.errors import StoreUnavailableError
+
+MAX_LINES = 5000
+_FIELD = re.compile(r'(?:input )?field "?\\?"?([A-Za-z0-9_]+)\\?"? on measurement', re.I)
+_HINTS = {
+    401: "check the token or account in [store]",
+    403: "the token may not write to this bucket",
+    404: "the bucket or database does not exist, or this server needs another `version`",
+}
+
+Settled = dict[tuple[str, str], tuple[RangeSet, RangeSet]]
+Line = tuple[int, int, str]  # block, row, text
+
+
+class LedgerKeeper(Protocol):
+    """Where settled ranges are kept, since InfluxDB has no transactions."""
+
+    def load(self) -> Settled:
+        """(gateway, stream) -> (settled, of them rejected)."""
+        ...
+
+    def append(self, entries: list[LedgerEntry]) -> None:
+        """Make `entries` durable."""
+        ...
+
+
+class InfluxStore:
+    """Called from one thread. `bad` lines are found by halving, so that the good ones of a body are stored."""
+
+    def __init__(self, options: InfluxOptions, keeper: LedgerKeeper) -> None:
+        self._transport = Transport(options)
+        self._keeper = keeper
+        self._encoder = LineEncoder()
+        self._conflicts: frozenset[Conflict] = frozenset()
+
+    def write(self, blocks: list[Block], ledger: list[LedgerEntry]) -> list[Rejected]:
+        """Points first, ledger after them.
+
+        Raises:
+            StoreUnavailableError: not all is stored and the ledger is unchanged; try again later.
+        """
+        rejected = [
+            Rejected(i, int(row), name, "not-finite: NaN or infinity")
+            for i, block in enumerate(blocks)
+            for name, column in block.columns.items()
+            if column.type == "f"
+            for row in np.flatnonzero(~np.isfinite(column.values.astype(np.float64, copy=False)))
+            if column.valid is None or column.valid[row]
+        ]
+        lines = self._lines(blocks)
+        for start in range(0, len(lines), MAX_LINES):
+            rejected += self._send(blocks, lines[start : start + MAX_LINES])
+        rejected += [
+            Rejected(i, None, name, "type-conflict: InfluxDB holds another type for this field")
+            for i, block in enumerate(blocks)
+            for name in block.columns
+            if (block.measurement, name) in self._conflicts
+        ]
+        if ledger:
+            self._keeper.append(ledger)
+        return rejected
+
+    def ledger(self) -> Settled:
+        """As kept."""
+        return self._keeper.load()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+    def _lines(self, blocks: list[Block]) -> list[Line]:
+        return [
+            (i, row, text)
+            for i, block in enumerate(blocks)
+            for row, text in enumerate(self._encoder.encode(block, self._conflicts))
+            if text
+        ]
+
+    def _send(self, blocks: list[Block], lines: list[Line]) -> list[Rejected]:
+        if not lines:
+            return []
+        answer = self._transport.post("\n".join(text for _, _, text in lines).encode())
+        if 200 <= answer.status < 300:
+            return []
+        if answer.status in (400, 413, 422):
+            if answer.status != 413 and self._note_conflict(blocks, lines, answer.message):
+                return self._send(blocks, self._again(blocks, lines))
+            if len(lines) > 1:
+                middle = len(lines) // 2
+                return self._send(blocks, lines[:middle]) + self._send(blocks, lines[middle:])
+            block, row, _ = lines[0]
+            return [Rejected(block, row, None, f"influxdb-{answer.status}: {answer.message}")]
+        raise _unavailable(answer)
+
+    def _note_conflict(self, blocks: list[Block], lines: list[Line], message: str) -> bool:
+        """Whether the answer names a field of ours whose type is taken, which was not known before."""
+        found = _FIELD.search(message)
+        if found is None:
+            return False
+        concerned = {
+            (blocks[i].measurement, found[1]) for i, _, _ in lines if found[1] in blocks[i].columns
+        }
+        named = {c for c in concerned if c[0] in message} or concerned
+        if not named - self._conflicts:
+            return False
+        self._conflicts |= named
+        return True
+
+    def _again(self, blocks: list[Block], lines: list[Line]) -> list[Line]:
+        encoded = {i: self._encoder.encode(blocks[i], self._conflicts) for i, _, _ in lines}
+        return [(i, row, encoded[i][row]) for i, row, _ in lines if encoded[i][row]]
+
+
+def _unavailable(answer: Answer) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"InfluxDB answered {answer.status}: {answer.message or 'without a reason'}",
+        hint=_HINTS.get(answer.status, ""),
+        retry_after_s=answer.retry_after_s,
+    )

@@ -1,0 +1,61 @@
+"""Real servers: Debian's influxd 1.6 and VictoriaMetrics, on free ports, gone with the test session."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tocsin.testing import free_port, run_process, wait_until_sync
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status < 300)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture(scope="session")
+def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an InfluxDB 1.6 with the database `tocsin`."""
+    directory = tmp_path_factory.mktemp("influxd")
+    port, rpc = free_port(), free_port()
+    config = directory / "influxdb.conf"
+    config.write_text(
+        f'reporting-disabled = true\nbind-address = "127.0.0.1:{rpc}"\n'
+        f'[meta]\ndir = "{directory}/meta"\n'
+        f'[data]\ndir = "{directory}/data"\nwal-dir = "{directory}/wal"\nquery-log-enabled = false\n'
+        f'[http]\nbind-address = "127.0.0.1:{port}"\nlog-enabled = false\n'
+        "[monitor]\nstore-enabled = false\n[subscriber]\nenabled = false\n",
+        "utf-8",
+    )
+    url = f"http://127.0.0.1:{port}"
+    home = {"HOME": str(directory)}
+    with run_process(["/usr/bin/influxd", "-config", str(config)], env=home):
+        wait_until_sync(lambda: _answers(f"{url}/ping"))
+        for name in ("tocsin", "grafana"):
+            urllib.request.urlopen(f"{url}/query?q=CREATE+DATABASE+{name}", b"", timeout=10).close()
+        yield url
+
+
+@pytest.fixture(scope="session")
+def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a VictoriaMetrics that keeps ten years."""
+    directory: Path = tmp_path_factory.mktemp("victoria")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    argv = [
+        "/usr/bin/victoria-metrics",
+        "-storageDataPath",
+        str(directory),
+        "-retentionPeriod",
+        "10y",
+    ]
+    with run_process([*argv, "-httpListenAddr", f"127.0.0.1:{port}", "-loggerLevel", "ERROR"]):
+        wait_until_sync(lambda: _answers(f"{url}/health"))
+        yield url
