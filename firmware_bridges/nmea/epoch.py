@@ -95,7 +95,8 @@ class EpochMerger:
         epoch = self._open
         if epoch is not None:
             moved = stamp is not None and epoch.time_us is not None and stamp != epoch.time_us
-            if moved or (whole.type in ONCE and name in epoch.seen):
+            again = name in epoch.seen and whole.type in ONCE
+            if moved or (again and (stamp is None or whole.type == "GGA")):
                 done, epoch = self.flush(), None
         if epoch is None:
             epoch = self._open = Epoch(at_ns)

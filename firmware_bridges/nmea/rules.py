@@ -227,4 +227,4 @@ RULES: dict[str, Callable[[Memory, Epoch, Sentence], None]] = {
 TIMED = frozenset(
     {"RMC", "GGA", "GNS", "GLL", "ZDA"}
 )  # a different time in one of these ends the epoch
-ONCE = frozenset({"RMC", "GGA", "GNS", "GLL"})  # the same one again ends it too
+ONCE = frozenset({"RMC", "GGA", "GNS", "GLL"})  # without a time, the same one again ends it

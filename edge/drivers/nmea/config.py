@@ -13,7 +13,10 @@ from tocsin.sdk import DriverConfig
 class NmeaConfig(DriverConfig):
     """A GNSS receiver on a serial port, behind a TCP port, or recorded in a file."""
 
-    device: str = Field(description="Id of the vehicle or device whose position this is.")
+    device: str = Field(
+        pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$",
+        description="Id of the vehicle or device whose position this is.",
+    )
     measurement: str = Field(default="vehicle", description="Kind of device in the catalogue.")
     model: str = Field(default="", description="Receiver model, shown in the device list.")
     port: str | None = Field(

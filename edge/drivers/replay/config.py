@@ -104,7 +104,10 @@ class CsvOptions(_Table):
 class ReplayConfig(DriverConfig):
     """A recording of one device, played once or for ever."""
 
-    device: str = Field(description="Id of the device that the recording stands for.")
+    device: str = Field(
+        pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$",
+        description="Id of the device that the recording stands for.",
+    )
     measurement: str = Field(default="vehicle", description="Kind of device in the catalogue.")
     model: str = Field(default="", description="Model, shown in the device list.")
     file: ConfigPath = Field(description="The recording; relative to this configuration.")
