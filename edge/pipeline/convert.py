@@ -30,7 +30,7 @@ class Scale:
     def __init__(self, linear: Linear) -> None:
         self._scale, self._offset = linear.scale, linear.offset
         self.is_identity = linear.is_identity
-        inverse = 1.0 / linear.scale if linear.scale else 0.0
+        inverse = 1.0 / linear.scale if abs(linear.scale) > 1e-15 else 0.0
         whole = float(round(inverse))
         self._divisor = whole if whole not in (0.0, 1.0) and 1.0 / whole == linear.scale else 0.0
 

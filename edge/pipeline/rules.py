@@ -54,11 +54,11 @@ class AlarmRule(msgspec.Struct, frozen=True):
         """The zone `value` leaves an alarm of `zone` in: hysteresis holds it until the value is that far back."""
         sign = 1.0 if self.direction == "high" else -1.0
         while zone:
-            inside = sign * (self.limit(zone) - value)
-            if inside > 0 and inside >= self.hysteresis:
-                zone -= 1
-            else:
+            limit = self.limit(zone)
+            clear = limit - sign * self.hysteresis
+            if sign * value > sign * clear or value == limit:
                 break
+            zone -= 1
         return zone
 
 
