@@ -7,7 +7,7 @@ header in front of them. Unknown fields are ignored by design; all times are Uni
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -157,7 +157,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     t: Ns
     device: str = ""
     text: str = ""
-    data: dict[str, object] = {}
+    data: dict[str, Any] = {}
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
