@@ -185,5 +185,7 @@ def cloud_processes(cloud: Child) -> dict[str, psutil.Process]:
     for process in psutil.Process(cloud.pid).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             line = " ".join(process.cmdline())
-            found[next((k for k in ("mosquitto", "amqtt", "spine", "web") if k in line), "other")] = process
+            found[
+                next((k for k in ("mosquitto", "amqtt", "spine", "web") if k in line), "other")
+            ] = process
     return found

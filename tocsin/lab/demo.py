@@ -89,7 +89,9 @@ class Demo:
 
     def start_edge(self) -> None:
         """Start the gateway agent (again)."""
-        self.edge = self.children.start("edge", "tocsin.cli", "edge", "run", "-c", str(self.gateway_toml), "--json")
+        self.edge = self.children.start(
+            "edge", "tocsin.cli", "edge", "run", "-c", str(self.gateway_toml), "--json"
+        )
 
     @property
     def cloud(self) -> Child:
@@ -135,7 +137,10 @@ class Demo:
             alarms=len(alarms),
             alarm_latency_ms=latency(marks, self.watch.seen),
             poll_period_s=self.site.gas_period_s,
-            devices=[DeviceReport(d.id, d.kind, counts[d.id], states.get(d.id, "unknown")) for d in self.site.devices],
+            devices=[
+                DeviceReport(d.id, d.kind, counts[d.id], states.get(d.id, "unknown"))
+                for d in self.site.devices
+            ],
             console_url=self.console_url,
             broker=self.broker_kind,
             data_dir=str(self.folder / "cloud"),
@@ -152,7 +157,11 @@ class Demo:
                 child.stop()
         self.watch.stop()
         self.cloud.stop(30.0)
-        return End(stop_ns, int(final.get("suppressed_readings", 0)), int(final.get("uncommitted_readings", 0)))
+        return End(
+            stop_ns,
+            int(final.get("suppressed_readings", 0)),
+            int(final.get("uncommitted_readings", 0)),
+        )
 
     def __enter__(self) -> Demo:
         return self

@@ -1,0 +1,124 @@
+"""`kill -9` of each process under load: nothing acquired is lost, nothing doubled, and what was not yet acquired is bounded.
+
+Judged by the devices' own ledgers against the store, as in the demo.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tocsin.lab.children import cloud_processes
+from tocsin.lab.demo import Demo
+from tocsin.lab.judge import End, judge
+from tocsin.lab.ledger import Scan, Tally, read_ledgers
+from tocsin.lab.site import Site
+from tocsin.testing import wait_until_sync
+
+COMMIT_INTERVAL_NS = 200_000_000
+# Between the ledger's line and the sample in the outbox's buffer: the answer's way back, and the scheduling of busy cores.
+IN_FLIGHT_NS = 300_000_000
+FAST = Site(gas_period_s=0.1, slow_period_s=0.2, release_after_s=2.0, with_deadbands=False)
+
+
+def stored_rows(run: Demo) -> int:
+    return sum(int(device["rows"]) for device in run.client.get("/api/v1/devices"))
+
+
+def answered(folder: Path) -> int:
+    return len(read_ledgers(sorted(folder.glob("*.ndjson"))).scans)
+
+
+def more_answers(folder: Path, n: int) -> None:
+    """Wait until the devices have answered `n` more scans."""
+    goal = answered(folder) + n
+    wait_until_sync(lambda: answered(folder) >= goal, 60.0)
+
+
+def newest_is_fresh(run: Demo, since_ns: int) -> bool:
+    last = run.client.get("/api/v1/last")
+    return bool(last) and max(int(item["time_ns"]) for item in last) > since_ns
+
+
+def run_with(
+    folder: Path, broker: str, strike: Callable[[Demo], None]
+) -> tuple[Tally, list[Scan], End]:
+    """Bring the site up, strike under load, let it recover, stop, and judge."""
+    with Demo(folder, FAST, broker=broker) as run:
+        run.start(lambda _part: None)
+        wait_until_sync(lambda: newest_is_fresh(run, 0), 60.0)
+        more_answers(folder, 100)
+        strike(run)
+        recovered_ns = time.time_ns()
+        wait_until_sync(lambda: newest_is_fresh(run, recovered_ns), 90.0)
+        more_answers(folder, 100)
+        end = run.stop()
+    tally, stored = judge(folder, FAST, end)
+    return tally, stored, end
+
+
+def strike_cloud(kind: str) -> Callable[[Demo], None]:
+    def strike(run: Demo) -> None:
+        for _ in range(2):
+            victim = cloud_processes(run.cloud)[kind]
+            os.kill(victim.pid, signal.SIGKILL)
+            more_answers(run.folder, 60)
+            wait_until_sync(lambda: kind in cloud_processes(run.cloud), 60.0)
+
+    return strike
+
+
+@pytest.mark.parametrize(
+    ("broker", "kind"),
+    [
+        ("mosquitto", "spine"),
+        ("mosquitto", "web"),
+        ("mosquitto", "mosquitto"),
+        ("amqtt", "amqtt"),
+        ("amqtt", "spine"),
+    ],
+)
+def test_a_killed_process_of_the_cloud_loses_and_doubles_nothing(
+    tmp_path: Path, broker: str, kind: str
+) -> None:
+    tally, stored, _ = run_with(tmp_path, broker, strike_cloud(kind))
+    assert (tally.lost, tally.duplicates, tally.wrong) == (0, 0, 0), tally.examples
+    assert tally.stored > 500
+    assert stored
+
+
+def test_a_killed_gateway_loses_only_what_it_had_not_acquired_within_one_commit_interval(
+    tmp_path: Path,
+) -> None:
+    kills: list[tuple[int, int]] = []
+
+    def strike(run: Demo) -> None:
+        for _ in range(3):
+            before_ns = time.time_ns()
+            run.edge.process.kill()
+            run.edge.process.wait()
+            kills.append((before_ns, time.time_ns()))
+            run.start_edge()
+            restarted_ns = time.time_ns()
+            wait_until_sync(lambda since=restarted_ns: newest_is_fresh(run, since), 60.0)
+            more_answers(run.folder, 60)
+
+    tally, stored, end = run_with(tmp_path, "mosquitto", strike)
+    assert (tally.duplicates, tally.wrong) == (0, 0), tally.examples
+    kept = {(row.device, tuple(sorted(row.values.items()))) for row in stored}
+    missing = [
+        scan
+        for scan in read_ledgers(sorted(tmp_path.glob("*.ndjson"))).scans
+        if scan.t_ns < end.stop_ns and (scan.device, tuple(sorted(scan.values.items()))) not in kept
+    ]
+    for scan in missing:
+        assert any(
+            killed - COMMIT_INTERVAL_NS - IN_FLIGHT_NS <= scan.t_ns <= dead + IN_FLIGHT_NS
+            for killed, dead in kills
+        ), f"{scan} is lost, and no kill was near: {kills}"
+    assert tally.lost <= sum(len(scan.values) for scan in missing)
