@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,6 @@ COMMIT_INTERVAL_NS = 200_000_000
 # Between the ledger's line and the sample in the outbox's buffer: the answer's way back, and the scheduling of busy cores.
 IN_FLIGHT_NS = 300_000_000
 FAST = Site(gas_period_s=0.1, slow_period_s=0.2, release_after_s=2.0, with_deadbands=False)
-
-
-def stored_rows(run: Demo) -> int:
-    return sum(int(device["rows"]) for device in run.client.get("/api/v1/devices"))
 
 
 def answered(folder: Path) -> int:
@@ -105,7 +102,7 @@ def test_a_killed_gateway_loses_only_what_it_had_not_acquired_within_one_commit_
             kills.append((before_ns, time.time_ns()))
             run.start_edge()
             restarted_ns = time.time_ns()
-            wait_until_sync(lambda since=restarted_ns: newest_is_fresh(run, since), 60.0)
+            wait_until_sync(partial(newest_is_fresh, run, restarted_ns), 60.0)
             more_answers(run.folder, 60)
 
     tally, stored, end = run_with(tmp_path, "mosquitto", strike)
