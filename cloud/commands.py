@@ -158,11 +158,12 @@ def _place(data: Path | None, url: str | None, token: str | None) -> Place:
 def __getattr__(name: str) -> typer.Typer:
     """Apps of other rooms, loaded when their command is called."""
     if name == "query_app":
-        from cloud.query.commands import query_app
+        from cloud.query_command import app as query_app
 
         return query_app
     if name == "token_app":
-        from cloud.identity.commands import token_app
+        from importlib import import_module
 
+        token_app: typer.Typer = import_module("cloud.identity.commands").token_app
         return token_app
     raise AttributeError(name)
