@@ -174,6 +174,9 @@ class HttpSection(Section):
     )
     cert: ConfigPath | None = Field(default=None, description="PEM certificate: speak HTTPS.")
     key: ConfigPath | None = Field(default=None, description="PEM key of that certificate.")
+    tiles: ConfigPath | None = Field(
+        default=None, description="PMTiles file: base map of the console; without it a graticule."
+    )
 
     @model_validator(mode="after")
     def _cert_and_key(self) -> HttpSection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 
 from cloud.api.gate import allow
 from cloud.api.rows import Row, row_of, rows_of
@@ -35,7 +35,7 @@ async def deadletters(
 
 @router.get("/api/v1/deadletters/{letter}")
 async def deadletter(
-    request: Request, letter: int, principal: Principal = Ops
+    request: Request, letter: Annotated[int, Path(ge=0, lt=2**63)], principal: Principal = Ops
 ) -> dict[str, object]:
     """One of them with its bytes."""
     return _hexed(row_of(await services(request).spine.call("deadletter", id=letter)))

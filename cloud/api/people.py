@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
 
 from cloud.api.gate import allow
 from cloud.api.models import AccountBody, AccountChange, AccountTold, Me, TokenBody, TokenTold
@@ -88,7 +90,10 @@ def create_account(
 
 @router.put("/accounts/{account}")
 def change_account(
-    request: Request, account: int, body: AccountChange, principal: Principal = Admin
+    request: Request,
+    account: Annotated[int, Path(ge=0, lt=2**63)],
+    body: AccountChange,
+    principal: Principal = Admin,
 ) -> AccountTold:
     """Change role, sites or password, or disable it."""
     if body.password is not None:

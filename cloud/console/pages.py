@@ -1,0 +1,252 @@
+"""The pages people look at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from fastapi import APIRouter, Request
+from starlette.responses import FileResponse, HTMLResponse
+
+from cloud.api.devices import view_of, views
+from cloud.api.gate import Reader
+from cloud.api.overview import DeviceView
+from cloud.api.rows import Row, alarm_in_scope, number, row_of, rows_of, text, whole, within
+from cloud.api.services import Services, services
+from cloud.console.render import page
+from cloud.console.show import AlarmView, alarm_view
+from cloud.identity.rules import Principal
+from tocsin.contract.catalogue import catalogue
+from tocsin.errors import NotFoundError
+
+router = APIRouter(include_in_schema=False)
+NOT_CHARTED = frozenset({"lat", "lon", "fix", "status"})
+
+
+async def alarms_seen(
+    parts: Services, principal: Principal, *, active: bool, limit: int = 500
+) -> list[AlarmView]:
+    """Alarms of the caller's sites, newest first."""
+    answer = await parts.spine.call("alarms", active=active, limit=limit)
+    seen = [alarm_view(r) for r in within(principal, rows_of(answer))]
+    return sorted(seen, key=lambda a: -a.raised_ns)
+
+
+def worst_first(alarms: Iterable[AlarmView]) -> list[AlarmView]:
+    """Unacknowledged before acknowledged, level 2 before 1, newest first."""
+    return sorted(alarms, key=lambda a: (a.acknowledged, -a.level, -a.raised_ns))
+
+
+async def _frame(parts: Services, principal: Principal) -> list[AlarmView]:
+    return worst_first(await alarms_seen(parts, principal, active=True))
+
+
+@router.get("/")
+async def overview(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """Every device, worst first."""
+    parts = services(request)
+    found, active = await asyncio.gather(views(parts, principal), _frame(parts, principal))
+    return page(request, "overview.html", devices=found, active=active)
+
+
+@router.get("/fragments/devices")
+async def device_list(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """The list alone, for live pages."""
+    return page(request, "_devices.html", devices=await views(services(request), principal))
+
+
+@router.get("/fragments/banner")
+async def banner(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """The alarm banner alone."""
+    return page(request, "_banner.html", active=await _frame(services(request), principal))
+
+
+@router.get("/devices/{site}/{device}")
+async def device(
+    request: Request, site: str, device: str, principal: Principal = Reader
+) -> HTMLResponse:
+    """One device: now, history, alarms, registry, hardware."""
+    return await device_page(request, principal, site, device)
+
+
+async def device_page(
+    request: Request, principal: Principal, site: str, device: str, **extra: object
+) -> HTMLResponse:
+    """The page of a device, also after a form was sent."""
+    parts = services(request)
+    view = await view_of(parts, principal, site, device)
+    past = await alarms_seen(parts, principal, active=False, limit=2000)
+    mine = [a for a in past if (a.site, a.device) == (site, device)]
+    try:
+        entry = await asyncio.to_thread(parts.registry.get, site, device)
+    except NotFoundError:
+        entry = None
+    return page(
+        request,
+        "device.html",
+        {"message": "", "problem": ""} | extra,
+        device=view,
+        active=await _frame(parts, principal),
+        past=mine[:20],
+        limits=_limits(mine),
+        charted=[v for v in view.values if v.quantity not in NOT_CHARTED],
+        entry=entry,
+        kinds=sorted(catalogue()),
+    )
+
+
+def _limits(alarms: Iterable[AlarmView]) -> dict[str, list[float]]:
+    found: dict[str, set[float]] = {}
+    for a in alarms:
+        if a.limit is not None:
+            found.setdefault(a.quantity, set()).add(a.limit)
+    return {q: sorted(v) for q, v in found.items()}
+
+
+@router.get("/map")
+async def map_page(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """Where everything is."""
+    parts = services(request)
+    found, active = await asyncio.gather(views(parts, principal), _frame(parts, principal))
+    placed = [p for p in (position_of(v) for v in found) if p is not None]
+    return page(request, "map.html", placed=placed, active=active, tiles=parts.tiles is not None)
+
+
+def position_of(view: DeviceView) -> dict[str, object] | None:
+    """Measured position if the device measures one, else where the registry says it stands."""
+    measured = {v.quantity: v for v in view.values}
+    lat, lon = measured.get("lat"), measured.get("lon")
+    where: dict[str, object]
+    if lat and lon and isinstance(lat.value, float) and isinstance(lon.value, float):
+        where = {"lat": lat.value, "lon": lon.value, "time_ns": lat.time_ns, "moves": True}
+    elif view.lat is not None and view.lon is not None and lat is None:
+        where = {"lat": view.lat, "lon": view.lon, "time_ns": view.last_ns, "moves": False}
+    else:
+        return None
+    told = {q: measured[q].value if q in measured else None for q in ("speed", "course")}
+    return {"view": view, **where, **told}
+
+
+@router.get("/map/tiles.pmtiles")
+def tiles(request: Request, principal: Principal = Reader) -> FileResponse:
+    """The configured base map; read in ranges."""
+    found = services(request).tiles
+    if found is None:
+        raise NotFoundError("no base map is configured", hint="[http] tiles in cloud.toml")
+    return FileResponse(found, media_type="application/octet-stream")
+
+
+@router.get("/alarms")
+async def alarms(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """Active alarms and the past ones."""
+    return page(request, "alarms.html", await _alarm_lists(request, principal))
+
+
+@router.get("/fragments/alarms")
+async def alarm_list(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """Both lists alone."""
+    return page(request, "_alarms.html", await _alarm_lists(request, principal))
+
+
+async def _alarm_lists(request: Request, principal: Principal) -> dict[str, object]:
+    parts = services(request)
+    active = await _frame(parts, principal)
+    known = {a.alarm for a in active}
+    every = await alarms_seen(parts, principal, active=False, limit=200)
+    return {"active": active, "past": [a for a in every if a.alarm not in known], "problem": {}}
+
+
+@router.get("/alarms/{alarm}")
+async def alarm(request: Request, alarm: str, principal: Principal = Reader) -> HTMLResponse:
+    """One alarm and its journal."""
+    return await alarm_page(request, principal, alarm, "")
+
+
+async def alarm_page(
+    request: Request, principal: Principal, alarm: str, problem: str, status: int = 200
+) -> HTMLResponse:
+    """The page of an alarm, also after an action was refused."""
+    parts = services(request)
+    row = await alarm_in_scope(parts.spine, principal, alarm)
+    journal = rows_of(await parts.spine.call("alarm_journal", alarm=alarm))
+    return page(
+        request,
+        "alarm.html",
+        status=status,
+        alarm=alarm_view(row),
+        journal=[_entry(e) for e in journal],
+        active=await _frame(parts, principal),
+        problem=problem,
+    )
+
+
+def _entry(row: Row) -> dict[str, object]:
+    return {
+        "change": text(row, "change"),
+        "t": whole(row, "t_ns"),
+        "actor": text(row, "actor"),
+        "note": text(row, "note"),
+        "level": whole(row, "level"),
+        "value": number(row, "value"),
+        "unit": text(row, "unit"),
+    }
+
+
+@router.get("/gateways")
+async def gateways(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """Every gateway and what it says of itself."""
+    return page(request, "gateways.html", await _gateways(request, principal))
+
+
+@router.get("/fragments/gateways")
+async def gateway_list(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """The list alone."""
+    return page(request, "_gateways.html", await _gateways(request, principal))
+
+
+async def _gateways(request: Request, principal: Principal) -> dict[str, object]:
+    parts = services(request)
+    rows = within(principal, rows_of(await parts.spine.call("gateways")))
+    return {
+        "gateways": [gateway_view(r) for r in sorted(rows, key=lambda r: text(r, "gateway"))],
+        "active": await _frame(parts, principal),
+    }
+
+
+def gateway_view(row: Row) -> dict[str, object]:
+    """A gateway's own words, with a place for each even where it has not spoken yet."""
+    told = {**row, **row_of(row.get("health"))}
+    clock = row_of(told.get("clock"))
+    return {
+        "gateway": text(told, "gateway"),
+        "site": text(told, "site"),
+        "online": told.get("online") is True,
+        "volatile": told.get("volatile") is True,
+        "t": whole(told, "t"),
+        "heard": bool(whole(told, "t")),
+        "clock": text(clock, "state") or text(clock, "s"),
+        "version": text(told, "version"),
+        "uptime_s": number(told, "uptime_s"),
+        "pending_rows": whole(told, "pending_rows"),
+        "outbox_bytes": whole(told, "outbox_bytes"),
+        "outbox_cap_bytes": whole(told, "outbox_cap_bytes"),
+        "rss_bytes": whole(told, "rss_bytes"),
+        "devices": [
+            {
+                "id": text(d, "id"),
+                "state": text(d, "state"),
+                "reads": whole(d, "reads"),
+                "errors": whole(d, "errors"),
+                "last_error": text(d, "last_error"),
+            }
+            for d in rows_of(told.get("devices"))
+        ],
+        "streams": [
+            {
+                "cls": text(s, "cls"),
+                "committed": whole(s, "committed"),
+                "next": whole(s, "next_seq"),
+            }
+            for s in rows_of(told.get("streams"))
+        ],
+    }

@@ -1,0 +1,126 @@
+"""How values, units, times and alarms are printed. Pure; `static/js/show.mjs` follows the same rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cloud.api.rows import Row, flag, number, text, whole
+
+_UNITS = {
+    "[ppm]": "ppm",
+    "[ppb]": "ppb",
+    "%{vol}": "%VOL",
+    "%{LEL}": "%LEL",
+    "Cel": "°C",
+    "m3/s": "m³/s",
+    "ug/m3": "µg/m³",
+    "mg/m3": "mg/m³",
+    "g/m3": "g/m³",
+    "uS/cm": "µS/cm",
+    "{FNU}": "FNU",
+    "deg": "°",
+    "kW.h": "kWh",
+    "By": "B",
+    "1": "",
+}
+
+
+def unit(ucum: str) -> str:
+    """A UCUM unit as people write it."""
+    return _UNITS.get(ucum, ucum)
+
+
+def value(told: object, ucum: str = "") -> str:
+    """A value with the decimals people want; a dash when there is none."""
+    if told is None:
+        return "—"
+    if isinstance(told, bool):
+        return "✓" if told else "✗"
+    if isinstance(told, float):
+        if ucum == "deg":
+            return f"{told:.5f}" if abs(told) < 1000 else f"{told:.0f}"
+        size = abs(told)
+        return f"{told:.{0 if size >= 1000 else 1 if size >= 100 else 2}f}"
+    return str(told)
+
+
+def age(seconds: float) -> str:
+    """Short: 3 s, 4 min, 5 h, 6 d."""
+    s = max(int(seconds), 0)
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if s >= 2 * size:
+            return f"{s // size} {name}"
+    return f"{s} s"
+
+
+def stamp(time_ns: int | None) -> str:
+    """UTC, to the second; the browser turns it into local time."""
+    if not time_ns:
+        return "—"
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def iso(time_ns: int) -> str:
+    """For <time datetime>."""
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def size(n: float) -> str:
+    """Bytes, short."""
+    for name in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.0f} {name}" if name == "B" else f"{n:.1f} {name}"
+        n /= 1000
+    return f"{n:.1f} TB"
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmView:
+    """One alarm as a page shows it."""
+
+    alarm: str
+    site: str
+    gateway: str
+    device: str
+    measurement: str
+    quantity: str
+    rule: str
+    level: int
+    value: float | None
+    unit: str
+    limit: float | None
+    active: bool
+    beyond: bool
+    acknowledged: bool
+    actor: str
+    acknowledged_ns: int
+    raised_ns: int
+    ended_ns: int
+    pending: tuple[str, ...]  # what the gateway was asked for and has not confirmed yet
+
+
+def alarm_view(row: Row) -> AlarmView:
+    """From what the spine says of an alarm."""
+    pending = row.get("pending")
+    return AlarmView(
+        alarm=text(row, "alarm"),
+        site=text(row, "site"),
+        gateway=text(row, "gateway"),
+        device=text(row, "device"),
+        measurement=text(row, "measurement"),
+        quantity=text(row, "quantity"),
+        rule=text(row, "rule"),
+        level=whole(row, "level") or 1,
+        value=number(row, "value"),
+        unit=text(row, "unit"),
+        limit=number(row, "limit"),
+        active=flag(row, "active"),
+        beyond=flag(row, "beyond"),
+        acknowledged=flag(row, "acknowledged"),
+        actor=text(row, "actor"),
+        acknowledged_ns=whole(row, "acknowledged_ns"),
+        raised_ns=whole(row, "raised_ns"),
+        ended_ns=whole(row, "ended_ns"),
+        pending=tuple(str(p) for p in pending) if isinstance(pending, list) else (),
+    )

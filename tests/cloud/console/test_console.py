@@ -1,0 +1,336 @@
+"""Journeys through the console in a real Chromium. Screenshots land in .test-run/console."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from cloud.identity.rules import Role
+
+if TYPE_CHECKING:
+    from tests.cloud.conftest import RunningCloud
+
+PASSWORD = "correct horse battery"
+SHOTS = Path(".test-run") / "console"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-unsafe-swiftshader",
+]
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(
+        executable_path="/usr/bin/chromium", headless=True, args=FLAGS
+    )
+    yield browser
+    browser.close()
+
+
+class Watched:
+    """A page whose every request must go to the console's own origin and succeed."""
+
+    def __init__(self, browser: Browser, url: str, *, phone: bool = False, lang: str = "zh-CN"):
+        self.url = url
+        size = PHONE if phone else {"width": 1280, "height": 860}
+        self.context = browser.new_context(
+            base_url=url, viewport=size, locale=lang, device_scale_factor=1, has_touch=phone
+        )
+        self.page: Page = self.context.new_page()
+        self.problems: list[str] = []
+        self.page.on("request", lambda r: self._origin(r.url))
+        self.page.on("requestfailed", lambda r: self._failed(r.url, r.failure or ""))
+        self.page.on("response", lambda r: self._status(r.url, r.status))
+        self.page.on("console", lambda m: self._said(m.type, m.text))
+        self.page.on("pageerror", lambda e: self.problems.append(f"script: {e}"))
+
+    def _origin(self, url: str) -> None:
+        if (
+            not url.startswith(("data:", "blob:"))
+            and urlsplit(url).netloc != urlsplit(self.url).netloc
+        ):
+            self.problems.append(f"foreign origin: {url}")
+
+    def _failed(self, url: str, why: str) -> None:
+        if "ERR_ABORTED" not in why:  # the browser's own doing when a page is left
+            self.problems.append(f"failed: {url} {why}")
+
+    def _status(self, url: str, status: int) -> None:
+        if status >= 400 and status not in (401, 409):
+            self.problems.append(f"{status}: {url}")
+
+    def _said(self, kind: str, text: str) -> None:
+        expected = "status of 401" in text or "status of 409" in text or "GPU stall" in text
+        if kind in ("error", "warning") and not expected:
+            self.problems.append(f"{kind}: {text}")
+
+    def log_in(self, name: str) -> None:
+        self.page.goto("/login")
+        self.page.fill("input[name=name]", name)
+        self.page.fill("input[name=password]", PASSWORD)
+        self.page.click("button.primary")
+        expect(self.page.locator("#live")).to_have_attribute("data-state", "live", timeout=20_000)
+
+    def shot(self, name: str, *, full: bool = True) -> None:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=full)
+
+    def fits(self) -> None:
+        """Nothing sticks out sideways."""
+        wide = self.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert wide <= 0, f"{self.page.url} is {wide} px too wide"
+
+    def done(self) -> None:
+        assert self.problems == []
+        self.context.close()
+
+
+def test_the_first_admin_comes_in_by_the_one_time_link(
+    cloud: RunningCloud, browser: Browser
+) -> None:
+    note = cloud.directory / "first-admin.txt"
+    assert note.stat().st_mode & 0o777 == 0o600
+    tab = Watched(browser, cloud.url)
+    tab.page.goto("/")
+    expect(tab.page).to_have_url(re.compile(r"/login"))
+    tab.shot("login")
+    tab.page.goto(note.read_text().strip())
+    tab.page.fill("input[name=name]", "chief")
+    tab.page.fill("input[name=password]", PASSWORD)
+    tab.page.fill("input[name=repeat]", PASSWORD)
+    tab.shot("setup")
+    tab.page.click("button.primary")
+    expect(tab.page.locator("h1")).to_have_text("总览")
+    tab.page.goto("/setup")
+    expect(tab.page).to_have_url(re.compile(r"/login"))
+    tab.done()
+
+
+def test_the_list_moves_by_itself_and_says_when_a_value_is_stale(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("ann", Role.ADMIN)
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("ann")
+    expect(tab.page.locator(".banner")).to_contain_text("2 条报警未解除")
+    card = tab.page.locator('[data-key="north/gas-north"]')
+    number = card.locator('[data-quantity="h2s"] [data-value]')
+    expect(number).to_have_text("55.00")
+    two_sites.do(lambda spine: spine.measure("north", "gas-north", h2s=(61.5, "[ppm]")))
+    expect(number).to_have_text("61.50")
+    two_sites.do(lambda spine: spine.measure("north", "gas-north", q=65, o2=(99.0, "%{vol}")))
+    expect(card.locator('[data-quantity="o2"] .quality')).to_have_text("不可信 · 超出范围")
+    two_sites.do(lambda spine: spine.device("north", "rain-1", "weather"))
+    two_sites.do(lambda spine: spine.measure("north", "rain-1", rain=(0.4, "mm")))
+    expect(tab.page.locator('[data-key="north/rain-1"]')).to_contain_text("0.40")
+    tab.shot("overview")
+    expect(card).to_have_attribute("data-state", "stale", timeout=20_000)
+    expect(card.locator(".status")).to_contain_text("过期")
+    tab.shot("overview-stale")
+    tab.page.fill("#filter", "雨")
+    tab.page.fill("#filter", "rain")
+    expect(card).to_be_hidden()
+    tab.done()
+
+
+def test_an_alarm_appears_is_acknowledged_and_is_reset_only_once_it_is_over(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("ann", Role.OPERATOR, frozenset({"north"}))
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("ann")
+    expect(tab.page.locator("body")).not_to_contain_text("south")
+    two_sites.do(lambda spine: spine.alarm("ALARM-new", "north", "gas-north", "o2", 25.0))
+    expect(tab.page.locator(".banner")).to_contain_text("2 条报警未解除")
+    tab.page.click(".banner .button")
+    alarm = tab.page.locator('[data-alarm-id="ALARM-north"]')
+    expect(alarm).to_contain_text("55.00 ppm")
+    tab.shot("alarms")
+    alarm.locator("input[name=note]").fill("已派人")
+    alarm.get_by_role("button", name="复位").click()
+    expect(tab.page.locator(".problem")).to_have_text("数值仍超限，不能复位。")
+    tab.shot("alarm-refused")
+    tab.page.locator("input[name=note]").fill("已派人")
+    tab.page.get_by_role("button", name="确认").click()
+    expect(tab.page.locator(".journal")).to_contain_text("已派人")
+    expect(tab.page.locator(".journal")).to_contain_text("ann")
+    two_sites.do(lambda spine: spine.returned("ALARM-north"))
+    tab.page.get_by_role("button", name="复位").click()
+    expect(tab.page.locator("article.alarm")).to_have_attribute("data-active", "false")
+    tab.shot("alarm-journal")
+    tab.done()
+
+
+def test_a_device_has_charts_a_registry_entry_and_the_history_of_its_hardware(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("ops", Role.OPS)
+    two_sites.remember("north", "gas-north", "h2s")
+    tab = Watched(browser, two_sites.url, lang="en-GB")
+    tab.log_in("ops")
+    tab.page.click('[data-key="north/gas-north"] a.name')
+    chart = tab.page.locator('.chart[data-quantity="h2s"]')
+    expect(chart.locator("canvas")).to_be_visible()
+    expect(chart).to_have_attribute("data-points", re.compile(r"^\d{2,}$"))
+    expect(chart).to_have_attribute("data-limits", "[20.0]")
+    before = int(chart.get_attribute("data-points") or 0)
+    two_sites.do(lambda spine: spine.measure("north", "gas-north", h2s=(44.0, "[ppm]")))
+    expect(chart).to_have_attribute("data-points", str(before + 1))
+    tab.shot("device")
+    tab.page.fill("form.panel input[name=name]", "Pump hall")
+    tab.page.fill("form.panel input[name=place]", "Tank 3, east side")
+    tab.page.locator("form.panel").get_by_role("button", name="Save").click()
+    expect(tab.page.locator("h1")).to_have_text("Pump hall")
+    tab.page.locator("details.replace summary").click()
+    tab.page.fill("details.replace input[name=serial]", "SN-2")
+    tab.page.fill("details.replace input[name=note]", "sensor worn out")
+    tab.page.locator("details.replace button").click()
+    rows = tab.page.locator(".hardware tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("SN-2")
+    expect(rows.last).to_contain_text("SN-north")
+    tab.shot("device-replaced")
+    tab.done()
+
+
+def test_the_map_shows_the_vehicle_where_it_is_and_where_it_heads(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("ann", Role.DISPATCHER)
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("ann")
+    tab.page.goto("/map")
+    expect(tab.page.locator("#map")).to_have_attribute("data-ready", "true", timeout=60_000)
+    truck = tab.page.locator('.place[data-kind="vehicle"]')
+    expect(truck).to_contain_text("truck-1")
+    expect(truck.locator(".pointer")).to_have_attribute("data-heading", re.compile("^90"))
+    two_sites.do(
+        lambda spine: spine.measure(
+            "north",
+            "truck-1",
+            lat=(31.25, "deg"),
+            lon=(121.49, "deg"),
+            course=(45.0, "deg"),
+            speed=(9.0, "m/s"),
+        )
+    )
+    expect(truck.locator(".pointer")).to_have_attribute("data-heading", "45")
+    expect(truck).to_have_attribute("data-lat", "31.25")
+    expect(tab.page.locator(".positions")).to_contain_text("31.25000, 121.49000")
+    tab.shot("map")
+    tab.done()
+
+
+def test_without_webgl_the_positions_are_a_table(
+    two_sites: RunningCloud, playwright: Playwright
+) -> None:
+    two_sites.account("ann", Role.VIEWER)
+    browser = playwright.chromium.launch(
+        executable_path="/usr/bin/chromium",
+        headless=True,
+        args=[*FLAGS[:-1], "--disable-3d-apis"],
+    )
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("ann")
+    tab.page.goto("/map")
+    expect(tab.page.locator("#no-webgl")).to_be_visible()
+    expect(tab.page.locator(".positions")).to_contain_text("truck-1")
+    tab.problems = [p for p in tab.problems if "WebGL" not in p]
+    tab.done()
+    browser.close()
+
+
+def test_everything_fits_a_phone_and_can_be_hit_with_a_thumb(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("ann", Role.ADMIN)
+    tab = Watched(browser, two_sites.url, phone=True)
+    tab.log_in("ann")
+    pages = {
+        "overview": "/",
+        "alarms": "/alarms",
+        "alarm": "/alarms/ALARM-north",
+        "device": "/devices/north/gas-north",
+        "map": "/map",
+        "gateways": "/gateways",
+        "tokens": "/tokens",
+        "accounts": "/accounts",
+    }
+    for name, path in pages.items():
+        tab.page.goto(path)
+        expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+        tab.fits()
+        small = tab.page.evaluate(
+            """[...document.querySelectorAll('.tabs a, main button, main .button, main input:not([type=checkbox]):not([type=hidden]), main select')]
+            .filter(e => e.offsetParent && !e.closest('#map')).filter(e => e.getBoundingClientRect().height < 47.5).map(e => e.outerHTML.slice(0, 120))"""
+        )
+        assert small == [], path
+        tab.shot(f"phone-{name}")
+    tab.done()
+
+
+def test_the_reader_chooses_language_and_theme(two_sites: RunningCloud, browser: Browser) -> None:
+    two_sites.account("ann", Role.ADMIN)
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("ann")
+    expect(tab.page.locator("h1")).to_have_text("总览")
+    tab.page.click(".menu summary")
+    tab.page.get_by_role("button", name="English").click()
+    expect(tab.page.locator("h1")).to_have_text("Overview")
+    tab.page.click(".menu summary")
+    tab.page.click("#theme")
+    expect(tab.page.locator("html")).to_have_attribute("data-theme", "dark")
+    tab.page.click("h1")
+    tab.shot("overview-dark")
+    for path, name in (("/gateways", "gateways"), ("/tokens", "tokens"), ("/accounts", "accounts")):
+        tab.page.goto(path)
+        tab.shot(name)
+    tab.done()
+
+
+def test_a_dispatcher_makes_a_token_and_sees_it_once(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("dan", Role.DISPATCHER)
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("dan")
+    tab.page.goto("/tokens")
+    tab.page.fill("input[name=name]", "wall screen")
+    tab.page.click("button.primary")
+    expect(tab.page.locator("#made")).to_contain_text("tocsin_")
+    tab.page.goto("/tokens")
+    expect(tab.page.locator("#made")).to_have_count(0)
+    tab.page.get_by_role("button", name="撤销").click()
+    expect(tab.page.locator("table")).to_contain_text("已撤销")
+    tab.done()
+
+
+def test_sound_is_off_until_a_person_turns_it_on(two_sites: RunningCloud, browser: Browser) -> None:
+    two_sites.account("ann", Role.VIEWER)
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("ann")
+    expect(tab.page.locator("#sound")).to_have_attribute("aria-pressed", "false")
+    tab.page.click("#sound")
+    expect(tab.page.locator("#sound")).to_contain_text(re.compile("声音"))
+    tab.done()
