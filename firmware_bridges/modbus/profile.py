@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from firmware_bridges.modbus.loop import loop_map
 from firmware_bridges.modbus.pdu import MAX_REGISTERS, READ_BIT_FUNCTIONS
 from firmware_bridges.modbus.values import Order, RegisterType, order_of, width
+from tocsin.config import Mistake, MistakesError
 from tocsin.contract.catalogue import TypeCode, catalogue, find, is_identifier
 from tocsin.contract.units import all_units, conversion, known
 
@@ -140,31 +142,34 @@ class Profile(_Model):
     """One file of configs/profiles."""
 
     profile: Header = Field(description="What holds for the whole device.")
-    points: tuple[Point, ...] = Field(min_length=1, description="The quantities.")
+    points: tuple[Point, ...] = Field(description="The quantities.")
 
     @model_validator(mode="after")
     def _points_agree(self) -> Profile:
+        found = [] if self.points else [Mistake(("points",), "at least one [[points]] is needed")]
         seen: set[str] = set()
-        for point in self.points:
+        for i, point in enumerate(self.points):
             if point.quantity in seen:
-                raise ValueError(f"quantity {point.quantity!r} stands twice")
+                found.append(Mistake(("points", i, "quantity"), "stands twice"))
             seen.add(point.quantity)
             if point.registers > self.profile.max_registers:
-                raise ValueError(f"{point.quantity}: wider than max_registers")
-            self.check_unit(point)
+                found.append(Mistake(("points", i, "type"), "is wider than max_registers"))
+            found += (Mistake(("points", i, key), text) for key, text in self._against(point))
+        if found:
+            raise MistakesError(found)
         return self
 
-    def check_unit(self, point: Point) -> None:
-        """Raises ValueError when the point's unit does not convert to the catalogue's."""
+    def _against(self, point: Point) -> Iterator[tuple[str, str]]:
+        """(key, what is wrong) where a point does not fit the catalogue."""
         entry = find(self.profile.measurement, point.quantity)
         if entry is None:
             return
         try:
             conversion(point.value_unit, entry.unit)
         except ValueError as exc:
-            raise ValueError(f"{point.quantity}: {exc}") from None
+            yield ("loop" if point.loop else "unit"), f"{exc} (the unit of {point.quantity})"
         if entry.type != "f" and point.scaling != (1.0, 0.0):
-            raise ValueError(f"{point.quantity} is a whole number or a bit: it takes no scale")
+            yield "scale", f"{point.quantity} is a whole number or a bit: it takes no scale"
 
     def order(self, point: Point) -> Order:
         """Byte order of one point."""

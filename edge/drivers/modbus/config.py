@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -104,12 +104,19 @@ class ModbusDevice(_Table):
         try:
             return Profile.model_validate(raw)
         except ValidationError as exc:
-            raise MistakesError(
-                [
-                    Mistake(_place(e["loc"], known), re.sub(r"^Value error, ", "", e["msg"]))
-                    for e in exc.errors()
-                ]
-            ) from exc
+            raise MistakesError(list(_in_device(exc, known))) from exc
+
+
+def _in_device(exc: ValidationError, quantities: list[str]) -> Iterator[Mistake]:
+    """The mistakes of a changed profile, placed in the device's own table."""
+    for error in exc.errors():
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, MistakesError):
+            for mistake in cause.found:
+                yield Mistake(_place(mistake.path, quantities), mistake.allowed, mistake.choices)
+        else:
+            text = error["msg"].removeprefix("Value error, ")
+            yield Mistake(_place(error["loc"], quantities), text)
 
 
 def _place(location: tuple[int | str, ...], quantities: list[str]) -> tuple[int | str, ...]:
@@ -140,13 +147,15 @@ class ModbusConfig(DriverConfig):
     backoff_max_s: float = Field(
         default=30.0, gt=0, description="Longest pause between tries of a device that is silent."
     )
-    devices: tuple[ModbusDevice, ...] = Field(min_length=1, description="The devices.")
+    devices: tuple[ModbusDevice, ...] = Field(description="The devices.")
 
     @model_validator(mode="after")
     def _parts_agree(self) -> ModbusConfig:
         found: list[Mistake] = []
         if (self.rtu is None) == (self.tcp is None):
             found.append(Mistake((), "needs exactly one of `rtu` and `tcp`"))
+        if not self.devices:
+            found.append(Mistake(("devices",), "at least one [[drivers.devices]] is needed"))
         seen: set[str] = set()
         for i, device in enumerate(self.devices):
             if device.id in seen:

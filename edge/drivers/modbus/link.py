@@ -152,6 +152,10 @@ class ModbusLink:
             listener.done()
             if self._config.pause_s:
                 self._quiet_until_ns = self._clock.mono_ns() + int(self._config.pause_s * 1e9)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # Python 3.11's wait_for, inside pymodbus, swallows a cancellation that meets an answer
+            raise asyncio.CancelledError
         listener.late_from.discard(unit)
         if not answer.isError():
             return listener.body

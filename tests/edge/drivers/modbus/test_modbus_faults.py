@@ -1,0 +1,152 @@
+"""Devices that answer with an exception, garbage, half a frame, too late or not at all: named, counted, on their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tocsin.contract.quality import Quality
+from tocsin.testing import wait_until
+
+HEAD = "four-gas-head"
+KINDS = [
+    ("exception", "exception-code"),
+    ("garbage", "garbage"),
+    ("half", "half-frame"),
+    ("silent", "no-answer"),
+    ("wrong-unit", "garbage"),
+    ("late", "late-answer"),
+]
+ON_TCP = ("garbage", "half", "late")
+
+
+def _devices(*numbers: int, profile: str = HEAD, period_s: float = 0.05) -> list[dict[str, Any]]:
+    return [
+        {"id": f"d{n}", "unit_id": n, "profile": profile, "period_s": period_s} for n in numbers
+    ]
+
+
+def _truth(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for text in (folder / "truth.ndjson").read_text("utf-8").splitlines():
+        line = json.loads(text)
+        if "values" in line:
+            found.setdefault(line["device"], []).append(line["values"])
+    return found
+
+
+def _all_true(heard: Any, folder: Path, device: str) -> bool:
+    """Every sample that was taken is one that the device's ledger holds, in its order."""
+    truth = iter(_truth(folder)[device])
+    for sample in heard.good(device):
+        taken = {c.quantity: v for c, v in zip(sample.spec.channels, sample.values, strict=True)}
+        if not any(line == taken for line in truth):
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "tcp"),
+    [(*pair, False) for pair in KINDS] + [(*pair, True) for pair in KINDS if pair[0] in ON_TCP],
+)
+async def test_a_faulty_device_is_named_counted_and_leaves_its_neighbours_alone(
+    kind: str,
+    reason: str,
+    tcp: bool,
+    heard: Any,
+    start_line: Any,
+    config: Any,
+    running: Any,
+    tmp_path: Path,
+) -> None:
+    fault = f"unit=2,kind={kind},from=0.5,for=0.6,delay=0.2"
+    units = [(n, "gas-head", HEAD) for n in (1, 2, 3)]
+    _, port = start_line(*units, tcp=tcp, faults=(fault,))
+    devices = _devices(1, 2, 3)
+    devices[1]["timeout_s"] = 0.15
+    settings = config(port, *devices, backoff_max_s=0.5, timeout_s=2.0)
+    async with running(settings, heard):
+        await wait_until(lambda: reason in heard.of("d2"))
+        before = len(heard.good("d1"))
+        await wait_until(lambda: len(heard.good("d1")) >= before + 3)
+        await wait_until(lambda: heard.of("d2")[-1] == "available" and len(heard.of("d2")) > 2)
+        recovered = len(heard.good("d2"))
+        await wait_until(lambda: len(heard.good("d2")) >= recovered + 3)
+    assert heard.counts[reason] >= 1
+    assert heard.of("d1") == ["available"]
+    assert heard.of("d3") == ["available"]
+    assert heard.of("d2").count("available") == 2
+    gaps = [s for s in heard.samples if s.spec.id == "d2" and s not in heard.good("d2")]
+    assert [set(gap.quality or ()) for gap in gaps] == [{int(Quality.COMMS)}]
+    for device in ("d1", "d2", "d3"):
+        assert _all_true(heard, tmp_path, device)
+
+
+@pytest.mark.parametrize("kind", ["split", "echo"])
+async def test_split_answers_and_an_echoing_adapter_lose_nothing(
+    kind: str, heard: Any, start_line: Any, config: Any, running: Any, tmp_path: Path
+) -> None:
+    _, port = start_line((1, "gas-head", HEAD), faults=(f"unit=1,kind={kind}",))
+    async with running(config(port, *_devices(1), timeout_s=5.0), heard):
+        await wait_until(lambda: len(heard.good("d1")) >= 5)
+    assert heard.of("d1") == ["available"]
+    assert _all_true(heard, tmp_path, "d1")
+
+
+async def test_a_damaged_checksum_is_never_accepted(
+    heard: Any, start_line: Any, config: Any, running: Any
+) -> None:
+    _, port = start_line((1, "gas-head", HEAD), faults=("unit=1,kind=crc",))
+    async with running(config(port, *_devices(1), backoff_max_s=0.1), heard):
+        await wait_until(lambda: heard.counts["garbage"] >= 3)
+    assert heard.samples == []
+
+
+async def test_a_device_that_is_always_late_never_has_an_old_answer_taken_for_a_new_one(
+    heard: Any, start_line: Any, config: Any, running: Any
+) -> None:
+    units = [(n, "gas-head", "four-gas-head-int") for n in (1, 2)]
+    _, port = start_line(*units, faults=("unit=2,kind=late,delay=0.32",))
+    devices = _devices(1, 2, profile="four-gas-head-int")
+    async with running(config(port, *devices, backoff_max_s=0.06), heard):
+        await wait_until(lambda: heard.counts["late-answer"] + heard.counts["no-answer"] >= 6)
+        await wait_until(lambda: "late-answer" in heard.of("d2"))
+    assert heard.good("d2") == []
+    assert heard.of("d1") == ["available"]
+
+
+async def test_nine_dead_devices_take_no_more_than_their_share_from_a_live_one(
+    heard: Any, start_line: Any, config: Any, running: Any
+) -> None:
+    _, port = start_line((10, "gas-head", HEAD))
+    devices = _devices(*range(1, 11))
+    async with running(config(port, *devices, timeout_s=0.1, backoff_max_s=0.2), heard):
+        await wait_until(lambda: heard.counts["no-answer"] >= 12)
+        counted, seen = heard.counts["no-answer"], len(heard.good("d10"))
+        await wait_until(lambda: heard.counts["no-answer"] >= counted + 4)
+        reads = len(heard.good("d10")) - seen
+    assert reads >= 4 * 4, "between two tries of dead devices the live one keeps its turns"
+    assert heard.of("d10") == ["available"]
+
+
+async def test_a_block_that_the_device_refuses_leaves_the_others(
+    heard: Any, start_line: Any, config: Any, running: Any, tmp_path: Path
+) -> None:
+    profile = tmp_path / "wider.toml"
+    profile.write_text(
+        'schema = 1\n[profile]\nname = "wider"\nmeasurement = "gas"\n'
+        '[[points]]\nquantity = "h2s"\naddress = 4\ntype = "f32"\nunit = "[ppm]"\n'
+        '[[points]]\nquantity = "so2"\naddress = 400\nunit = "[ppm]"\n',
+        "utf-8",
+    )
+    _, port = start_line((1, "gas-head", HEAD))
+    async with running(config(port, *_devices(1, profile=str(profile))), heard):
+        await wait_until(lambda: len(heard.samples) >= 3)
+    sample = heard.samples[-1]
+    assert isinstance(sample.values[0], float)
+    assert sample.values[1] is None
+    assert sample.quality == (0, int(Quality.COMMS))
+    assert heard.of("d1") == ["exception-code"]
