@@ -58,6 +58,7 @@ class Outbox:
         self._appended = self._committed = 0
         self._failures = self._dropped = 0
         self._failed: OutboxError | None = None
+        self._said_full = False
         self._wake, self._hurry, self._closing = asyncio.Event(), asyncio.Event(), False
         self._turn = asyncio.Condition()
         self._flusher = asyncio.create_task(self._flush_forever(), name="outbox-commit")
@@ -214,6 +215,7 @@ class Outbox:
                     count += gap[1] - gap[0]
         if news:
             await self._call(self._store.settle, news)
+            self._said_full = False
         return count
 
     def stream_states(self) -> list[StreamState]:
@@ -337,10 +339,14 @@ class Outbox:
         self._dropped += rows
         for gap in dropped:
             self._settled.setdefault(gap.stream, RangeSet()).add(gap.lo, gap.hi)
-        ranges: list[object] = [[d.cls, d.stream, d.lo, d.hi] for d in dropped]
+        lost = [d for d in dropped if d.cls == topics.TELEMETRY]
         text = f"{rows} oldest rows were given up: the outbox is full"
-        self._log.warning(text)
-        await self.put_event("outbox.thinned", "", text, {"rows": rows, "ranges": ranges})
+        if not self._said_full:
+            self._log.warning("%s; more may follow", text)
+            self._said_full = True
+        if lost:  # dropped events are counted only: an event about them would push out the next
+            ranges: list[object] = [[d.cls, d.stream, d.lo, d.hi] for d in dropped]
+            await self.put_event("outbox.thinned", "", text, {"rows": rows, "ranges": ranges})
 
     def _raise_if_failed(self) -> None:
         if self._failed is not None:

@@ -14,7 +14,7 @@ from tocsin.contract.codec import Header, decode_body, decode_header
 from tocsin.contract.messages import Alarm, Batch, Event
 from tocsin.errors import WireError
 
-_MAX_HOLES = 20_000
+_SMALL_STEPS = 256
 
 
 def rename_aside(directory: Path, now_ns: int) -> Path:
@@ -32,6 +32,7 @@ def rescue(path: Path) -> Iterator[Chunk]:
     with contextlib.suppress(sqlite3.DatabaseError):
         db = sqlite3.connect(path, isolation_level=None)
         try:
+            db.execute("PRAGMA writable_schema = ON")  # else a truncated file is refused as a whole
             yield from _intact(db)
         finally:
             db.close()
@@ -62,19 +63,22 @@ def _check_body(header: Header, payload: bytes, cls: str) -> None:
 
 
 def _scan(db: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes]]:
-    """Rows by ascending id, stepping over what cannot be read."""
-    at, holes = 0, 0
-    while holes < _MAX_HOLES:
+    """Rows by ascending id, stepping over what cannot be read; in growing steps when that goes on."""
+    at = failures = 0
+    while at < 1 << 48:
         try:
             row = db.execute(
                 "SELECT id, stream, cls, payload FROM chunk WHERE id > ? ORDER BY id LIMIT 1", (at,)
             ).fetchone()
+            if row is not None and row[0] <= at:
+                raise sqlite3.DatabaseError("the tree leads in circles")
         except sqlite3.OperationalError:  # no such table: nothing to read at all
             return
         except sqlite3.DatabaseError:
-            at, holes = at + 1, holes + 1
+            failures += 1
+            at += 1 << max(0, failures - _SMALL_STEPS)
             continue
         if row is None:
             return
-        at = row[0]
+        at, failures = row[0], 0
         yield row
