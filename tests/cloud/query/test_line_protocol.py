@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from influxdb_client import Point as ClientPoint
+from influxdb_client.client.write.point import Point as ClientPoint
 from influxdb_client.domain.write_precision import WritePrecision
 
 from cloud.query.line_protocol import known_precision, parse
@@ -26,6 +27,9 @@ values = st.one_of(
 )
 
 
+_client_point: Any = ClientPoint  # the client carries no types
+
+
 @given(
     names,
     st.dictionaries(names, names, max_size=4),
@@ -35,7 +39,7 @@ values = st.one_of(
 def test_what_influxdb_client_writes_is_read_back(
     measurement: str, tags: dict[str, str], fields: dict[str, object], time_ns: int | None
 ) -> None:
-    point = ClientPoint(measurement)
+    point: Any = _client_point(measurement)
     for key, value in tags.items():
         point.tag(key, value)
     for key, field in fields.items():
@@ -55,7 +59,8 @@ def test_what_influxdb_client_writes_is_read_back(
 def test_any_text_is_read_or_refused_by_line(body: str) -> None:
     points, bad = parse(body)
     lines = body.count("\n") + 1
-    assert all(1 <= item.line <= lines for item in [*points, *bad])
+    numbers = [p.line for p in points] + [b.line for b in bad]
+    assert all(1 <= number <= lines for number in numbers)
 
 
 @given(

@@ -1,13 +1,30 @@
-"""Blocks as ingest makes them."""
+"""Blocks as ingest makes them, and a ledger in memory."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from cloud.stores import Block, Column
+from cloud.stores import Block, Column, LedgerEntry
+from cloud.stores.influx.store import Settled
+from tocsin.contract.ranges import RangeSet
 
 T0 = 1_700_000_000_123_456_789
 STREAM = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
+
+class Kept:
+    """A ledger in memory."""
+
+    def __init__(self) -> None:
+        self.settled: Settled = {}
+
+    def load(self) -> Settled:
+        return self.settled
+
+    def append(self, entries: list[LedgerEntry]) -> None:
+        for e in entries:
+            pair = self.settled.setdefault((e.gateway, e.stream), (RangeSet(), RangeSet()))
+            pair[0].add(e.lo, e.hi)
 
 
 def block(

@@ -14,27 +14,11 @@ import pytest
 
 from cloud.query.influxql import InfluxServer, ask
 from cloud.stores import Block, Column, LedgerEntry
-from cloud.stores.influx.store import InfluxStore, Settled
+from cloud.stores.influx.store import InfluxStore
 from cloud.stores.influx.transport import InfluxOptions
-from tests.cloud.stores.blocks import STREAM, T0, block
-from tocsin.contract.ranges import RangeSet
+from tests.cloud.stores.blocks import STREAM, T0, Kept, block
 from tocsin.errors import StoreUnavailableError
 from tocsin.testing import wait_until_sync
-
-
-class Kept:
-    """A ledger in memory."""
-
-    def __init__(self) -> None:
-        self.settled: Settled = {}
-
-    def load(self) -> Settled:
-        return self.settled
-
-    def append(self, entries: list[LedgerEntry]) -> None:
-        for e in entries:
-            pair = self.settled.setdefault((e.gateway, e.stream), (RangeSet(), RangeSet()))
-            pair[0].add(e.lo, e.hi)
 
 
 def machine(device: str = "m 1,=x") -> Block:
