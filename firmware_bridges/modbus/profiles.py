@@ -6,7 +6,7 @@ from pathlib import Path
 
 from firmware_bridges.modbus.profile import Profile
 from tocsin.cli.data import data_dir
-from tocsin.config import load
+from tocsin.config import Loaded, load
 from tocsin.errors import ConfigError, ConfigProblem
 
 
@@ -34,3 +34,12 @@ def load_profile(name: str, folder: Path = Path()) -> Profile:
         problem = ConfigProblem(file=str(path), line=0, key="", value=name, allowed=allowed)
         raise ConfigError([problem])
     return load(path, Profile).value
+
+
+def load_profile_file(path: Path) -> Loaded[Profile]:
+    """A profile file for `tocsin check`.
+
+    Raises:
+        ConfigError: with every mistake in it.
+    """
+    return load(path, Profile)
