@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 from tocsin.lab.demo import Demo
 from tocsin.lab.site import RELEASE_HEAD, SITE, Site
@@ -55,6 +55,19 @@ def walk(page: Page, run: Demo, shots: Path) -> None:
         page.screenshot(path=str(shots / f"{name}.png"))
 
 
+def watch(page: Page, requests: list[dict[str, Any]]) -> None:
+    """Note every answer, every failed request and every error of a script."""
+
+    def told(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            requests.append({"url": page.url, "failed": f"console: {message.text}"})
+
+    page.on("requestfailed", lambda r: requests.append({"url": r.url, "failed": r.failure}))
+    page.on("response", lambda r: requests.append({"url": r.url, "status": r.status}))
+    page.on("pageerror", lambda e: requests.append({"url": page.url, "failed": f"script: {e}"}))
+    page.on("console", told)
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     shots = folder / "shots"
@@ -67,16 +80,7 @@ def main() -> None:
         )
         context = browser.new_context(viewport={"width": 1360, "height": 860}, locale="en-GB")
         page = context.new_page()
-        page.on("requestfailed", lambda r: requests.append({"url": r.url, "failed": r.failure}))
-        page.on("response", lambda r: requests.append({"url": r.url, "status": r.status}))
-        page.on("pageerror", lambda e: requests.append({"url": page.url, "failed": f"script: {e}"}))
-        page.on(
-            "console",
-            lambda m: (
-                m.type == "error"
-                and requests.append({"url": page.url, "failed": f"console: {m.text}"})
-            ),
-        )
+        watch(page, requests)
         walk(page, run, shots)
         browser.close()
         report = run.finish()
