@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -49,8 +50,8 @@ def follow(path: Path, op: str, args: dict[str, str] | None = None) -> Iterator[
 
 
 class _Lines:
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock, self._file = sock, sock.makefile("rb")
+    def __init__(self, sock: socket.socket, file: BinaryIO) -> None:
+        self._sock, self._file = sock, file
 
     def send(self, request: Request) -> None:
         self._sock.sendall(msgspec.json.encode(request) + b"\n")
@@ -71,7 +72,8 @@ def _connected(path: Path, timeout_s: float | None) -> Iterator[_Lines]:
         sock.settimeout(timeout_s)
         try:
             sock.connect(str(path))
-            yield _Lines(sock)
+            with sock.makefile("rb") as file:
+                yield _Lines(sock, file)
         except OSError as exc:
             raise ControlError(
                 f"no agent answers at {path}: {exc.strerror or exc}",

@@ -19,7 +19,7 @@ from tocsin.contract.columns import Layout, Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import AlarmChange, Command
 from tocsin.sdk import SystemClock
-from tocsin.testing import INGESTER, FaultProxy, wait_until
+from tocsin.testing import INGESTER, wait_until
 from tocsin.testing.ingester import TestIngester
 
 LAYOUT = Layout("gas-01", "gas", ("h2s", "o2"), "ff")
