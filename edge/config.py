@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 from edge.options import Name, OutboxOptions, Section, UplinkOptions
-from tocsin.config import ConfigPath, Loaded, Secret, load
+from tocsin.config import ConfigPath, Loaded, Mistake, MistakesError, Secret, load
 from tocsin.sdk import DriverConfig
 from tocsin.sdk.driver import PluginError, driver_names, load_driver
 
@@ -191,15 +191,20 @@ class GatewayConfig(Section):
         return self.control.socket or self.gateway.data_dir / "control.sock"
 
 
-def driver_model(table: dict[str, object]) -> type[BaseModel] | None:
-    """The configuration model of one `[[drivers]]` table, by its `type`; None when there is no such driver."""
-    name = table.get("type")
-    if not isinstance(name, str) or name not in driver_names():
-        return None
+def driver_model(table: dict[str, object]) -> type[BaseModel]:
+    """The configuration model of one `[[drivers]]` table, by its `type`.
+
+    Raises:
+        MistakesError: no such driver, or it cannot be loaded.
+    """
+    name, known = table.get("type"), sorted(driver_names())
+    if name not in known:
+        allowed = f"an installed driver: {', '.join(known)}"
+        raise MistakesError([Mistake(("type",), allowed, known)])
     try:
-        return load_driver(name).Config
-    except PluginError:
-        return None
+        return load_driver(str(name)).Config
+    except PluginError as exc:
+        raise MistakesError([Mistake(("type",), f"{exc.message}; {exc.hint}")]) from exc
 
 
 def load_gateway(path: Path) -> Loaded[GatewayConfig]:

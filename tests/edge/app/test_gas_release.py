@@ -107,7 +107,7 @@ def test_a_release_is_heard_acknowledged_survives_a_kill_and_is_reset(
     assert kinds.count("device.unavailable") == kinds.count("device.recovered") == 2
     (announced, *_) = [e for e in events_of(peer) if e.kind == "device.announced"]
     assert announced.device == "gas-01"
-    assert {"name": "h2s", "unit": "[ppm]", "type": "f"} in list(announced.data["quantities"])  # type: ignore[call-overload]
+    assert {"name": "h2s", "unit": "[ppm]", "type": "f"} in list(announced.data["quantities"])
 
 
 def test_the_cloud_acknowledges_by_a_signed_command_and_its_reset_is_refused_with_the_reason(
