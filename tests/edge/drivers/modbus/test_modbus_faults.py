@@ -100,7 +100,7 @@ async def test_a_damaged_checksum_is_never_accepted(
     heard: Any, start_line: Any, config: Any, running: Any
 ) -> None:
     _, port = start_line((1, "gas-head", HEAD), faults=("unit=1,kind=crc",))
-    async with running(config(port, *_devices(1), backoff_max_s=0.1), heard):
+    async with running(config(port, *_devices(1), timeout_s=0.1), heard):
         await wait_until(lambda: heard.counts["garbage"] >= 3)
     assert heard.samples == []
 
@@ -109,9 +109,10 @@ async def test_a_device_that_is_always_late_never_has_an_old_answer_taken_for_a_
     heard: Any, start_line: Any, config: Any, running: Any
 ) -> None:
     units = [(n, "gas-head", "four-gas-head-int") for n in (1, 2)]
-    _, port = start_line(*units, faults=("unit=2,kind=late,delay=0.32",))
+    _, port = start_line(*units, faults=("unit=2,kind=late,delay=0.13",))
     devices = _devices(1, 2, profile="four-gas-head-int")
-    async with running(config(port, *devices, backoff_max_s=0.06), heard):
+    devices[1]["timeout_s"] = 0.1
+    async with running(config(port, *devices, backoff_max_s=0.06, timeout_s=2.0), heard):
         await wait_until(lambda: heard.counts["late-answer"] + heard.counts["no-answer"] >= 6)
         await wait_until(lambda: "late-answer" in heard.of("d2"))
     assert heard.good("d2") == []
@@ -122,8 +123,8 @@ async def test_nine_dead_devices_take_no_more_than_their_share_from_a_live_one(
     heard: Any, start_line: Any, config: Any, running: Any
 ) -> None:
     _, port = start_line((10, "gas-head", HEAD))
-    devices = _devices(*range(1, 11))
-    async with running(config(port, *devices, timeout_s=0.1, backoff_max_s=0.2), heard):
+    devices = [{**d, "timeout_s": 0.05} for d in _devices(*range(1, 10))] + _devices(10)
+    async with running(config(port, *devices, timeout_s=2.0, backoff_max_s=0.2), heard):
         await wait_until(lambda: heard.counts["no-answer"] >= 12)
         counted, seen = heard.counts["no-answer"], len(heard.good("d10"))
         await wait_until(lambda: heard.counts["no-answer"] >= counted + 4)

@@ -1,0 +1,76 @@
+"""Whose turn it is, on a clock of the test's own."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from edge.drivers.modbus.station import NS, Rota, Station
+
+MS = 1_000_000
+
+
+def _stations(config: Any, count: int, period_s: float = 0.1) -> list[Station]:
+    devices = [
+        {"id": f"d{n}", "unit_id": n, "profile": "jxct-co", "period_s": period_s}
+        for n in range(1, count + 1)
+    ]
+    settings = config("127.0.0.1:502", *devices, backoff_max_s=5.0)
+    return [Station(settings, device) for device in settings.devices]
+
+
+def _simulate(stations: list[Station], dead: set[str], seconds: float) -> dict[str, list[int]]:
+    """Start times of each station's turns; a good read takes 2 ms, a dead one 250 ms."""
+    now_ns, random = 0, Random(1)
+    rota = Rota(stations, now_ns)
+    turns: dict[str, list[int]] = {station.spec.id: [] for station in stations}
+    while now_ns < seconds * NS:
+        station, due_ns = rota.next(now_ns)
+        now_ns = max(now_ns, due_ns)
+        started_ns = now_ns
+        turns[station.spec.id].append(started_ns)
+        if station.spec.id in dead:
+            now_ns += 250 * MS
+            station.failed(now_ns, random, unsure=True)
+        else:
+            now_ns += 2 * MS
+            station.succeeded(started_ns, now_ns)
+        rota.took(station, started_ns, now_ns)
+    return turns
+
+
+def test_the_schedule_does_not_drift(config: Any) -> None:
+    turns = _simulate(_stations(config, 3), set(), 10)
+    for number, times in enumerate(turns.values()):
+        assert times == [number * 2 * MS + i * 100 * MS for i in range(len(times))]
+
+
+def test_dead_devices_get_a_tenth_of_the_line_and_live_ones_keep_nine_tenths_of_their_turns(
+    config: Any,
+) -> None:
+    dead = {f"d{n}" for n in range(2, 11)}
+    turns = _simulate(_stations(config, 10), dead, 60)
+    spent = sum(len(turns[name]) for name in dead) * 0.25
+    assert spent <= 60 * 0.1 + 9 * 0.25 + 0.25
+    assert len(turns["d1"]) >= 600 * 0.85
+    assert all(turns[name] for name in dead)
+
+
+def test_a_saturated_line_still_tries_its_dead_device(config: Any) -> None:
+    turns = _simulate(_stations(config, 3, period_s=0.001), {"d3"}, 20)
+    assert len(turns["d3"]) >= 3
+    assert min(len(turns["d1"]), len(turns["d2"])) > 1000
+
+
+def test_backoff_doubles_up_to_its_cap_and_ends_with_the_first_answer(config: Any) -> None:
+    station = _stations(config, 1)[0]
+    pauses = []
+    for _ in range(10):
+        station.failed(0, Random(2), unsure=True)
+        pauses.append(station.due_ns / NS)
+    assert pauses[0] < 0.13
+    assert 4.0 <= pauses[-1] <= 6.0
+    assert pauses[3] > 2 * pauses[0]
+    station.succeeded(0, 2 * MS)
+    assert station.due_ns == 100 * MS
+    assert station.well
