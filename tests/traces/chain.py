@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from cloud.rpc import call_once
 from edge.control.client import ask
+from firmware_bridges.nmea.encode import Position, burst
 from tests.traces.compare import Got
 from tocsin.broker import Account
 from tocsin.errors import TocsinError
@@ -21,6 +22,18 @@ _FIXED = frozenset({"time", "site", "device", "gateway", "stream", "seq", "sourc
 GATEWAY = Account("gw-traces", "gw-traces-password")
 LIMIT_S = 400.0
 
+ROLLOVER = "nmea-rollover"  # a receiver of our own whose clock says 2034
+ROLLOVER_NS, ROLLOVER_FIXES = 2_045_930_366 * 10**9, 50
+
+_ROLLOVER = f"""
+[[drivers]]
+type = "replay"
+name = "{ROLLOVER}"
+device = "{ROLLOVER}"
+file = "rollover.log"
+format = "nmea"
+speed = "max"
+"""
 _GATEWAY = """schema = 1
 
 [gateway]
@@ -107,7 +120,11 @@ def run_chain(directory: Path, shared_data: Path) -> Iterator[Chain]:
         gateway_toml.write_text(
             _GATEWAY.format(id=GATEWAY.user, password=GATEWAY.password, port=broker.port)
             + drivers.replace('file = "traces/', f'file = "{shared_data}/traces/')
+            + _ROLLOVER
         )
+        standing = Position(22.5431, 114.0503, 14.0, 0.0, 90.0)
+        periods = (burst(ROLLOVER_NS + i * 10**9, standing) for i in range(ROLLOVER_FIXES))
+        (directory / "rollover.log").write_text("".join("".join(p.sentences) for p in periods))
         spine = directory / "cloud" / "spine.sock"
         with (
             run_process([sys.executable, "-m", "cloud.spine", str(cloud_toml)]) as cloud,

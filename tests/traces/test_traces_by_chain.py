@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.traces import compare, recordings, truth
-from tests.traces.chain import Chain, run_chain
+from tests.traces.chain import ROLLOVER, ROLLOVER_FIXES, ROLLOVER_NS, Chain, run_chain
 from tocsin.contract.quality import Quality
 
 pytestmark = pytest.mark.timeout(600)
@@ -79,11 +80,22 @@ def test_jumps_while_standing_are_kept_and_flagged(chain: Chain) -> None:
     assert all(row.values["lat"] is not None for row in flagged)
 
 
+def test_dates_in_2034_are_kept_and_flagged_and_not_believed(chain: Chain) -> None:
+    rows = chain.rows("vehicle", ROLLOVER)
+    claimed = [ROLLOVER_NS + i * truth.SECOND for i in range(ROLLOVER_FIXES)]
+    assert [row.source_ns for row in rows] == claimed
+    now_ns = time.time_ns()
+    for row in rows:
+        assert now_ns - 3600 * truth.SECOND < row.time_ns < now_ns
+        assert row.values["lat"] is not None
+        assert row.quality["lat"] == row.quality["speed"] == Quality.SOURCE_TIME
+
+
 def test_nothing_is_doubled_and_nothing_is_left_behind(chain: Chain) -> None:
     stored = chain.query(
         "SELECT device, count(*) AS n, count(DISTINCT seq) AS numbers FROM vehicle GROUP BY device"
     )
-    assert len(stored) == len(_devices("nmea")) + len(_devices("gpx"))
+    assert {row["device"] for row in stored} == {*_devices("nmea"), *_devices("gpx"), ROLLOVER}
     assert all(row["n"] == row["numbers"] for row in stored)
     assert chain.status["suppressed_readings"] == 0
     assert chain.status["pending_rows"] == 0

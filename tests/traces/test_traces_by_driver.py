@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,22 @@ async def test_glitches_while_standing_are_flagged_and_kept(shared_data: Path) -
     flagged = [g for g in got if g.quality["lat"] == Quality.JUMP]
     assert flagged
     assert all(g.values["lat"] is not None for g in flagged)
+
+
+@pytest.mark.parametrize(
+    ("device", "moments"),
+    [
+        ("nmea-quectel-eg25-g", ["2022-09-11T19:15:28.980", "2022-09-11T19:15:29.980"]),
+        ("nmea-beidou-bd", ["2015-02-25T07:41:56.799"]),
+    ],
+)
+async def test_each_known_glitch_is_flagged(
+    device: str, moments: list[str], shared_data: Path
+) -> None:
+    got, _ = await _run(device, shared_data)
+    by_time = {g.source_ns: g for g in got}
+    for text in moments:
+        moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
+        ns = int(moment.timestamp()) * truth.SECOND + moment.microsecond * 1000
+        assert by_time[ns].quality["lat"] == Quality.JUMP, text
+        assert by_time[ns].values["lat"] is not None
