@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import ClassVar
 
 from edge.drivers.nmea.config import NmeaConfig
@@ -14,6 +15,7 @@ from tocsin.errors import DriverError, DriverReason, FrameError, LinkError
 from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, SourceWindow
 
 _PROBE_PERIODS = 3.0
+_LAST_WORDS_S = 0.5  # to hand over the position that was being received when the driver is stopped
 
 
 class NmeaDriver:
@@ -124,6 +126,16 @@ class _Session:
         self._heard, self._whole = 0, _whole(self._merger)
 
     async def run(self) -> None:
+        try:
+            await self._receive()
+        except (asyncio.CancelledError, LinkError):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._emit(self._merger.flush())
+            self._count()
+            raise
+
+    async def _receive(self) -> None:
         pause_s = min(self._config.quiet_gap_s, self._config.silence_s)
         while True:
             try:

@@ -149,6 +149,18 @@ async def test_spoilt_lines_are_counted_and_the_device_called_unavailable(fault:
     assert all(s.values[0] is not None for s in agent.samples)
 
 
+async def test_a_position_in_hand_is_handed_over_when_the_driver_stops() -> None:
+    agent = Agent()
+    with _line() as (master, port):
+        task = asyncio.create_task(agent.driver(port=port, quiet_gap_s=10).run())
+        await asyncio.sleep(0.1)
+        os.write(master, frame("GPGLL,4807.038,N,01131.000,E,120000,A,A").encode())
+        await asyncio.sleep(0.1)
+        assert agent.samples == []
+        await _stop(task)
+    assert len(agent.samples) == 1
+
+
 async def test_a_silent_receiver_is_unavailable() -> None:
     agent = Agent()
     with _line() as (_, port):
