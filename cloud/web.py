@@ -1,4 +1,4 @@
-"""The web process: API and console over one port. Started by the cloud's supervisor; `python -m cloud.web --config FILE`."""
+"""The web process: API and console over one port. Started by the cloud's supervisor; `python -m cloud.web FILE`."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ class Server(uvicorn.Server):
         fresh.replace(self._settings.http_json)
 
 
-def web_options(config: CloudConfig, app: FastAPI) -> uvicorn.Config:
-    """How uvicorn serves the application."""
+def web_options(config: CloudConfig, app: FastAPI, port: int | None = None) -> uvicorn.Config:
+    """How uvicorn serves the application; `port` instead of the configured one."""
     return uvicorn.Config(
         app,
         host=config.http.host,
-        port=config.http.port,
+        port=config.http.port if port is None else port,
         ssl_certfile=config.http.cert,
         ssl_keyfile=config.http.key,
         log_level="warning",
@@ -122,13 +122,17 @@ def web_options(config: CloudConfig, app: FastAPI) -> uvicorn.Config:
     )
 
 
-def serve(config: CloudConfig) -> int:
-    """Run until SIGTERM or SIGINT."""
+def serve(config: CloudConfig, port: int | None = None) -> int:
+    """Run until SIGTERM or SIGINT. With `port` a supervisor runs us: it says where we listen, and offers the first admin."""
     engine = open_engine(config.state_place)
     try:
         upgrade(engine)
-        options = web_options(config, build(config, engine))
-        server = Server(options, config, Accounts(engine, SystemClock()))
+        options = web_options(config, build(config, engine), port)
+        server: uvicorn.Server
+        if port is None:
+            server = Server(options, config, Accounts(engine, SystemClock()))
+        else:
+            server = uvicorn.Server(options)
         server.run()
         return 0 if server.started else 1
     finally:
@@ -138,11 +142,12 @@ def serve(config: CloudConfig) -> int:
 def main() -> int:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="python -m cloud.web")
-    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("config", type=Path, help="cloud.toml")
+    parser.add_argument("--port", type=int, help="port chosen by the supervisor")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     try:
-        return serve(load_cloud(arguments.config).value)
+        return serve(load_cloud(arguments.config).value, arguments.port)
     except TocsinError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)  # noqa: T201
         return error.exit_code
