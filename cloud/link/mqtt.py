@@ -78,6 +78,8 @@ class MqttLink:
         self._ended = threading.Event()
         self._overflowed = False
         self._said_unavailable = False
+        self._answerless = False
+        self._refused = False
         self._tls = _tls_context(options) if options.tls else None
         self._thread = threading.Thread(target=self._run, name="mqtt-link", daemon=True)
         self.connected = False
@@ -129,7 +131,7 @@ class MqttLink:
     def _session(self) -> bool:
         """One connection from CONNECT to its end; whether it was ever accepted."""
         client = self._make()
-        before = self.connects
+        before, self._refused = self.connects, False
         try:
             self._connect(client)
         except (OSError, ValueError) as exc:
@@ -147,8 +149,8 @@ class MqttLink:
             client.disconnect()
             client.loop_stop()
             self._client = None
-        if self.connects == before and not self._stop.is_set():
-            self._unavailable("the broker closed the connection without an answer")
+        if self.connects == before and not self._refused and not self._stop.is_set():
+            self._no_answer()
         return self.connects > before
 
     def _make(self) -> mqtt.Client:
@@ -211,9 +213,9 @@ class MqttLink:
 
     def _connected(self, client: mqtt.Client, code: ReasonCode) -> None:
         if code.is_failure:
+            self._refused = True
             if code.value in _UNSUPPORTED and self._version is MQTTProtocolVersion.MQTTv5:
                 self._version = MQTTProtocolVersion.MQTTv311
-                self.connects += 1  # an answer, so the next try comes at once
             else:
                 self._unavailable(str(code))
             self._ended.set()
@@ -237,6 +239,16 @@ class MqttLink:
         )
         if not self._handover.put(received):
             self._overflowed = True
+
+    def _no_answer(self) -> None:
+        """A broker that knows only 3.1.1 may just hang up at a CONNECT of version 5 (amqtt does)."""
+        if self.connects == 0 and not self._answerless:
+            self._answerless = True
+        else:
+            self._unavailable("the broker closed the connection without an answer")
+        if self.connects == 0:
+            v5 = self._version is MQTTProtocolVersion.MQTTv5
+            self._version = MQTTProtocolVersion.MQTTv311 if v5 else MQTTProtocolVersion.MQTTv5
 
     def _unavailable(self, why: str) -> None:
         if not self._said_unavailable and not self._stop.is_set():
