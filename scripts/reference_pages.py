@@ -145,7 +145,7 @@ def keys_page(title: str, model: type[BaseModel]) -> str:
     lines += ["| key | may be | default | meaning |", "|---|---|---|---|"]
     seen: set[str] = set()
     for key, node, view, required in keys(model):
-        allowed = _cell(view.phrase(node))
+        allowed = re.sub(r"(?<=of the form )(\S+)", r"`\1`", _cell(view.phrase(node)))
         default = "required" if required else _default(node)
         meaning = node.get("description") or view.branches(node)[0].get("description", "")
         row = f"| `{key}` | {allowed} | {default} | {_cell(str(meaning))} |"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tocsin.config import ConfigPath, Mistake, MistakesError, Secret, json_schema, load
+from tocsin.config import ConfigPath, Draft, Mistake, MistakesError, Secret, json_schema, load
 from tocsin.errors import ConfigError, ConfigProblem
 
 
@@ -198,14 +198,19 @@ def test_a_rooms_own_mistakes_have_lines_and_nearest_names(tmp_path: Path) -> No
 
 
 def test_rules_across_tables_are_told_together_with_everything_else(tmp_path: Path) -> None:
-    def cross(raw: dict[str, Any]) -> Iterable[Mistake]:
-        for i, job in enumerate(raw.get("jobs", [])):
+    def cross(draft: Draft) -> Iterable[Mistake]:
+        assert list(draft.valid["jobs"]) == [1]
+        for i, job in enumerate(draft.raw["jobs"]):
             if job.get("name") == "root":
                 yield Mistake(("jobs", i, "name"), "that name is taken")
 
-    text = "schema = 1\nextra = 1\n[[jobs]]\nname = 'root'\n"
-    found = problems(tmp_path, text, cross=cross)
-    assert [(p.line, p.key) for p in found] == [(2, "extra"), (4, "jobs[0].name")]
+    text = "schema = 1\nextra = 1\n[[jobs]]\nnam = 3\n[[jobs]]\nname = 'root'\n"
+    found = problems(tmp_path, text, cross=cross, resolve={"jobs": lambda _: Job})
+    assert [(p.line, p.key) for p in found] == [
+        (2, "extra"),
+        (4, "jobs[0].nam"),
+        (6, "jobs[1].name"),
+    ]
 
 
 def test_a_resolver_may_say_itself_what_is_wrong(tmp_path: Path) -> None:

@@ -20,7 +20,17 @@ from tocsin.errors import ConfigError, ConfigProblem
 
 M = TypeVar("M", bound=BaseModel)
 Resolver = Callable[[dict[str, Any]], type[BaseModel] | None]
-Cross = Callable[[dict[str, Any]], Iterable[Mistake]]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file of which some parts may be wrong: `raw` as it stands there, `valid` its right elements by array and index."""
+
+    raw: Mapping[str, Any]
+    valid: Mapping[str, Mapping[int, BaseModel]]
+
+
+Cross = Callable[[Draft], Iterable[Mistake]]
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
 
@@ -68,7 +78,7 @@ def load(
     """Read and validate `path`.
 
     `resolve[name](table)` gives the model of one element of the top-level array `name`; it may raise `MistakesError`, and
-    None means that its `type` is not known. `cross(raw)` looks at the whole file, whatever else is wrong with it, and
+    None means that its `type` is not known. `cross(draft)` looks at the whole file, whatever else is wrong with it, and
     must bear any shape.
 
     Raises:
@@ -90,18 +100,20 @@ def load(
     explainer = Explainer(model, references.written)
     context = {"dir": path.parent}
     data = dict(raw)
+    valid: dict[str, dict[int, BaseModel]] = {}
     for name, resolver in (resolve or {}).items():
         if isinstance(raw.get(name), list):
-            data[name], found = _elements(raw[name], name, resolver, references, context)
+            valid[name], found = _elements(raw[name], name, resolver, references, context)
+            data[name] = list(valid[name].values())
             findings += found
     if cross is not None:
-        findings += [explainer.said(m, raw, ()) for m in cross(raw)]
+        findings += [explainer.said(m, raw, ()) for m in cross(Draft(raw, valid))]
     value: M | None = None
     try:
         value = model.model_validate(data, context=context)
     except ValidationError as exc:
         # with elements left out, what a validator says of the whole may be wrong
-        incomplete = any(len(data[n]) < len(raw[n]) for n in resolve or {} if n in data)
+        incomplete = any(len(valid[name]) < len(raw[name]) for name in valid)
         found = list(explainer.explain(exc, data, ()))
         findings += [f for f in found if f.path or not incomplete]
     findings = _unique(findings, unresolved)
@@ -164,9 +176,9 @@ def _elements(
     resolver: Resolver,
     references: References,
     context: dict[str, Any],
-) -> tuple[list[Any], list[Finding]]:
-    """The valid elements of one array, each by its own model, and what is wrong with the others."""
-    valid: list[Any] = []
+) -> tuple[dict[int, BaseModel], list[Finding]]:
+    """The valid elements of one array by index, each by its own model, and what is wrong with the others."""
+    valid: dict[int, BaseModel] = {}
     findings: list[Finding] = []
     for i, item in enumerate(items):
         if not isinstance(item, dict):
@@ -177,7 +189,7 @@ def _elements(
             model = resolver(item)
             if model is None:
                 raise MistakesError([Mistake(("type",), "not a known type")])
-            valid.append(model.model_validate(item, context=context))
+            valid[i] = model.model_validate(item, context=context)
         except ValidationError as exc:
             explainer = Explainer(model, references.written)
             findings += explainer.explain(exc, item, (name, i))
