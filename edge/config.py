@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 from edge.options import Name, OutboxOptions, Section, UplinkOptions
-from tocsin.config import ConfigPath, Loaded, Mistake, MistakesError, Secret, load
+from tocsin.config import ConfigPath, Loaded, Mistake, MistakesError, Resolver, Secret, load
+from tocsin.errors import ConfigError
 from tocsin.sdk import DriverConfig
 from tocsin.sdk.driver import PluginError, driver_names, load_driver
 
@@ -208,12 +209,23 @@ def driver_model(table: dict[str, object]) -> type[BaseModel]:
 
 
 def load_gateway(path: Path) -> Loaded[GatewayConfig]:
-    """Read and validate `path`; the mistakes between sections are looked for once each section is right.
+    """Read and validate `path`, each section and then the rules between them.
 
     Raises:
         ConfigError: with every mistake in it.
     """
+    from edge.references import references
     from edge.survey import survey
 
-    loaded = load(path, GatewayConfig, resolve={"drivers": driver_model})
+    models: dict[str, Resolver] = {
+        "drivers": driver_model,
+        "checks": lambda _: CheckConfig,
+        "alarms": lambda _: AlarmConfig,
+        "outputs": lambda _: OutputConfig,
+    }
+    try:
+        loaded = load(path, GatewayConfig, resolve=models)
+    except ConfigError:
+        load(path, GatewayConfig, resolve=models, cross=references)  # tells those between too
+        raise
     return replace(loaded, warnings=survey(loaded).warnings)

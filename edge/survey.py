@@ -72,7 +72,7 @@ class _Finder:
         found: dict[str, DeviceSpec] = {}
         for i, config in enumerate(self._loaded.value.drivers):
             try:
-                driver = load_driver(config.type)(config, _offline(config.name))
+                driver = load_driver(config.type)(config, offline(config.name))
             except ConfigError as exc:
                 self.problems += exc.problems
                 continue
@@ -96,7 +96,7 @@ class _Finder:
         chosen: dict[tuple[str, str], tuple[bool, _C]] = {}
         for i, config in enumerate(configs):
             fitting = [d for d in devices if fnmatchcase(d.id, config.device)]
-            giving = [d for d in fitting if _gives(d, config.quantity)]
+            giving = [d for d in fitting if gives(d, config.quantity)]
             if not fitting:
                 self.problem(
                     (section, i, "device"),
@@ -122,7 +122,7 @@ class _Finder:
         return [(device, config) for (device, _), (_, config) in chosen.items()]
 
 
-def _gives(spec: DeviceSpec, quantity: str) -> bool:
+def gives(spec: DeviceSpec, quantity: str) -> bool:
     return any(channel.quantity == quantity for channel in spec.channels)
 
 
@@ -170,7 +170,7 @@ def _warnings(config: GatewayConfig, devices: list[DeviceSpec]) -> Iterable[str]
         yield "there is no [[outputs]] table: alarms are not heard at the gateway itself"
 
 
-def _offline(name: str) -> DriverContext:
+def offline(name: str) -> DriverContext:
     """The surroundings of a driver that is only looked at or probed: nothing it emits goes anywhere."""
 
     async def emit(sample: Sample) -> None:
@@ -198,4 +198,4 @@ def _offline(name: str) -> DriverContext:
 
 def offline_drivers(config: GatewayConfig) -> list[Driver]:
     """Every configured driver, for a probe."""
-    return [load_driver(d.type)(d, _offline(d.name)) for d in config.drivers]
+    return [load_driver(d.type)(d, offline(d.name)) for d in config.drivers]

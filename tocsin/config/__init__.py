@@ -1,7 +1,7 @@
 """TOML files into validated models: every mistake at once, each with file, line, key, value and what is allowed."""
 
 from tocsin.config.lines import KeyPath, dotted
-from tocsin.config.load import Draft, Loaded, load
+from tocsin.config.load import Draft, Loaded, Resolver, load
 from tocsin.config.mistakes import Mistake, MistakesError
 from tocsin.config.schema import SCHEMA_VERSION, json_schema
 from tocsin.config.types import ConfigPath, Secret
@@ -14,6 +14,7 @@ __all__ = [
     "Loaded",
     "Mistake",
     "MistakesError",
+    "Resolver",
     "Secret",
     "dotted",
     "json_schema",
