@@ -164,7 +164,7 @@ def _warnings(config: GatewayConfig, devices: list[DeviceSpec]) -> Iterable[str]
         yield "there is no [[drivers]] table: this gateway reads nothing"
     if config.uplink is None:
         yield "there is no [uplink] table: readings stay in the outbox"
-    elif config.commands.key is None:
+    elif config.alarms and config.commands.key is None:
         yield "there is no key in [commands]: alarms cannot be acknowledged from the cloud"
     if config.alarms and not config.outputs:
         yield "there is no [[outputs]] table: alarms are not heard at the gateway itself"

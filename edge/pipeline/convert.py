@@ -11,7 +11,7 @@ from tocsin.contract.catalogue import TypeCode, Value
 from tocsin.contract.columns import Layout
 from tocsin.contract.quality import Quality, worst
 from tocsin.contract.units import Linear
-from tocsin.sdk import Channel, DeviceSpec
+from tocsin.sdk.samples import Channel, DeviceSpec
 
 
 def all_finite(values: Sequence[Value]) -> bool:

@@ -19,7 +19,7 @@ from tocsin.contract.columns import Layout, Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.ids import ulid
 from tocsin.contract.quality import Quality, worst
-from tocsin.sdk import DeviceSpec, Sample
+from tocsin.sdk.samples import DeviceSpec, Sample
 
 
 class Output(msgspec.Struct, frozen=True):

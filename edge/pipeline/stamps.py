@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tocsin.sdk import SourceWindow
+from tocsin.sdk.samples import SourceWindow
 
 MAX_FUTURE_NS = 300_000_000_000
 STEP_NS = 1_000_000_000
