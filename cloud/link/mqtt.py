@@ -31,6 +31,7 @@ from tocsin.sdk import Clock
 
 SESSION_EXPIRY_S = 7 * 86_400
 CONNECT_TIMEOUT_S = 10.0
+FIRST_ANSWER_S = 2.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 DRAIN_CHECK_S = 0.2
 MAX_PACKET_BYTES = 2 * MAX_MESSAGE_BYTES
@@ -140,7 +141,10 @@ class MqttLink:
         self._client = client
         client.loop_start()
         try:
+            patience = self._clock.mono_ns() + int(self._answer_timeout_s() * 1e9)
             while not self._ended.wait(DRAIN_CHECK_S):
+                if self.connects == before and self._clock.mono_ns() > patience:
+                    break
                 if self._overflowed and self._handover.roomy:
                     self._overflowed = False
                     break
@@ -152,6 +156,10 @@ class MqttLink:
         if self.connects == before and not self._refused and not self._stop.is_set():
             self._no_answer()
         return self.connects > before
+
+    def _answer_timeout_s(self) -> float:
+        """Short for the very first try, which may speak a version that the broker leaves unanswered."""
+        return FIRST_ANSWER_S if self.connects == 0 and not self._answerless else CONNECT_TIMEOUT_S
 
     def _make(self) -> mqtt.Client:
         options = self._options
