@@ -28,7 +28,7 @@ from cloud.identity.accounts import Accounts
 from cloud.rpc import SpineClient
 from tocsin.broker import Account, ChildBroker, ListenerTls
 from tocsin.broker.leash import spawn
-from tocsin.cli.output import note
+from tocsin.cli.output import note, stream_line
 from tocsin.cli.paths import remember_cloud_dir
 from tocsin.errors import BrokerError, StoreError, TocsinError
 from tocsin.sdk import SystemClock
@@ -86,8 +86,8 @@ class Child:
 class Cloud:
     """`run` until SIGTERM or SIGINT. One per data directory."""
 
-    def __init__(self, config: CloudConfig, path: Path) -> None:
-        self._config, self._path = config, path.resolve()
+    def __init__(self, config: CloudConfig, path: Path, *, as_json: bool = False) -> None:
+        self._config, self._path, self._as_json = config, path.resolve(), as_json
         self._data = config.cloud.data_dir
         self._password = secrets.token_urlsafe(24)
         self._broker = self._child_broker() if config.broker.mode == "child" else None
@@ -188,6 +188,9 @@ class Cloud:
         if setup is not None:
             told["setup_url"] = f"{url}/setup?token={setup}"
         await asyncio.to_thread(self._write_http, told)
+        if self._as_json:
+            stream_line(told)
+            return
         note(f"console: {url}")
         if setup is not None:
             note(f"first administrator (once): {told['setup_url']}")
@@ -253,6 +256,6 @@ def _free_port(host: str) -> int:
         return port
 
 
-def run(config: CloudConfig, path: Path) -> None:
+def run(config: CloudConfig, path: Path, *, as_json: bool = False) -> None:
     """Run the cloud of `config` (read from `path`) until it is told to stop."""
-    asyncio.run(Cloud(config, path).run())
+    asyncio.run(Cloud(config, path, as_json=as_json).run())

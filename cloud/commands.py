@@ -34,13 +34,13 @@ Note = Annotated[str, typer.Option("--note", help="Why; kept in the journal.")]
 
 
 @app.command("run")
-def run_cloud(config: Config) -> None:
-    """Run the cloud until it is told to stop."""
+def run_cloud(config: Config, as_json: Json = False) -> None:
+    """Run the cloud until it is told to stop. With --json: one object with its addresses once it answers."""
     from cloud import app as cloud_app
     from cloud.config import load_cloud
 
     setup_logging()
-    cloud_app.run(load_cloud(config).value, config)
+    cloud_app.run(load_cloud(config).value, config, as_json=as_json)
 
 
 @app.command("status")
