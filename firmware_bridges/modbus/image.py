@@ -15,6 +15,19 @@ from tocsin.contract.units import Linear, conversion
 DECIMALS = 1  # what a virtual device puts into its decimals registers
 
 
+class _Scale:
+    """`y = x * scale + offset`; a scale of 1/n divides by n: 209 tenths are 20.9, as whoever reads them must find."""
+
+    def __init__(self, linear: Linear) -> None:
+        self.scale, self.offset = linear.scale, linear.offset
+        self.is_identity = linear.is_identity
+        whole = float(round(1.0 / linear.scale))
+        self._divisor = whole if whole and 1.0 / whole == linear.scale else 0.0
+
+    def __call__(self, x: float) -> float:
+        return (x / self._divisor if self._divisor else x * self.scale) + self.offset
+
+
 class _Cell:
     """One point with its maps from register to canonical value and back."""
 
@@ -23,17 +36,15 @@ class _Cell:
         self.order = profile.order(point)
         entry = find(profile.profile.measurement, point.quantity)
         self.type = profile.type_code(point)
-        self.to_canonical = (
+        self.to_canonical = _Scale(
             conversion(point.value_unit, entry.unit) if entry is not None else Linear()
         )
-        scale, offset = point.scaling
-        if point.decimals_address is not None:
-            scale /= 10.0**DECIMALS
-        self.scaling = Linear(scale, offset)
+        self.scaling = _Scale(Linear(*point.scaling))
+        self.tens = 1 if point.decimals_address is None else 10**DECIMALS
 
     def to_raw(self, value: float) -> float:
         step = (value - self.to_canonical.offset) / self.to_canonical.scale
-        raw = (step - self.scaling.offset) / self.scaling.scale
+        raw = (step - self.scaling.offset) / self.scaling.scale * self.tens
         bounds = limits(self.point.type)
         if bounds is None:
             return raw
@@ -46,12 +57,8 @@ class _Cell:
             return None
         if self.type == "i":
             return int(raw)
-        if self.point.decimals_address is not None:
-            scale, offset = self.point.scaling
-            return self.to_canonical(Linear(scale, offset)(raw / 10**DECIMALS))
-        if self.scaling.is_identity and self.to_canonical.is_identity:
-            return float(raw)
-        return self.to_canonical(self.scaling(raw))
+        number = raw / self.tens if self.tens > 1 else float(raw)
+        return self.to_canonical(self.scaling(number))
 
 
 class RegisterImage:

@@ -44,7 +44,9 @@ class Point(_Model):
     )
     word_order: End | None = Field(default=None, description="Instead of the profile's.")
     byte_order: End | None = Field(default=None, description="Instead of the profile's.")
-    scale: float = Field(default=1.0, description="y = x * scale + offset, y in `unit`.")
+    scale: float = Field(
+        default=1.0, allow_inf_nan=False, description="y = x * scale + offset, y in `unit`."
+    )
     offset: float = Field(default=0.0, description="y = x * scale + offset, y in `unit`.")
     unit: str = Field(default="1", description="UCUM unit of the scaled number; mA for a loop.")
     decimals_address: Address | None = Field(
@@ -63,6 +65,13 @@ class Point(_Model):
         default_factory=dict, description="What the numbers of a status or enum mean; for people."
     )
     loop: Loop | None = Field(default=None, description="The number is a loop current in mA.")
+
+    @field_validator("scale")
+    @classmethod
+    def _scale_tells_numbers_apart(cls, scale: float) -> float:
+        if scale == 0.0:
+            raise ValueError("must not be 0")
+        return scale
 
     @field_validator("unit")
     @classmethod
@@ -89,6 +98,8 @@ class Point(_Model):
             raise ValueError("the last register lies beyond 65535")
         if self.loop is not None and self.unit != "mA":
             raise ValueError("a loop's `unit` is mA; give the measured unit in `loop.unit`")
+        if self.loop is not None and self.loop.lo == self.loop.hi:
+            raise ValueError("a loop's lo and hi must differ")
         if self.loop is not None and not known(self.loop.unit):
             raise ValueError(f"unknown loop.unit; one of: {', '.join(all_units())}")
         if self.decimals_address is not None and (on_bits or self.type is RegisterType.BIT):

@@ -7,17 +7,17 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.drivers.modbus.plan import Block, plan_blocks, sync_block
 from edge.drivers.modbus.scan import Scan
+from edge.pipeline.convert import Converter
 from firmware_bridges.modbus.image import RegisterImage
 from firmware_bridges.modbus.profile import Profile
 from firmware_bridges.modbus.profiles import load_profile, profile_names
-from tocsin.contract.catalogue import find
 from tocsin.contract.quality import Quality
-from tocsin.contract.units import Linear, conversion
+from tocsin.sdk import DeviceSpec
 
 
 def _profile(*points: dict[str, Any], measurement: str = "thing", **header: object) -> Profile:
@@ -64,6 +64,7 @@ def test_every_point_lies_whole_in_one_block_of_legal_size(
 
 
 @pytest.mark.parametrize("name", profile_names())
+@settings(max_examples=30)
 @given(data=st.data())
 def test_the_driver_decodes_what_a_device_of_the_same_profile_encodes(
     name: str, data: st.DataObject
@@ -77,13 +78,10 @@ def test_the_driver_decodes_what_a_device_of_the_same_profile_encodes(
         registers = image.read(block.function, block.address, block.count)
         assert registers is not None
         bodies.append(struct.pack(f">{len(registers)}H", *registers))
-    values, _ = scan.decode(bodies)
-    for channel, value in zip(scan.channels, values, strict=True):
-        entry = find(profile.profile.measurement, channel.quantity)
-        if isinstance(value, float):
-            to_canonical = conversion(channel.unit, entry.unit) if entry else Linear()
-            value = to_canonical(Linear(channel.scale, channel.offset)(value))
-        assert value == image.value(channel.quantity)
+    values, quality = scan.decode(bodies)
+    spec = DeviceSpec("d", profile.profile.measurement, scan.channels)
+    judged, _ = Converter(spec).apply(values, list(quality or (0,) * len(values)))
+    assert judged == [image.value(channel.quantity) for channel in scan.channels]
 
 
 @pytest.mark.parametrize(
