@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from pymodbus.server import ModbusTcpServer
+from pymodbus.framer import FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge.drivers.modbus.driver import ModbusDriver
 from tocsin.errors import DriverReason, LinkError
+from tocsin.sdk import Sample
 from tocsin.testing import free_port, run_process, wait_until
 
 HEAD = "four-gas-head"
@@ -90,23 +96,74 @@ async def test_the_probe_reads_each_device_once_and_emits_nothing(
     assert heard.samples == []
 
 
-async def test_pymodbus_own_server_is_read_alike(heard: Any, config: Any, running: Any) -> None:
-    registers = [0, 0, 16712, 0, 16456, 62915, 16968, 0, 16807, 13107]
-    device = SimDevice(1, SimData(0, values=registers, datatype=DataType.REGISTERS))
-    server = ModbusTcpServer(device, address=("127.0.0.1", 0))
+REGISTERS = [0, 0, 16712, 0, 16456, 62915, 16968, 0, 16807, 13107]
+
+
+def _simulated() -> SimDevice:
+    return SimDevice(1, SimData(0, values=REGISTERS, datatype=DataType.REGISTERS))
+
+
+def _is_right(sample: Sample) -> bool:
+    status, ex, h2s, co, o2 = sample.values
+    assert (status, ex, co) == (0, 12.5, 50.0)
+    assert h2s == pytest.approx(3.14, abs=1e-6)
+    assert o2 == pytest.approx(20.9, abs=1e-6)
+    return True
+
+
+@pytest.mark.parametrize("framing", ["mbap", "rtu"])
+async def test_pymodbus_own_tcp_server_is_read_alike(
+    framing: str, heard: Any, config: Any, running: Any
+) -> None:
+    framer = FramerType.SOCKET if framing == "mbap" else FramerType.RTU
+    server = ModbusTcpServer(_simulated(), framer=framer, address=("127.0.0.1", 0))
     await server.serve_forever(background=True)
     listener: Any = server.transport
     port = listener.sockets[0].getsockname()[1]
+    tcp = {"host": "127.0.0.1", "port": port, "framing": framing}
     try:
-        async with running(config(f"127.0.0.1:{port}", ONE), heard):
+        async with running(config(f"127.0.0.1:{port}", ONE, tcp=tcp, timeout_s=5), heard):
             await wait_until(lambda: len(heard.samples) >= 3)
     finally:
         await server.shutdown()  # type: ignore[no-untyped-call]
-    values = heard.samples[-1].values
-    assert values[0] == 0
-    assert values[1] == 12.5
-    assert values[2] == pytest.approx(3.14, abs=1e-6)
-    assert values[3:] == (50.0, pytest.approx(20.9, abs=1e-6))
+    assert all(_is_right(sample) for sample in heard.samples)
+
+
+def _pass_on(here: int, there: int) -> None:
+    os.write(there, os.read(here, 512))
+
+
+@contextmanager
+def _null_modem() -> Iterator[tuple[str, str]]:
+    """Two pseudo-terminals wired to each other."""
+    loop = asyncio.get_running_loop()
+    pairs = [os.openpty(), os.openpty()]
+    masters = [master for master, _ in pairs]
+    for _, slave in pairs:
+        tty.setraw(slave)
+    for here, there in (masters, masters[::-1]):
+        loop.add_reader(here, _pass_on, here, there)
+    try:
+        yield os.ttyname(pairs[0][1]), os.ttyname(pairs[1][1])
+    finally:
+        for master, slave in pairs:
+            loop.remove_reader(master)
+            os.close(master)
+            os.close(slave)
+
+
+async def test_pymodbus_own_serial_server_is_read_alike(
+    heard: Any, config: Any, running: Any
+) -> None:
+    with _null_modem() as (far, near):
+        server = ModbusSerialServer(_simulated(), port=far, baudrate=9600)
+        await server.serve_forever(background=True)
+        try:
+            async with running(config(near, ONE, timeout_s=5), heard):
+                await wait_until(lambda: len(heard.samples) >= 3)
+        finally:
+            await server.shutdown()  # type: ignore[no-untyped-call]
+    assert all(_is_right(sample) for sample in heard.samples)
 
 
 async def test_forty_registers_a_read_come_from_another_process_whole_and_in_order(
