@@ -25,6 +25,7 @@ import msgspec
 from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
 from cloud.identity.accounts import Accounts
+from cloud.identity.first_admin import write_link
 from cloud.rpc import SpineClient
 from tocsin.broker import Account, ChildBroker, ListenerTls
 from tocsin.broker.leash import spawn
@@ -187,6 +188,8 @@ class Cloud:
             told |= {"broker_kind": "external", "broker_port": self._config.broker.port}
         if setup is not None:
             told["setup_url"] = f"{url}/setup?token={setup}"
+        link = told.get("setup_url")
+        await asyncio.to_thread(write_link, self._data, str(link) if link else None)
         await asyncio.to_thread(self._write_http, told)
         if self._as_json:
             stream_line(told)

@@ -45,7 +45,6 @@ def environment() -> Environment:
         "value": show.value,
         "stamp": show.stamp,
         "iso": show.iso,
-        "age": show.age,
         "size": show.size,
     }
     env.globals |= {"asset": asset}
@@ -91,6 +90,10 @@ def page(
     principal = cast("Principal | None", getattr(request.state, "principal", None))
     t = translator(lang)
 
+    def age(seconds: float) -> str:
+        number, unit = show.age(seconds)
+        return t(unit, n=number)
+
     def can(action: str) -> bool:
         return principal is not None and may(principal, Act(action))
 
@@ -104,6 +107,7 @@ def page(
             kind_name=lambda kind: kind_name(kind, lang),
             principal=principal,
             can=can,
+            age=age,
             path=request.url.path,
             now_ns=services(request).clock.now_ns(),
             browser_words={k: v for k, v in words(lang).items() if k.startswith(BROWSER_SECTIONS)},

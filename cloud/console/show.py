@@ -31,7 +31,7 @@ def unit(ucum: str) -> str:
     return _UNITS.get(ucum, ucum)
 
 
-def value(told: object, ucum: str = "") -> str:
+def value(told: object, ucum: str = "", quantity: str = "") -> str:
     """A value with the decimals people want; a dash when there is none."""
     if told is None:
         return "—"
@@ -39,19 +39,19 @@ def value(told: object, ucum: str = "") -> str:
         return "✓" if told else "✗"
     if isinstance(told, float):
         if ucum == "deg":
-            return f"{told:.5f}" if abs(told) < 1000 else f"{told:.0f}"
+            return f"{told:.{5 if quantity in ('lat', 'lon') else 0}f}"
         size = abs(told)
         return f"{told:.{0 if size >= 1000 else 1 if size >= 100 else 2}f}"
     return str(told)
 
 
-def age(seconds: float) -> str:
-    """Short: 3 s, 4 min, 5 h, 6 d."""
+def age(seconds: float) -> tuple[int, str]:
+    """Short: a number and the key of its unit."""
     s = max(int(seconds), 0)
-    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if s >= 2 * size:
-            return f"{s // size} {name}"
-    return f"{s} s"
+            return s // size, f"live.{name}"
+    return s, "live.second"
 
 
 def stamp(time_ns: int | None) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 
-from sqlalchemy import Engine
-
-from cloud.db.schema import metadata
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, text
 
 TABLE_MODULES = (
     "cloud.identity.tables",
@@ -16,6 +22,8 @@ TABLE_MODULES = (
     "cloud.ingest.tables",
     "cloud.stores.influx.tables",
 )
+HEAD = "0001"
+_LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 
 def load_tables() -> None:
@@ -26,7 +34,31 @@ def load_tables() -> None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Create what is missing. Several processes may call it at once."""
-    load_tables()
-    with engine.begin() as connection:
-        metadata.create_all(connection)
+    """Run the migrations that are missing. Several processes may call it at once."""
+    with engine.connect().execution_options(reading=True) as connection:
+        if _revision(connection) == HEAD:
+            return
+    with _alone(engine), engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        if _revision(connection) == HEAD:
+            return
+        load_tables()
+        config = Config()
+        config.set_main_option("script_location", str(files("cloud.db").joinpath("migrations")))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        yield
+        return
+    with Path(f"{engine.url.database}.upgrade-lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

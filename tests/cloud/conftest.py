@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import uvicorn
 from sqlalchemy import Engine
 
 from cloud.alarms.model import (
@@ -24,12 +25,14 @@ from cloud.alarms.model import (
 from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
 from cloud.identity.accounts import Accounts
+from cloud.identity.first_admin import write_link
 from cloud.identity.rules import Role, Scope
 from cloud.identity.tokens import Tokens
 from cloud.rpc import Feed, SpineServer
-from cloud.web import Server, build, web_options
+from cloud.web import build, web_options
 from tocsin.errors import AlarmRefusal, AlarmRefusedError
 from tocsin.sdk.clock import SystemClock
+from tocsin.testing import wait_until_sync
 
 PASSWORD = "correct horse battery"
 S = 10**9
@@ -215,7 +218,7 @@ class RunningCloud:
         self.accounts = Accounts(self.engine, SystemClock())
         self.tokens = Tokens(self.engine, SystemClock())
         self.app = build(self.config, self.engine)
-        self._server = Server(web_options(self.config, self.app), self.config, self.accounts)
+        self._server = uvicorn.Server(web_options(self.config, self.app, 0))
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="running-cloud")
@@ -224,9 +227,9 @@ class RunningCloud:
         """Until it answers."""
         self._thread.start()
         assert self._ready.wait(30)
-        deadline = time.monotonic() + 30
-        while not self.config.http_json.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until_sync(lambda: self._server.started)
+        link = f"{self.url}/setup?token={self.accounts.new_setup_token()}"
+        write_link(self.directory, link)
 
     @property
     def url(self) -> str:

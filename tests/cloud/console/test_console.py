@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Page,
+    Playwright,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from cloud.identity.rules import Role
 
@@ -28,7 +35,7 @@ FLAGS = [
     "--disable-sync",
     "--enable-unsafe-swiftshader",
 ]
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,7 @@ class Watched:
 
     def __init__(self, browser: Browser, url: str, *, phone: bool = False, lang: str = "zh-CN"):
         self.url = url
-        size = PHONE if phone else {"width": 1280, "height": 860}
+        size: ViewportSize = PHONE if phone else {"width": 1280, "height": 860}
         self.context = browser.new_context(
             base_url=url, viewport=size, locale=lang, device_scale_factor=1, has_touch=phone
         )
@@ -286,7 +293,7 @@ def test_everything_fits_a_phone_and_can_be_hit_with_a_thumb(
             .filter(e => e.offsetParent && !e.closest('#map')).filter(e => e.getBoundingClientRect().height < 47.5).map(e => e.outerHTML.slice(0, 120))"""
         )
         assert small == [], path
-        tab.shot(f"phone-{name}")
+        tab.shot(f"phone-{name}", full=False)
     tab.done()
 
 

@@ -59,9 +59,9 @@ class Chart {
       width: this.plot.clientWidth,
       height: 200,
       cursor: { y: false },
-      legend: { show: true, live: true },
+      legend: { show: false },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.range(low, high) } },
-      axes: [{ ...axis }, { ...axis, size: 56 }],
+      axes: [{ ...axis, values: (_, splits) => splits.map((s) => this.clock(s)) }, { ...axis, size: 56 }],
       series: [
         { label: "" },
         {
@@ -72,9 +72,24 @@ class Chart {
           value: (_, v) => value(v, this.figure.dataset.unit),
         },
       ],
-      hooks: { draw: [(u) => this.drawLimits(u)] },
+      hooks: { draw: [(u) => this.drawLimits(u)], setCursor: [(u) => this.read(u)] },
     }, data, this.plot);
     this.rescale();
+  }
+
+  clock(time_s) {
+    const when = new Date(time_s * 1000);
+    const two = (n) => String(n).padStart(2, "0");
+    const day = `${two(when.getMonth() + 1)}-${two(when.getDate())}`;
+    const hour = `${two(when.getHours())}:${two(when.getMinutes())}`;
+    return span_s > 86400 ? `${day} ${hour}` : hour;
+  }
+
+  read(u) {
+    const at = u.cursor.idx;
+    const told = at === null || at === undefined ? null : u.data[1][at];
+    this.figure.querySelector("output").textContent = told === null || told === undefined ? "" :
+      `${this.clock(u.data[0][at])}  ${value(told, this.figure.dataset.unit)}`;
   }
 
   range(low, high) {
@@ -98,6 +113,7 @@ class Chart {
     ctx.lineWidth = 2;
     ctx.strokeStyle = css("--alarm");
     ctx.fillStyle = css("--alarm");
+    ctx.textAlign = "right";
     ctx.font = `${12 * devicePixelRatio}px sans-serif`;
     for (const limit of this.limits) {
       const y = u.valToPos(limit, "y", true);
@@ -106,7 +122,7 @@ class Chart {
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
-      ctx.fillText(value(limit, this.figure.dataset.unit), bbox.left + 4, y - 4);
+      ctx.fillText(value(limit, this.figure.dataset.unit), bbox.left + bbox.width - 4, y - 5);
     }
     if (this.times.length === 0) {
       ctx.fillStyle = css("--soft");

@@ -49,7 +49,7 @@ function show(row) {
     if (!clock) refresh("unknown");
     const cell = card.querySelector(`[data-quantity="${CSS.escape(row.quantity)}"]`);
     if (cell) {
-      cell.querySelector("[data-value]").textContent = value(row.value, cell.dataset.unit);
+      cell.querySelector("[data-value]").textContent = value(row.value, cell.dataset.unit, row.quantity);
       const word = cell.querySelector("[data-quality]");
       if (word) {
         word.dataset.quality = quality(row.q);

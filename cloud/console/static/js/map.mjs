@@ -124,7 +124,9 @@ async function start() {
     if (!bounds.isEmpty()) map.fitBounds(bounds, { padding: 80, maxZoom: 15, animate: false });
   };
   fit();
-  document.getElementById("fit").addEventListener("click", fit);
+  let following = true; // until a person moves the map
+  for (const event of ["dragstart", "wheel", "touchmove"]) map.on(event, () => { following = false; });
+  document.getElementById("fit").addEventListener("click", () => { following = true; fit(); });
   document.addEventListener("tocsin:last", ({ detail }) => {
     const at = placed.get(`${detail.site}/${detail.device}`);
     if (!at || typeof detail.value !== "number") return;
@@ -135,6 +137,7 @@ async function start() {
     if (course !== "") at.row.querySelector("[data-course-text]").textContent = `${Number(course).toFixed(0)}°`;
     at.pin.setLngLat([Number(lon), Number(lat)]);
     dress(at.el, at.row);
+    if (following && !map.getBounds().contains(at.pin.getLngLat())) fit();
   });
   setInterval(() => { for (const { el, row } of placed.values()) dress(el, row); }, 1000);
 }

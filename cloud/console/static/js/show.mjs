@@ -6,11 +6,11 @@ export function t(key, names = {}) {
   return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => names[name] ?? "");
 }
 
-export function value(told, unit) {
+export function value(told, unit, quantity = "") {
   if (told === null || told === undefined) return "—";
   if (typeof told === "boolean") return told ? "✓" : "✗";
   if (typeof told !== "number") return String(told);
-  if (unit === "deg") return told.toFixed(5);
+  if (unit === "deg") return told.toFixed(quantity === "lat" || quantity === "lon" ? 5 : 0);
   if (Number.isInteger(told) && unit === "1") return String(told);
   const size = Math.abs(told);
   return told.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : 2);
@@ -18,10 +18,10 @@ export function value(told, unit) {
 
 export function age(seconds) {
   const s = Math.max(Math.floor(seconds), 0);
-  for (const [size, name] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
-    if (s >= 2 * size) return `${Math.floor(s / size)} ${name}`;
+  for (const [size, name] of [[86400, "day"], [3600, "hour"], [60, "minute"]]) {
+    if (s >= 2 * size) return t(`live.${name}`, { n: Math.floor(s / size) });
   }
-  return `${s} s`;
+  return t("live.second", { n: s });
 }
 
 // The server's clock, as this page knows it: a wrong clock on a phone must not make fresh values look old.
