@@ -158,7 +158,6 @@ def _measure(folder: Path, drivers: str, source: str, seconds: float, broker: st
             tocsin_command(
                 "token",
                 "create",
-                "--name",
                 "bench",
                 "--scope",
                 "read",

@@ -66,10 +66,6 @@ class Demo:
             LabError: a part did not start; the hint holds the end of its log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        say("virtual devices")
-        processes = self.site.processes(self.folder)
-        devices = {name: self.children.start(name, *args) for name, args in processes.items()}
-        ports = {name: str(child.ready()["port"]) for name, child in devices.items()}
         say("cloud: broker, ingest, store, console")
         config = write_cloud(self.folder, http_port=self._http_port, broker=self._broker)
         cloud = self.children.start("cloud", "tocsin.cli", "cloud", "run", "-c", str(config))
@@ -80,6 +76,10 @@ class Demo:
         self.watch = AlarmWatch(self.client)
         if not self.watch.connected.wait(10.0):
             raise LabError("the console's event stream does not answer", hint=cloud.tail())
+        say("virtual devices")
+        processes = self.site.processes(self.folder)
+        devices = {name: self.children.start(name, *args) for name, args in processes.items()}
+        ports = {name: str(child.ready()["port"]) for name, child in devices.items()}
         say("gateway")
         self.gateway_toml = self.site.write_gateway(
             self.folder, broker_port=int(http["broker_port"]), ports=ports
@@ -99,16 +99,9 @@ class Demo:
         return next(c for c in self.children.all if c.name == "cloud")
 
     def _token(self) -> str:
+        where = ("--data", str(self.folder / "cloud"), "--json")
         created = tocsin_command(
-            "token",
-            "create",
-            "--name",
-            "demo",
-            "--scope",
-            "read",
-            "--data",
-            str(self.folder / "cloud"),
-            "--json",
+            "token", "create", "demo", "--scope", "read", "--scope", "query", *where
         )
         token: str = msgspec.json.decode(created)["token"]
         return token
@@ -117,7 +110,11 @@ class Demo:
         """Stop the gateway, let the cloud commit, stop it, and compare the ledgers with the store."""
         seconds = time.monotonic() - self.started_s
         states = {d["device"]: str(d["state"]) for d in self.client.get("/api/v1/devices")}
-        alarms = [a for a in self.client.get("/api/v1/alarms?active=false&limit=1000") if a["rule"] != "silent"]
+        alarms = [
+            a
+            for a in self.client.get("/api/v1/alarms?active=false&limit=1000")
+            if a["rule"] != "silent"
+        ]
         end = self.stop()
         tally, stored = judge(self.folder, self.site, end)
         counts = dict.fromkeys((d.id for d in self.site.devices), 0)

@@ -75,8 +75,7 @@ def latency(marks: Sequence[Mark], seen: Sequence[tuple[int, dict[str, Any]]]) -
             at
             for at, alarm in seen
             if at >= mark.t_ns
-            and (alarm.get("alarm", alarm).get("device"), alarm.get("alarm", alarm).get("quantity"))
-            == (mark.device, mark.quantity)
+            and (alarm["device"], alarm["quantity"]) == (mark.device, mark.quantity)
         ]
         if arrived:
             found.append((min(arrived) - mark.t_ns) / 1e6)
