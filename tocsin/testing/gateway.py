@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import msgspec
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tocsin.contract import topics
 from tocsin.contract.codec import encode
@@ -37,7 +38,7 @@ class WireGateway:
         ] = {}  # first seq -> rows, topic, bytes, sent
         self._next_seq = 0
         self._stop = threading.Event()
-        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=gateway, clean_session=False)  # fmt: skip
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=gateway, clean_session=False)  # fmt: skip
         client.username_pw_set(gateway, password)
         client.reconnect_delay_set(1, 1)
         client.max_inflight_messages_set(0)
