@@ -132,20 +132,14 @@ def _permitted(writer: asyncio.StreamWriter) -> bool:
 
 def _bind(path: Path) -> socket.socket:
     """A listening socket; one that a killed agent left behind is replaced."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(1)
-            probe.connect(str(path))
+    if _answers(path):
         raise ControlError(f"another agent answers at {path}", hint="stop it first")
-    except (ConnectionRefusedError, FileNotFoundError):
-        path.unlink(missing_ok=True)
-    except OSError as exc:
-        sock.close()
-        raise ControlError(f"control socket {path}: {exc}") from exc
-    path.parent.mkdir(parents=True, exist_ok=True)
-    before = os.umask(0o177)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    before = os.umask(0o022)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        os.umask(0o177)
         sock.bind(str(path))
         sock.listen(_CLIENTS)
     except OSError as exc:
@@ -156,3 +150,13 @@ def _bind(path: Path) -> socket.socket:
     finally:
         os.umask(before)
     return sock
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
