@@ -37,6 +37,7 @@ _log = logging.getLogger("edge")
 DRIVERS_STOP_S = 1.5
 DRAIN_S = 1.0
 UPLINK_GRACE_S = 1.5
+LONGEST_STOP_S = 4.8
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -121,6 +122,7 @@ class Agent:
             _log.warning("told to stop twice: not waiting for anything")
             os._exit(130)
         self._stopping.set()
+        asyncio.get_running_loop().call_later(LONGEST_STOP_S, _force)
 
     async def run(self) -> Summary:
         """Acquire, judge, keep and send until `stop`, then hand everything over and close.
@@ -264,6 +266,13 @@ class Agent:
 
 def _count(counters: Counter[str], driver: str, name: str, n: int) -> None:
     counters[f"{driver}.{name}"] += n
+
+
+def _force() -> None:
+    """Something does not end; all that was acquired is committed by now."""
+    late = [t.get_name() for t in asyncio.all_tasks() if not t.get_name().startswith("Task-")]
+    _log.error("not waiting any longer for %s", ", ".join(sorted(late)))
+    os._exit(1)
 
 
 async def run_agent(loaded: Loaded[GatewayConfig]) -> Summary:
