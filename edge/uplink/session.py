@@ -22,6 +22,7 @@ from tocsin.errors import UplinkError
 MAX_UNACKNOWLEDGED = 16  # PUBACKs outstanding; brokers allow at least 20
 SESSION_EXPIRY_S = 3600
 _PROBE_S = 2.0
+_HUNG_UP = "the broker hung up without an answer"
 _UNSUPPORTED_VERSION = (1, 132)  # MQTT 3.1.1, 3.2.2.3; MQTT 5, 3.2.2.2
 
 
@@ -103,6 +104,7 @@ class Connector:
             acknowledged(c, u, mid, reason, p)
 
         paho.on_publish = on_publish
+        _notice_hang_up(client)
         entering = asyncio.create_task(client.__aenter__(), name="uplink-connect")
         try:
             await asyncio.shield(entering)
@@ -123,6 +125,8 @@ class Connector:
         hint = "is the broker running and reachable from here?"
         if isinstance(exc, MqttConnectError):
             hint = "check uplink.username and uplink.password"
+        elif _HUNG_UP in str(exc):
+            hint = "does it want TLS, or a client certificate (uplink.tls)?"
         elif "certificate" in str(exc).lower():
             hint = "check uplink.tls.ca, and that uplink.host is the name in the certificate"
         return UplinkError(f"no session with the broker {where}: {exc}", hint=hint)
@@ -148,11 +152,28 @@ def tls_context(options: TlsOptions | None) -> ssl.SSLContext | None:
     return context
 
 
+def _notice_hang_up(client: aiomqtt.Client) -> None:
+    """aiomqtt waits for the time-out when the broker closes the connection instead of answering the CONNECT."""
+    paho, waiting = client._client, client._connected  # noqa: SLF001
+    disconnected: Any = paho.on_disconnect
+    loop = asyncio.get_running_loop()
+
+    def fail() -> None:
+        if not waiting.done():
+            waiting.set_exception(aiomqtt.MqttError(_HUNG_UP))
+
+    def on_disconnect(*args: Any) -> None:
+        disconnected(*args)
+        loop.call_soon_threadsafe(fail)
+
+    paho.on_disconnect = on_disconnect
+
+
 def _may_be_unsupported(exc: aiomqtt.MqttError) -> bool:
     """A broker without MQTT 5 says so, or misreads the CONNECT and says nothing (amqtt does, at a last will)."""
     if isinstance(exc, MqttConnectError):
         return getattr(exc.rc, "value", exc.rc) in _UNSUPPORTED_VERSION
-    return "timed out" in str(exc)
+    return "timed out" in str(exc) or _HUNG_UP in str(exc)
 
 
 def _quiet() -> logging.Logger:
