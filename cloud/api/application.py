@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from fastapi import APIRouter, FastAPI
 
 from cloud.api import alarms, devices, errors, events, influx, operations, people, registry
@@ -11,20 +9,27 @@ from cloud.api.gate import Gate, Reader
 from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
+ROOMS = (devices, alarms, registry, people, operations, events, influx)
+
+
+def include_routes(app: FastAPI) -> None:
+    """Every described route."""
+    for room in ROOMS:
+        app.include_router(room.router)
+
 
 def create_api(services: Services) -> FastAPI:
     """The application without pages; `cloud.console` adds them."""
     app = FastAPI(
         title="Tocsin",
-        version=version("tocsin"),
+        version="1",
         description="Devices, alarms and series of one cloud. Times are Unix nanoseconds UTC.",
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
     app.state.services = services
-    for room in (devices, alarms, registry, people, operations, events, influx):
-        app.include_router(room.router)
+    include_routes(app)
     described = APIRouter()
 
     @described.get("/api/v1/openapi.json", include_in_schema=False)
