@@ -22,7 +22,11 @@ def salvage(header: Header, data: bytes) -> tuple[Batch, list[Letter]] | None:
     body = data[HEADER_BYTES:]
     if header.codec[1] == "d":
         body = zlib.decompressobj(-15).decompress(body, MAX_BODY_BYTES)
-    loose = msgspec.json.decode(body) if header.codec[0] == "j" else msgspec.msgpack.decode(body)
+    decode = msgspec.json.decode if header.codec[0] == "j" else msgspec.msgpack.decode
+    try:
+        loose = decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None  # the wrong type stood before what is no JSON or MessagePack at all
     letters: list[Letter] = []
     groups = loose.get("b") if isinstance(loose, dict) else None
     if not isinstance(groups, list):

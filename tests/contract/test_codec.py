@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.contract.examples import ALARM, BATCH, EVENT, STREAM
+from tests.contract.hostile import HOSTILE, deflated, sealed
 from tocsin.contract import codec
 from tocsin.contract.codec import CODECS, Codec, Header, decode_body, decode_header, encode
 from tocsin.contract.messages import Alarm, Batch, Event, Group
@@ -62,17 +63,6 @@ batches = st.builds(
 
 def decode(data: bytes, kind: type[Batch] | type[Alarm] | type[Event]) -> Batch | Alarm | Event:
     return decode_body(decode_header(data), data, kind)
-
-
-def sealed(body: bytes, code: str = "jn", *, rows: int = 6, seq: int = 42) -> bytes:
-    """A header with a right CRC before any body."""
-    head = f"TOC1 {code} {STREAM} {seq:016x} {rows:04x} ".encode()
-    return b"%s%08x\n%s" % (head, zlib.crc32(body, zlib.crc32(head)), body)
-
-
-def deflated(body: bytes) -> bytes:
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return deflate.compress(body) + deflate.flush()
 
 
 def refused(data: bytes, kind: type[Batch] | type[Alarm] | type[Event] = Batch) -> WireReason:
@@ -187,26 +177,6 @@ def _small(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return max(-(2**63), min(value, 2**64 - 1))
     return value
-
-
-HOSTILE: dict[str, tuple[bytes, str, WireReason]] = {
-    "nested arrays": (b"[" * 100_000, "jn", WireReason.WRONG_TYPE),
-    "nested in an unknown field": (b'{"z":' + b"[" * 100_000, "jn", WireReason.BAD_BODY),
-    "nested objects": (b'{"z":' * 50_000, "jn", WireReason.BAD_BODY),
-    "nested msgpack": (b"\x81\xa1z" + b"\x91" * 100_000, "mn", WireReason.BAD_BODY),
-    "integer of 5000 digits": (b'{"v":' + b"9" * 5000 + b"}", "jn", WireReason.WRONG_TYPE),
-    "exponent": (b'{"v":1e999999999}', "jn", WireReason.WRONG_TYPE),
-    "not finite": (b'{"v":NaN}', "jn", WireReason.BAD_BODY),
-    "array of 2^32-1": (b"\xdd\xff\xff\xff\xff", "mn", WireReason.WRONG_TYPE),
-    "map of 2^32-1": (b"\xdf\xff\xff\xff\xff", "mn", WireReason.BAD_BODY),
-    "text of 2^32-1": (b"\x81\xdb\xff\xff\xff\xff", "mn", WireReason.BAD_BODY),
-    "no UTF-8": (b'{"site":"\xff"}', "jn", WireReason.BAD_BODY),
-    "empty": (b"", "jn", WireReason.BAD_BODY),
-    "no deflate": (b"\xff\xff\xff", "jd", WireReason.BAD_DEFLATE),
-    "cut deflate": (deflated(b"{}" * 99)[:-3], "jd", WireReason.TRUNCATED),
-    "more after deflate": (deflated(b"{}") + b"x", "jd", WireReason.BAD_DEFLATE),
-    "deflate bomb": (deflated(b" " * (1 << 27)), "jd", WireReason.OVERSIZED),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", HOSTILE)

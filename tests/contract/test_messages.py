@@ -1,4 +1,4 @@
-"""Columns that do not fit together are named before a store sees them; unknown fields are ignored and counted."""
+"""Rows to columns, unknown fields, ids, quality codes and schemas."""
 
 from __future__ import annotations
 
@@ -11,53 +11,10 @@ from tests.contract.examples import ALARM, BATCH, EVENT, HEALTH, JOURNALLED
 from tocsin.contract import codec
 from tocsin.contract.columns import Layout, Row, group_rows
 from tocsin.contract.ids import is_ulid, ulid
-from tocsin.contract.messages import Alarm, Batch, Group, Health
+from tocsin.contract.messages import Alarm, Batch, Health
 from tocsin.contract.quality import Quality, Severity, severity, tolerant, worst
 from tocsin.contract.schemas import message_schema
-from tocsin.contract.shape import MAX_QUANTITIES, group_fault
 from tocsin.contract.unknown import unknown_fields, unknown_in_json
-
-GROUP = BATCH.groups[0]
-
-
-@pytest.mark.parametrize("group", BATCH.groups)
-def test_the_example_fits_together(group: Group) -> None:
-    assert group_fault(BATCH, group) is None
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"device": "Gas 3"}, "no device name"),
-        ({"device": "a/b"}, "no device name"),
-        ({"measurement": "Gas"}, "no measurement name"),
-        ({"quantities": ("h2s", "o2", "ex", "h2s")}, "stands twice"),
-        ({"quantities": ("h2s", "o2", "ex", "time")}, "no quantity name"),
-        ({"quantities": ("h2s", "o2", "ex", 'x"; drop')}, "no quantity name"),
-        ({"types": "fff"}, "types 'fff' for 4"),
-        ({"types": "fffx"}, "types 'fffx'"),
-        ({"columns": GROUP.columns[:3]}, "3 columns for 4"),
-        ({"columns": [*GROUP.columns[:3], [1, 2]]}, "status: 2 values for 3 rows"),
-        ({"source_times": [1]}, "1 source times for 3 rows"),
-        ({"times": [0, 1, 2**62]}, "outside 64 bits"),
-        ({"source_times": [None, -(2**62), 0]}, "outside 64 bits"),
-        ({"quality": [(3, 0, 1)]}, "quality for row 3"),
-        ({"quality": [(0, -1, 1)]}, "column -1"),
-        ({"raw": {"co": ("mA", [1, 2, 3])}}, "raw values of 'co'"),
-        ({"raw": {"h2s": ("mA", [1])}}, "1 raw values for 3 rows"),
-    ],
-)
-def test_each_misfit_is_named(change: dict[str, Any], words: str) -> None:
-    fault = group_fault(BATCH, msgspec.structs.replace(GROUP, **change))
-    assert fault is not None
-    assert words in fault
-
-
-def test_columns_per_measurement_are_capped() -> None:
-    count = MAX_QUANTITIES + 1
-    names = tuple(f"q{i}" for i in range(count))
-    wide = Group("d", "gas", names, "f" * count, [0], [[1.0]] * count)
-    assert "allowed" in (group_fault(BATCH, wide) or "")
 
 
 @pytest.mark.parametrize("code", codec.CODECS)
