@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS meta.ledger(
   gateway VARCHAR, stream VARCHAR, lo BIGINT, hi BIGINT, rejected BOOLEAN);
 CREATE TABLE IF NOT EXISTS meta.cold(
   measurement VARCHAR, day DATE, path VARCHAR, rows BIGINT, t_min BIGINT, t_max BIGINT);
+CREATE TABLE IF NOT EXISTS meta.commits(n BIGINT);
+INSERT INTO meta.commits SELECT 0 WHERE NOT EXISTS (SELECT * FROM meta.commits);
 CREATE OR REPLACE MACRO now() AS CAST(current_timestamp AS TIMESTAMP);
 CREATE OR REPLACE MACRO date_bin
   (stride, t) AS time_bucket(stride, CAST(t AS TIMESTAMP), TIMESTAMP '1970-01-01'),

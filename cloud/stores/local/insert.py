@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import duckdb
@@ -77,7 +78,8 @@ def run_insert(
             f" SELECT {', '.join(selected.values())} FROM {_SOURCE}"
         )
     finally:
-        connection.unregister(_SOURCE)
+        with suppress(duckdb.Error):  # an aborted transaction refuses it, and hides the cause
+            connection.unregister(_SOURCE)
 
 
 def not_finite(block: Block) -> list[tuple[int, str]]:

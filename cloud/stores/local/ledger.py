@@ -36,6 +36,11 @@ class LedgerTable:
             self._add(entry)
         self._rows += len(entries)
 
+    def has(self, entry: LedgerEntry) -> bool:
+        """Whether all of `entry` is settled already."""
+        pair = self.settled.get((entry.gateway, entry.stream))
+        return pair is not None and not pair[0].missing(entry.lo, entry.hi)
+
     def snapshot(self) -> Settled:
         """Copies of all ranges."""
         return {key: (RangeSet(a), RangeSet(b)) for key, (a, b) in self.settled.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,8 @@ def merge_points(
             f" VALUES ({', '.join(f's.{quoted(c)}' for c in columns)})"
         )
     finally:
-        connection.unregister(_SOURCE)
+        with suppress(duckdb.Error):  # an aborted transaction refuses it, and hides the cause
+            connection.unregister(_SOURCE)
     return len(rows.by_key) - len(archived), archived
 
 

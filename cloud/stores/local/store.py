@@ -25,6 +25,7 @@ from cloud.stores.local.roller import Roller
 from cloud.stores.local.schema import Schema, rebuild_view
 from tocsin.errors import StoreError, StoreUnavailableError
 
+_QUERIES_END_S = 5.0
 Work = Callable[[duckdb.DuckDBPyConnection], None]
 
 
@@ -45,7 +46,8 @@ class LocalStore:
             threading.Lock()
         )  # catalogue changes of writer and roll-over exclude each other
         self._queries: set[duckdb.DuckDBPyConnection] = set()
-        self._queries_lock = threading.Lock()
+        self._queries_changed = threading.Condition()
+        self._writer_needs_memory = False
         self._roller: Roller | None = None
         self._open()
 
@@ -57,10 +59,13 @@ class LocalStore:
                 rebuild_view(self._database, table.name, self._cold)  # the directory may have moved
         self._schema = Schema.read(self._database)
         self._ledger = LedgerTable(self._database)
+        self._commits = self._read_commits()
 
     def write(self, blocks: list[Block], ledger: list[LedgerEntry]) -> list[Rejected]:
         """Rows and their ledger in one transaction, on disk when it returns."""
         with self._commit_lock:
+            if ledger and all(self._ledger.has(entry) for entry in ledger):
+                return []  # an earlier try was stored although it failed
             schema = self._schema.copy()
             accepted, rejected = plan(blocks, schema, self.options)
             rejected += [
@@ -158,15 +163,17 @@ class LocalStore:
             QueryError: refused by the door or stopped at a limit.
         """
         cursor = self._database.cursor()
-        with self._queries_lock:
+        with self._queries_changed:
+            self._queries_changed.wait_for(lambda: not self._writer_needs_memory, _QUERIES_END_S)
             self._queries.add(cursor)
         try:
             statement = check(sql, self.measurements(), cursor)
             return run(cursor, statement, limits or Limits(), params)
         finally:
-            with self._queries_lock:
-                self._queries.discard(cursor)
             cursor.close()
+            with self._queries_changed:
+                self._queries.discard(cursor)
+                self._queries_changed.notify_all()
 
     def close(self) -> None:
         """Stop running queries, fold the log into the file, release it."""
@@ -177,28 +184,55 @@ class LocalStore:
             self._database.close()
 
     def _interrupt_queries(self) -> None:
-        with self._queries_lock:
+        with self._queries_changed:
             for cursor in self._queries:
                 cursor.interrupt()
 
     def _transaction(self, work: Work) -> None:
         """Run `work` in a transaction; once more without queries beside it when memory ran out."""
-        for last in (False, True):
-            connection = self._database.cursor()
-            try:
-                connection.execute("BEGIN")
-                work(connection)
-                connection.execute("COMMIT")
-            except duckdb.Error as exc:
-                with suppress(duckdb.Error):
-                    connection.execute("ROLLBACK")
-                if isinstance(exc, duckdb.OutOfMemoryException) and not last:
-                    self._interrupt_queries()
-                    continue
-                raise self._failure(exc) from exc
-            finally:
-                connection.close()
+        try:
+            self._attempt(work)
             return
+        except duckdb.OutOfMemoryException:
+            self._writer_needs_memory = True
+        except duckdb.Error as exc:
+            raise self._failure(exc) from exc
+        try:
+            self._interrupt_queries()
+            with self._queries_changed:
+                self._queries_changed.wait_for(lambda: not self._queries, _QUERIES_END_S)
+            self._attempt(work)
+        except duckdb.Error as exc:
+            raise self._failure(exc) from exc
+        finally:
+            with self._queries_changed:
+                self._writer_needs_memory = False
+                self._queries_changed.notify_all()
+
+    def _attempt(self, work: Work) -> None:
+        connection = self._database.cursor()
+        try:
+            connection.execute("BEGIN")
+            work(connection)
+            connection.execute("UPDATE meta.commits SET n = ?", [self._commits + 1])
+            connection.execute("COMMIT")
+        except duckdb.Error:
+            with suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
+            # DuckDB may run out of memory after the commit is durable: trying again would double the rows
+            if self._read_commits() == self._commits:
+                raise
+        finally:
+            connection.close()
+        self._commits += 1
+
+    def _read_commits(self) -> int:
+        cursor = self._database.cursor()
+        try:
+            row = cursor.execute("SELECT n FROM meta.commits").fetchone()
+        finally:
+            cursor.close()
+        return int(row[0]) if row else 0
 
     def _failure(self, exc: duckdb.Error) -> StoreError:
         """Nothing was written. After a fatal error the file is opened anew, so that the next try can succeed."""

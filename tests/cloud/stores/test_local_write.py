@@ -14,7 +14,7 @@ from cloud.stores import NO_TIME, Block, Column, LedgerEntry
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.store import LocalStore
 from tests.cloud.stores.blocks import STREAM, T0, block
-from tocsin.errors import StoreUnavailableError
+from tocsin.errors import StoreError
 
 
 def test_rows_return_with_their_nanoseconds(tmp_path: Path) -> None:
@@ -172,6 +172,6 @@ def test_a_store_in_use_says_so_to_a_second_process_and_a_reader(tmp_path: Path)
     store.close()
     reader = LocalStore(tmp_path, read_only=True)
     assert reader.query("SELECT count(*) FROM gas", Limits()).data == [[3]]
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreError):
         reader.write([block()], [])
     reader.close()
