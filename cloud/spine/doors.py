@@ -11,7 +11,7 @@ from cloud.query.result import Cell, Limits
 from cloud.stores import Store
 from cloud.stores.local.store import LocalStore
 from tocsin.contract.catalogue import is_identifier
-from tocsin.errors import QueryError, QueryReason
+from tocsin.errors import QueryError, QueryReason, StoreError
 from tocsin.sdk import Clock
 
 MAX_SERIES_ROWS = 500_000
@@ -117,4 +117,7 @@ def open_door(config: CloudConfig, clock: Clock) -> Door:
     section = config.store
     if isinstance(section, LocalStoreSection):
         return LocalDoor(config, section, clock)
-    raise NotImplementedError
+    raise StoreError(
+        "store type 'influx' cannot be opened by this version",
+        hint='use [store] type = "local"',
+    )
