@@ -38,11 +38,15 @@ class Fault(BaseModel):
     kind: FaultKind = Field(description="What goes wrong.")
     from_s: float = Field(default=0.0, alias="from", description="Seconds after start.")
     for_s: float = Field(default=math.inf, alias="for", description="How long, in seconds.")
+    after: int = Field(default=0, ge=0, description="Requests answered soundly before it.")
+    times: int | None = Field(default=None, ge=1, description="Requests it spoils, then no more.")
     code: int = Field(default=int(ExceptionCode.DEVICE_FAILURE), description="Exception code.")
     delay_s: float = Field(default=1.5, alias="delay", description="How late, in seconds.")
 
-    def active(self, t: float) -> bool:
-        """Whether it plays `t` seconds after start."""
+    def active(self, t: float, asked: int) -> bool:
+        """Whether it plays `t` seconds after start, for the unit's request number `asked` (from 0)."""
+        if asked < self.after or (self.times is not None and asked >= self.after + self.times):
+            return False
         return self.from_s <= t < self.from_s + self.for_s
 
 
@@ -57,6 +61,6 @@ def parse_fault(text: str) -> Fault:
     return Fault.model_validate(parse_pairs(text))
 
 
-def fault_at(faults: tuple[Fault, ...], unit: int, t: float) -> Fault | None:
-    """The first fault that `unit` plays `t` seconds after start."""
-    return next((f for f in faults if f.unit == unit and f.active(t)), None)
+def fault_at(faults: tuple[Fault, ...], unit: int, t: float, asked: int) -> Fault | None:
+    """The first fault that `unit` plays `t` seconds after start, for its request number `asked`."""
+    return next((f for f in faults if f.unit == unit and f.active(t, asked)), None)

@@ -30,6 +30,7 @@ class Line:
         self._faults = faults
         self._start = time.monotonic()
         self._random = Random(7)
+        self._asked = dict.fromkeys(units, 0)
 
     @property
     def elapsed_s(self) -> float:
@@ -52,7 +53,8 @@ class Line:
         t = self.elapsed_s
         now_ns = time.time_ns()
         unit.refresh(t, now_ns)
-        fault = fault_at(self._faults, number, t)
+        fault = fault_at(self._faults, number, t, self._asked[number])
+        self._asked[number] += 1
         if fault is not None and fault.kind not in HARMLESS:
             unit.mark_fault(fault.kind.value, now_ns)
         if fault is not None and fault.kind is FaultKind.EXCEPTION:

@@ -62,7 +62,7 @@ async def test_a_faulty_device_is_named_counted_and_leaves_its_neighbours_alone(
     running: Any,
     tmp_path: Path,
 ) -> None:
-    fault = f"unit=2,kind={kind},from=0.5,for=0.6,delay=0.2"
+    fault = f"unit=2,kind={kind},after=3,times=4,delay=0.2"
     units = [(n, "gas-head", HEAD) for n in (1, 2, 3)]
     _, port = start_line(*units, tcp=tcp, faults=(fault,))
     devices = _devices(1, 2, 3)
