@@ -37,9 +37,9 @@ def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     home = {"HOME": str(directory)}
     with run_process(["/usr/bin/influxd", "-config", str(config)], env=home):
-        wait_until_sync(lambda: _answers(f"{url}/ping"))
+        wait_until_sync(lambda: _answers(f"{url}/ping"), timeout_s=120)
         for name in ("tocsin", "grafana"):
-            urllib.request.urlopen(f"{url}/query?q=CREATE+DATABASE+{name}", b"", timeout=10).close()
+            urllib.request.urlopen(f"{url}/query?q=CREATE+DATABASE+{name}", b"", timeout=60).close()
         yield url
 
 
@@ -57,5 +57,5 @@ def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "10y",
     ]
     with run_process([*argv, "-httpListenAddr", f"127.0.0.1:{port}", "-loggerLevel", "ERROR"]):
-        wait_until_sync(lambda: _answers(f"{url}/health"))
+        wait_until_sync(lambda: _answers(f"{url}/health"), timeout_s=120)
         yield url
