@@ -67,7 +67,7 @@ command_key = "the gateway's command key"
             return bool(self.call("counters")["broker_connected"])
         return False
 
-    def call(self, op: str, **args: object) -> Any:
+    def call(self, op: str, **args: Any) -> Any:
         return call_once(self.data / "spine.sock", op, **args)
 
     def column(self, sql: str) -> list[Any]:
