@@ -103,6 +103,15 @@ def _limits(alarms: Iterable[AlarmView]) -> dict[str, list[float]]:
     return {q: sorted(v) for q, v in found.items()}
 
 
+@router.get("/fragments/devices/{site}/{device}")
+async def device_now(
+    request: Request, site: str, device: str, principal: Principal = Reader
+) -> HTMLResponse:
+    """State and values of one device alone."""
+    view = await view_of(services(request), principal, site, device)
+    return page(request, "_device_now.html", device=view)
+
+
 @router.get("/map")
 async def map_page(request: Request, principal: Principal = Reader) -> HTMLResponse:
     """Where everything is."""
@@ -162,8 +171,19 @@ async def alarm(request: Request, alarm: str, principal: Principal = Reader) -> 
     return await alarm_page(request, principal, alarm, "")
 
 
+@router.get("/fragments/alarms/{alarm}")
+async def alarm_now(request: Request, alarm: str, principal: Principal = Reader) -> HTMLResponse:
+    """The alarm and its journal alone."""
+    return await alarm_page(request, principal, alarm, "", template="_alarm_page.html")
+
+
 async def alarm_page(
-    request: Request, principal: Principal, alarm: str, problem: str, status: int = 200
+    request: Request,
+    principal: Principal,
+    alarm: str,
+    problem: str,
+    status: int = 200,
+    template: str = "alarm.html",
 ) -> HTMLResponse:
     """The page of an alarm, also after an action was refused."""
     parts = services(request)
@@ -171,7 +191,7 @@ async def alarm_page(
     journal = rows_of(await parts.spine.call("alarm_journal", alarm=alarm))
     return page(
         request,
-        "alarm.html",
+        template,
         status=status,
         alarm=alarm_view(row),
         journal=[_entry(e) for e in journal],
@@ -224,7 +244,7 @@ def gateway_view(row: Row) -> dict[str, object]:
         "volatile": told.get("volatile") is True,
         "t": whole(told, "t"),
         "heard": bool(whole(told, "t")),
-        "clock": text(clock, "state") or text(clock, "s"),
+        "clock": text(clock, "state") or text(clock, "s") or "free",
         "version": text(told, "version"),
         "uptime_s": number(told, "uptime_s"),
         "pending_rows": whole(told, "pending_rows"),

@@ -183,6 +183,7 @@ def test_an_alarm_appears_is_acknowledged_and_is_reset_only_once_it_is_over(
     expect(tab.page.locator(".journal")).to_contain_text("已派人")
     expect(tab.page.locator(".journal")).to_contain_text("ann")
     two_sites.do(lambda spine: spine.returned("ALARM-north"))
+    expect(tab.page.locator("article.alarm")).to_contain_text("已恢复，待复位")
     tab.page.get_by_role("button", name="复位").click()
     expect(tab.page.locator("article.alarm")).to_have_attribute("data-active", "false")
     tab.shot("alarm-journal")
