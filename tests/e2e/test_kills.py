@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.lab.children import cloud_processes
+from tocsin.lab.children import LabError, cloud_processes
 from tocsin.lab.demo import Demo
 from tocsin.lab.judge import End, judge
 from tocsin.lab.ledger import Scan, Tally, read_ledgers
@@ -38,7 +38,10 @@ def more_answers(folder: Path, n: int) -> None:
 
 
 def newest_is_fresh(run: Demo, since_ns: int) -> bool:
-    last = run.client.get("/api/v1/last")
+    try:
+        last = run.client.get("/api/v1/last")
+    except LabError:  # not back yet
+        return False
     return bool(last) and max(int(item["time_ns"]) for item in last) > since_ns
 
 
