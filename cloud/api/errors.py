@@ -37,7 +37,7 @@ _QUERY = {
     QueryReason.TIME_LIMIT: 408,
     QueryReason.MEMORY_LIMIT: 413,
     QueryReason.ROW_LIMIT: 413,
-    QueryReason.FAILED: 500,
+    QueryReason.FAILED: 422,
 }
 _CLASSES: dict[type[TocsinError], int] = {
     NotFoundError: 404,
