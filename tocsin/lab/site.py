@@ -126,7 +126,7 @@ def _modbus(folder: Path, name: str, port: list[str], units: list[str]) -> list[
 
 
 def _driver(name: str, transport: str) -> str:
-    return f'[[drivers]]\ntype = "modbus"\nname = "{name}"\n{transport}\n'
+    return f'[[drivers]]\ntype = "modbus"\nname = "{name}"\n{transport}\ntimeout_s = 3.0\n'
 
 
 def _device(device: Device, unit: int) -> str:
