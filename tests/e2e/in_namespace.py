@@ -37,7 +37,8 @@ def walk(page: Page, run: Demo, shots: Path) -> None:
     page.fill("input[name=name]", NAME)
     for box in page.locator("input[type=password]").all():
         box.fill(PASSWORD)
-    page.click("button[type=submit]")
+    page.click("form.door button, form[action='/setup'] button")
+    page.wait_for_load_state()
     page.goto(run.console_url + "/")
     page.wait_for_selector(f"text={RELEASE_HEAD}")
     deadline = time.monotonic() + 40.0

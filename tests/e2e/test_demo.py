@@ -128,19 +128,11 @@ def test_one_message_dropped_one_doubled_one_altered_is_counted_as_exactly_that(
             "SELECT table_schema || '.' || table_name FROM information_schema.tables "
             "WHERE table_type = 'BASE TABLE' AND table_name = 'gas'"
         ).fetchall()[0][0]
-        times = [
-            t
-            for (t,) in store.execute(
-                f"SELECT time FROM {table} WHERE device = 'gas-03' ORDER BY time"
-            ).fetchall()
-        ]
-        store.execute(f"DELETE FROM {table} WHERE device = 'gas-03' AND time = ?", [times[2]])
-        store.execute(
-            f"UPDATE {table} SET h2s = h2s + 1 WHERE device = 'gas-03' AND time = ?", [times[8]]
-        )
-        store.execute(
-            f"INSERT INTO {table} SELECT * FROM {table} WHERE device = 'gas-03' AND time = ?",
-            [times[5]],
-        )
+        row = f"{table} WHERE device = 'gas-03' AND seq = ?"
+        found = store.execute(f"SELECT seq FROM {table} WHERE device = 'gas-03' ORDER BY time")
+        seqs = [seq for (seq,) in found.fetchall()]
+        store.execute(f"DELETE FROM {row}", [seqs[2]])
+        store.execute(f"INSERT INTO {table} SELECT * FROM {row}", [seqs[5]])
+        store.execute(f"UPDATE {row.replace(' WHERE', ' SET h2s = h2s + 1 WHERE')}", [seqs[8]])
     tampered, _ = judge(folder, site, end)
     assert (tampered.lost, tampered.duplicates, tampered.wrong) == (1, 1, 1), tampered.examples
