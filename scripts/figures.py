@@ -16,11 +16,11 @@ def spine(result: dict[str, Any]) -> list[str]:
     lines = [
         "## `tocsin bench spine`",
         "",
-        "| source | readings/s | reads/s | read back | wrong | missing | doubled | newest row's age p50 / p99 ms |",
+        "| source | readings/s | reads/s | read back | wrong | missing | doubled | stamp to query p50 / p99 ms |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for figure in (result["modbus"], result["generated"]):
-        age = figure["newest_row_age_ms"]
+        age = figure["sample_to_query_ms"]
         lines.append(
             f"| {figure['source']} | {figure['readings_per_s']:,.0f} | {figure['samples_per_s']:,.0f} "
             f"| {figure['readings_read_back']:,} | {figure['wrong']} | {figure['missing']} | {figure['duplicates']} "
