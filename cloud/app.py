@@ -212,7 +212,8 @@ class Cloud:
     def _start_spine(self) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-m", "cloud.spine", str(self._path)]
         if self._broker is not None:
-            argv += ["--broker-port", str(self._broker.port)]
+            protocol = "5" if self._broker.kind == "mosquitto" else "3.1.1"
+            argv += ["--broker-port", str(self._broker.port), "--broker-protocol", protocol]
         return spawn(argv, env={**os.environ, PASSWORD_ENV: self._password})
 
     def _start_web(self) -> subprocess.Popen[bytes]:

@@ -100,6 +100,10 @@ class BrokerSection(Section):
         le=65535,
         description="Most messages in hand and not yet stored (MQTT 5 receive maximum).",
     )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        default="auto",
+        description="External only: MQTT version; auto asks in 5 first, which a broker of 3.1.1 may answer 2 s late.",
+    )
     buckets: list[Annotated[int, Field(ge=0, lt=topics.BUCKETS)]] | None = Field(
         default=None,
         description="Buckets (0-63) this ingester owns; default all. Ingesters share them out.",

@@ -192,7 +192,7 @@ class Ingest:
         got = decode(message.topic, message.payload, message.received_ns, self, max_future_ns)
         gathered = self._gathered
         gathered.messages.append(message)
-        gathered.size += len(message.payload)
+        gathered.size += message.cost
         self.counts["messages"] += 1
         self.counts.update(got.counts)
         postings.extend(

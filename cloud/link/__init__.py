@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from cloud.link.handover import Handover, Received
-from cloud.link.mqtt import LinkOptions, MqttLink
+from cloud.link.mqtt import LinkOptions, MqttLink, Protocol
 
-__all__ = ["Handover", "LinkOptions", "MqttLink", "Received"]
+__all__ = ["Handover", "LinkOptions", "MqttLink", "Protocol", "Received"]

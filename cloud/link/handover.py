@@ -20,7 +20,13 @@ class Received:
     mid: int = 0
     qos: int = 0
 
+    @property
+    def cost(self) -> int:
+        """Bytes it takes while it waits, decoded or not."""
+        return len(self.payload) + OVERHEAD_BYTES
 
+
+OVERHEAD_BYTES = 1024  # of a message beside its payload: even an empty one takes memory
 URGENT_RESERVE = 4 << 20  # bytes beyond the limit that only alarms and events may use
 
 
@@ -43,7 +49,7 @@ class Handover:
 
     def put(self, message: Received) -> bool:
         """Whether there was room."""
-        size = len(message.payload)
+        size = message.cost
         urgent = _is_urgent(message.topic)
         with self._lock:
             limit = self._limit + (URGENT_RESERVE if urgent else 0)

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -34,11 +34,9 @@ CONNECT_TIMEOUT_S = 10.0
 FIRST_ANSWER_S = 2.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 DRAIN_CHECK_S = 0.2
+Protocol = Literal["auto", "5", "3.1.1"]
 MAX_PACKET_BYTES = 2 * MAX_MESSAGE_BYTES
-_UNSUPPORTED = (
-    1,
-    132,
-)  # CONNACK: 3.1.1 "unacceptable protocol version", 5 "unsupported protocol version"
+_UNSUPPORTED = (1, 132)  # CONNACK "unsupported protocol version" of 3.1.1 and of 5
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class LinkOptions:
     password: str = field(repr=False)
     keepalive_s: int = 15
     window_messages: int = 8192
+    protocol: Protocol = "auto"
     buckets: list[int] | None = None
     tls: bool = False
     ca: Path | None = None
@@ -74,7 +73,11 @@ class MqttLink:
         self._on_connected = on_connected
         self._client: mqtt.Client | None = None
         self._generation = 0
-        self._version = MQTTProtocolVersion.MQTTv5
+        self._version = (
+            MQTTProtocolVersion.MQTTv311
+            if options.protocol == "3.1.1"
+            else MQTTProtocolVersion.MQTTv5
+        )
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._overflowed = False
@@ -159,7 +162,8 @@ class MqttLink:
 
     def _answer_timeout_s(self) -> float:
         """Short for the very first try, which may speak a version that the broker leaves unanswered."""
-        return FIRST_ANSWER_S if self.connects == 0 and not self._answerless else CONNECT_TIMEOUT_S
+        guessing = self._options.protocol == "auto" and self.connects == 0 and not self._answerless
+        return FIRST_ANSWER_S if guessing else CONNECT_TIMEOUT_S
 
     def _make(self) -> mqtt.Client:
         options = self._options
@@ -222,7 +226,10 @@ class MqttLink:
     def _connected(self, client: mqtt.Client, code: ReasonCode) -> None:
         if code.is_failure:
             self._refused = True
-            if code.value in _UNSUPPORTED and self._version is MQTTProtocolVersion.MQTTv5:
+            guessed = (
+                self._options.protocol == "auto" and self._version is MQTTProtocolVersion.MQTTv5
+            )
+            if guessed and code.value in _UNSUPPORTED:
                 self._version = MQTTProtocolVersion.MQTTv311
             else:
                 self._unavailable(str(code))
@@ -249,7 +256,10 @@ class MqttLink:
             self._overflowed = True
 
     def _no_answer(self) -> None:
-        """A broker that knows only 3.1.1 may just hang up at a CONNECT of version 5 (amqtt does)."""
+        """A broker that knows only 3.1.1 may leave a CONNECT of version 5 without an answer (amqtt does)."""
+        if self._options.protocol != "auto":
+            self._unavailable("the broker closed the connection without an answer")
+            return
         if self.connects == 0 and not self._answerless:
             self._answerless = True
         else:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from cloud.config import CloudConfig, load_cloud
-from cloud.link import LinkOptions
+from cloud.link import LinkOptions, Protocol
 from cloud.spine.process import Spine
 from tocsin.cli.logs import setup_logging
 from tocsin.cli.output import fail
@@ -20,8 +20,10 @@ from tocsin.sdk import SystemClock
 PASSWORD_ENV = "TOCSIN_SPINE_BROKER_PASSWORD"  # noqa: S105 - the name of a variable
 
 
-def link_options(config: CloudConfig, port: int | None, password: str | None) -> LinkOptions:
-    """Where the broker is; `port` and `password` of a child broker come from the supervisor."""
+def link_options(
+    config: CloudConfig, port: int | None, protocol: Protocol, password: str | None
+) -> LinkOptions:
+    """Where the broker is; `port`, `protocol` and `password` of a child broker come from the supervisor."""
     broker = config.broker
     if broker.mode == "child":
         tls = broker.listener_tls
@@ -33,6 +35,7 @@ def link_options(config: CloudConfig, port: int | None, password: str | None) ->
             password=password or "",
             keepalive_s=broker.keepalive_s,
             window_messages=broker.window_messages,
+            protocol=protocol,
             buckets=broker.buckets,
             tls=tls is not None,
             ca=tls.ca if tls else None,
@@ -45,6 +48,7 @@ def link_options(config: CloudConfig, port: int | None, password: str | None) ->
         password=broker.password.reveal() if broker.password else "",
         keepalive_s=broker.keepalive_s,
         window_messages=broker.window_messages,
+        protocol=broker.protocol,
         buckets=broker.buckets,
         tls=broker.tls is not None,
         ca=broker.tls.ca if broker.tls else None,
@@ -66,11 +70,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="cloud.spine")
     parser.add_argument("config", type=Path)
     parser.add_argument("--broker-port", type=int)
+    parser.add_argument("--broker-protocol", choices=["auto", "5", "3.1.1"], default="auto")
     given = parser.parse_args()
     setup_logging()
     try:
         config = load_cloud(given.config).value
-        link = link_options(config, given.broker_port, os.environ.pop(PASSWORD_ENV, None))
+        password = os.environ.pop(PASSWORD_ENV, None)
+        link = link_options(config, given.broker_port, given.broker_protocol, password)
         asyncio.run(_run(config, link))
     except TocsinError as exc:
         return fail(exc, as_json=False)
