@@ -32,6 +32,18 @@ class ConsoleClient:
             urllib.request.Request(self.url + path, headers=self._headers), path, timeout_s
         )
 
+    def put(self, path: str, body: object, timeout_s: float = 5.0) -> Any:
+        """The decoded JSON of a PUT.
+
+        Raises:
+            LabError: no answer, or not a success.
+        """
+        headers = {**self._headers, "Content-Type": "application/json"}
+        request = urllib.request.Request(
+            self.url + path, msgspec.json.encode(body), headers, method="PUT"
+        )
+        return self._send(request, path, timeout_s)
+
     def query(self, sql: str, timeout_s: float = 120.0) -> list[dict[str, Any]]:
         """The rows of one SELECT, by InfluxDB 3's door.
 

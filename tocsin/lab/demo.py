@@ -17,8 +17,9 @@ from tocsin.lab.children import Child, Children, LabError, tocsin_command
 from tocsin.lab.client import AlarmWatch, ConsoleClient
 from tocsin.lab.judge import End, judge
 from tocsin.lab.ledger import read_ledgers
+from tocsin.lab.places import entries
 from tocsin.lab.report import DeviceReport, Report, latency
-from tocsin.lab.site import Site, write_cloud
+from tocsin.lab.site import SITE, Site, write_cloud
 
 
 def wait_http(
@@ -85,6 +86,8 @@ class Demo:
             self.folder, broker_port=int(http["broker_port"]), ports=ports
         )
         self.start_edge()
+        for device, entry in entries(self.site.devices).items():
+            self.client.put(f"/api/v1/registry/{SITE}/{device}", entry, 30.0)
         self.started_s = time.monotonic()
 
     def start_edge(self) -> None:
@@ -101,7 +104,16 @@ class Demo:
     def _token(self) -> str:
         where = ("--data", str(self.folder / "cloud"), "--json")
         created = tocsin_command(
-            "token", "create", "demo", "--scope", "read", "--scope", "query", *where
+            "token",
+            "create",
+            "demo",
+            "--scope",
+            "read",
+            "--scope",
+            "query",
+            "--scope",
+            "registry",
+            *where,
         )
         token: str = msgspec.json.decode(created)["token"]
         return token
