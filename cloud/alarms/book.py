@@ -22,7 +22,7 @@ from cloud.alarms.model import (
 )
 from cloud.alarms.records import Entry
 from cloud.alarms.silence import Condition
-from cloud.db import read
+from cloud.db import read, write
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import VERSION, Alarm, AlarmChange, Command, Event
 from tocsin.contract.signing import sign
@@ -62,7 +62,7 @@ class AlarmBook:
 
     def mirror(self, alarm: Alarm, received_ns: int) -> None:
         """A transition at a gateway; a second time it changes nothing."""
-        with self._lock, self._engine.begin() as c:
+        with self._lock, write(self._engine) as c:
             if records.is_written(c, alarm.alarm, place(alarm)):
                 return
             before = records.get(c, alarm.alarm)
@@ -100,7 +100,7 @@ class AlarmBook:
         why = str(event.data.get("reason", "")) + " " + str(event.data.get("detail", event.text))
         if not done and why.startswith("duplicate"):
             return
-        with self._lock, self._engine.begin() as c:
+        with self._lock, write(self._engine) as c:
             settled = records.settle_command(c, command, "done" if done else "refused", why.strip())
             if settled is None:
                 return
@@ -146,7 +146,7 @@ class AlarmBook:
     def expire(self) -> None:
         """Give up commands that no gateway confirmed in time."""
         now_ns = self._clock.now_ns()
-        with self._lock, self._engine.begin() as c:
+        with self._lock, write(self._engine) as c:
             late = [cmd for cmd in records.pending(c) if cmd.expires_ns <= now_ns]
             shown = []
             for command in late:
@@ -182,7 +182,7 @@ class AlarmBook:
         command: Command | None = None
         now_ns = self._clock.now_ns()
         verb = kind.removeprefix("alarm.")
-        with self._lock, self._engine.begin() as c:
+        with self._lock, write(self._engine) as c:
             state = records.get(c, alarm)
             if state is None:
                 raise AlarmRefusedError(AlarmRefusal.UNKNOWN_ALARM, f"there is no alarm {alarm!r}")
@@ -229,7 +229,7 @@ class AlarmBook:
 
     def _move(self, condition: Condition) -> None:
         now_ns = self._clock.now_ns()
-        with self._lock, self._engine.begin() as c:
+        with self._lock, write(self._engine) as c:
             before = records.open_cloud_alarm(
                 c, condition.gateway, condition.device, condition.rule
             )

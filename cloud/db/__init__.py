@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cloud.db.engine import open_engine, read
+from cloud.db.engine import open_engine, read, write
 from cloud.db.schema import Json, UtcNs, metadata
 from cloud.db.upgrade import upgrade
 
-__all__ = ["Json", "UtcNs", "metadata", "open_engine", "read", "upgrade"]
+__all__ = ["Json", "UtcNs", "metadata", "open_engine", "read", "upgrade", "write"]

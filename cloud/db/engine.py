@@ -9,6 +9,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import OperationalError
+
+from tocsin.errors import StoreUnavailableError
 
 BUSY_TIMEOUT_MS = 10_000
 
@@ -57,3 +60,20 @@ def read(engine: Engine) -> Iterator[Connection]:
     """A connection that only reads: it waits for no writer and holds none up."""
     with engine.connect().execution_options(reading=True) as connection:
         yield connection
+
+
+@contextmanager
+def write(engine: Engine) -> Iterator[Connection]:
+    """A transaction of the ingest path, where a full disk or a database that is away means: later.
+
+    Raises:
+        StoreUnavailableError: nothing was written; try again later.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except OperationalError as exc:
+        raise StoreUnavailableError(
+            f"the state database does not accept a write: {exc.orig}",
+            hint="is there free space, and does it answer?",
+        ) from exc

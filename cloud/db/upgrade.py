@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -48,6 +49,9 @@ def upgrade(engine: Engine) -> None:
         config.set_main_option("script_location", str(files("cloud.db").joinpath("migrations")))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it announces every look at the schema
 
 
 def _revision(connection: Connection) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
 
-from cloud.db import read
+from cloud.db import read, write
 from cloud.ingest.decoded import Letter
 from cloud.ingest.tables import dead_letters
 
@@ -47,12 +47,20 @@ class DeadLetters:
             self._bytes = _size(connection)
 
     def add(self, postings: Sequence[Posting]) -> None:
-        """Keep them; a finding already kept is only counted again."""
-        with self._engine.begin() as connection:
+        """Keep them; a finding already kept is only counted again.
+
+        Raises:
+            StoreUnavailableError: none was kept; try again later.
+        """
+        size, dropped = self._bytes, 0
+        with write(self._engine) as connection:
             for posting in postings:
-                self._add(connection, posting)
-            while self._bytes > self._max_bytes:
-                self._bytes -= self._drop_oldest(connection)
+                size += self._add(connection, posting)
+            while size > self._max_bytes and (freed := self._drop_oldest(connection)):
+                size -= freed
+                dropped += 1
+        self._bytes = size
+        self.dropped += dropped
 
     def times(self, digest: str) -> int:
         """How often this finding came."""
@@ -83,7 +91,8 @@ class DeadLetters:
                 .values(requeued_ns=now_ns)
             )
 
-    def _add(self, connection: Connection, posting: Posting) -> None:
+    def _add(self, connection: Connection, posting: Posting) -> int:
+        """Bytes added."""
         digest = posting.digest
         again = connection.execute(
             update(dead_letters)
@@ -91,7 +100,7 @@ class DeadLetters:
             .values(n=dead_letters.c.n + 1, last_ns=posting.received_ns)
         )
         if again.rowcount:
-            return
+            return 0
         fields = asdict(posting.letter)
         fields["reason"] = posting.letter.reason.value
         fields["detail"] = posting.letter.detail[:MAX_DETAIL_CHARS]
@@ -110,18 +119,18 @@ class DeadLetters:
                 payload_bytes=len(posting.payload),
             )
         )
-        self._bytes += len(payload) + ROW_BYTES
+        return len(payload) + ROW_BYTES
 
     def _drop_oldest(self, connection: Connection) -> int:
+        """Bytes freed; 0 when there is none."""
         row = connection.execute(
             select(dead_letters.c.id, func.length(dead_letters.c.payload))
             .order_by(dead_letters.c.id)
             .limit(1)
         ).first()
         if row is None:
-            return self._bytes
+            return 0
         connection.execute(delete(dead_letters).where(dead_letters.c.id == row[0]))
-        self.dropped += 1
         return int(row[1]) + ROW_BYTES
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import msgspec
 from sqlalchemy import Engine, insert, select, update
 
-from cloud.db import read
+from cloud.db import read, write
 from cloud.ingest.tables import seen_devices
 from cloud.stores import Block
 from tocsin.contract.messages import DeviceHealth, Event, Health
+from tocsin.errors import StoreUnavailableError
 
 
 @dataclass(slots=True)
@@ -107,17 +108,14 @@ class Presence:
             self._save(device)
 
     def on_stored(self, blocks: Iterable[Block], received_ns: int, now_mono: int) -> None:
-        """Rows of these devices were stored."""
+        """Rows of these devices were stored. A new device that cannot be noted now is noted with its next rows."""
         with self._lock:
             for block in blocks:
-                device = self._device(
-                    block.gateway,
-                    block.device,
-                    block.site,
-                    received_ns,
-                    now_mono,
-                    block.measurement,
-                )
+                place = block.gateway, block.device, block.site
+                try:
+                    device = self._device(*place, received_ns, now_mono, block.measurement)
+                except StoreUnavailableError:
+                    continue
                 device.received_ns, device.alive_mono = received_ns, now_mono
                 if len(block.time_ns):
                     device.last_time_ns = max(device.last_time_ns, int(block.time_ns.max()))
@@ -144,8 +142,7 @@ class Presence:
         state = self._devices.get((gateway, device))
         if state is None:
             state = DeviceState(site, gateway, device, measurement, alive_mono=now_mono)
-            self._devices[gateway, device] = state
-            with self._engine.begin() as connection:
+            with write(self._engine) as connection:
                 connection.execute(
                     insert(seen_devices).values(
                         gateway=gateway,
@@ -156,12 +153,13 @@ class Presence:
                         first_ns=received_ns,
                     )
                 )
+            self._devices[gateway, device] = state
         elif measurement and not state.measurement:
             state.measurement = measurement
         return state
 
     def _save(self, device: DeviceState) -> None:
-        with self._engine.begin() as connection:
+        with write(self._engine) as connection:
             connection.execute(
                 update(seen_devices)
                 .where(

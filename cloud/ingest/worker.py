@@ -28,6 +28,7 @@ from tocsin.sdk import Clock
 STORE_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 BAD_CRC_PATIENCE = 3  # so often the same bytes, and the fault is at rest and not on the way
 IDLE_S = 0.5
+MAX_POSTINGS = 1000  # letters held for one transaction
 
 
 class AlarmSink(Protocol):
@@ -103,8 +104,11 @@ class Ingest:
         self._on_stored, self._on_speaking = on_stored, on_speaking
         self._ledger = Ledger(store.ledger())
         self._gathered = _Gathered()
+        self._deferred: list[Received] = []  # counted by the hand-over, like all that is taken
+        self._postings: list[Posting] = []
         self._retry_mono = 0
         self._failures = 0
+        self._error = ""
         self._republish = threading.Event()
         self._stop = threading.Event()
         self.counts: Counter[str] = Counter()
@@ -134,14 +138,23 @@ class Ingest:
             if self._republish.is_set():
                 self._republish.clear()
                 self._tell_everyone()
+            if self._deferred and self._clock.mono_ns() < self._retry_mono:
+                self._deferred += messages
+                continue
+            messages, self._deferred = [*self._deferred, *messages], []
             self._gather(messages)
             if self._is_due():
                 self._commit()
-        self._gather(self._handover.take(0.0))
+        self._gather([*self._deferred, *self._handover.take(0.0)])
         self._commit()
 
+    @property
+    def store_error(self) -> str:
+        """Why readings wait; "" while they are stored."""
+        return self._error
+
     def _patience_s(self) -> float:
-        if not self._gathered.messages:
+        if not self._gathered.messages and not self._deferred:
             return IDLE_S
         due = self._gathered.since_mono + self._options.commit_ms * 1_000_000
         return max(max(due, self._retry_mono) - self._clock.mono_ns(), 0) / 1e9
@@ -154,19 +167,28 @@ class Ingest:
         return late or gathered.rows >= self._options.commit_rows
 
     def _gather(self, messages: list[Received]) -> None:
-        postings: list[Posting] = []
         if messages and not self._gathered.messages:
             self._gathered.since_mono = self._clock.mono_ns()
-        for message in messages:
-            self._one(message, postings)
-            if len(postings) > MAX_PER_MESSAGE:
-                self._post(postings)
-        self._post(postings)
+        for i, message in enumerate(messages):
+            try:
+                if len(self._postings) > MAX_POSTINGS:
+                    self._post()
+                self._one(message)
+            except StoreUnavailableError as exc:
+                self._unavailable(exc)
+                self._deferred += messages[i:]
+                return
 
-    def _post(self, postings: list[Posting]) -> None:
+    def _post(self) -> None:
+        """Keep the letters of this commit; they must be safe before their messages are acknowledged."""
+        postings, self._postings = self._postings, []
         if not postings:
             return
-        self._letters.add(postings)
+        try:
+            self._letters.add(postings)
+        except StoreUnavailableError:
+            self._postings = postings
+            raise
         self.counts["dead_letters"] += len(postings)
         for posting in postings:
             told = posting.letter
@@ -175,7 +197,6 @@ class Ingest:
                 and self._letters.times(posting.digest) >= BAD_CRC_PATIENCE
             ):
                 self._settle_rejected(posting)
-        postings.clear()
 
     def _settle_rejected(self, posting: Posting) -> None:
         told = posting.letter
@@ -187,22 +208,22 @@ class Ingest:
         self._gathered.entries += entries
         self._gathered.told.setdefault(posting.gateway, set()).add(told.stream)
 
-    def _one(self, message: Received, postings: list[Posting]) -> None:
+    def _one(self, message: Received) -> None:
         max_future_ns = int(self._options.max_future_s * 1e9)
         got = decode(message.topic, message.payload, message.received_ns, self, max_future_ns)
+        self._tell(got, message)
         gathered = self._gathered
         gathered.messages.append(message)
         gathered.size += message.cost
         self.counts["messages"] += 1
         self.counts.update(got.counts)
-        postings.extend(
+        self._postings.extend(
             Posting(
                 letter, message.topic, got.site, got.gateway, message.payload, message.received_ns
             )
             for letter in got.letters[:MAX_PER_MESSAGE]
         )
         self.counts["dead_letters_cut"] += max(len(got.letters) - MAX_PER_MESSAGE, 0)
-        self._tell(got, message)
         if got.stream:
             gathered.told.setdefault(got.gateway, set()).add(got.stream)
         if got.ledger:
@@ -237,10 +258,10 @@ class Ingest:
                 self._presence.on_gaps(got.gateway, told.stream, gaps)
 
     def _event(self, event: Event, received_ns: int, now_mono: int) -> None:
-        self.counts["events"] += 1
         if event.kind == "device.announced" and topics.is_name(event.device):
             self._presence.on_announced(event, received_ns, now_mono)
         self._alarms.on_event(event, received_ns)
+        self.counts["events"] += 1
         self._gathered.events.append(_event_block(event))
 
     def _commit(self) -> None:
@@ -248,17 +269,18 @@ class Ingest:
         if not gathered.messages:
             return
         blocks = [*gathered.blocks, *gathered.late, *gathered.events]
-        entries = merged(gathered.entries)
-        if blocks or entries:
-            try:
-                refused = self._store.write(blocks, entries)
-            except StoreUnavailableError as exc:
-                self._unavailable(exc)
-                return
-            if self._failures:
-                self._failures = 0
-                self._log.warning("the store is back")
-            self._refused(refused, blocks)
+        try:
+            self._post()
+            entries = merged(gathered.entries)
+            if blocks or entries:
+                self._refused(self._store.write(blocks, entries), blocks)
+            self._post()
+        except StoreUnavailableError as exc:
+            self._unavailable(exc)
+            return
+        if self._failures:
+            self._failures, self._error = 0, ""
+            self._log.warning("the store is back")
         self._gathered = _Gathered()
         self._ledger.commit(entries)
         now_ns, now_mono = self._clock.now_ns(), self._clock.mono_ns()
@@ -281,11 +303,11 @@ class Ingest:
         if not self._failures:
             self._log.warning("the store is unavailable, readings wait: %s", error.message)
         self._failures += 1
+        self._error = error.message
         self.counts["store_unavailable"] += 1
         self._retry_mono = self._clock.mono_ns() + int(pause_s * 1e9)
 
     def _refused(self, refused: list[Rejected], blocks: list[Block]) -> None:
-        postings = []
         for part in refused:
             block = blocks[part.block]
             message = self._gathered.origins.get(id(block))
@@ -302,8 +324,9 @@ class Ingest:
             topic = message.topic if message else topics.up(block.site, block.gateway, topics.EVENT)
             payload = message.payload if message else b""
             now_ns = self._clock.now_ns()
-            postings.append(Posting(letter, topic, block.site, block.gateway, payload, now_ns))
-        self._post(postings)
+            self._postings.append(
+                Posting(letter, topic, block.site, block.gateway, payload, now_ns)
+            )
 
     def _tell_everyone(self) -> None:
         by_gateway: dict[str, set[str]] = {}

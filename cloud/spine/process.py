@@ -25,7 +25,7 @@ from cloud.spine.doors import Door, open_door
 from cloud.spine.operations import Operations, device_row, gateway_row
 from tocsin.contract import topics
 from tocsin.contract.messages import Command
-from tocsin.errors import SpineError, SpineReason
+from tocsin.errors import SpineError, SpineReason, StoreUnavailableError
 from tocsin.sdk import Clock
 
 WATCH_S = 1.0
@@ -140,6 +140,7 @@ class Spine:
             "broker_connected": self.link.connected,
             "broker_connects": self.link.connects,
             "broker_protocol": self.link.protocol,
+            "store_error": self.ingest.store_error,
             "waiting_bytes": self.handover.waiting_bytes,
             "overflows": self.handover.overflows,
             "dead_letters_dropped": self._letters.dropped,
@@ -181,9 +182,17 @@ class Spine:
             self._loop.call_soon_threadsafe(work)
 
     async def _watch(self) -> None:
+        said = False
         while True:
             await asyncio.sleep(WATCH_S)
-            await asyncio.to_thread(self._look)
+            try:
+                await asyncio.to_thread(self._look)
+            except StoreUnavailableError as exc:
+                if not said:
+                    _log.warning("the watch for silence waits: %s", exc.message)
+                said = True
+            else:
+                said = False
 
     def _look(self) -> None:
         now_mono = self._clock.mono_ns()

@@ -241,7 +241,7 @@ class LocalStore:
         ):
             with suppress(duckdb.Error):
                 self._database.close()
-            with suppress(duckdb.Error):
+            with suppress(duckdb.Error, StoreError, OSError):
                 self._open()
         first_line = str(exc).splitlines()[0]
         if isinstance(exc, duckdb.ProgrammingError | duckdb.DataError):
