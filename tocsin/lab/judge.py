@@ -28,7 +28,6 @@ def judge(folder: Path, site: Site, end: End) -> tuple[Tally, list[Scan]]:
     tally = compare(
         read_ledgers(sorted(folder.glob("*.ndjson"))).scans,
         stored,
-        tolerance_ns={d.id: int(d.period_s * 0.45e9) for d in site.devices},
         deadbands={d.id: d.deadband for d in site.devices},
         stop_ns=end.stop_ns,
         suppressed=end.suppressed,

@@ -8,11 +8,13 @@ the rule itself.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+
+WINDOW_NS = 10_000_000_000  # longest way from a device's answer to the gateway's stamp, on a machine that is very busy
+CLOCK_NS = 1_000_000  # a receiver's own time is told in whole milliseconds
 
 Values = Mapping[str, float | int | bool | str | None]
 
@@ -79,17 +81,16 @@ def compare(
     ledger: Sequence[Scan],
     stored: Sequence[Scan],
     *,
-    tolerance_ns: Mapping[str, int],
     deadbands: Mapping[str, Mapping[str, float]],
     stop_ns: int,
     suppressed: int,
     uncommitted: int = 0,
 ) -> Tally:
-    """Match every stored row to the answered scan nearest in time and compare each value.
+    """Match every stored row to the answered scan it stores and compare each value.
 
-    `tolerance_ns` per device: how far a row's stamp may lie from its answer (less than half the poll period keeps the match
-    unique). Scans answered at or after `stop_ns` that are not stored count as unread. `suppressed` and `uncommitted` are
-    readings the gateway says it held back or still holds.
+    A scan is answered before its row is stamped, on the same machine's clock, and at most `WINDOW_NS` before. Scans answered
+    at or after `stop_ns` that are not stored count as unread. `suppressed` and `uncommitted` are readings the gateway says
+    it held back or still holds.
     """
     tally = Tally()
     by_device: dict[str, list[Scan]] = {}
@@ -110,7 +111,7 @@ def compare(
             tally,
             sorted(scans, key=lambda s: s.t_ns),
             sorted(rows.get(device, ()), key=lambda s: s.t_ns),
-            tolerance_ns[device],
+            WINDOW_NS,
             deadbands.get(device, {}),
             stop_ns,
         )
@@ -123,65 +124,73 @@ def _compare_device(
     tally: Tally,
     scans: list[Scan],
     rows: list[Scan],
-    tolerance_ns: int,
+    window_ns: int,
     deadband: Mapping[str, float],
     stop_ns: int,
 ) -> None:
-    taken = _match(tally, scans, rows, tolerance_ns)
+    taken = _match(tally, scans, rows, window_ns)
     held: dict[str, float | int | bool | str | None] = {}
     for index, scan in enumerate(scans):
         n = _readings(scan)
         tally.acquired += n
-        row = taken.get(index)
-        if row is not None:
+        if index in taken:
             tally.stored += n
-            wrong = [
-                q
-                for q in scan.values.keys() | row.values.keys()
-                if not _same(scan.values.get(q), row.values.get(q))
-            ]
-            if wrong:
-                detail = {q: (scan.values.get(q), row.values.get(q)) for q in wrong}
-                _note(
-                    tally,
-                    "wrong",
-                    len(wrong),
-                    f"{scan.device} at {scan.t_ns}: answered, stored: {detail}",
-                )
             held = dict(scan.values)
         elif scan.t_ns >= stop_ns:
             tally.unread += n
         else:
             tally.unmatched += n
             if not _within(scan.values, held, deadband):
-                _note(
-                    tally,
-                    "unexplained",
-                    n,
-                    f"{scan.device} at {scan.t_ns}: answered {scan.values}, not stored",
-                )
+                what = f"{scan.device} at {scan.t_ns}: answered {scan.values}, not stored"
+                _note(tally, "unexplained", n, what)
 
 
-def _match(tally: Tally, scans: list[Scan], rows: list[Scan], tolerance_ns: int) -> dict[int, Scan]:
-    """Index of the answered scan -> the row that stores it; rows without a scan of their own are duplicates."""
-    stamps = [scan.t_ns for scan in scans]
-    taken: dict[int, Scan] = {}
-    for row in rows:
-        at = bisect_left(stamps, row.t_ns)
-        near = [
+def _match(tally: Tally, scans: list[Scan], rows: list[Scan], window_ns: int) -> set[int]:
+    """Indices of the answered scans that a row stores. Both lists are in time order, and so is the match.
+
+    First every row takes the next scan with its very values. A row that found none is a duplicate when it repeats the
+    row before it, or when no unmatched scan lies between its neighbours'; else it is that scan, altered.
+    """
+    taken: dict[int, int] = {}  # row -> scan
+    at = 0
+    for r, row in enumerate(rows):
+        for i in range(at, len(scans)):
+            if scans[i].t_ns > row.t_ns + CLOCK_NS:
+                break
+            if row.t_ns - scans[i].t_ns <= window_ns and _equal(scans[i], row):
+                taken[r], at = i, i + 1
+                break
+    matched = set(taken.values())
+    for r, row in enumerate(rows):
+        if r in taken or not row.values:
+            continue
+        before = max((taken[k] for k in range(r) if k in taken), default=-1)
+        after = min((taken[k] for k in range(r + 1, len(rows)) if k in taken), default=len(scans))
+        free = [
             i
-            for i in range(at - 2, at + 2)
-            if 0 <= i < len(stamps) and abs(stamps[i] - row.t_ns) <= tolerance_ns
+            for i in range(before + 1, after)
+            if i not in matched and scans[i].t_ns <= row.t_ns + CLOCK_NS
         ]
-        free = sorted((i for i in near if i not in taken), key=lambda i: abs(stamps[i] - row.t_ns))
-        exact = [
-            i for i in free if all(_same(scans[i].values.get(q), v) for q, v in row.values.items())
-        ]
-        if exact or free:
-            taken[(exact or free)[0]] = row
-        else:
+        if not free or (before >= 0 and _equal(scans[before], row)):
             _note(tally, "duplicates", _readings(row), f"{row.device} at {row.t_ns}: {row.values}")
-    return taken
+            continue
+        scan = scans[free[-1]]
+        taken[r] = free[-1]
+        matched.add(free[-1])
+        wrong = [
+            q
+            for q in scan.values.keys() | row.values.keys()
+            if not _same(scan.values.get(q), row.values.get(q))
+        ]
+        detail = {q: (scan.values.get(q), row.values.get(q)) for q in wrong}
+        _note(
+            tally, "wrong", len(wrong), f"{scan.device} at {scan.t_ns}: answered, stored: {detail}"
+        )
+    return matched
+
+
+def _equal(a: Scan, b: Scan) -> bool:
+    return all(_same(a.values.get(q), b.values.get(q)) for q in a.values.keys() | b.values.keys())
 
 
 def _readings(scan: Scan) -> int:
