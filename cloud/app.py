@@ -38,7 +38,7 @@ PASSWORD_ENV = "TOCSIN_SPINE_BROKER_PASSWORD"  # noqa: S105 - the name of a vari
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_S = 30.0  # up for so long, and the next fall starts the back-off anew
 LOOK_S = 0.1
-SPINE_STOP_S, WEB_STOP_S = 9.0, 5.0
+STOP_S = 8.0  # for the children that store something; the broker takes what is left of ten seconds
 _log = logging.getLogger("cloud")
 
 
@@ -70,14 +70,18 @@ class Child:
         if now >= self._again_at:
             self._process, self._since = self._start(), now
 
-    def stop(self, patience_s: float) -> None:
-        """SIGTERM, then SIGKILL."""
+    def terminate(self) -> None:
+        """SIGTERM."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def reap(self, patience_s: float) -> None:
+        """Wait for its end; SIGKILL when it takes longer."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
+        if process is None:
             return
-        process.terminate()
         try:
-            process.wait(patience_s)
+            process.wait(max(patience_s, 0.1))
         except subprocess.TimeoutExpired:
             _log.error("%s does not end, killed", self.name)
             process.kill()
@@ -150,9 +154,12 @@ class Cloud:
         self._web.look(now)
 
     def _stop(self) -> None:
-        """The console first, then the spine with everything committed, the broker last."""
-        self._web.stop(WEB_STOP_S)
-        self._spine.stop(SPINE_STOP_S)
+        """Console and spine together, the spine with everything committed; the broker last."""
+        deadline = time.monotonic() + STOP_S
+        for child in (self._web, self._spine):
+            child.terminate()
+        for child in (self._web, self._spine):
+            child.reap(deadline - time.monotonic())
         if self._broker is not None:
             self._broker.stop()
 

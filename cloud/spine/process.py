@@ -29,6 +29,7 @@ from tocsin.errors import SpineError, SpineReason, StoreUnavailableError
 from tocsin.sdk import Clock
 
 WATCH_S = 1.0
+COMMIT_S = 6.0  # for the last commit before the end
 _log = logging.getLogger("cloud.spine")
 _FIXED = frozenset({"time", "site", "device", "gateway", "stream", "seq", "source_time", "nth_"})
 
@@ -123,12 +124,12 @@ class Spine:
                 watch.cancel()
         finally:
             self.ingest.stop()
-            await asyncio.to_thread(thread.join, 8.0)
-            await asyncio.to_thread(self.link.close)
             await self._server.aclose()
-            await asyncio.to_thread(self._operations.close)
+            await asyncio.to_thread(thread.join, COMMIT_S)
+            await asyncio.to_thread(self.link.close)
             if not thread.is_alive():
-                self._door.store.close()
+                await asyncio.to_thread(self._door.store.close)  # stops queries that still run
+            await asyncio.to_thread(self._operations.close)
             self._engine.dispose()
         if self._failed is not None:
             raise SpineError(SpineReason.FAILED, f"ingest failed: {self._failed}") from self._failed
