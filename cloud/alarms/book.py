@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from msgspec import structs
 from sqlalchemy import Connection, Engine
 
 from cloud.alarms import records
@@ -60,14 +61,17 @@ class AlarmBook:
                 if r["origin"] == "cloud" and r["beyond"]
             }
 
-    def mirror(self, alarm: Alarm, received_ns: int) -> None:
-        """A transition at a gateway; a second time it changes nothing."""
+    def mirror(self, alarm: Alarm, received_ns: int) -> bool:
+        """A transition at a gateway; whether it is news. A second time, under whatever number, it changes nothing."""
         with self._lock, write(self._engine) as c:
             if records.is_written(c, alarm.alarm, place(alarm)):
-                return
+                return False
             before = records.get(c, alarm.alarm)
             if before is not None and before.gateway != alarm.gateway:
-                return  # another gateway's alarm is not this one's to change
+                return False  # another gateway's alarm is not this one's to change
+            if before is not None and records.is_told(c, alarm):
+                records.save(c, mirrored(before, structs.replace(alarm, n=1)))
+                return False
             state = mirrored(before, alarm)
             moved = self._supersede(c, state, received_ns)
             state = replace(state, superseded=state.alarm in moved)
@@ -88,6 +92,7 @@ class AlarmBook:
                 records.settle_commands_of(c, alarm.alarm, kind)
             shown = [records.row(c, name) for name in {alarm.alarm, *moved}]
         self._tell(shown)
+        return True
 
     def on_event(self, event: Event, received_ns: int) -> None:
         """`command.done` and `command.refused` close a command."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from cloud.alarms.model import Occurrence
 from cloud.alarms.tables import alarms, commands, journal
-from tocsin.contract.messages import VERSION, Command
+from tocsin.contract.messages import VERSION, Alarm, Command
 
 _FIELDS = tuple(f.name for f in fields(Occurrence))
 
@@ -98,6 +98,19 @@ def write(c: Connection, state: Occurrence, entry: Entry) -> None:
 def is_written(c: Connection, alarm: str, place: str) -> bool:
     """Whether this transition is in the journal."""
     found = c.scalar(select(journal.c.id).where(journal.c.alarm == alarm, journal.c.place == place))
+    return found is not None
+
+
+def is_told(c: Connection, event: Alarm) -> bool:
+    """Whether the gateway told this transition before under another number (killed in between, it tells it again)."""
+    found = c.scalar(
+        select(journal.c.id).where(
+            journal.c.alarm == event.alarm,
+            journal.c.change == event.change.value,
+            journal.c.t_ns == event.t,
+            ~journal.c.place.startswith("cloud:"),
+        )
+    )
     return found is not None
 
 

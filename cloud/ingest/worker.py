@@ -34,8 +34,8 @@ MAX_POSTINGS = 1000  # letters held for one transaction
 class AlarmSink(Protocol):
     """Who keeps alarms; durable before it returns."""
 
-    def mirror(self, alarm: Alarm, received_ns: int) -> None:
-        """A transition at a gateway."""
+    def mirror(self, alarm: Alarm, received_ns: int) -> bool:
+        """A transition at a gateway; whether it is news."""
         ...
 
     def on_event(self, event: Event, received_ns: int) -> None:
@@ -239,8 +239,8 @@ class Ingest:
         """Everything that is no reading takes effect at once, whatever the store does."""
         now_mono = self._clock.mono_ns()
         if got.alarm is not None:
-            self._alarms.mirror(got.alarm, message.received_ns)
-            self.counts["alarms"] += 1
+            news = self._alarms.mirror(got.alarm, message.received_ns)
+            self.counts["alarms" if news else "alarms_told_again"] += 1
         if got.event is not None:
             self._event(got.event, message.received_ns, now_mono)
         if got.health is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from sqlalchemy import Engine, delete
 
 from cloud.alarms.book import AlarmBook
@@ -233,3 +234,42 @@ def test_any_order_of_a_whole_story_leaves_the_same_book(
     for name in ("A1", "A2", "A3"):
         told = [e["place"] for e in desk.book.journal(name) if e["change"] != "superseded"]
         assert len(told) == len(set(told)) == sum(a.alarm == name for a in STORY)
+
+
+def test_a_transition_told_again_under_a_new_number_counts_once(engine: Engine) -> None:
+    desk = Desk(engine)
+    told = [
+        event(0, AlarmChange.RAISED),
+        event(1, AlarmChange.REPEATED, n=5),
+        event(2, AlarmChange.RETURNED, beyond=False, value=1.0),
+    ]
+    assert all(desk.book.mirror(e, 5000) for e in told)
+    before, heard = desk.one(), len(desk.told)
+    again = [structs.replace(e, seq=e.seq + 3) for e in told]  # the numbers of a second hand-over
+    assert not any(desk.book.mirror(e, 6000) for e in again)
+    assert desk.changes() == ["raised", "repeated", "returned"]
+    assert desk.one() == before
+    assert before["repeats"] == 4
+    assert len(desk.told) == heard
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(6)))
+def test_told_twice_and_in_any_order_an_alarm_ends_in_the_same_state(
+    engine: Engine, order: list[int]
+) -> None:
+    with engine.begin() as c:
+        for table in (journal, alarms):
+            c.execute(delete(table))
+    told = [
+        event(0, AlarmChange.RAISED),
+        event(1, AlarmChange.ESCALATED, level=2, value=60.0),
+        event(2, AlarmChange.RETURNED, beyond=False, value=1.0),
+    ]
+    told += [structs.replace(e, seq=e.seq + 3) for e in told]
+    desk = Desk(engine)
+    assert sum(desk.book.mirror(told[i], 5000) for i in order) == 3
+    one = desk.one()
+    assert (one["level"], one["max_level"], one["beyond"], one["value"]) == (1, 2, False, 1.0)
+    assert one["returned_ns"] == 1002
+    assert sorted(map(str, desk.changes())) == ["escalated", "raised", "returned"]
