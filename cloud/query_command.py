@@ -7,16 +7,28 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloud.query.formats import FORMATS, Format, from_answer, render
+from cloud.query.formats import FORMATS, Format, from_answer, from_rows, render
 from cloud.query.result import Limits, QueryResult
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.cli.paths import last_cloud_dir
-from tocsin.errors import QueryError, QueryReason, StoreUnavailableError, TocsinError, UsageError
+from tocsin.errors import (
+    IdentityError,
+    IdentityReason,
+    QueryError,
+    QueryReason,
+    StoreUnavailableError,
+    TocsinError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from cloud.config import InfluxStoreSection
+    from cloud.query.influxql import InfluxServer
 
 app = new_app(
     "Ask the store: SQL for the embedded store and InfluxDB 3, InfluxQL for InfluxDB 1 and 2."
@@ -38,7 +50,7 @@ def query(
     ] = "",
     language: Annotated[str, typer.Option(help="sql or influxql.")] = "sql",
     influx_url: Annotated[
-        str, typer.Option(help="InfluxDB 1.x or 2.x to ask, such as http://127.0.0.1:8086.")
+        str, typer.Option(help="InfluxDB to ask, such as http://127.0.0.1:8086.")
     ] = "",
     database: Annotated[str, typer.Option(help="Its database or bucket.")] = "tocsin",
     username: Annotated[str, typer.Option(help="Its account (1.x).")] = "",
@@ -60,24 +72,21 @@ def query(
     if language not in ("sql", "influxql"):
         raise UsageError(f"no such language: {language}", hint="sql or influxql")
     limits = Limits(timeout_s=timeout_s, max_rows=max_rows)
+    store: InfluxStoreSection | None = None
     if config is not None:
         from cloud.config import InfluxStoreSection, load_cloud
 
         settings = load_cloud(config).value
         data = data or settings.cloud.data_dir
         if isinstance(settings.store, InfluxStoreSection):
-            influx_url = influx_url or settings.store.url
-            database, username = settings.store.bucket, username or settings.store.username
-            if settings.store.token:
-                token = token or settings.store.token.reveal()
-            if settings.store.password:
-                password = password or settings.store.password.reveal()
-    if language == "influxql":
-        result = _influxql(text, influx_url, database, token, username, password, timeout_s)
+            store = settings.store
+    if influx_url or store is not None:
+        named = _named(influx_url, database, token, username, password, timeout_s, store)
+        result = _influx(named, text, language, store)
     elif url:
-        result = _over_http(url, token, text, limits)
+        result = _over_http(url, token, text, limits, language)
     else:
-        result = _local(_data_directory(data), text, limits)
+        result = _local(_data_directory(data), text, limits, language)
     if result.truncated:
         output.note(f"note: cut off after {result.rows} rows; --max-rows allows more")
     answer = render(result, chosen)
@@ -110,7 +119,7 @@ def _data_directory(chosen: Path | None) -> Path:
     return last
 
 
-def _local(directory: Path, text: str, limits: Limits) -> QueryResult:
+def _local(directory: Path, text: str, limits: Limits, language: str) -> QueryResult:
     socket = directory / _SOCKET
     if socket.exists():
         from cloud.rpc.client import call_once
@@ -124,6 +133,7 @@ def _local(directory: Path, text: str, limits: Limits) -> QueryResult:
                 sql=text,
                 max_rows=limits.max_rows,
                 timeout_s=limits.timeout_s,
+                language=language,
             )
         except SpineError as exc:
             if exc.reason is not SpineReason.GONE:
@@ -131,6 +141,12 @@ def _local(directory: Path, text: str, limits: Limits) -> QueryResult:
         else:
             assert isinstance(answer, dict)  # noqa: S101 - the spine's own answer
             return from_answer(answer)
+    if language == "influxql":
+        raise QueryError(
+            QueryReason.WRONG_LANGUAGE,
+            "the embedded store speaks SQL, not InfluxQL",
+            hint="leave --language out, or name an InfluxDB with --influx-url",
+        )
     from cloud.stores.local.store import LocalStore
 
     inner = directory / "store"
@@ -141,10 +157,10 @@ def _local(directory: Path, text: str, limits: Limits) -> QueryResult:
         store.close()
 
 
-def _over_http(url: str, token: str, text: str, limits: Limits) -> QueryResult:
+def _over_http(url: str, token: str, text: str, limits: Limits, language: str) -> QueryResult:
     body = {"q": text, "db": "tocsin", "format": "jsonl"}
     request = urllib.request.Request(  # noqa: S310 - checked here
-        f"{url.rstrip('/')}/api/v3/query_sql",
+        f"{url.rstrip('/')}/api/v3/query_{language}",
         json.dumps(body | {"max_rows": limits.max_rows, "timeout_s": limits.timeout_s}).encode(),
         {"Content-Type": "application/json"},
     )
@@ -156,39 +172,71 @@ def _over_http(url: str, token: str, text: str, limits: Limits) -> QueryResult:
         with urllib.request.urlopen(request, timeout=limits.timeout_s + 10) as response:  # noqa: S310
             rows = [json.loads(line) for line in response.read().splitlines()]
             truncated = response.headers.get("X-Tocsin-Truncated") == "true"
+            told = json.loads(response.headers.get("X-Tocsin-Columns") or "[]")
     except urllib.error.HTTPError as exc:
         raise _http_error(exc) from exc
-    except OSError as exc:
+    except (OSError, ValueError) as exc:
         raise StoreUnavailableError(f"{url} does not answer: {exc}") from exc
-    from cloud.query.influxql import to_result
-
-    names = list(rows[0]) if rows else []
-    plain = to_result({"series": [{"columns": names, "values": [list(r.values()) for r in rows]}]})
-    return QueryResult(plain.columns, plain.data, truncated)
+    return from_rows(told, rows, truncated=truncated)
 
 
 def _http_error(exc: urllib.error.HTTPError) -> TocsinError:
     try:
         told = json.loads(exc.read(10_000))["error"]
         message, hint = str(told["message"]), str(told.get("hint", ""))
+        reason = str(told.get("reason", ""))
     except (ValueError, KeyError, TypeError):
-        message, hint = f"{exc.code} {exc.reason}", ""
+        message, hint, reason = f"{exc.code} {exc.reason}", "", ""
     if exc.code in (401, 403):
-        hint = hint or "name an API token with --token or TOCSIN_TOKEN"
+        refusal = next((r for r in IdentityReason if r == reason), IdentityReason.BAD_CREDENTIALS)
+        more = hint or "name an API token with --token or TOCSIN_TOKEN"
+        return IdentityError(refusal, message, hint=more)
     if exc.code >= 500:
         return StoreUnavailableError(message, hint=hint)
-    return QueryError(QueryReason.FAILED, message, hint=hint)
+    known = next((r for r in QueryReason if r == reason), QueryReason.FAILED)
+    return QueryError(known, message.removeprefix(f"{known.value}: "), hint=hint)
 
 
-def _influxql(
-    text: str, url: str, database: str, token: str, username: str, password: str, timeout_s: float
+def _named(
+    url: str,
+    database: str,
+    token: str,
+    username: str,
+    password: str,
+    timeout_s: float,
+    store: InfluxStoreSection | None,
+) -> InfluxServer:
+    """The InfluxDB that is meant; what the command line says comes before cloud.toml."""
+    from cloud.query.influxql import InfluxServer
+
+    if store is None:
+        return InfluxServer(url, database, token, username, password, timeout_s)
+    return InfluxServer(
+        url or store.url,
+        store.bucket,
+        token or (store.token.reveal() if store.token else ""),
+        username or store.username,
+        password or (store.password.reveal() if store.password else ""),
+        timeout_s,
+        str(store.ca) if store.ca else None,
+    )
+
+
+def _influx(
+    server: InfluxServer, text: str, language: str, store: InfluxStoreSection | None
 ) -> QueryResult:
-    if not url:
-        raise QueryError(
-            QueryReason.WRONG_LANGUAGE,
-            "the embedded store speaks SQL, not InfluxQL",
-            hint="leave --language out, or name an InfluxDB with --influx-url",
-        )
-    from cloud.query.influxql import InfluxServer, ask
+    if language == "influxql":
+        from cloud.query.influxql import ask
 
-    return ask(InfluxServer(url, database, token, username, password, timeout_s), text)
+        return ask(server, text)
+    from cloud.query.influx_sql import ask_sql, speaks_sql
+
+    by_version = {"v1": False, "v2": False, "v3": True}
+    known = by_version.get(store.version) if store is not None else None
+    if known if known is not None else speaks_sql(server):
+        return ask_sql(server, text)
+    raise QueryError(
+        QueryReason.WRONG_LANGUAGE,
+        f"{server.url} is an InfluxDB 1 or 2; it speaks InfluxQL, not SQL",
+        hint="add --language influxql",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import zlib
 from importlib.metadata import version
 from typing import Annotated, Literal
@@ -22,6 +23,7 @@ router = APIRouter(tags=["influxdb"])
 Analyst = Depends(allow(Action.QUERY))
 Writer = Depends(allow(Action.WRITE))
 Format = Literal["json", "jsonl", "csv"]
+MAX_HEADER = 60_000  # what clients take in one header
 MAX_BODY_BYTES = 16 << 20
 MAX_INFLATED_BYTES = 64 << 20
 PRECISIONS = {
@@ -53,7 +55,7 @@ class SqlQuery(BaseModel):
 
 @router.post("/api/v3/query_sql", response_class=Response)
 async def query(request: Request, body: SqlQuery, principal: Principal = Analyst) -> Response:
-    """Run one SELECT. A result that was cut short carries `X-Tocsin-Truncated: true`."""
+    """Run one SELECT. `X-Tocsin-Columns` tells names and types; a result cut short carries `X-Tocsin-Truncated: true`."""
     return await _query(request, body)
 
 
@@ -65,16 +67,29 @@ async def query_by_address(
     return await _query(request, body)
 
 
-async def _query(request: Request, body: SqlQuery) -> Response:
+@router.post("/api/v3/query_influxql", response_class=Response)
+async def query_influxql(
+    request: Request, body: SqlQuery, principal: Principal = Analyst
+) -> Response:
+    """The same in InfluxQL, where the store is an InfluxDB; the embedded store refuses it."""
+    return await _query(request, body, "influxql")
+
+
+async def _query(request: Request, body: SqlQuery, language: str = "sql") -> Response:
     limits = {
         k: v
         for k, v in (("max_rows", body.max_rows), ("timeout_s", body.timeout_s))
         if v is not None
     }
-    result = row_of(await services(request).spine.call("query", sql=body.q, **limits))
+    result = row_of(
+        await services(request).spine.call("query", sql=body.q, language=language, **limits)
+    )
     content = await asyncio.to_thread(render, result, body.format)
-    truncated = {"X-Tocsin-Truncated": "true"} if result.get("truncated") else None
-    return Response(content, media_type=MEDIA[body.format], headers=truncated)
+    columns = json.dumps(result.get("columns"))
+    headers = {"X-Tocsin-Columns": columns} if len(columns) < MAX_HEADER else {}
+    if result.get("truncated"):
+        headers["X-Tocsin-Truncated"] = "true"
+    return Response(content, media_type=MEDIA[body.format], headers=headers)
 
 
 @router.post("/api/v2/write", status_code=204, response_class=Response)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ MEDIA: dict[Format, str] = {
     "jsonl": "application/jsonl",
     "parquet": "application/vnd.apache.parquet",
 }
+_ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z?")
 _SQL: dict[CellType, str] = {
     "timestamp_ns": "TIMESTAMP_NS",
     "bigint": "BIGINT",
@@ -67,6 +69,30 @@ def from_answer(answer: dict[str, Any]) -> QueryResult:
         [list(column) for column in answer["data"]],
         bool(answer.get("truncated")),
     )
+
+
+def from_rows(
+    columns: list[dict[str, Any]], rows: list[dict[str, Any]], *, truncated: bool
+) -> QueryResult:
+    """The result out of rows as the HTTP door prints them; `columns` with names and types, if it told them."""
+    if not columns:
+        columns = [{"name": name, "type": "varchar"} for name in (rows[0] if rows else ())]
+    kinds = [ResultColumn(str(c["name"]), c["type"]) for c in columns]
+    data = [[_told(row.get(c.name), c.type) for row in rows] for c in kinds]
+    return QueryResult(kinds, data, truncated)
+
+
+def time_ns(text: str) -> int | None:
+    """The reverse of `iso_time`; None for any other text."""
+    found = _ISO.fullmatch(text)
+    if found is None:
+        return None
+    whole = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    return int(whole.timestamp()) * 10**9 + int((found[2] or "").ljust(9, "0"))
+
+
+def _told(cell: Cell, kind: CellType) -> Cell:
+    return time_ns(cell) if kind == "timestamp_ns" and isinstance(cell, str) else cell
 
 
 def _rows(result: QueryResult) -> Iterator[list[Cell]]:

@@ -1,20 +1,22 @@
-"""The configured store behind the three things the spine does with it: write, query, take line protocol."""
+"""A store behind the three things the spine does with it: write, query, take line protocol."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Protocol
+from typing import Literal, Protocol
 
 from cloud.config import CloudConfig, LocalStoreSection
-from cloud.query.line_protocol import known_precision, parse
+from cloud.query.line_protocol import BadLine, Point, known_precision, parse
 from cloud.query.result import Cell, Limits
 from cloud.stores import Store
 from cloud.stores.local.store import LocalStore
 from tocsin.contract.catalogue import is_identifier
-from tocsin.errors import QueryError, QueryReason, StoreError
+from tocsin.errors import QueryError, QueryReason
 from tocsin.sdk import Clock
 
 MAX_SERIES_ROWS = 500_000
+Language = Literal["sql", "influxql"]
 
 
 class Door(Protocol):
@@ -22,7 +24,9 @@ class Door(Protocol):
 
     store: Store
 
-    def query(self, sql: str, max_rows: int, timeout_s: float) -> dict[str, object]:
+    def query(
+        self, text: str, max_rows: int, timeout_s: float, language: Language
+    ) -> dict[str, object]:
         """One SELECT."""
         ...
 
@@ -40,6 +44,29 @@ class Door(Protocol):
         """The newest row of every device, to know last values at once after a start."""
         ...
 
+    def close(self) -> None:
+        """Flush and release; after the last call of everything else."""
+        ...
+
+
+def taken(
+    body: str,
+    precision: str,
+    now_ns: int,
+    write: Callable[[list[Point], int], tuple[int, list[BadLine]]],
+) -> dict[str, object]:
+    """The answer of `write_lp`: good lines given to `write`, the others by number and reason.
+
+    Raises:
+        QueryError: an unknown precision.
+    """
+    if not known_precision(precision):
+        raise QueryError(QueryReason.SYNTAX, f"precision {precision!r:.20}")
+    points, bad = parse(body, precision)
+    written, refused = write(points, now_ns)
+    rejected = sorted([*bad, *refused], key=lambda line: line.line)
+    return {"written": written, "rejected": [asdict(line) for line in rejected]}
+
 
 class LocalDoor:
     """The embedded store."""
@@ -51,16 +78,22 @@ class LocalDoor:
         self._clock = clock
         self.store: Store = self._store
 
-    def query(self, sql: str, max_rows: int, timeout_s: float) -> dict[str, object]:
-        return self._store.query(sql, Limits(timeout_s=timeout_s, max_rows=max_rows)).as_dict()
+    def close(self) -> None:
+        self._store.close()
+
+    def query(
+        self, text: str, max_rows: int, timeout_s: float, language: Language
+    ) -> dict[str, object]:
+        if language == "influxql":
+            raise QueryError(
+                QueryReason.WRONG_LANGUAGE,
+                "the embedded store speaks SQL, not InfluxQL",
+                hint="leave --language out, or name an InfluxDB with --influx-url",
+            )
+        return self._store.query(text, Limits(timeout_s=timeout_s, max_rows=max_rows)).as_dict()
 
     def write_lp(self, body: str, precision: str, bucket: str) -> dict[str, object]:
-        if not known_precision(precision):
-            raise QueryError(QueryReason.SYNTAX, f"precision {precision!r:.20}")
-        points, bad = parse(body, precision)
-        written, refused = self._store.write_points(points, self._clock.now_ns())
-        rejected = sorted([*bad, *refused], key=lambda line: line.line)
-        return {"written": written, "rejected": [asdict(line) for line in rejected]}
+        return taken(body, precision, self._clock.now_ns(), self._store.write_points)
 
     def series(
         self, measurement: str, site: str, device: str, quantity: str, from_ns: int, to_ns: int
@@ -106,18 +139,3 @@ class LocalDoor:
                 for row in zip(*found.data, strict=True)
             ]
         return rows
-
-
-def open_door(config: CloudConfig, clock: Clock) -> Door:
-    """The store of `[store]`.
-
-    Raises:
-        StoreError: it cannot be opened.
-    """
-    section = config.store
-    if isinstance(section, LocalStoreSection):
-        return LocalDoor(config, section, clock)
-    raise StoreError(
-        "store type 'influx' cannot be opened by this version",
-        hint='use [store] type = "local"',
-    )

@@ -16,7 +16,7 @@ from cloud.ingest.last import LastValues
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, GatewayState, Presence
 from cloud.rpc import Handler
-from cloud.spine.doors import Door
+from cloud.spine.doors import Door, Language
 from cloud.spine.thin import thin
 from tocsin.errors import NotFoundError
 
@@ -105,12 +105,17 @@ class Operations:
         self._state.shutdown(wait=True, cancel_futures=True)
 
     async def query(
-        self, sql: str, max_rows: int | None = None, timeout_s: float | None = None
+        self,
+        sql: str,
+        max_rows: int | None = None,
+        timeout_s: float | None = None,
+        language: str = "sql",
     ) -> object:
         """One SELECT within `[query]`; a caller may ask for less, never for more."""
+        spoken: Language = "influxql" if language == "influxql" else "sql"
         rows = min(max_rows or self._limits.max_rows, self._limits.max_rows)
         seconds = min(timeout_s or self._limits.timeout_s, self._limits.timeout_s)
-        return await self._in(self._queries, self._door.query, sql, rows, seconds)
+        return await self._in(self._queries, self._door.query, sql, rows, seconds, spoken)
 
     async def write_lp(self, body: str, precision: str = "ns", bucket: str = "") -> object:
         return await self._in(self._queries, self._door.write_lp, body, precision, bucket)

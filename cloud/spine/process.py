@@ -21,7 +21,8 @@ from cloud.ingest.worker import Ingest, IngestOptions
 from cloud.link import Handover, LinkOptions, MqttLink, Received
 from cloud.registry.tables import devices as registry_devices
 from cloud.rpc import Feed, SpineServer
-from cloud.spine.doors import Door, open_door
+from cloud.spine.doors import Door
+from cloud.spine.open_door import open_door
 from cloud.spine.operations import Operations, device_row, gateway_row
 from tocsin.contract import topics
 from tocsin.contract.messages import Command
@@ -42,7 +43,7 @@ class Spine:
         config.cloud.data_dir.mkdir(parents=True, exist_ok=True)
         self._engine: Engine = open_engine(config.state_place)
         upgrade(self._engine)
-        self._door: Door = open_door(config, clock)
+        self._door: Door = open_door(config, self._engine, clock)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed: BaseException | None = None
         self._since_mono: int | None = None
@@ -128,7 +129,7 @@ class Spine:
             await asyncio.to_thread(thread.join, COMMIT_S)
             await asyncio.to_thread(self.link.close)
             if not thread.is_alive():
-                await asyncio.to_thread(self._door.store.close)  # stops queries that still run
+                await asyncio.to_thread(self._door.close)  # stops queries that still run
             await asyncio.to_thread(self._operations.close)
             self._engine.dispose()
         if self._failed is not None:
@@ -254,7 +255,13 @@ class Spine:
 
     def _remember_last(self) -> None:
         for row in self._door.newest():
-            key = (str(row["site"]), str(row["device"]), str(row["measurement"]))
+            key = (
+                str(row.get("site") or ""),
+                str(row.get("device") or ""),
+                str(row["measurement"]),
+            )
+            if key[2] == "event":  # told once, never a state
+                continue
             stamp = row["time"]
             for name, value in row.items():
                 if name in _FIXED or name == "measurement" or name.endswith(("_q", "_raw")):

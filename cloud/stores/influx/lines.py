@@ -55,11 +55,21 @@ class LineEncoder:
         if prefix is None:
             if len(self._prefixes) >= _MAX_PREFIXES:
                 self._prefixes.clear()
-            prefix = block.measurement.translate(_MEASUREMENT)
+            prefix = escape_measurement(block.measurement)
             for tag, value in (("device", block.device), ("site", block.site)):
                 prefix += f",{tag}={escape_tag(value)}"
             self._prefixes[key] = prefix
         return prefix
+
+
+def escape_measurement(name: str) -> str:
+    """The name of a measurement."""
+    return name.translate(_MEASUREMENT)
+
+
+def escape_key(name: str) -> str:
+    """The name of a tag or field."""
+    return name.translate(_KEY)
 
 
 def escape_tag(value: str) -> str:
@@ -73,7 +83,7 @@ def text_field(value: str) -> str:
 
 
 def _fields(name: str, column: Column, *, with_quality: bool) -> list[str]:
-    key = name.translate(_KEY)
+    key = escape_key(name)
     write = _WRITERS[column.type]
     values = column.values.tolist()
     valid = [True] * len(values) if column.valid is None else column.valid.tolist()

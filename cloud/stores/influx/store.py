@@ -103,7 +103,7 @@ class InfluxStore:
                 return self._send(blocks, lines[:middle]) + self._send(blocks, lines[middle:])
             block, row, _ = lines[0]
             return [Rejected(block, row, None, f"influxdb-{answer.status}: {answer.message}")]
-        raise _unavailable(answer)
+        raise unavailable(answer)
 
     def _note_conflict(self, blocks: list[Block], lines: list[Line], message: str) -> bool:
         """Whether the answer names a field of ours whose type is taken, which was not known before."""
@@ -124,7 +124,8 @@ class InfluxStore:
         return [(i, row, encoded[i][row]) for i, row, _ in lines if encoded[i][row]]
 
 
-def _unavailable(answer: Answer) -> StoreUnavailableError:
+def unavailable(answer: Answer) -> StoreUnavailableError:
+    """What to say of an answer that is neither yes nor no."""
     return StoreUnavailableError(
         f"InfluxDB answered {answer.status}: {answer.message or 'without a reason'}",
         hint=_HINTS.get(answer.status, ""),

@@ -1,4 +1,4 @@
-"""The first schema: identity, registry, alarms, ingest."""
+"""The first schema: identity, registry, alarms, ingest, the ledger of InfluxDB."""
 
 from __future__ import annotations
 
@@ -165,6 +165,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("site", "device", name=op.f("pk_devices")),
     )
     op.create_table(
+        "influx_ledger",
+        sa.Column("gateway", sa.String(length=64), nullable=False),
+        sa.Column("stream", sa.String(length=26), nullable=False),
+        sa.Column("rejected", sa.Boolean(), nullable=False),
+        sa.Column("lo", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("hi", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "gateway", "stream", "rejected", "lo", name=op.f("pk_influx_ledger")
+        ),
+    )
+    op.create_table(
         "login_failures",
         sa.Column("key", sa.String(length=80), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
@@ -268,6 +279,7 @@ def downgrade() -> None:
     op.drop_table("setup_tokens")
     op.drop_table("seen_devices")
     op.drop_table("login_failures")
+    op.drop_table("influx_ledger")
     op.drop_table("devices")
     op.drop_index(op.f("ix_dead_letters_gateway"), table_name="dead_letters")
     op.drop_table("dead_letters")

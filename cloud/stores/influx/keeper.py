@@ -1,0 +1,71 @@
+"""The ledger of what InfluxDB holds, in the state database: one row per contiguous range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, Engine, and_, delete, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from cloud.db import read
+from cloud.stores import LedgerEntry
+from cloud.stores.influx.store import Settled
+from cloud.stores.influx.tables import influx_ledger
+from tocsin.contract.ranges import RangeSet
+from tocsin.errors import StoreUnavailableError
+
+Key = tuple[str, str, bool]  # gateway, stream, rejected
+
+
+class SqlLedger:
+    """Ranges that touch are one row, so that the table grows with gaps and not with messages."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def load(self) -> Settled:
+        """(gateway, stream) -> (settled, of them rejected)."""
+        settled: Settled = {}
+        with read(self._engine) as connection:
+            for gateway, stream, rejected, lo, hi in connection.execute(select(influx_ledger)):
+                pair = settled.setdefault((gateway, stream), (RangeSet(), RangeSet()))
+                pair[0].add(lo, hi)
+                if rejected:
+                    pair[1].add(lo, hi)
+        return settled
+
+    def append(self, entries: list[LedgerEntry]) -> None:
+        """Make `entries` durable.
+
+        Raises:
+            StoreUnavailableError: the state database does not take them; nothing was kept.
+        """
+        try:
+            with self._engine.begin() as connection:
+                for key, ranges in _by_key(entries).items():
+                    for lo, hi in ranges:
+                        _merge(connection, key, lo, hi)
+        except DBAPIError as exc:
+            raise StoreUnavailableError(
+                f"the state database keeps no ledger: {exc.orig}",
+                hint="is its disk full, is its server up?",
+            ) from exc
+
+
+def _by_key(entries: Iterable[LedgerEntry]) -> dict[Key, RangeSet]:
+    found: dict[Key, RangeSet] = {}
+    for e in entries:
+        found.setdefault((e.gateway, e.stream, e.rejected), RangeSet()).add(e.lo, e.hi)
+    return found
+
+
+def _merge(connection: Connection, key: Key, lo: int, hi: int) -> None:
+    c = influx_ledger.c
+    touching = and_(
+        c.gateway == key[0], c.stream == key[1], c.rejected == key[2], c.lo <= hi, c.hi >= lo
+    )
+    for a, b in connection.execute(select(c.lo, c.hi).where(touching)).all():
+        lo, hi = min(lo, a), max(hi, b)
+    connection.execute(delete(influx_ledger).where(touching))
+    row = {"gateway": key[0], "stream": key[1], "rejected": key[2], "lo": lo, "hi": hi}
+    connection.execute(insert(influx_ledger), row)
