@@ -200,6 +200,11 @@ class Outbox:
         settled = self._settled.get(chunk.stream)
         return settled is None or not settled.missing(chunk.first_seq, chunk.first_seq + chunk.rows)
 
+    def is_overtaken(self, chunk: Chunk) -> bool:
+        """Whether the cloud settled something later of the same stream: `chunk` is missing, not merely waiting."""
+        settled = self._settled.get(chunk.stream)
+        return settled is not None and settled.end > chunk.first_seq + chunk.rows
+
     async def settle(self, ack: CommitAck) -> int:
         """Take in one ingester's commit-ack; how many numbers it settled that were not before."""
         news: dict[str, list[tuple[int, int]]] = {}

@@ -48,6 +48,7 @@ class Sender:
     def acknowledged(self) -> None:
         """A commit-ack was taken in by the outbox."""
         self.window.settle(self._outbox.is_settled)
+        self.window.hasten(self._outbox.is_overtaken, self._now_s())
         self._acked.set()
         self._outbox.changed.set()
 

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterable
 from edge.outbox import Chunk
 
 _MAX_FACTOR = 16.0
+_OVERTAKEN_S = 1.0  # what came later was committed: the broker lost this one, or a restarted ingester will not get it again
 
 
 class Flight:
     """One chunk on its way."""
 
-    __slots__ = ("chunk", "delay_s", "due_s", "lane", "topic")
+    __slots__ = ("chunk", "delay_s", "due_s", "hastened", "lane", "topic")
 
     def __init__(self, chunk: Chunk, topic: str, lane: str, due_s: float, delay_s: float) -> None:
         self.chunk, self.topic, self.lane = chunk, topic, lane
         self.due_s, self.delay_s = due_s, delay_s
+        self.hastened = False
 
 
 class Window:
@@ -65,6 +67,13 @@ class Window:
             self.bytes -= len(flight.chunk.payload)
             self.lane_bytes[flight.lane] -= len(flight.chunk.payload)
         return done
+
+    def hasten(self, is_overtaken: Callable[[Chunk], bool], now_s: float) -> None:
+        """Send soon, once, what later chunks of its lane overtook. Backlog is always overtaken by live: it waits."""
+        for flight in self._flights.values():
+            if flight.lane != "hist" and not flight.hastened and is_overtaken(flight.chunk):
+                flight.hastened = True
+                flight.due_s = min(flight.due_s, now_s + _jitter(_OVERTAKEN_S))
 
     def due(self, now_s: float) -> list[Flight]:
         """What waited too long, oldest first; each is given its next, doubled wait."""

@@ -22,7 +22,7 @@ def judge(
     stored: list[Scan],
     *,
     suppressed: int = 0,
-    uncommitted: int = 0,
+    pending_rows: int = 0,
     stop_ns: int = LATER,
     deadband: float = 0.0,
 ) -> Tally:
@@ -32,7 +32,7 @@ def judge(
         deadbands={"gas-01": {"h2s": deadband}},
         stop_ns=stop_ns,
         suppressed=suppressed,
-        uncommitted=uncommitted,
+        pending_rows=pending_rows,
     )
 
 
@@ -101,7 +101,8 @@ def test_a_loss_within_the_deadband_is_seen_because_the_gateway_did_not_count_it
 
 def test_readings_still_on_the_gateway_are_uncommitted_not_lost() -> None:
     answered = scans([1.0, 2.0])
-    assert judge(answered, answered[:1], uncommitted=1).lost == 0
+    tally = judge(answered, answered[:1], pending_rows=1)
+    assert (tally.lost, tally.uncommitted, tally.examples) == (0, 1, [])
 
 
 def test_an_answer_given_while_the_gateway_stops_is_unread() -> None:

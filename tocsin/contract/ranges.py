@@ -56,6 +56,11 @@ class RangeSet:
         """How many numbers the set holds. Not `len`: `list` would make room for that many ranges."""
         return sum(self._hi) - sum(self._lo)
 
+    @property
+    def end(self) -> int:
+        """One past the greatest number in the set; 0 when it is empty."""
+        return self._hi[-1] if self._hi else 0
+
     def __bool__(self) -> bool:
         return bool(self._lo)
 

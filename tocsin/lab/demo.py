@@ -141,7 +141,7 @@ class Demo:
             duplicates=tally.duplicates,
             wrong=tally.wrong,
             suppressed_by_deadband=end.suppressed,
-            uncommitted=end.uncommitted,
+            uncommitted=tally.uncommitted,
             unread=tally.unread,
             alarms=len(alarms),
             alarm_latency_ms=latency(marks, self.watch.seen),
@@ -169,7 +169,7 @@ class Demo:
         return End(
             stop_ns,
             int(final.get("suppressed_readings", 0)),
-            int(final.get("uncommitted_readings", 0)),
+            int(final.get("pending_rows", 0)),
         )
 
     def __enter__(self) -> Demo:

@@ -19,7 +19,7 @@ class End(msgspec.Struct, frozen=True):
 
     stop_ns: int
     suppressed: int = 0
-    uncommitted: int = 0
+    pending_rows: int = 0
 
 
 def judge(folder: Path, site: Site, end: End) -> tuple[Tally, list[Scan]]:
@@ -31,7 +31,7 @@ def judge(folder: Path, site: Site, end: End) -> tuple[Tally, list[Scan]]:
         deadbands={d.id: d.deadband for d in site.devices},
         stop_ns=end.stop_ns,
         suppressed=end.suppressed,
-        uncommitted=end.uncommitted,
+        pending_rows=end.pending_rows,
     )
     return tally, stored
 

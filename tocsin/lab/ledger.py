@@ -56,6 +56,7 @@ class Tally(msgspec.Struct):
     wrong: int = 0
     unmatched: int = 0
     unexplained: int = 0
+    uncommitted: int = 0
     examples: list[str] = []
 
 
@@ -84,13 +85,13 @@ def compare(
     deadbands: Mapping[str, Mapping[str, float]],
     stop_ns: int,
     suppressed: int,
-    uncommitted: int = 0,
+    pending_rows: int = 0,
 ) -> Tally:
     """Match every stored row to the answered scan it stores and compare each value.
 
     A scan is answered before its row is stamped, on the same machine's clock, and at most `WINDOW_NS` before. Scans answered
-    at or after `stop_ns` that are not stored count as unread. `suppressed` and `uncommitted` are readings the gateway says
-    it held back or still holds.
+    at or after `stop_ns` that are not stored count as unread. `suppressed` are readings the gateway says
+    it held back, `pending_rows` the rows it says its outbox still holds.
     """
     tally = Tally()
     by_device: dict[str, list[Scan]] = {}
@@ -106,8 +107,9 @@ def compare(
             sum(map(_readings, rows[device])),
             f"{device}: stored, but no such device answered",
         )
+    missing: list[Scan] = []
     for device, scans in by_device.items():
-        _compare_device(
+        missing += _compare_device(
             tally,
             sorted(scans, key=lambda s: s.t_ns),
             sorted(rows.get(device, ()), key=lambda s: s.t_ns),
@@ -116,7 +118,13 @@ def compare(
             stop_ns,
         )
     tally.acquired -= tally.unread
-    tally.lost = max(tally.unmatched - suppressed - uncommitted, tally.unexplained - uncommitted, 0)
+    waiting = sorted(missing, key=lambda scan: scan.t_ns, reverse=True)[:pending_rows]
+    tally.uncommitted = sum(map(_readings, waiting))
+    tally.lost = max(
+        tally.unmatched - suppressed - tally.uncommitted, tally.unexplained - tally.uncommitted, 0
+    )
+    if not tally.lost:
+        tally.examples = [e for e in tally.examples if not e.startswith("unexplained")]
     return tally
 
 
@@ -127,7 +135,9 @@ def _compare_device(
     window_ns: int,
     deadband: Mapping[str, float],
     stop_ns: int,
-) -> None:
+) -> list[Scan]:
+    """Adds to the tally; what was answered and is neither stored nor explained by the dead-band."""
+    missing: list[Scan] = []
     taken = _match(tally, scans, rows, window_ns)
     held: dict[str, float | int | bool | str | None] = {}
     for index, scan in enumerate(scans):
@@ -143,6 +153,8 @@ def _compare_device(
             if not _within(scan.values, held, deadband):
                 what = f"{scan.device} at {scan.t_ns}: answered {scan.values}, not stored"
                 _note(tally, "unexplained", n, what)
+                missing.append(scan)
+    return missing
 
 
 def _match(tally: Tally, scans: list[Scan], rows: list[Scan], window_ns: int) -> set[int]:
