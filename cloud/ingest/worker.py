@@ -18,6 +18,7 @@ from cloud.ingest.last import Key, LastValues
 from cloud.ingest.ledger import Ledger, merged
 from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting
 from cloud.ingest.presence import Presence
+from cloud.ingest.unknown import UnknownFields
 from cloud.link import Handover, Received
 from cloud.stores import Block, Column, LedgerEntry, Rejected, Store
 from tocsin.contract import topics
@@ -112,6 +113,7 @@ class Ingest:
         self._republish = threading.Event()
         self._stop = threading.Event()
         self.counts: Counter[str] = Counter()
+        self.unknown = UnknownFields()
 
     def site_of(self, gateway: str) -> str | None:
         """The registered site of a gateway."""
@@ -217,6 +219,8 @@ class Ingest:
         gathered.size += message.cost
         self.counts["messages"] += 1
         self.counts.update(got.counts)
+        if unknown := self.unknown.look(got, message.payload):
+            self.counts["unknown_fields"] += unknown
         self._postings.extend(
             Posting(
                 letter, message.topic, got.site, got.gateway, message.payload, message.received_ns

@@ -139,6 +139,7 @@ class Spine:
         """Everything that is counted."""
         return {
             **{name: int(n) for name, n in self.ingest.counts.items()},
+            "unknown_field_names": ", ".join(sorted(self.ingest.unknown.names)),
             "broker_connected": self.link.connected,
             "broker_connects": self.link.connects,
             "broker_protocol": self.link.protocol,

@@ -8,9 +8,11 @@ from tests.contract.examples import STREAM
 from tocsin.errors import WireReason
 
 
-def sealed(body: bytes, code: str = "jn", *, rows: int = 6, seq: int = 42) -> bytes:
+def sealed(
+    body: bytes, code: str = "jn", *, rows: int = 6, seq: int = 42, stream: str = STREAM
+) -> bytes:
     """A header with a right CRC before any body."""
-    head = f"TOC1 {code} {STREAM} {seq:016x} {rows:04x} ".encode()
+    head = f"TOC1 {code} {stream} {seq:016x} {rows:04x} ".encode()
     return b"%s%08x\n%s" % (head, zlib.crc32(body, zlib.crc32(head)), body)
 
 

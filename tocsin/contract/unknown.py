@@ -1,7 +1,7 @@
 """Fields of a message that this version does not know.
 
 Decoding ignores them, so a newer sender is understood; counting them costs a second, generic decode and is therefore
-done on demand: the ingester looks at the first message of each stream, and again every few thousand.
+done on demand: the ingester looks at the first message of each stream, and at one in ten thousand after it.
 """
 
 from __future__ import annotations

@@ -181,6 +181,26 @@ def _active(spine: Any) -> list[object]:
     return [a["rule"] for a in spine.call("alarms", active=True, limit=9)]
 
 
+def test_fields_of_a_newer_gateway_are_counted_once_a_stream(
+    spine_on: Make, scan: Scan, gateway_account: Account
+) -> None:
+    with (
+        throwaway_broker("auto", accounts=[gateway_account]) as broker,
+        spine_on(broker) as spine,
+        WireGateway(broker.port, "gw-1", "plant", gateway_account.password) as gateway,
+    ):
+        message = _sealed(gateway, scan(4, 0), first_seq=0)
+        for first_seq in (0, 4):
+            gateway.publish(
+                TELEMETRY, _resealed(message, lambda body: body.update(soil="wet"), first_seq)
+            )
+        wait_until_sync(lambda: spine.call("counters").get("rows") == 8, 30.0, "both messages")
+        counters = spine.call("counters")
+        assert counters["unknown_fields"] == 1
+        assert counters["unknown_field_names"] == "telemetry: soil"
+        assert spine.call("deadletters", limit=9) == []
+
+
 def _sealed(gateway: WireGateway, rows: list[Row], first_seq: int) -> bytes:
     t0, unit, groups = group_rows(rows)
     return encode(Batch(VERSION, "plant", "gw-1", gateway.stream, first_seq, t0, groups, unit))
