@@ -1,4 +1,4 @@
-"""The ingest thread: decode, keep alarms at once, store in group commits, then acknowledge."""
+"""The ingest thread: decode, store in group commits, then acknowledge. Alarms come to it already kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cloud.ingest.unknown import UnknownFields
 from cloud.link import Handover, Received
 from cloud.stores import Block, Column, LedgerEntry, Rejected, Store
 from tocsin.contract import topics
-from tocsin.contract.messages import Alarm, Event
+from tocsin.contract.messages import Event
 from tocsin.errors import StoreUnavailableError, WireReason
 from tocsin.sdk import Clock
 
@@ -32,12 +32,8 @@ IDLE_S = 0.5
 MAX_POSTINGS = 1000  # letters held for one transaction
 
 
-class AlarmSink(Protocol):
-    """Who keeps alarms; durable before it returns."""
-
-    def mirror(self, alarm: Alarm, received_ns: int) -> bool:
-        """A transition at a gateway; whether it is news."""
-        ...
+class Answers(Protocol):
+    """Who waits for answers of gateways; durable before it returns."""
 
     def on_event(self, event: Event, received_ns: int) -> None:
         """An event that may answer a command."""
@@ -92,7 +88,7 @@ class Ingest:
         letters: DeadLetters,
         last: LastValues,
         presence: Presence,
-        alarms: AlarmSink,
+        answers: Answers,
         clock: Clock,
         log: logging.Logger,
         on_stored: Callable[[set[Key]], None] = lambda _keys: None,
@@ -100,7 +96,7 @@ class Ingest:
     ) -> None:
         self._options, self._store, self._sites = options, store, sites
         self._handover, self._wire, self._letters = handover, wire, letters
-        self._last, self._presence, self._alarms = last, presence, alarms
+        self._last, self._presence, self._answers = last, presence, answers
         self._clock, self._log = clock, log
         self._on_stored, self._on_speaking = on_stored, on_speaking
         self._ledger = Ledger(store.ledger())
@@ -242,9 +238,6 @@ class Ingest:
     def _tell(self, got: Decoded, message: Received) -> None:
         """Everything that is no reading takes effect at once, whatever the store does."""
         now_mono = self._clock.mono_ns()
-        if got.alarm is not None:
-            news = self._alarms.mirror(got.alarm, message.received_ns)
-            self.counts["alarms" if news else "alarms_told_again"] += 1
         if got.event is not None:
             self._event(got.event, message.received_ns, now_mono)
         if got.health is not None:
@@ -264,7 +257,7 @@ class Ingest:
     def _event(self, event: Event, received_ns: int, now_mono: int) -> None:
         if event.kind == "device.announced" and topics.is_name(event.device):
             self._presence.on_announced(event, received_ns, now_mono)
-        self._alarms.on_event(event, received_ns)
+        self._answers.on_event(event, received_ns)
         self.counts["events"] += 1
         self._gathered.events.append(_event_block(event))
 

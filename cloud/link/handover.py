@@ -1,4 +1,4 @@
-"""From the network thread to the ingest thread, bounded in bytes; the network thread never waits."""
+"""From the network thread to those that work, bounded in bytes; the network thread never waits."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Received:
 
 
 OVERHEAD_BYTES = 1024  # of a message beside its payload: even an empty one takes memory
-URGENT_RESERVE = 4 << 20  # bytes beyond the limit that only alarms and events may use
+URGENT_RESERVE = 4 << 20  # bytes beyond the limit that only what is no telemetry may use
 
 
 class Handover:
-    """Two lanes: alarms and events overtake telemetry.
+    """Three lanes: alarms go to their own thread first, then with events and health ahead of telemetry.
 
     Overflow: `put` says no, the message stays unacknowledged, and the broker keeps it until the link asks for it
     again (see `MqttLink`).
@@ -39,69 +39,87 @@ class Handover:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
+        self._any = threading.Condition(self._lock)
+        self._any_alarm = threading.Condition(self._lock)
+        self._alarms: deque[Received] = deque()
         self._urgent: deque[Received] = deque()
         self._bulk: deque[Received] = deque()
-        self._bytes = 0
-        self._held = 0  # bytes the ingest thread has taken and not yet stored
+        self._bytes = 0  # of all that is neither stored nor refused, taken or not
         self._closed = False
         self.overflows = 0
 
     def put(self, message: Received) -> bool:
         """Whether there was room."""
-        size = message.cost
-        urgent = _is_urgent(message.topic)
+        kind = message.topic.removesuffix("/hist").rpartition("/")[2]
+        limit = self._limit + (0 if kind == topics.TELEMETRY else URGENT_RESERVE)
         with self._lock:
-            limit = self._limit + (URGENT_RESERVE if urgent else 0)
-            if self._bytes + self._held + size > limit:
+            if self._bytes + message.cost > limit:
                 self.overflows += 1
                 return False
-            (self._urgent if urgent else self._bulk).append(message)
-            self._bytes += size
-            self._lock.notify()
+            self._bytes += message.cost
+            if kind == topics.ALARM:
+                self._alarms.append(message)
+                self._any_alarm.notify()
+            else:
+                (self._bulk if kind == topics.TELEMETRY else self._urgent).append(message)
+                self._any.notify()
             return True
 
+    def take_alarms(self, timeout_s: float) -> list[Received]:
+        """Every alarm waiting; waits up to `timeout_s` for the first. Each must be passed on."""
+        with self._lock:
+            if not self._alarms and not self._closed:
+                self._any_alarm.wait(timeout_s)
+            taken = list(self._alarms)
+            self._alarms.clear()
+            return taken
+
+    def pass_on(self, message: Received) -> None:
+        """An alarm that is kept, to be settled."""
+        with self._lock:
+            self._urgent.append(message)
+            self._any.notify()
+
     def take(self, timeout_s: float) -> list[Received]:
-        """Everything waiting, alarms first; waits up to `timeout_s` for the first. Its bytes count until `release`."""
+        """Everything but new alarms, telemetry last; waits up to `timeout_s` for the first.
+
+        The bytes count until `release`.
+        """
         with self._lock:
             if not self._urgent and not self._bulk and not self._closed and timeout_s > 0:
-                self._lock.wait(timeout_s)
+                self._any.wait(timeout_s)
             taken = [*self._urgent, *self._bulk]
             self._urgent.clear()
             self._bulk.clear()
-            self._held += self._bytes
-            self._bytes = 0
             return taken
 
     def release(self, size: int) -> None:
         """`size` bytes of what was taken are stored or refused."""
         with self._lock:
-            self._held -= size
+            self._bytes -= size
 
     @property
     def roomy(self) -> bool:
         """Whether less than half of the limit is in use."""
         with self._lock:
-            return self._bytes + self._held < self._limit // 2
+            return self._bytes < self._limit // 2
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes in hand, taken or not."""
         with self._lock:
-            return self._bytes + self._held
+            return self._bytes
 
     def wake(self) -> None:
-        """End a waiting `take` early."""
+        """End waiting takes early."""
         with self._lock:
-            self._lock.notify()
+            self._any.notify_all()
+            self._any_alarm.notify_all()
 
     def close(self) -> None:
-        """`take` waits no more."""
+        """Nobody waits any more."""
         with self._lock:
             self._closed = True
-            self._lock.notify()
-
-
-def _is_urgent(topic: str) -> bool:
-    tail = topic.removesuffix("/hist").rpartition("/")[2]
-    return tail != topics.TELEMETRY
+            self._any.notify_all()
+            self._any_alarm.notify_all()

@@ -14,6 +14,7 @@ from cloud.alarms.book import AlarmBook
 from cloud.alarms.silence import DeviceHeard, GatewayHeard, SilenceRules, conditions
 from cloud.config import CloudConfig
 from cloud.db import open_engine, read, upgrade
+from cloud.ingest.alarm_lane import AlarmLane
 from cloud.ingest.last import Key, Last, LastValues
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, Presence
@@ -80,12 +81,13 @@ class Spine:
             letters=self._letters,
             last=self._last,
             presence=self._presence,
-            alarms=self.alarms,
+            answers=self.alarms,
             clock=clock,
             log=logging.getLogger("cloud.ingest"),
             on_stored=self._stored,
             on_speaking=self.alarms.resend,
         )
+        self._lane = AlarmLane(sites, self.handover, self.alarms, logging.getLogger("cloud.alarms"))
         self._operations = Operations(
             door=self._door,
             limits=config.query,
@@ -109,14 +111,16 @@ class Spine:
         """Work until `stop`; then everything in hand is stored and acknowledged.
 
         Raises:
-            SpineError: the ingest thread failed; the process must end and start anew.
+            SpineError: a working thread failed; the process must end and start anew.
         """
         self._loop = asyncio.get_running_loop()
         self._remember_last()
         self._read_registry()
-        thread = threading.Thread(target=self._ingest, args=(stop,), name="ingest", daemon=True)
+        thread = self._worker("ingest", self.ingest.run, stop)
+        lane = self._worker("alarms", self._lane.run, stop)
         await self._server.start()
         thread.start()
+        lane.start()
         self.link.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -124,21 +128,26 @@ class Spine:
                 await stop.wait()
                 watch.cancel()
         finally:
+            self._lane.stop()
             self.ingest.stop()
             await self._server.aclose()
             await asyncio.to_thread(thread.join, COMMIT_S)
+            await asyncio.to_thread(lane.join, 1.0)
             await asyncio.to_thread(self.link.close)
             if not thread.is_alive():
                 await asyncio.to_thread(self._door.close)  # stops queries that still run
             await asyncio.to_thread(self._operations.close)
             self._engine.dispose()
         if self._failed is not None:
-            raise SpineError(SpineReason.FAILED, f"ingest failed: {self._failed}") from self._failed
+            raise SpineError(
+                SpineReason.FAILED, f"a working thread failed: {self._failed}"
+            ) from self._failed
 
     def counters(self) -> dict[str, object]:
         """Everything that is counted."""
         return {
-            **{name: int(n) for name, n in self.ingest.counts.items()},
+            **dict(self.ingest.counts),
+            **dict(self._lane.counts),
             "unknown_field_names": ", ".join(sorted(self.ingest.unknown.names)),
             "broker_connected": self.link.connected,
             "broker_connects": self.link.connects,
@@ -149,16 +158,20 @@ class Spine:
             "dead_letters_dropped": self._letters.dropped,
         }
 
-    def _ingest(self, stop: asyncio.Event) -> None:
-        loop = self._loop
-        assert loop is not None  # noqa: S101 - run() set it
-        try:
-            self.ingest.run()
-        except BaseException as exc:
-            self._failed = exc
-            raise
-        finally:
-            loop.call_soon_threadsafe(stop.set)
+    def _worker(self, name: str, work: Callable[[], None], stop: asyncio.Event) -> threading.Thread:
+        """A thread whose end, by whatever cause, ends the process."""
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as exc:
+                self._failed = exc
+                raise
+            finally:
+                loop.call_soon_threadsafe(stop.set)
+
+        return threading.Thread(target=run, name=name, daemon=True)
 
     def _up(self) -> None:
         self.ingest.connected()

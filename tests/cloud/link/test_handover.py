@@ -10,12 +10,15 @@ def message(kind: str, size: int = 100) -> Received:
     return Received(topics.up("plant", "gw-1", kind), bytes(size), 0, 1)
 
 
-def test_alarms_overtake_telemetry_and_keep_their_order() -> None:
+def test_alarms_go_ahead_and_all_that_is_no_telemetry_overtakes_it() -> None:
     handover = Handover(1 << 20)
     kinds = ["telemetry", "alarm", "telemetry", "event"]
     sent = [message(kind, size) for size, kind in enumerate(kinds)]
     assert all(map(handover.put, sent))
-    assert handover.take(0.0) == [sent[1], sent[3], sent[0], sent[2]]
+    assert handover.take_alarms(0.0) == [sent[1]]
+    handover.pass_on(sent[1])
+    assert handover.take(0.0) == [sent[3], sent[1], sent[0], sent[2]]
+    assert handover.waiting_bytes == sum(m.cost for m in sent)
 
 
 def test_a_full_hand_over_says_no_to_telemetry_and_still_takes_alarms() -> None:

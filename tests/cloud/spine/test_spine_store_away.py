@@ -38,7 +38,9 @@ def test_a_full_disk_holds_readings_back_without_loss_and_is_said_once(
             gateway.put(scan(100, gateway.rows))
         gateway.publish(topics.up("plant", "gw-1", topics.ALARM), encode(_alarm(gateway.stream)))
         wait_until_sync(lambda: spine.call("counters")["overflows"], 30.0, "a full hand-over")
-        wait_until_sync(lambda: spine.call("counters")["store_unavailable"] >= 4, 30.0, "tries")
+        wait_until_sync(
+            lambda: spine.call("counters").get("store_unavailable", 0) >= 4, 30.0, "tries"
+        )
         counters = spine.call("counters")
         assert "accept a write" in counters["store_error"]
         assert counters["waiting_bytes"] <= QUEUE_BYTES + 4096
