@@ -57,7 +57,11 @@ def demo(
 ) -> None:
     """Run the site, show it live, and count at the end that nothing was lost."""
     folder = data or _new_folder()
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    for end in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(end, signal.default_int_handler)
     with Demo(
         folder, Site(release_after_s=release_after), http_port=_free(port), broker=broker
     ) as run:
