@@ -85,6 +85,20 @@ _INFLUX_CODES = {
 }
 
 
+def problem_of(error: Exception) -> TocsinError:
+    """Validation and routing in our own words; an error of ours is itself."""
+    if isinstance(error, TocsinError):
+        return error
+    if isinstance(error, RequestValidationError):
+        told = "; ".join(
+            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:20]
+        )
+        return BadRequestError(told, hint="/api/v1/openapi.json describes every request")
+    assert isinstance(error, HTTPException)  # noqa: S101 - nothing else is registered
+    told = _WORDS.get(error.status_code, str(error.detail))
+    return NotFoundError(told) if error.status_code == 404 else BadRequestError(told)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of ours, of validation and of routing in the one envelope."""
 
@@ -93,18 +107,11 @@ def install(app: FastAPI) -> None:
         return error_response(error, request.url.path)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)  # noqa: S101
-        told = "; ".join(
-            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:20]
-        )
-        problem = BadRequestError(told, hint="/api/v1/openapi.json describes every request")
-        return error_response(problem, request.url.path)
+        return error_response(problem_of(error), request.url.path)
 
     async def routing(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # noqa: S101
-        told = _WORDS.get(error.status_code, str(error.detail))
-        problem = NotFoundError(told) if error.status_code == 404 else BadRequestError(told)
-        answer = error_response(problem, request.url.path)
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+        answer = error_response(problem_of(error), request.url.path)
         answer.status_code = error.status_code
         return answer
 

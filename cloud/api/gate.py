@@ -157,11 +157,17 @@ def refusal(error: TocsinError, scope: Scope, headers: Headers) -> Response:
         IdentityReason.EXPIRED,
     )
     page = "text/html" in headers.get("accept", "") and not path.startswith("/api/")
-    if unknown and page and scope["method"] == "GET":
-        if headers.get("hx-request"):
-            return Response(status_code=204, headers={"HX-Redirect": "/login"})
-        return RedirectResponse(f"/login?next={quote(path)}", status_code=303)
-    return error_response(error, path)
+    if unknown and page:
+        back = path if scope["method"] == "GET" else came_from(headers)
+        return RedirectResponse(f"/login?next={quote(back)}", status_code=303)
+    shown = getattr(scope["app"].state, "error_page", None) if page else None
+    return error_response(error, path) if shown is None else shown(Request(scope), error)
+
+
+def came_from(headers: Headers) -> str:
+    """The page a form was on, if it was one of ours."""
+    page = urlsplit(headers.get("referer", ""))
+    return page.path if page.path and page.netloc == headers.get("host", "") else "/"
 
 
 def allow(action: Action) -> Callable[[Request], Principal]:

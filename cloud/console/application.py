@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloud.api.errors import error_response, status_of
+from cloud.api.errors import error_response, problem_of, status_of
 from cloud.console import admin, forms, pages
 from cloud.console.render import STATIC, page
-from tocsin.errors import TocsinError
+from tocsin.errors import IdentityError, IdentityReason, TocsinError
 
 CSP = (
     "default-src 'self'; img-src 'self' data: blob:; worker-src 'self'; object-src 'none'; "
@@ -29,19 +31,31 @@ def add_console(app: FastAPI) -> FastAPI:
     for room in (pages, forms, admin):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_exception_handler(TocsinError, _page_or_json)
+    app.state.error_page = error_page  # the gate's refusals, which no handler sees
+    for kind in (TocsinError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _page_or_json)
     app.add_middleware(Armour)
     return app
 
 
 async def _page_or_json(request: Request, error: Exception) -> Response:
-    assert isinstance(error, TocsinError)  # noqa: S101 - registered for this class alone
-    path = request.url.path
+    problem, path = problem_of(error), request.url.path
+    status = error.status_code if isinstance(error, HTTPException) else status_of(problem)
     if "text/html" not in request.headers.get("accept", "") or path.startswith("/api/"):
-        return error_response(error, path)
-    status = status_of(error)
+        answer: Response = error_response(problem, path)
+        answer.status_code = status
+        return answer
+    return error_page(request, problem, status)
+
+
+def error_page(request: Request, error: TocsinError, status: int = 0) -> Response:
+    """What went wrong, for people; a page that failed for want of the ingest process tries again by itself."""
+    status = status or status_of(error)
     key = {404: "error.not_found", 403: "error.forbidden", 503: "error.spine"}.get(status, "")
-    return page(request, "error.html", status=status, key=key, message=error.message)
+    if isinstance(error, IdentityError) and error.reason is IdentityReason.CSRF:
+        key = "error.csrf"
+    again = status == 503 and request.method == "GET"
+    return page(request, "error.html", status=status, key=key, message=error.message, again=again)
 
 
 class Armour:
