@@ -53,6 +53,7 @@ class ValueBody(Told):
     quality: Literal["good", "uncertain", "bad"]
     time_ns: int
     received_ns: int
+    alarm_level: int = 0
 
 
 class DeviceBody(Told):
@@ -70,9 +71,12 @@ class DeviceBody(Told):
     stale_after_s: float
     state: str
     last_ns: int | None
+    heard_ns: int
     alarm_level: int
     unacknowledged: bool
     values: list[ValueBody]
+    calibration_due: date | None = None
+    calibration: Literal["", "soon", "overdue"] = ""
 
 
 def device_body(view: DeviceView) -> DeviceBody:

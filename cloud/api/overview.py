@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
 
-from cloud.api.rows import Row, flag, number, text, whole
+from cloud.api.rows import Row, flag, number, row_of, text, whole
 from cloud.registry import Device
+from tocsin.contract.catalogue import catalogue
 from tocsin.contract.quality import Severity, severity
 
 State = Literal["ok", "stale", "unavailable", "never", "retired"]
 Word = Literal["good", "uncertain", "bad"]
+Calibration = Literal["", "soon", "overdue"]
 WORDS: dict[Severity, Word] = {
     Severity.GOOD: "good",
     Severity.UNCERTAIN: "uncertain",
@@ -20,6 +23,7 @@ WORDS: dict[Severity, Word] = {
 }
 SILENT_PERIODS = 5
 SILENT_MIN_S = 10.0
+CALIBRATION_SOON = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class ValueView:
     quality: Word
     time_ns: int
     received_ns: int
+    alarm_level: int = 0  # of an active alarm of this very quantity; 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +56,12 @@ class DeviceView:
     stale_after_s: float
     state: State
     last_ns: int | None
+    heard_ns: int  # when a value or the gateway's word that the device answers came last
     alarm_level: int  # 0: none
     unacknowledged: bool
     values: list[ValueView] = field(default_factory=list)
+    calibration_due: date | None = None
+    calibration: Calibration = ""
 
     @property
     def key(self) -> str:
@@ -105,15 +113,25 @@ def _view(
     now_ns: int,
 ) -> DeviceView:
     period = device.period_s if device and device.period_s else number(told, "period_s")
-    values = sorted((_value(r) for r in rows), key=lambda v: v.quantity)
+    kind = device.kind if device else text(told, "measurement") or text(told, "kind")
+    levels = _levels(alarms)
+    values = _in_order(
+        kind, (replace(v, alarm_level=levels.get(v.quantity, 0)) for v in map(_value, rows))
+    )
+    worn = device.current if device else None
+    due = worn.calibration_due if worn else None
     last_ns = max((v.time_ns for v in values), default=None)
-    heard_ns = max((v.received_ns for v in values), default=None)
+    heard_ns = max((v.received_ns for v in values), default=0)
+    if (
+        heard_ns and text(told, "state") == "ok"
+    ):  # within its dead-band nothing is sent, yet it answers
+        heard_ns = max(heard_ns, min(whole(row_of(told.get("health")), "last_ok_ns"), now_ns))
     limit_s = stale_after_s(period)
     return DeviceView(
         site=key[0],
         device=key[1],
         name=device.name if device else key[1],
-        kind=device.kind if device else text(told, "measurement") or text(told, "kind"),
+        kind=kind,
         place=device.place if device else "",
         lat=device.lat if device else None,
         lon=device.lon if device else None,
@@ -122,20 +140,44 @@ def _view(
         stale_after_s=limit_s,
         state=_state(device, text(told, "state"), heard_ns, limit_s, now_ns),
         last_ns=last_ns,
+        heard_ns=heard_ns,
         alarm_level=max((whole(a, "level") or 1 for a in alarms), default=0),
         unacknowledged=any(not flag(a, "acknowledged") for a in alarms),
         values=values,
+        calibration_due=due,
+        calibration=calibration(due, now_ns),
     )
 
 
-def _state(
-    device: Device | None, told: str, heard_ns: int | None, limit_s: float, now_ns: int
-) -> State:
+def calibration(due: date | None, now_ns: int) -> Calibration:
+    """Whether an instrument's calibration has run out, or does within 14 days. Days of UTC."""
+    if due is None:
+        return ""
+    today = datetime.fromtimestamp(now_ns // 10**9, UTC).date()
+    return "overdue" if due < today else "soon" if due - today <= CALIBRATION_SOON else ""
+
+
+def _levels(alarms: Iterable[Row]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for alarm in alarms:
+        quantity = text(alarm, "quantity")
+        found[quantity] = max(found.get(quantity, 0), whole(alarm, "level") or 1)
+    return found
+
+
+def _in_order(kind: str, values: Iterable[ValueView]) -> list[ValueView]:
+    """As the catalogue lists them, so that people find each number in the same place; unknown ones last."""
+    known = list(catalogue()[kind].quantities) if kind in catalogue() else []
+    place = {quantity: n for n, quantity in enumerate(known)}
+    return sorted(values, key=lambda v: (place.get(v.quantity, len(place)), v.quantity))
+
+
+def _state(device: Device | None, told: str, heard_ns: int, limit_s: float, now_ns: int) -> State:
     if device and device.retired:
         return "retired"
     if told == "unavailable":
         return "unavailable"
-    if heard_ns is None:
+    if not heard_ns:
         return "never"
     return "stale" if now_ns - heard_ns > limit_s * 1e9 else "ok"
 

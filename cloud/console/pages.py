@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse
@@ -13,6 +12,7 @@ from cloud.api.gate import Reader
 from cloud.api.overview import DeviceView
 from cloud.api.rows import Row, alarm_in_scope, number, row_of, rows_of, text, whole, within
 from cloud.api.services import Services, services
+from cloud.console.raised import alarms_seen, limits_of, named, worst_first
 from cloud.console.render import page
 from cloud.console.show import AlarmView, alarm_view
 from cloud.identity.rules import Principal
@@ -21,20 +21,6 @@ from tocsin.errors import NotFoundError
 
 router = APIRouter(include_in_schema=False)
 NOT_CHARTED = frozenset({"lat", "lon", "fix", "status"})
-
-
-async def alarms_seen(
-    parts: Services, principal: Principal, *, active: bool, limit: int = 500
-) -> list[AlarmView]:
-    """Alarms of the caller's sites, newest first."""
-    answer = await parts.spine.call("alarms", active=active, limit=limit)
-    seen = [alarm_view(r) for r in within(principal, rows_of(answer))]
-    return sorted(seen, key=lambda a: -a.raised_ns)
-
-
-def worst_first(alarms: Iterable[AlarmView]) -> list[AlarmView]:
-    """Unacknowledged before acknowledged, level 2 before 1, newest first."""
-    return sorted(alarms, key=lambda a: (a.acknowledged, -a.level, -a.raised_ns))
 
 
 async def _frame(parts: Services, principal: Principal) -> list[AlarmView]:
@@ -88,19 +74,11 @@ async def device_page(
         device=view,
         active=await _frame(parts, principal),
         past=mine[:20],
-        limits=_limits(mine),
+        limits=await limits_of(parts, mine),
         charted=[v for v in view.values if v.quantity not in NOT_CHARTED],
         entry=entry,
         kinds=sorted(catalogue()),
     )
-
-
-def _limits(alarms: Iterable[AlarmView]) -> dict[str, list[float]]:
-    found: dict[str, set[float]] = {}
-    for a in alarms:
-        if a.limit is not None:
-            found.setdefault(a.quantity, set()).add(a.limit)
-    return {q: sorted(v) for q, v in found.items()}
 
 
 @router.get("/fragments/devices/{site}/{device}")
@@ -116,9 +94,19 @@ async def device_now(
 async def map_page(request: Request, principal: Principal = Reader) -> HTMLResponse:
     """Where everything is."""
     parts = services(request)
-    found, active = await asyncio.gather(views(parts, principal), _frame(parts, principal))
-    placed = [p for p in (position_of(v) for v in found) if p is not None]
+    placed, active = await asyncio.gather(_placed(parts, principal), _frame(parts, principal))
     return page(request, "map.html", placed=placed, active=active, tiles=parts.tiles is not None)
+
+
+@router.get("/fragments/map")
+async def positions(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """The table of positions alone; the markers follow it."""
+    return page(request, "_positions.html", placed=await _placed(services(request), principal))
+
+
+async def _placed(parts: Services, principal: Principal) -> list[dict[str, object]]:
+    found = await views(parts, principal)
+    return [p for p in (position_of(v) for v in found) if p is not None]
 
 
 def position_of(view: DeviceView) -> dict[str, object] | None:
@@ -193,7 +181,7 @@ async def alarm_page(
         request,
         template,
         status=status,
-        alarm=alarm_view(row),
+        alarm=(await named(parts, [alarm_view(row)]))[0],
         journal=[_entry(e) for e in journal],
         active=await _frame(parts, principal),
         problem=problem,

@@ -98,6 +98,21 @@ class AlarmView:
     raised_ns: int
     ended_ns: int
     pending: tuple[str, ...]  # what the gateway was asked for and has not confirmed yet
+    changed_ns: int = 0  # when `value` was measured: at the last change of this alarm
+    max_level: int = 0
+    name: str = ""  # what people call the device
+    now_value: object = None  # the last value of the same quantity
+    now_ns: int = 0
+
+    @property
+    def value_triggered(self) -> bool:
+        """Whether `value` is the one that raised it to its level, and not one seen when it fell."""
+        return self.beyond and self.level >= self.max_level
+
+    @property
+    def key(self) -> str:
+        """Of its series, as a page marks what moves."""
+        return f"{self.site}/{self.device}/{self.quantity}" if self.quantity else ""
 
 
 def alarm_view(row: Row) -> AlarmView:
@@ -123,4 +138,7 @@ def alarm_view(row: Row) -> AlarmView:
         raised_ns=whole(row, "raised_ns"),
         ended_ns=whole(row, "ended_ns"),
         pending=tuple(str(p) for p in pending) if isinstance(pending, list) else (),
+        changed_ns=whole(row, "changed_ns"),
+        max_level=max(whole(row, "max_level"), whole(row, "level")),
+        name=text(row, "device") or text(row, "gateway"),
     )

@@ -173,6 +173,10 @@ def test_an_alarm_appears_is_acknowledged_and_is_reset_only_once_it_is_over(
     tab.page.click(".banner .button")
     alarm = tab.page.locator('[data-alarm-id="ALARM-north"]')
     expect(alarm).to_contain_text("55.00 ppm")
+    now = alarm.locator("[data-now]")
+    two_sites.do(lambda spine: spine.measure("north", "gas-north", h2s=(61.5, "[ppm]")))
+    expect(now).to_have_text("61.50")
+    expect(tab.page.locator('.banner [data-now="north/gas-north/h2s"]')).to_have_count(0)
     tab.shot("alarms")
     alarm.locator("input[name=note]").fill("已派人")
     alarm.get_by_role("button", name="复位").click()
@@ -202,6 +206,8 @@ def test_a_device_has_charts_a_registry_entry_and_the_history_of_its_hardware(
     expect(chart.locator("canvas")).to_be_visible()
     expect(chart).to_have_attribute("data-points", re.compile(r"^\d{2,}$"))
     expect(chart).to_have_attribute("data-limits", "[20.0]")
+    pressed = tab.page.locator('#span [aria-pressed="true"]')
+    expect(pressed).to_have_text("1 hour")
     before = int(chart.get_attribute("data-points") or 0)
     two_sites.do(lambda spine: spine.measure("north", "gas-north", h2s=(44.0, "[ppm]")))
     expect(chart).to_have_attribute("data-points", str(before + 1))
@@ -219,6 +225,80 @@ def test_a_device_has_charts_a_registry_entry_and_the_history_of_its_hardware(
     expect(rows.first).to_contain_text("SN-2")
     expect(rows.last).to_contain_text("SN-north")
     tab.shot("device-replaced")
+    tab.done()
+
+
+def test_a_device_minutes_old_has_a_chart_of_ten_minutes(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("ann", Role.VIEWER)
+    tab = Watched(browser, two_sites.url, lang="en-GB")
+    tab.log_in("ann")
+    tab.page.goto("/devices/north/gas-north")
+    expect(tab.page.locator('#span [aria-pressed="true"]')).to_have_text("10 min")
+    value = tab.page.locator('.reading[data-quantity="h2s"]')
+    expect(value).to_have_attribute("data-alarm", "2")
+    expect(value.locator(".note")).to_contain_text(re.compile(r"Good\s*\d+ s ago"))
+    tab.page.get_by_role("button", name="1 hour").click()
+    expect(tab.page.locator('#span [aria-pressed="true"]')).to_have_text("1 hour")
+    tab.done()
+
+
+def test_a_page_without_its_cloud_says_how_old_it_is(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("ann", Role.VIEWER)
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("ann")
+    expect(tab.page.locator("#no-live")).to_be_hidden()
+    tab.context.set_offline(True)
+    two_sites.stop()
+    expect(tab.page.locator("#no-live")).to_contain_text("没有实时连接", timeout=30_000)
+    expect(tab.page.locator("#no-live")).to_contain_text(re.compile(r"\d\d:\d\d:\d\d"))
+    tab.shot("no-live")
+    tab.context.close()
+
+
+def test_an_ended_session_leads_to_the_log_in_page_and_back(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("ann", Role.OPERATOR)
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("ann")
+    tab.page.goto("/alarms/ALARM-north")
+    tab.context.clear_cookies(name="tocsin_session")
+    tab.page.get_by_role("button", name="确认").click()
+    expect(tab.page).to_have_url(re.compile(r"/login\?next=/alarms/ALARM-north$"))
+    tab.page.fill("input[name=name]", "ann")
+    tab.page.fill("input[name=password]", PASSWORD)
+    tab.page.click("button.primary")
+    expect(tab.page).to_have_url(re.compile(r"/alarms/ALARM-north$"))
+    tab.page.goto("/nowhere")
+    expect(tab.page.locator("h1")).to_have_text("出错了")
+    tab.problems = [p for p in tab.problems if "404" not in p]
+    tab.done()
+
+
+def test_what_people_and_devices_write_stays_text(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    evil = '<img src=x onerror="document.title=1"><script>document.title=2</script>"\'>{{7*7}}'
+    two_sites.account("ann", Role.ADMIN)
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("ann")
+    tab.page.goto("/devices/north/gas-north")
+    tab.page.fill("form.panel input[name=name]", evil)
+    tab.page.fill("form.panel input[name=place]", evil * 2)
+    tab.page.locator("form.panel").get_by_role("button", name="保存").click()
+    expect(tab.page.locator("h1")).to_have_text(evil)
+    two_sites.do(lambda spine: spine.note("ALARM-north", "raised", evil, evil))
+    for path in ("/", "/map", "/alarms", "/alarms/ALARM-north", "/devices/north/gas-north"):
+        tab.page.goto(path)
+        expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+        expect(tab.page.locator(".banner, main").filter(has_text="{{7*7}}").first).to_be_visible()
+        expect(tab.page.locator("img")).to_have_count(0)
+        assert "Tocsin" in tab.page.title()
+        tab.fits()
     tab.done()
 
 

@@ -2,6 +2,7 @@
 import { now_ms, t, value } from "./show.mjs";
 
 const charts = [];
+const TEN_MINUTES_S = 600;
 let span_s = 3600;
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -42,6 +43,10 @@ class Chart {
     this.draw();
   }
 
+  isYoung() {
+    return this.times.length === 0 || this.times[0] > now_ms() / 1000 - TEN_MINUTES_S;
+  }
+
   gap() {
     return Math.max(Number(this.figure.dataset.gap), (span_s / 200) * 2.5);
   }
@@ -61,7 +66,7 @@ class Chart {
       cursor: { y: false },
       legend: { show: false },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.range(low, high) } },
-      axes: [{ ...axis, values: (_, splits) => splits.map((s) => this.clock(s)) }, { ...axis, size: 56 }],
+      axes: [{ ...axis, size: 28, values: (_, splits) => splits.map((s) => this.clock(s)) }, { ...axis, size: 56 }],
       series: [
         { label: "" },
         {
@@ -94,7 +99,7 @@ class Chart {
 
   range(low, high) {
     if (low === null || high === null) return [0, 1];
-    const near = this.limits.filter((l) => l <= high * 3 + 1);
+    const near = this.limits.filter((l) => l <= high * 10 + 1);
     const top = Math.max(high, ...near);
     const bottom = Math.min(low, ...near);
     const pad = (top - bottom || Math.abs(top) || 1) * 0.1;
@@ -113,7 +118,7 @@ class Chart {
     ctx.lineWidth = 2;
     ctx.strokeStyle = css("--alarm");
     ctx.fillStyle = css("--alarm");
-    ctx.textAlign = "right";
+    ctx.textAlign = "left";
     ctx.font = `${12 * devicePixelRatio}px sans-serif`;
     for (const limit of this.limits) {
       const y = u.valToPos(limit, "y", true);
@@ -122,7 +127,7 @@ class Chart {
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
-      ctx.fillText(value(limit, this.figure.dataset.unit), bbox.left + bbox.width - 4, y - 5);
+      ctx.fillText(value(limit, this.figure.dataset.unit), bbox.left + 4, y - 5);
     }
     if (this.times.length === 0) {
       ctx.fillStyle = css("--soft");
@@ -148,8 +153,20 @@ class Chart {
 for (const figure of document.querySelectorAll(".chart")) {
   const chart = new Chart(figure);
   charts.push(chart);
-  chart.load();
 }
+
+function choose(seconds) {
+  span_s = seconds;
+  for (const button of document.querySelectorAll("#span button")) {
+    button.setAttribute("aria-pressed", String(Number(button.dataset.seconds) === seconds));
+  }
+  return Promise.all(charts.map((chart) => chart.load()));
+}
+
+// A device that began minutes ago is a sliver on an hour's axis.
+choose(span_s).then(() => {
+  if (charts.length && span_s === 3600 && charts.every((chart) => chart.isYoung())) choose(TEN_MINUTES_S);
+});
 
 document.addEventListener("tocsin:last", ({ detail: row }) => {
   for (const chart of charts) {
@@ -173,11 +190,5 @@ new ResizeObserver(() => {
 }).observe(document.querySelector(".charts") ?? document.body);
 
 for (const button of document.querySelectorAll("#span button")) {
-  button.addEventListener("click", () => {
-    span_s = Number(button.dataset.seconds);
-    for (const other of document.querySelectorAll("#span button")) {
-      other.setAttribute("aria-pressed", String(other === button));
-    }
-    for (const chart of charts) chart.load();
-  });
+  button.addEventListener("click", () => choose(Number(button.dataset.seconds)));
 }

@@ -26,13 +26,31 @@ function refresh(kind) {
 }
 function fetchFragment(section) {
   due.delete(section);
-  if (section.contains(document.activeElement) && document.activeElement.matches("input")) {
-    due.set(section, setTimeout(() => fetchFragment(section), 2000)); // never under a person's fingers
+  if (beingTypedIn(section)) {
+    due.set(section, setTimeout(() => fetchFragment(section), 2000));
     return;
   }
   htmx.ajax("GET", section.dataset.fragment, { target: section, swap: "innerHTML" }).catch(() => {});
 }
-document.body.addEventListener("htmx:afterSwap", () => { index(); sound.follow(); });
+const beingTypedIn = (section) => section.contains(document.activeElement) && document.activeElement.matches("input");
+
+// Never under a person's fingers, and what was typed is kept: an answer may come long after it was asked for.
+let typed = new Map();
+const notes = (section) => section.querySelectorAll("[data-alarm-id] input[name=note]");
+const alarmOf = (input) => input.closest("[data-alarm-id]").dataset.alarmId;
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  const section = event.detail.target;
+  if (beingTypedIn(section)) {
+    event.detail.shouldSwap = false;
+    if (!due.has(section)) due.set(section, setTimeout(() => fetchFragment(section), 2000));
+  }
+  typed = new Map([...notes(section)].filter((n) => n.value).map((n) => [alarmOf(n), n.value]));
+});
+document.body.addEventListener("htmx:afterSwap", (event) => {
+  for (const note of notes(event.detail.target)) note.value = typed.get(alarmOf(note)) ?? note.value;
+  index();
+  sound.follow();
+});
 
 function show(row) {
   const cards = devices.get(`${row.site}/${row.device}`);
@@ -48,18 +66,22 @@ function show(row) {
     if (clock && row.time_ns > Number(clock.dataset.age)) clock.dataset.age = row.time_ns;
     if (!clock) refresh("unknown");
     const cell = card.querySelector(`[data-quantity="${CSS.escape(row.quantity)}"]`);
-    if (cell) {
+    if (cell?.querySelector("[data-value]")) {
       cell.querySelector("[data-value]").textContent = value(row.value, cell.dataset.unit, row.quantity);
+      const when = cell.querySelector("[data-age]");
+      if (when && row.time_ns > Number(when.dataset.age)) when.dataset.age = row.time_ns;
       const word = cell.querySelector("[data-quality]");
       if (word) {
         word.dataset.quality = quality(row.q);
         const code = t(`quality_code.${row.q}`);
-        word.textContent = row.q === 0 ? "" :
-          t(`quality.${quality(row.q)}`) + (code.startsWith("quality_code") ? "" : ` · ${code}`);
+        word.textContent = t(`quality.${quality(row.q)}`) + (code.startsWith("quality_code") ? "" : ` · ${code}`);
       }
     } else if (!("place" in card.dataset)) {
       refresh("unknown");
     }
+  }
+  for (const el of document.querySelectorAll(`[data-now="${CSS.escape(`${row.site}/${row.device}/${row.quantity}`)}"]`)) {
+    el.textContent = value(row.value, el.dataset.unit, row.quantity);
   }
   document.dispatchEvent(new CustomEvent("tocsin:last", { detail: { ...row, time_ms } }));
 }
@@ -67,10 +89,12 @@ function show(row) {
 function tick() {
   const now = now_ms();
   for (const el of document.querySelectorAll("[data-age]")) {
-    el.textContent = t("live.ago", { age: age((now - Number(el.dataset.age) / 1e6) / 1000) });
+    const text = t("live.ago", { age: age((now - Number(el.dataset.age) / 1e6) / 1000) });
+    if (el.textContent !== text) el.textContent = text;
   }
   for (const cards of devices.values()) {
     for (const card of cards) {
+      markOld(card);
       const { state, heard, staleAfter } = card.dataset;
       if (state !== "ok" && state !== "stale") continue;
       const old = now - Number(heard) / 1e6 > Number(staleAfter) * 1000;
@@ -87,11 +111,49 @@ function tick() {
 }
 setInterval(tick, 1000);
 
+// One quantity that stopped while its device goes on is stale by itself.
+function markOld(card) {
+  const newest = Number(card.querySelector(".status [data-age]")?.dataset.age ?? 0);
+  for (const cell of card.querySelectorAll(".reading")) {
+    const time = Number(cell.querySelector("[data-age]")?.dataset.age ?? newest);
+    const old = newest - time > Number(card.dataset.staleAfter) * 1e9;
+    if (old === ("old" in cell.dataset)) continue;
+    cell.toggleAttribute("data-old", old);
+    cell.querySelector(".old-word").hidden = !old;
+  }
+}
+
+// Inside its dead-band a device sends nothing, but its gateway tells that it answers.
+function answering({ site, devices: told = [] }) {
+  for (const { id, state, last_ok_ns = 0 } of told) {
+    for (const card of devices.get(`${site}/${id}`) ?? []) {
+      const now_ns = Math.min(last_ok_ns, now_ms() * 1e6);
+      if (state === "ok" && now_ns > Number(card.dataset.heard)) card.dataset.heard = now_ns;
+    }
+  }
+}
+
 const lamp = document.getElementById("live");
+const noLive = document.getElementById("no-live");
+let told_ms = now_ms(); // when the server last said anything: how old this page is
 function connection(state) {
   lamp.dataset.state = state;
   lamp.querySelector("span").textContent = t(`live.${state}`);
+  if (state === "live") told_ms = now_ms();
+  noLive.hidden = state !== "lost";
+  const when = new Date(told_ms);
+  const two = (n) => String(n).padStart(2, "0");
+  noLive.textContent = t("live.no_live", { time: `${two(when.getHours())}:${two(when.getMinutes())}:${two(when.getSeconds())}` });
 }
+
+// Without a session nothing here is heard again: the server sends the reader to the log-in page and back.
+async function stillLoggedIn() {
+  const answer = await fetch("/api/v1/me").catch(() => undefined);
+  if (answer?.status === 401) location.reload();
+}
+document.body.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.xhr.status === 401) location.reload();
+});
 
 let silence;
 function heard() {
@@ -114,12 +176,16 @@ function connect() {
   });
   on("heartbeat", ({ now_ns }) => { setServerTime(now_ns); connection("live"); });
   on("last", (rows) => { rows.forEach(show); tick(); });
-  for (const kind of ["alarm", "device", "gateway"]) on(kind, () => refresh(kind));
+  for (const kind of ["alarm", "device", "gateway"]) {
+    on(kind, (body) => { if (kind === "gateway") answering(body); refresh(kind); });
+  }
   on("ended", () => location.reload());
   on("trouble", () => connection("lost"));
   source.onerror = () => {
     connection("lost");
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+    if (source.readyState !== EventSource.CLOSED) return;
+    setTimeout(connect, 3000);
+    stillLoggedIn();
   };
   heard();
 }

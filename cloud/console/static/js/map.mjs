@@ -27,11 +27,11 @@ function marker(row) {
   el.className = "place";
   el.href = row.querySelector("a").href;
   el.innerHTML = '<i class="pointer"></i><span class="tag"><b></b><small></small></span>';
-  el.querySelector("b").textContent = row.dataset.name;
   return el;
 }
 
 function dress(el, row) {
+  el.querySelector("b").textContent = row.dataset.name;
   el.dataset.state = row.dataset.state;
   el.dataset.alarm = row.dataset.alarm;
   el.dataset.moves = row.dataset.moves;
@@ -111,13 +111,27 @@ async function start() {
   });
 
   const placed = new Map();
-  for (const row of document.querySelectorAll("tr[data-place]")) {
-    const el = marker(row);
-    const pin = new maplibre.Marker({ element: el, anchor: "center" })
-      .setLngLat([Number(row.dataset.lon), Number(row.dataset.lat)]).addTo(map);
-    placed.set(row.dataset.key, { row, el, pin });
-    dress(el, row);
-  }
+  const place = () => {
+    const gone = new Set(placed.keys());
+    for (const row of document.querySelectorAll("tr[data-place]")) {
+      const key = row.dataset.key;
+      const at = [Number(row.dataset.lon), Number(row.dataset.lat)];
+      gone.delete(key);
+      if (!placed.has(key)) {
+        const el = marker(row);
+        placed.set(key, { el, pin: new maplibre.Marker({ element: el, anchor: "center" }).setLngLat(at).addTo(map) });
+      }
+      Object.assign(placed.get(key), { row });
+      placed.get(key).pin.setLngLat(at);
+      dress(placed.get(key).el, row);
+    }
+    for (const key of gone) {
+      placed.get(key).pin.remove();
+      placed.delete(key);
+    }
+  };
+  place();
+  document.body.addEventListener("htmx:afterSwap", place); // the table came anew: states, new devices
   const fit = () => {
     const bounds = new maplibre.LngLatBounds();
     for (const { pin } of placed.values()) bounds.extend(pin.getLngLat());

@@ -1,0 +1,68 @@
+"""Alarms as people see them: with the device's name, and the value now beside the one that raised it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+
+from cloud.api.rows import number, rows_of, text, whole, within
+from cloud.api.services import Services
+from cloud.console.show import AlarmView, alarm_view
+from cloud.identity.rules import Principal
+
+
+async def alarms_seen(
+    parts: Services, principal: Principal, *, active: bool, limit: int = 500
+) -> list[AlarmView]:
+    """Alarms of the caller's sites, newest first."""
+    answer = await parts.spine.call("alarms", active=active, limit=limit)
+    seen = [alarm_view(r) for r in within(principal, rows_of(answer))]
+    return sorted(await named(parts, seen), key=lambda a: -a.raised_ns)
+
+
+async def named(parts: Services, alarms: list[AlarmView]) -> list[AlarmView]:
+    """With the names of the registry and the values of this moment."""
+    if not alarms:
+        return []
+    registry = await asyncio.to_thread(parts.registry.devices)
+    names = {(d.site, d.device): d.name for d in registry}
+    last = {
+        (text(r, "site"), text(r, "device"), text(r, "quantity")): r
+        for r in rows_of(await parts.spine.call("last"))
+    }
+    out = []
+    for a in alarms:
+        now = last.get((a.site, a.device, a.quantity), {})
+        out.append(
+            replace(
+                a,
+                name=names.get((a.site, a.device), a.name),
+                now_value=number(now, "value"),
+                now_ns=whole(now, "time_ns"),
+            )
+        )
+    return out
+
+
+def worst_first(alarms: Iterable[AlarmView]) -> list[AlarmView]:
+    """Unacknowledged before acknowledged, level 2 before 1, newest first."""
+    return sorted(alarms, key=lambda a: (a.acknowledged, -a.level, -a.raised_ns))
+
+
+async def limits_of(parts: Services, alarms: Iterable[AlarmView]) -> dict[str, list[float]]:
+    """Every limit by quantity: an alarm names its present one, its journal those of its other levels."""
+    found: dict[str, set[float]] = {}
+    asked: set[str] = set()
+    for a in alarms:
+        if a.limit is None:
+            continue
+        found.setdefault(a.quantity, set()).add(a.limit)
+        if a.quantity in asked:
+            continue
+        asked.add(a.quantity)
+        for entry in rows_of(await parts.spine.call("alarm_journal", alarm=a.alarm)):
+            limit = number(entry, "limit")
+            if limit is not None:
+                found[a.quantity].add(limit)
+    return {q: sorted(v) for q, v in found.items()}
