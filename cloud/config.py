@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from cloud.stores.local.options import LocalOptions
-from tocsin.config import ConfigPath, Loaded, Secret, load
+from tocsin.config import ConfigPath, Loaded, Mistake, MistakesError, Secret, load
 from tocsin.contract import topics
 
 
@@ -193,7 +194,6 @@ class QuerySection(Section):
     """Limits of one query at the door."""
 
     timeout_s: float = Field(default=30.0, gt=0, le=3600, description="Longest run, seconds.")
-    memory_mb: int = Field(default=512, ge=16, description="Most memory, MB.")
     max_rows: int = Field(default=100_000, ge=1, description="Most rows in an answer.")
     concurrent: int = Field(default=2, ge=1, le=64, description="Queries that run at once.")
 
@@ -226,6 +226,23 @@ class GatewayEntry(Section):
     )
 
 
+def _gateway_ids(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Names used twice, in a file of any shape."""
+    cloud, gateways = raw.get("cloud"), raw.get("gateways")
+    own = cloud.get("name", "cloud-0") if isinstance(cloud, Mapping) else "cloud-0"
+    first: dict[str, int] = {}
+    for i, table in enumerate(gateways if isinstance(gateways, list) else []):
+        name = table.get("id") if isinstance(table, Mapping) else None
+        if not isinstance(name, str):
+            continue
+        if name == own:
+            yield Mistake(("gateways", i, "id"), "is the cloud's own name: choose another")
+        elif name in first:
+            allowed = f"already used by gateways[{first[name]}]: each gateway has a name of its own"
+            yield Mistake(("gateways", i, "id"), allowed)
+        first.setdefault(name, i)
+
+
 class CloudConfig(Section):
     """The whole file."""
 
@@ -241,12 +258,12 @@ class CloudConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> CloudConfig:
-        ids = [g.id for g in self.gateways]
-        twice = sorted({name for name in ids if ids.count(name) > 1})
-        if twice:
-            raise ValueError(f"gateways: {', '.join(twice)} stand twice")
-        if self.cloud.name in ids:
-            raise ValueError(f"gateways: {self.cloud.name} is the cloud's own name")
+        raw = {
+            "cloud": {"name": self.cloud.name},
+            "gateways": [{"id": g.id} for g in self.gateways],
+        }
+        if found := list(_gateway_ids(raw)):
+            raise MistakesError(found)
         return self
 
     @property
@@ -273,4 +290,4 @@ def load_cloud(path: Path) -> Loaded[CloudConfig]:
     Raises:
         ConfigError: all mistakes at once.
     """
-    return load(path, CloudConfig)
+    return load(path, CloudConfig, cross=lambda draft: _gateway_ids(draft.raw))

@@ -115,7 +115,7 @@ def _translate(exc: duckdb.Error, limits: Limits, timed_out: bool) -> QueryError
         return QueryError(
             QueryReason.MEMORY_LIMIT,
             "it needs more memory than queries may use",
-            hint="narrow it by time or aggregate first; [query] memory_mb sets the limit",
+            hint="narrow it by time or aggregate first; [store] memory_mb sets the limit",
         )
     if isinstance(exc, duckdb.BinderException | duckdb.CatalogException):
         return QueryError(QueryReason.UNKNOWN_NAME, text[:500], hint=_nearest(text))
