@@ -39,6 +39,7 @@ class WholeCloud:
 def whole_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeCloud]:
     cloud = WholeCloud(tmp_path_factory.mktemp("whole"))
     argv = [*TOCSIN, "cloud", "run", "-c", str(cloud.config), "--json"]
-    with run_process(argv) as cloud.process:
+    state = {"TOCSIN_DATA": str(cloud.data.parent / "state")}
+    with run_process(argv, env=state) as cloud.process:
         cloud.url = str(json.loads(cloud.process.wait_line("broker_port", 60.0))["url"])
         yield cloud

@@ -26,6 +26,7 @@ class Site:
 
     def __init__(self, folder: Path, store: str) -> None:
         self.folder, self.data = folder, folder / "cloud"
+        self.env = {"TOCSIN_DATA": str(folder / "state")}  # where the last cloud is remembered
         self._ledger = folder / "ledger.ndjson"
         (folder / "cloud.toml").write_text(
             f"""schema = 1
@@ -54,11 +55,12 @@ password = "gw-1-password"
             self.head = stack.enter_context(self._start_head())
             port = json.loads(self.head.wait_line('"ready":true'))["port"].rpartition(":")[2]
             cloud = ["cloud", "run", "-c", str(self.folder / "cloud.toml"), "--json"]
-            self.cloud = stack.enter_context(run_process([*TOCSIN, *cloud]))
+            self.cloud = stack.enter_context(run_process([*TOCSIN, *cloud], env=self.env))
             told = json.loads(self.cloud.wait_line("broker_port", 60.0))
             self.url = str(told["url"])
             gateway = self._gateway(int(port), int(told["broker_port"]))
-            stack.enter_context(run_process([*TOCSIN, "edge", "run", "-c", str(gateway), "--json"]))
+            edge = ["edge", "run", "-c", str(gateway), "--json"]
+            stack.enter_context(run_process([*TOCSIN, *edge], env=self.env))
             self._stack = stack.pop_all()
         return self
 
