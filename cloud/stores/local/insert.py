@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from cloud.stores import NO_TIME, Block, Column
+from cloud.stores import NO_TIME, Column, Rejected
 from cloud.stores.local.names import quoted
 from cloud.stores.local.plan import Accepted
 from tocsin.contract.quality import Quality
@@ -17,12 +17,14 @@ from tocsin.contract.quality import Quality
 _SOURCE = "incoming"
 _DTYPES: dict[str, npt.DTypeLike] = {"f": np.float64, "i": np.int64, "b": np.bool_, "s": object}
 _Array = npt.NDArray[Any]
+_Flags = npt.NDArray[np.bool_] | None
 
 
 def insert(
     connection: duckdb.DuckDBPyConnection, measurement: str, accepted: list[Accepted]
-) -> None:
-    """Insert all rows of `accepted` inside the caller's transaction."""
+) -> list[Rejected]:
+    """Insert all rows of `accepted` inside the caller's transaction; values that are no numbers are left out and named."""
+    rejected: list[Rejected] = []
     blocks = [a.block for a in accepted]
     counts = [len(b.time_ns) for b in blocks]
     arrays: dict[str, _Array] = {
@@ -41,9 +43,11 @@ def insert(
     selected = {name: quoted(name) for name in arrays}
     for name in dict.fromkeys(name for a in accepted for name in a.columns):
         parts = [a.block.columns[name] if name in a.columns else None for a in accepted]
-        arrays[name] = _values(parts, counts)
+        arrays[name], bad = _values(parts, counts)
         selected[name] = quoted(name)
-        quality = _quality(parts, counts, arrays[name])
+        if bad is not None:
+            rejected += _rejected(name, bad, accepted, counts)
+        quality = _quality(parts, counts, arrays[name], bad)
         if quality is None:
             selected[f"{name}_q"] = f"if({quoted(name)} IS NULL, NULL, 0::UTINYINT)"
         else:
@@ -51,7 +55,7 @@ def insert(
             selected[f"{name}_q"] = quoted(f"{name}_q")
     for name in dict.fromkeys(name for a in accepted for name in a.raw):
         parts = [a.block.raw[name] if name in a.raw else None for a in accepted]
-        arrays[f"{name}_raw"] = _values(parts, counts)
+        arrays[f"{name}_raw"], _ = _values(parts, counts)
         selected[f"{name}_raw"] = quoted(f"{name}_raw")
     if any(a.keep is not None for a in accepted):
         keep = np.concatenate(
@@ -62,6 +66,7 @@ def insert(
         )
         arrays = {name: array[keep] for name, array in arrays.items()}
     run_insert(connection, measurement, arrays, selected)
+    return rejected
 
 
 def run_insert(
@@ -82,58 +87,62 @@ def run_insert(
             connection.unregister(_SOURCE)
 
 
-def not_finite(block: Block) -> list[tuple[int, str]]:
-    """(row, quantity) of every value that is NaN or infinite; they are stored as absent."""
-    return [
-        (int(row), name)
-        for name, column in block.columns.items()
-        if column.type == "f"
-        for row in np.flatnonzero(_infinite(column))
-    ]
-
-
-def _infinite(column: Column) -> npt.NDArray[np.bool_]:
-    bad: npt.NDArray[np.bool_] = ~np.isfinite(column.values.astype(np.float64, copy=False))
-    return bad if column.valid is None else bad & column.valid
-
-
-def _absent(column: Column, n: int) -> npt.NDArray[np.bool_]:
-    absent = np.zeros(n, np.bool_) if column.valid is None else ~column.valid
-    return absent | _infinite(column) if column.type == "f" else absent
-
-
-def _values(parts: list[Column | None], counts: list[int]) -> _Array:
+def _values(parts: list[Column | None], counts: list[int]) -> tuple[_Array, _Flags]:
+    """All parts one after another, absent ones masked; and which are NaN or infinite, if any."""
     code = next(part.type for part in parts if part is not None)
     dtype = _DTYPES[code]
-    pairs = list(zip(parts, counts, strict=True))
     values = np.concatenate(
-        [np.zeros(n, dtype) if p is None else p.values.astype(dtype, copy=False) for p, n in pairs]
+        [
+            np.zeros(n, dtype) if p is None else p.values.astype(dtype, copy=False)
+            for p, n in zip(parts, counts, strict=True)
+        ]
     )
-    mask = np.concatenate([np.ones(n, np.bool_) if p is None else _absent(p, n) for p, n in pairs])
-    if not mask.any():
-        return values
+    absent = _absent(parts, counts)
+    bad: _Flags = None
+    if code == "f":
+        finite = np.isfinite(values)
+        if not finite.all():
+            bad = ~finite if absent is None else ~finite & ~absent
+            absent = ~finite if absent is None else ~finite | absent
+    if absent is None or not absent.any():
+        return values, bad
     if code == "s":
-        values[mask] = None
-        return values
-    return np.ma.masked_array(values, mask)
+        values[absent] = None
+        return values, bad
+    return np.ma.masked_array(values, absent), bad
 
 
-def _quality(parts: list[Column | None], counts: list[int], values: _Array) -> _Array | None:
+def _absent(parts: list[Column | None], counts: list[int]) -> _Flags:
+    if all(part is not None and part.valid is None for part in parts):
+        return None
+    return np.concatenate(
+        [
+            np.ones(n, np.bool_)
+            if p is None
+            else np.zeros(n, np.bool_)
+            if p.valid is None
+            else ~p.valid
+            for p, n in zip(parts, counts, strict=True)
+        ]
+    )
+
+
+def _quality(
+    parts: list[Column | None], counts: list[int], values: _Array, bad: _Flags
+) -> _Array | None:
     """Quality codes, absent where the value is absent and nothing is wrong; None: all good."""
-    pairs = list(zip(parts, counts, strict=True))
+    if bad is None and all(part is None or part.quality is None for part in parts):
+        return None
     codes = np.concatenate(
         [
             np.zeros(n, np.uint8)
             if p is None or p.quality is None
             else p.quality.astype(np.uint8, copy=False)
-            for p, n in pairs
+            for p, n in zip(parts, counts, strict=True)
         ]
     )
-    start = 0
-    for part, n in pairs:
-        if part is not None and part.type == "f":
-            codes[start : start + n][_infinite(part)] = Quality.NOT_FINITE
-        start += n
+    if bad is not None:
+        codes[bad] = Quality.NOT_FINITE
     if not codes.any():
         return None
     if values.dtype == object:
@@ -141,3 +150,16 @@ def _quality(parts: list[Column | None], counts: list[int], values: _Array) -> _
     else:
         absent = np.ma.getmaskarray(values)
     return np.ma.masked_array(codes, absent & (codes == 0))
+
+
+def _rejected(
+    name: str, bad: npt.NDArray[np.bool_], accepted: list[Accepted], counts: list[int]
+) -> list[Rejected]:
+    """Every value that is NaN or infinite: stored as absent, and named."""
+    starts = np.cumsum([0, *counts])
+    rows = np.flatnonzero(bad)
+    members = np.searchsorted(starts, rows, side="right") - 1
+    return [
+        Rejected(accepted[m].index, int(row - starts[m]), name, "not-finite: NaN or infinity")
+        for row, m in zip(rows, members, strict=True)
+    ]

@@ -18,8 +18,9 @@ MAX_NS = 9_223_372_036_854_775_805
 
 @dataclass(slots=True)
 class Accepted:
-    """One block with the columns of it that fit; `keep` selects rows, None all of them."""
+    """One block of a write (`index`) with the columns of it that fit; `keep` selects rows, None all of them."""
 
+    index: int
     block: Block
     columns: list[str]
     raw: list[str]
@@ -56,7 +57,9 @@ def plan(
                 else:
                     raw.append(name)
         keep = _rows_in_range(block, index, rejected)
-        accepted.setdefault(block.measurement, []).append(Accepted(block, columns, raw, keep))
+        accepted.setdefault(block.measurement, []).append(
+            Accepted(index, block, columns, raw, keep)
+        )
     return accepted, rejected
 
 

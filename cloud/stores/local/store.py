@@ -15,7 +15,7 @@ from cloud.query.result import Cell, Limits, QueryResult
 from cloud.query.run import run
 from cloud.stores import Block, LedgerEntry, Rejected
 from cloud.stores.local.database import COLD_NAME, open_database
-from cloud.stores.local.insert import insert, not_finite
+from cloud.stores.local.insert import insert
 from cloud.stores.local.ledger import LedgerTable, Settled
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import plan
@@ -68,24 +68,21 @@ class LocalStore:
                 return []  # an earlier try was stored although it failed
             schema = self._schema.copy()
             accepted, rejected = plan(blocks, schema, self.options)
-            rejected += [
-                Rejected(i, row, name, "not-finite: NaN or infinity")
-                for i, block in enumerate(blocks)
-                for row, name in not_finite(block)
-            ]
+            left_out: list[Rejected] = []
 
             def work(connection: duckdb.DuckDBPyConnection) -> None:
+                left_out.clear()
                 if schema.changed:
                     schema.apply(connection, self._cold)
                 for measurement, members in accepted.items():
-                    insert(connection, measurement, members)
+                    left_out.extend(insert(connection, measurement, members))
                 if ledger:
                     self._ledger.append(connection, ledger)
 
             self._transaction(work)
             self._schema = Schema(schema.tables)
             self._ledger.committed(ledger)
-        return rejected
+        return rejected + left_out
 
     def write_points(self, points: Sequence[Point], now_ns: int) -> tuple[int, list[BadLine]]:
         """(rows written, lines refused). A row with the same tags and time gets the fields of the point.
