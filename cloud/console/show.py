@@ -98,7 +98,6 @@ class AlarmView:
     raised_ns: int
     ended_ns: int
     pending: tuple[str, ...]  # what the gateway was asked for and has not confirmed yet
-    changed_ns: int = 0  # when `value` was measured: at the last change of this alarm
     max_level: int = 0
     name: str = ""  # what people call the device
     now_value: object = None  # the last value of the same quantity
@@ -138,7 +137,6 @@ def alarm_view(row: Row) -> AlarmView:
         raised_ns=whole(row, "raised_ns"),
         ended_ns=whole(row, "ended_ns"),
         pending=tuple(str(p) for p in pending) if isinstance(pending, list) else (),
-        changed_ns=whole(row, "changed_ns"),
         max_level=max(whole(row, "max_level"), whole(row, "level")),
         name=text(row, "device") or text(row, "gateway"),
     )
