@@ -8,7 +8,13 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +101,18 @@ def heard() -> Heard:
     return Heard()
 
 
-@pytest.fixture(name="running")
+@pytest.fixture(scope="module")
+def new_heard() -> type[Heard]:
+    """Makes one for each line."""
+    return Heard
+
+
+@pytest.fixture(name="running", scope="module")
 def _running() -> Running:
     return running
 
 
-@pytest.fixture(name="config")
+@pytest.fixture(name="config", scope="module")
 def _config() -> Callable[..., ModbusConfig]:
     return config
 
@@ -108,17 +120,17 @@ def _config() -> Callable[..., ModbusConfig]:
 StartLine = Callable[..., tuple[Process, str]]
 
 
-@pytest.fixture
-def start_line(tmp_path: Path) -> Iterator[StartLine]:
-    """Starts a device process with units `(number, model, profile)`; gives (process, port)."""
+@contextmanager
+def starting(folder: Path) -> Iterator[StartLine]:
+    """Starts device processes with units `(number, model, profile)`; each call gives (process, port)."""
     with ExitStack() as stack:
 
         def start(
             *units: tuple[int, str, str], tcp: bool = False, faults: tuple[str, ...] = ()
         ) -> tuple[Process, str]:
             argv = [sys.executable, "-m", "firmware_bridges.modbus.device"]
-            argv += ["--ledger", str(tmp_path / "truth.ndjson")]
-            argv += ["--tcp", "127.0.0.1:0"] if tcp else ["--link", str(tmp_path / "rs485")]
+            argv += ["--ledger", str(folder / "truth.ndjson")]
+            argv += ["--tcp", "127.0.0.1:0"] if tcp else ["--link", str(folder / "rs485")]
             for number, model, profile in units:
                 argv += [
                     "--unit",
@@ -130,3 +142,16 @@ def start_line(tmp_path: Path) -> Iterator[StartLine]:
             return process, str(json.loads(process.wait_line("ready"))["port"])
 
         yield start
+
+
+@pytest.fixture
+def start_line(tmp_path: Path) -> Iterator[StartLine]:
+    """Device processes in the test's own folder."""
+    with starting(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def line_starter() -> Callable[[Path], AbstractContextManager[StartLine]]:
+    """Device processes in a folder of one's choice."""
+    return starting

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -48,33 +51,72 @@ def _all_true(heard: Any, folder: Path, device: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason", "tcp"),
-    [(*pair, False) for pair in KINDS] + [(*pair, True) for pair in KINDS if pair[0] in ON_TCP],
-)
-async def test_a_faulty_device_is_named_counted_and_leaves_its_neighbours_alone(
-    kind: str,
-    reason: str,
-    tcp: bool,
-    heard: Any,
-    start_line: Any,
+Case = tuple[str, str, bool]
+CASES: list[Case] = [(*pair, False) for pair in KINDS]
+CASES += [(*pair, True) for pair in KINDS if pair[0] in ON_TCP]
+
+
+class Line:
+    """One line with a fault in its middle device: its port, its folder, what the driver told, what went wrong."""
+
+    def __init__(self, folder: Path, port: str, heard: Any) -> None:
+        self.folder, self.port, self.heard = folder, port, heard
+        self.error: BaseException | None = None
+
+
+@pytest.fixture(scope="module")
+def lines(
+    tmp_path_factory: pytest.TempPathFactory,
+    line_starter: Any,
+    new_heard: Any,
     config: Any,
     running: Any,
-    tmp_path: Path,
+) -> Iterator[dict[Case, Line]]:
+    """Every case on a line of its own, all at once: most of their time is waiting."""
+
+    async def play(line: Line, reason: str) -> None:
+        heard = line.heard
+        devices = _devices(1, 2, 3)
+        devices[1]["timeout_s"] = 0.15
+        settings = config(line.port, *devices, backoff_max_s=0.5, timeout_s=2.0)
+        async with running(settings, heard):
+            await wait_until(lambda: reason in heard.of("d2"))
+            before = len(heard.good("d1"))
+            await wait_until(lambda: len(heard.good("d1")) >= before + 3)
+            await wait_until(lambda: heard.of("d2")[-1] == "available" and len(heard.of("d2")) > 2)
+            recovered = len(heard.good("d2"))
+            await wait_until(lambda: len(heard.good("d2")) >= recovered + 3)
+
+    async def play_all(found: dict[Case, Line]) -> None:
+        plays = (play(line, reason) for (_, reason, _), line in found.items())
+        for line, error in zip(
+            found.values(), await asyncio.gather(*plays, return_exceptions=True), strict=True
+        ):
+            line.error = error
+
+    with ExitStack() as stack:
+        found: dict[Case, Line] = {}
+        for kind, reason, tcp in CASES:
+            folder = tmp_path_factory.mktemp(kind)
+            start = stack.enter_context(line_starter(folder))
+            fault = f"unit=2,kind={kind},after=3,times=4,delay=0.2"
+            units = [(n, "gas-head", HEAD) for n in (1, 2, 3)]
+            _, port = start(*units, tcp=tcp, faults=(fault,))
+            found[kind, reason, tcp] = Line(folder, port, new_heard())
+        asyncio.run(play_all(found))
+        yield found
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: f"{case[0]}-{'tcp' if case[2] else 'serial'}"
+)
+def test_a_faulty_device_is_named_counted_and_leaves_its_neighbours_alone(
+    case: Case, lines: dict[Case, Line]
 ) -> None:
-    fault = f"unit=2,kind={kind},after=3,times=4,delay=0.2"
-    units = [(n, "gas-head", HEAD) for n in (1, 2, 3)]
-    _, port = start_line(*units, tcp=tcp, faults=(fault,))
-    devices = _devices(1, 2, 3)
-    devices[1]["timeout_s"] = 0.15
-    settings = config(port, *devices, backoff_max_s=0.5, timeout_s=2.0)
-    async with running(settings, heard):
-        await wait_until(lambda: reason in heard.of("d2"))
-        before = len(heard.good("d1"))
-        await wait_until(lambda: len(heard.good("d1")) >= before + 3)
-        await wait_until(lambda: heard.of("d2")[-1] == "available" and len(heard.of("d2")) > 2)
-        recovered = len(heard.good("d2"))
-        await wait_until(lambda: len(heard.good("d2")) >= recovered + 3)
+    line, (_, reason, _) = lines[case], case
+    if line.error is not None:
+        raise line.error
+    heard = line.heard
     assert heard.counts[reason] >= 1
     assert heard.of("d1") == ["available"]
     assert heard.of("d3") == ["available"]
@@ -82,7 +124,7 @@ async def test_a_faulty_device_is_named_counted_and_leaves_its_neighbours_alone(
     gaps = [s for s in heard.samples if s.spec.id == "d2" and s not in heard.good("d2")]
     assert [set(gap.quality or ()) for gap in gaps] == [{int(Quality.COMMS)}]
     for device in ("d1", "d2", "d3"):
-        assert _all_true(heard, tmp_path, device)
+        assert _all_true(heard, line.folder, device)
 
 
 @pytest.mark.parametrize("kind", ["split", "echo"])
