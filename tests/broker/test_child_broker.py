@@ -6,11 +6,13 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tocsin.broker import Account, ChildBroker, mosquitto_binary
+from tocsin.broker import Account, ChildBroker, Kind, mosquitto_binary
 from tocsin.broker.accounts import covers, hash_password, verify_password
 from tocsin.contract import topics
 from tocsin.errors import BrokerError
@@ -23,6 +25,14 @@ DOWN_1 = topics.down("east", "gw-1", "command")
 ACK_1 = topics.down_ack("east", "gw-1", "ingest-0")
 
 
+@pytest.fixture(scope="module", params=["mosquitto", "amqtt"])
+def standing_broker(request: pytest.FixtureRequest) -> Iterator[ChildBroker]:
+    """Each kind once, for the tests that leave it as it is."""
+    accounts = [Account(name, f"{name}-password") for name in ("gw-1", "gw-2")]
+    with throwaway_broker(cast("Kind", request.param), accounts=accounts) as broker:
+        yield broker
+
+
 def ingester(broker: ChildBroker, **kwargs: bool) -> Peer:
     return Peer(broker.port, INGESTER.user, INGESTER.password, client_id="ingest-0", **kwargs)
 
@@ -31,25 +41,27 @@ def gateway(broker: ChildBroker, name: str = "gw-1", **kwargs: bool) -> Peer:
     return Peer(broker.port, name, f"{name}-password", client_id=name, **kwargs)
 
 
-def test_only_the_right_password_is_let_in(any_broker: ChildBroker) -> None:
+def test_only_the_right_password_is_let_in(standing_broker: ChildBroker) -> None:
     for user, password, welcome in (
         ("gw-1", "gw-1-password", True),
         ("gw-1", "gw-2-password", False),
         ("nobody", "gw-1-password", False),
         ("gw-1", "", False),
     ):
-        peer = Peer(any_broker.port, user, password)
+        peer = Peer(standing_broker.port, user, password)
         assert peer.connect() is welcome, user
         peer.close()
 
 
-def test_a_gateway_writes_its_own_up_and_state_and_nothing_else(any_broker: ChildBroker) -> None:
-    with ingester(any_broker) as cloud:
+def test_a_gateway_writes_its_own_up_and_state_and_nothing_else(
+    standing_broker: ChildBroker,
+) -> None:
+    with ingester(standing_broker) as cloud:
         cloud.subscribe("tocsin/1/#")
         for topic in (UP_2, DOWN_1, ACK_1, topics.state("east", "gw-2"), "other", "tocsin/1/x"):
-            with contextlib.suppress(RuntimeError), gateway(any_broker) as gw:
+            with contextlib.suppress(RuntimeError), gateway(standing_broker) as gw:
                 gw.publish(topic, b"forged")  # mosquitto hangs up on a 3.1.1 client that tries
-        with gateway(any_broker) as gw:
+        with gateway(standing_broker) as gw:
             gw.publish(topics.state("east", "gw-1"), b"online")
             gw.publish(UP_1, b"mine")
         wait_until_sync(lambda: (UP_1, b"mine") in cloud.got)
@@ -57,11 +69,11 @@ def test_a_gateway_writes_its_own_up_and_state_and_nothing_else(any_broker: Chil
         assert (topics.state("east", "gw-1"), b"online") in cloud.got
 
 
-def test_a_gateway_reads_its_own_down_and_nothing_else(any_broker: ChildBroker) -> None:
+def test_a_gateway_reads_its_own_down_and_nothing_else(standing_broker: ChildBroker) -> None:
     with (
-        ingester(any_broker) as cloud,
-        gateway(any_broker) as gw,
-        gateway(any_broker, "gw-2") as g2,
+        ingester(standing_broker) as cloud,
+        gateway(standing_broker) as gw,
+        gateway(standing_broker, "gw-2") as g2,
     ):
         gw.subscribe(topics.down_filter("east", "gw-2"))
         gw.subscribe("#")
@@ -74,14 +86,14 @@ def test_a_gateway_reads_its_own_down_and_nothing_else(any_broker: ChildBroker) 
         assert {topic for topic, _ in gw.got} == {DOWN_1}
 
 
-def test_a_last_will_cannot_forge_an_ack(any_broker: ChildBroker) -> None:
-    with ingester(any_broker) as cloud:
+def test_a_last_will_cannot_forge_an_ack(standing_broker: ChildBroker) -> None:
+    with ingester(standing_broker) as cloud:
         cloud.subscribe("tocsin/1/#")
-        forger = gateway(any_broker)
+        forger = gateway(standing_broker)
         forger.will(ACK_1, b"forged")
         if forger.connect():
             forger.drop()
-        honest = gateway(any_broker, "gw-2")
+        honest = gateway(standing_broker, "gw-2")
         honest.will(topics.state("east", "gw-2"), b"offline")
         assert honest.connect()
         honest.drop()
@@ -89,7 +101,9 @@ def test_a_last_will_cannot_forge_an_ack(any_broker: ChildBroker) -> None:
         assert cloud.got == [(topics.state("east", "gw-2"), b"offline")]
 
 
-def test_a_persistent_session_keeps_what_came_while_it_was_away(any_broker: ChildBroker) -> None:
+def test_a_persistent_session_keeps_what_came_while_it_was_away(
+    any_broker: ChildBroker,
+) -> None:
     away = ingester(any_broker, clean=False)
     assert away.connect()
     assert away.subscribe("tocsin/1/+/+/+/up/#")

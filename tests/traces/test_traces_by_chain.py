@@ -44,8 +44,8 @@ def test_the_store_returns_every_track_point(device: str, chain: Chain, shared_d
 def test_the_store_returns_every_stated_position(
     device: str, chain: Chain, shared_data: Path
 ) -> None:
-    rows = chain.rows("vehicle", device)
-    in_order = sorted(rows, key=lambda row: chain_order(chain, device)[row.time_ns])
+    order = chain_order(chain, device)
+    in_order = sorted(chain.rows("vehicle", device), key=lambda row: order[row.time_ns])
     assert compare.positions(truth.nmea(shared_data / TABLES[device]["file"]), in_order) == []
 
 

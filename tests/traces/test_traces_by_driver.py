@@ -25,7 +25,17 @@ GPX = [name for name, table in TABLES.items() if table["format"] == "gpx"]
 NMEA = [name for name, table in TABLES.items() if table["format"] == "nmea"]
 
 
+_played: dict[str, tuple[list[Got], Counter[str]]] = {}
+
+
 async def _run(device: str, shared_data: Path) -> tuple[list[Got], Counter[str]]:
+    """What became of a recording; each is played once."""
+    if device not in _played:
+        _played[device] = await _play(device, shared_data)
+    return _played[device]
+
+
+async def _play(device: str, shared_data: Path) -> tuple[list[Got], Counter[str]]:
     rows: list[Row] = []
     counts: Counter[str] = Counter()
     clock = SystemClock()

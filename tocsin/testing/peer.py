@@ -23,6 +23,7 @@ class Peer:
             CallbackAPIVersion.VERSION2,
             client_id=client_id or f"peer-{user}",
             clean_session=clean,
+            reconnect_on_failure=False,
         )
         self._client.username_pw_set(user, password)
         self._client.on_connect = self._on_connect
