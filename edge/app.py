@@ -28,6 +28,8 @@ from edge.outputs import FileButton, FileOutput
 from edge.pipeline import Pipeline, VehicleRule
 from edge.supervisor import Supervised
 from edge.survey import survey
+from edge.timekeeper import Timekeeper, power_on
+from edge.watchdog import Mark, Watchdog
 from tocsin.config import Loaded
 from tocsin.contract.ids import ulid
 from tocsin.sdk import Clock, Driver, DriverConfig, DriverContext, SystemClock, load_driver
@@ -59,13 +61,29 @@ class Summary(msgspec.Struct, frozen=True):
 class Agent:
     """One gateway process. Build it with `Agent.open`, then `run` until it is told to stop."""
 
-    def __init__(self, loaded: Loaded[GatewayConfig], outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self,
+        loaded: Loaded[GatewayConfig],
+        outbox: Outbox,
+        clock: Clock,
+        timekeeper: Timekeeper,
+    ) -> None:
         self.config, self.outbox, self.clock = loaded.value, outbox, clock
+        self.timekeeper = timekeeper
         self.boot = ulid(clock.now_ns())
         self._began_ns = clock.mono_ns()
         found = survey(loaded)
         vehicle = VehicleRule(max_speed_m_s=self.config.pipeline.max_vehicle_speed_m_s)
-        self.pipeline = Pipeline(found.devices, found.checks, found.alarms, vehicle=vehicle)
+        epoch, last_wall_ns = outbox.last_clock
+        self.pipeline = Pipeline(
+            found.devices,
+            found.checks,
+            found.alarms,
+            vehicle=vehicle,
+            earliest_ns=timekeeper.earliest_ns,
+            epoch=epoch,
+            last_wall_ns=last_wall_ns,
+        )
         self.counters: Counter[str] = Counter()
         self.events = EventQueue(outbox)
         self.devices = Devices(self.pipeline, self.events.say)
@@ -83,6 +101,7 @@ class Agent:
             self.devices,
             clock,
             self.events.say,
+            timekeeper,
             queue_samples=self.config.pipeline.queue_samples,
         )
         self.drivers = [self._supervised(d) for d in self.config.drivers]
@@ -92,7 +111,12 @@ class Agent:
         self._abandoned = 0
 
     @classmethod
-    async def open(cls, loaded: Loaded[GatewayConfig], clock: Clock | None = None) -> Agent:
+    async def open(
+        cls,
+        loaded: Loaded[GatewayConfig],
+        clock: Clock | None = None,
+        timekeeper: Timekeeper | None = None,
+    ) -> Agent:
         """Open the outbox and take up the alarms of the last run.
 
         Raises:
@@ -100,6 +124,7 @@ class Agent:
             OutboxError: the outbox cannot be opened, or another agent has it.
         """
         config, clock = loaded.value, clock or SystemClock()
+        timekeeper = timekeeper or Timekeeper(power_on=power_on())
         outbox = await Outbox.open(
             config.gateway.data_dir / "outbox",
             site=config.gateway.site,
@@ -107,9 +132,11 @@ class Agent:
             clock=clock,
             options=config.outbox,
             codec=config.uplink.codec if config.uplink else "jn",
+            power_on=timekeeper.power_on,
         )
         try:
-            agent = cls(loaded, outbox, clock)
+            agent = cls(loaded, outbox, clock, timekeeper)
+            await agent.flow.tick()
             await agent.desk.restore()
         except BaseException:
             await outbox.aclose()
@@ -148,6 +175,7 @@ class Agent:
         config = self.config
         serving = [
             tasks.create_task(self.flow.run(), name="flow"),
+            tasks.create_task(self.flow.watch(), name="flow-watch"),
             tasks.create_task(self.events.run(), name="events"),
             tasks.create_task(self.desk.run(), name="alarm-desk"),
         ]
@@ -164,7 +192,13 @@ class Agent:
             )
             for button in map(FileButton, config.inputs.acknowledge)
         ]
-        serving.append(tasks.create_task(self._watch(), name="watchdog"))
+        watchdog = Watchdog(
+            self._notifier,
+            self.clock,
+            self._mark,
+            commit_interval_s=self.outbox.unjournalled_ms / 1000,
+        )
+        serving.append(tasks.create_task(watchdog.run(), name="watchdog"))
         self._notifier.send("READY=1", f"STATUS=reading {len(self.devices.specs())} devices")
         await self._stopping.wait()
         self._notifier.send("STOPPING=1")
@@ -190,17 +224,14 @@ class Agent:
             async with asyncio.timeout(UPLINK_GRACE_S):
                 await delivered(self)
 
-    async def _watch(self) -> None:
-        """Feed systemd's watchdog while samples move on; without one, nothing."""
-        every_s = self._notifier.watchdog_s
-        if every_s is None:
-            return
-        seen = -1
-        while True:
-            if self.flow.waiting == 0 or self.flow.processed != seen:
-                seen = self.flow.processed
-                self._notifier.send("WATCHDOG=1")
-            await self.clock.sleep(every_s / 3)
+    def _mark(self) -> Mark:
+        stats = self.outbox.stats()
+        return Mark(
+            self.flow.waiting,
+            self.flow.processed,
+            stats.buffered_rows,
+            stats.commits + stats.commit_failures,
+        )
 
     def _announce(self) -> None:
         self.events.say(
@@ -238,6 +269,7 @@ class Agent:
         if self.link is not None:
             found.update({f"uplink.{name}": n for name, n in self.link.counters.items()})
         found["events_dropped"] += self.events.dropped
+        found["held_rows"] += self.outbox.holds
         for output in self.desk.outputs:
             found["output_failures"] += output.failures
         return {name: n for name, n in sorted(found.items()) if n}

@@ -10,10 +10,11 @@ from edge.alarm_desk import AlarmDesk
 from edge.devices import Devices, Say
 from edge.journal import Journal
 from edge.pipeline import Pipeline
+from edge.timekeeper import Timekeeper, offsets
 from tocsin.contract.columns import Row
-from tocsin.contract.messages import ClockState
 from tocsin.sdk import Clock, Sample
 
+TICK_S = 0.25
 _BURST = 64  # samples judged before the outbox and the other tasks get a turn
 
 Listener = Callable[[Row], None]
@@ -30,11 +31,14 @@ class Flow:
         devices: Devices,
         clock: Clock,
         say: Say,
+        timekeeper: Timekeeper,
         *,
         queue_samples: int,
     ) -> None:
         self._pipeline, self._journal, self._desk = pipeline, journal, desk
         self._devices, self._clock, self._say = devices, clock, say
+        self._timekeeper = timekeeper
+        self._turn = asyncio.Lock()
         self._queue: asyncio.Queue[tuple[Sample, int]] = asyncio.Queue(queue_samples)
         self._listeners: set[Listener] = set()
         self.counters: Counter[str] = Counter()
@@ -92,30 +96,82 @@ class Flow:
             lost += len(sample.values) - sample.values.count(None)
         return lost
 
-    async def _judge(self, burst: list[tuple[Sample, int]]) -> None:
-        step = self._pipeline.observe_clock(self._clock.now_ns(), self._clock.mono_ns())
+    async def watch(self) -> None:
+        """What happens by time alone: the clock's state, and on-delays that end without a sample."""
+        while True:
+            await self._clock.sleep(TICK_S)
+            await self.tick()
+
+    async def tick(self) -> None:
+        """Look at the clock and at running on-delays."""
+        async with self._turn:
+            await self._observe()
+            drafts = self._pipeline.board.tick(self._clock.now_ns(), self._clock.mono_ns())
+            await self._desk.publish(drafts)
+
+    async def _observe(self) -> int | None:
+        """Tell what became of the clock; what to add to monotonic time for wall time, None while that is unknown."""
+        wall_ns, mono_ns = self._clock.now_ns(), self._clock.mono_ns()
+        state = self._timekeeper.look(wall_ns, mono_ns)
+        if state.state == "unset":
+            self._journal.set_clock_state(state, self._pipeline.epochs.epoch)
+            return None
+        step = self._pipeline.observe_clock(wall_ns, mono_ns)
+        self._journal.set_clock_state(state, self._pipeline.epochs.epoch)
         if step is not None:
             seconds = step.step_ns / 1e9
-            self._journal.set_clock_state(ClockState(), step.epoch)
             self._say(
                 "clock.stepped",
                 "",
                 f"the clock went back {-seconds:.3f} s",
                 {"epoch": step.epoch, "step_s": seconds, "wall_ns": step.wall_ns},
             )
-        rows: list[Row] = []
-        for sample, mono_ns in burst:
-            out = self._pipeline.process(sample, mono_ns)
-            rows += out.rows
-            if out.suppressed:
-                self.counters["suppressed"] += out.suppressed
-            if out.alarms:
-                await self._desk.publish(out.alarms)
-        self.processed += len(burst)
-        for row in rows:
-            self.readings += len(row.values) - row.values.count(None)
-            self._devices.stored(row)
-            for listener in self._listeners:
-                listener(row)
-        if rows:
-            await self._journal.put_rows(rows)
+        if self._journal.holds:
+            await self._stamp_held(wall_ns - mono_ns)
+        return wall_ns - mono_ns
+
+    async def _stamp_held(self, offset_ns: int) -> None:
+        """Give the rows that waited for the time their stamps, oldest first."""
+        await self._journal.put_rows_durable([])
+        ends = await self._journal.held_ends()
+        added = offsets(ends, self._timekeeper.power_on, offset_ns)
+        stamped = 0
+        while (part := await self._journal.first_held()) is not None:
+            add_ns = added[part.power_on]
+            rows = [self._pipeline.stamp(row, row.time_ns + add_ns) for row in part.rows]
+            await self._journal.release(part, rows)
+            stamped += len(rows)
+        self._say(
+            "clock.set",
+            "",
+            f"the time is known; {stamped} rows were stamped",
+            {"rows": stamped, "offset_ns": offset_ns},
+        )
+
+    async def _judge(self, burst: list[tuple[Sample, int]]) -> None:
+        async with self._turn:
+            offset_ns = await self._observe()
+            rows: list[Row] = []
+            held: list[Row] = []
+            for sample, mono_ns in burst:
+                out = self._pipeline.process(sample, mono_ns)
+                if out.stamped:
+                    rows += out.rows
+                elif offset_ns is None:
+                    held += out.rows
+                else:  # taken before the clock was set, judged after it
+                    rows += [self._pipeline.stamp(r, r.time_ns + offset_ns) for r in out.rows]
+                if out.suppressed:
+                    self.counters["suppressed"] += out.suppressed
+                if out.alarms:
+                    await self._desk.publish(out.alarms)
+            self.processed += len(burst)
+            for row in (*rows, *held):
+                self.readings += len(row.values) - row.values.count(None)
+                self._devices.stored(row)
+                for listener in self._listeners:
+                    listener(row)
+            if rows:
+                await self._journal.put_rows(rows)
+            if held:
+                await self._journal.put_rows(held, stamped=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from edge.outbox.held import HeldPart
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import Alarm, ClockState, Event
@@ -13,8 +14,29 @@ from tocsin.contract.messages import Alarm, ClockState, Event
 class Journal(Protocol):
     """The outbox as its writers see it."""
 
-    async def put_rows(self, rows: Sequence[Row]) -> None:
-        """Keep rows; waits while the buffer is full."""
+    async def put_rows(self, rows: Sequence[Row], *, stamped: bool = True) -> None:
+        """Keep rows; waits while the buffer is full. Those not `stamped` have monotonic times and are held."""
+        ...
+
+    async def put_rows_durable(self, rows: Sequence[Row]) -> None:
+        """Keep rows; returns after the commit of these and all before them."""
+        ...
+
+    @property
+    def holds(self) -> int:
+        """Rows held until the time is known."""
+        ...
+
+    async def held_ends(self) -> list[tuple[str, int]]:
+        """(power-on, its last monotonic time) of the held rows, oldest first."""
+        ...
+
+    async def first_held(self) -> HeldPart | None:
+        """The oldest held rows."""
+        ...
+
+    async def release(self, held: HeldPart, rows: Sequence[Row]) -> None:
+        """Keep what held rows became; returns after the commit."""
         ...
 
     async def put_alarm(self, draft: AlarmDraft) -> Alarm:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import tocsin
 from edge import vitals
-from tocsin.contract.messages import VERSION, ClockState, Health
+from tocsin.contract.messages import VERSION, Health
 
 if TYPE_CHECKING:
     from edge.app import Agent
@@ -46,7 +46,7 @@ def health(agent: Agent) -> Health:
         boot=agent.boot,
         version=tocsin.__version__,
         uptime_s=round(agent.uptime_s(), 3),
-        clock=ClockState(),
+        clock=agent.timekeeper.state,
         streams=agent.outbox.stream_states(),
         devices=agent.devices.health(),
         unjournalled_ms=agent.outbox.unjournalled_ms,

@@ -15,7 +15,7 @@ from edge.control.server import Args, Call, Stream
 from edge.devices import LastValue, row_values
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.messages import DeviceHealth
+from tocsin.contract.messages import ClockState, DeviceHealth
 from tocsin.errors import ControlError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Status(msgspec.Struct, frozen=True):
     version: str
     boot: str
     uptime_s: float
+    clock: ClockState
     connected: bool | None  # None: no uplink is configured
     samples: int
     readings: int
@@ -96,6 +97,7 @@ class Operations:
             version=tocsin.__version__,
             boot=agent.boot,
             uptime_s=round(agent.uptime_s(), 3),
+            clock=agent.timekeeper.state,
             connected=agent.link.connected if agent.link else None,
             samples=agent.flow.processed,
             readings=stats.readings,

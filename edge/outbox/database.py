@@ -11,7 +11,7 @@ from typing import Literal
 from tocsin.errors import OutboxError, OutboxLockedError
 
 FILE = "outbox.db"
-VERSION = 1
+VERSION = 2
 Fsync = Literal["none", "batch", "always"]
 
 # An id is never used twice, so that a reader's position stays valid when rows before it are deleted.
@@ -33,6 +33,16 @@ CREATE TABLE chunk (
 );
 CREATE UNIQUE INDEX chunk_by_seq ON chunk (stream, first_seq, rows, bytes);
 CREATE INDEX chunk_by_class ON chunk (cls, id);
+"""
+# Version 2: rows without a known time, commands carried out, and the wall clock at the last commit of telemetry.
+_SCHEMA_2 = """
+CREATE TABLE held (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, power_on TEXT NOT NULL, rows INTEGER NOT NULL, mono_max INTEGER NOT NULL,
+  payload BLOB NOT NULL
+);
+CREATE TABLE command (id TEXT PRIMARY KEY, expires_ns INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE stream ADD COLUMN wall_ns INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE stream ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
 """
 _SYNCHRONOUS = {"none": "OFF", "batch": "NORMAL", "always": "FULL"}
 
@@ -80,12 +90,15 @@ def connect(path: Path, fsync: Fsync) -> sqlite3.Connection:
         db.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[fsync]}")
         db.execute(f"PRAGMA journal_size_limit = {8 << 20}")
         db.execute("PRAGMA cache_size = -4096")
-        if version == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif path.stat().st_size < 64 << 20 or (path.parent / "outbox.suspect").exists():
+        if version and (
+            path.stat().st_size < 64 << 20 or (path.parent / "outbox.suspect").exists()
+        ):
             (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
+        if version < VERSION:
+            news = (_SCHEMA if version == 0 else "") + _SCHEMA_2
+            db.executescript(f"BEGIN; {news} PRAGMA user_version = {VERSION}; COMMIT;")
     except BaseException:
         db.close()
         raise

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec, Self, TypeVar
+from typing import Self
 
 from edge.options import OutboxOptions
-from edge.outbox import salvage
+from edge.outbox.acks import Acks
 from edge.outbox.chunks import Chunk, Dropped, OutboxStats
 from edge.outbox.database import DirectoryLock, is_volatile
+from edge.outbox.disk import DISK_TIMEOUT_S, Disk
+from edge.outbox.held import HeldPart
+from edge.outbox.opening import open_store
 from edge.outbox.store import Store
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import Alarm, ClockState, CommitAck, Event, StreamState
-from tocsin.contract.ranges import RangeSet
-from tocsin.errors import OutboxCorruptError, OutboxError, OutboxFullError
+from tocsin.errors import OutboxCorruptError, OutboxError
 from tocsin.sdk import Clock
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 MAX_BUFFERED_ROWS = 20_000
-DISK_TIMEOUT_S = 60.0
 _RETRY_S = 1.0
 
 
@@ -41,20 +37,24 @@ class Outbox:
 
     def __init__(
         self,
-        directory: Path,
         store: Store,
         lock: DirectoryLock,
-        executor: ThreadPoolExecutor,
+        disk: Disk,
         clock: Clock,
         options: OutboxOptions,
         log: logging.Logger,
+        power_on: str = "",
     ) -> None:
-        self._directory, self._store, self._lock, self._executor = directory, store, lock, executor
+        self._store, self._lock, self._disk = store, lock, disk
         self._clock, self._options, self._log = clock, options, log
         self.changed = asyncio.Event()
-        self.volatile = is_volatile(directory)
-        self._settled = {s.ulid: RangeSet(s.settled) for s in store.streams.values()}
+        self.volatile = is_volatile(disk.directory)
+        settled = {s.ulid: s.settled for s in store.streams.values()}
+        self._acks = Acks(settled, store.memory.ingesters())
+        self.taken_back = 0
         self._rows: list[Row] = []
+        self._held: list[Row] = []
+        self._power_on = power_on
         self._appended = self._committed = 0
         self._failures = self._dropped = 0
         self._failed: OutboxError | None = None
@@ -74,6 +74,7 @@ class Outbox:
         clock: Clock,
         options: OutboxOptions,
         codec: Codec = "jn",
+        power_on: str = "",
         log: logging.Logger | None = None,
     ) -> Self:
         """Open or create the outbox in `directory`. A damaged file is set aside and what is intact in it taken over.
@@ -85,46 +86,19 @@ class Outbox:
         log = log or logging.getLogger("tocsin.outbox")
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True, mode=0o700)
         lock = DirectoryLock(directory)
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
-
-        def create() -> Store:
-            return Store(
-                directory,
-                site=site,
-                gateway=gateway,
-                options=options,
-                codec=codec,
-                now_ns=clock.now_ns(),
-            )
-
-        def open_or_salvage() -> tuple[Store, dict[str, object] | None]:
-            try:
-                return create(), None
-            except sqlite3.OperationalError as exc:
-                raise OutboxError(
-                    f"the outbox in {directory} cannot be opened: {exc}",
-                    hint="are the directory's permissions right, is there room on the disk?",
-                ) from exc
-            except sqlite3.DatabaseError as exc:
-                reason = str(exc)
-            aside = salvage.rename_aside(directory, clock.now_ns())
-            (directory / "outbox.suspect").unlink(missing_ok=True)
-            store = create()
-            chunks = rows = 0
-            found = salvage.rescue(aside)
-            while part := list(islice(found, 64)):
-                store.adopt(part, clock.now_ns())
-                chunks, rows = chunks + len(part), rows + sum(c.rows for c in part)
-            return store, {"file": aside.name, "reason": reason, "chunks": chunks, "rows": rows}
-
+        disk = Disk(directory)
+        opening = partial(
+            open_store, directory, site=site, gateway=gateway, options=options, codec=codec,
+            now_ns=clock.now_ns(),
+        )  # fmt: skip
         loop = asyncio.get_running_loop()
         try:
-            store, salvaged = await loop.run_in_executor(executor, open_or_salvage)
+            store, salvaged = await loop.run_in_executor(disk.executor, opening)
         except BaseException:
-            executor.shutdown(wait=False)
+            disk.executor.shutdown(wait=False)
             lock.close()
             raise
-        self = cls(directory, store, lock, executor, clock, options, log)
+        self = cls(store, lock, disk, clock, options, log, power_on)
         if salvaged is not None:
             text = f"the outbox file was damaged ({salvaged['reason']}); {salvaged['rows']} rows rescued, kept as {salvaged['file']}"
             log.error(text)
@@ -135,13 +109,20 @@ class Outbox:
         """What the next chunks say of the gateway's clock."""
         self._store.clock_state, self._store.epoch = state, epoch
 
-    async def put_rows(self, rows: Sequence[Row]) -> None:
+    @property
+    def last_clock(self) -> tuple[int, int]:
+        """(epoch, wall clock in ns) at the last commit of telemetry; the clock is 0 when there was none."""
+        return self._store.epoch, self._store.wall_ns
+
+    async def put_rows(self, rows: Sequence[Row], *, stamped: bool = True) -> None:
         """Hand rows over; they are committed within the commit interval. Waits while too many wait for the disk.
+
+        Rows that are not `stamped` have monotonic times; they are kept until `release`.
 
         Raises:
             OutboxCorruptError: the file broke; a restart salvages it.
         """
-        await self._put(rows)
+        await self._put(rows, self._rows if stamped else self._held)
 
     async def put_rows_durable(self, rows: Sequence[Row]) -> None:
         """Return once `rows` and everything before them are committed.
@@ -149,11 +130,43 @@ class Outbox:
         Raises:
             OutboxCorruptError: the file broke; a restart salvages it.
         """
-        ticket = await self._put(rows)
+        ticket = await self._put(rows, self._rows)
         self._hurry.set()
         async with self._turn:
             await self._turn.wait_for(lambda: self._committed >= ticket or self._failed)
         self._raise_if_failed()
+
+    @property
+    def holds(self) -> int:
+        """Rows that wait for a known time."""
+        return self._store.held.count + len(self._held)
+
+    async def held_ends(self) -> list[tuple[str, int]]:
+        """(power-on, its last monotonic time) of the held rows, oldest first."""
+        return await self._disk.call(self._store.held.ends)
+
+    async def first_held(self) -> HeldPart | None:
+        """The oldest held rows."""
+        return await self._disk.call(self._store.held.first)
+
+    async def release(self, held: HeldPart, rows: Sequence[Row]) -> None:
+        """Seal and commit what `held` became; it is held no longer."""
+        dropped = await self._disk.call(self._store.release, held, rows, self._clock.now_ns())
+        self.changed.set()
+        await self._tell(dropped)
+
+    async def commands(self) -> tuple[dict[str, int], int]:
+        """Ids of commands already carried out with their expiry, and since when none is forgotten."""
+        return await self._disk.call(self._store.memory.commands)
+
+    async def remember_command(self, command_id: str, expires_ns: int) -> None:
+        """Commit that this command is carried out.
+
+        Raises:
+            OutboxError: the disk refuses.
+        """
+        now_ns = self._clock.now_ns()
+        await self._disk.call(self._store.remember_command, command_id, expires_ns, now_ns)
 
     async def put_alarm(self, draft: AlarmDraft) -> Alarm:
         """Commit one alarm transition now, ahead of buffered rows.
@@ -161,7 +174,9 @@ class Outbox:
         Raises:
             OutboxFullError: the cap is reached by alarms alone.
         """
-        alarm, dropped = await self._call(self._store.append_alarm, draft, self._clock.now_ns())
+        alarm, dropped = await self._disk.call(
+            self._store.append_alarm, draft, self._clock.now_ns()
+        )
         self.changed.set()
         await self._tell(dropped)
         return alarm
@@ -174,7 +189,7 @@ class Outbox:
         Raises:
             OutboxFullError: the cap is reached by alarms alone.
         """
-        event, dropped = await self._call(
+        event, dropped = await self._disk.call(
             self._store.append_event, kind, device, text, data or {}, self._clock.now_ns()
         )
         self.changed.set()
@@ -185,20 +200,19 @@ class Outbox:
         self, cls: str, *, after: int = 0, upto: int | None = None, limit: int = 32
     ) -> list[Chunk]:
         """Chunks of a class the cloud has not committed, with `after` < id <= `upto`, oldest first."""
-        return await self._call(self._store.pending, cls, after, upto, limit)
+        return await self._disk.call(self._store.pending, cls, after, upto, limit)
 
     async def first_pending(self, cls: str) -> int:
         """Where to start reading: every uncommitted chunk of `cls` has a greater id."""
-        return await self._call(self._store.first_pending, cls)
+        return await self._disk.call(self._store.first_pending, cls)
 
     async def last_id(self) -> int:
         """The id of the newest chunk: what comes later is live."""
-        return await self._call(self._store.last_id)
+        return await self._disk.call(self._store.last_id)
 
     def is_settled(self, chunk: Chunk) -> bool:
         """Whether the cloud has committed or refused all of it, or it was dropped."""
-        settled = self._settled.get(chunk.stream)
-        return settled is None or not settled.missing(chunk.first_seq, chunk.first_seq + chunk.rows)
+        return self._acks.is_settled(chunk)
 
     def is_overtaken(self, chunk: Chunk) -> bool:
         """Whether the cloud settled something later of the same stream: `chunk` is missing, not merely waiting."""
@@ -206,22 +220,33 @@ class Outbox:
         return settled is not None and settled.end > chunk.first_seq + chunk.rows
 
     async def settle(self, ack: CommitAck) -> int:
-        """Take in one ingester's commit-ack; how many numbers it settled that were not before."""
-        news: dict[str, list[tuple[int, int]]] = {}
-        count = 0
-        for name, stream_ack in ack.streams.items():
-            settled, stream = self._settled.get(name), self._store.streams.get(name)
-            if settled is None or stream is None:
-                continue
-            for lo, hi in ((0, stream_ack.upto), *stream_ack.ranges, *stream_ack.rejected):
-                for gap in settled.missing(lo, min(hi, stream.next_seq)):
-                    settled.add(*gap)
-                    news.setdefault(name, []).append(gap)
-                    count += gap[1] - gap[0]
-        if news:
-            await self._call(self._store.settle, news)
+        """Take in one ingester's commit-ack; how many numbers it settled that were not before.
+
+        An ingester that has less than it had before was restored from a backup: what it lost and is still kept is
+        pending again, and `taken_back` has grown.
+        """
+        if ack.ingester not in self._acks.ingesters:
+            self._acks.ingesters.add(ack.ingester)
+            await self._disk.call(self._store.memory.save_ingesters, sorted(self._acks.ingesters))
+        streams = self._store.streams
+        told = self._acks.take(ack, {s.ulid: s.next_seq for s in list(streams.values())})
+        if told.news:
+            await self._disk.call(self._store.settle, told.news)
             self._said_full = False
-        return count
+        if told.lost:
+            await self._take_back(ack.ingester, told.lost)
+        return told.count
+
+    async def _take_back(self, ingester: str, lost: dict[str, tuple[int, int]]) -> None:
+        count = await self._disk.call(self._store.take_back, lost)
+        for name in lost:
+            if name in self._store.streams:
+                self._acks.replace(name, self._store.streams[name].settled)
+        if count:
+            self.taken_back += count
+            text = f"{ingester} has lost what it had committed; {count} kept numbers are sent again"
+            self._log.warning(text)
+            await self.put_event("cloud.restored", "", text, {"ingester": ingester, "n": count})
 
     def stream_states(self) -> list[StreamState]:
         """Every stream with what it can still send."""
@@ -262,22 +287,25 @@ class Outbox:
                 await asyncio.gather(self._flusher, return_exceptions=True)
         finally:
             self._flusher.cancel()
-            self._executor.submit(self._store.close)
-            await asyncio.to_thread(self._executor.shutdown)
+            self._disk.executor.submit(self._store.close)
+            await asyncio.to_thread(self._disk.executor.shutdown)
             self._lock.close()
 
-    async def _put(self, rows: Sequence[Row]) -> int:
+    def _waiting(self) -> int:
+        return len(self._rows) + len(self._held)
+
+    async def _put(self, rows: Sequence[Row], buffer: list[Row]) -> int:
         self._raise_if_failed()
-        if len(self._rows) >= MAX_BUFFERED_ROWS:
+        if self._waiting() >= MAX_BUFFERED_ROWS:
             async with self._turn:
                 await self._turn.wait_for(
-                    lambda: len(self._rows) < MAX_BUFFERED_ROWS or self._failed
+                    lambda: self._waiting() < MAX_BUFFERED_ROWS or self._failed
                 )
             self._raise_if_failed()
-        self._rows.extend(rows)
+        buffer.extend(rows)
         self._appended += len(rows)
         self._wake.set()
-        if len(self._rows) >= self._options.commit_rows:
+        if self._waiting() >= self._options.commit_rows:
             self._hurry.set()
         return self._appended
 
@@ -292,18 +320,22 @@ class Outbox:
                     pass
             self._wake.clear()
             self._hurry.clear()
-            if self._rows and not await self._commit():
+            if self._waiting() and not await self._commit():
                 return
-            if self._closing and not self._rows:
+            if self._closing and not self._waiting():
                 return
 
     async def _commit(self) -> bool:
         """Commit the buffer; False when the outbox is beyond repair by this process or is closing on a full disk."""
-        rows, self._rows = self._rows, []
+        rows, held = self._rows[:], self._held[:]
+        self._rows.clear()
+        self._held.clear()
         said = False
         while True:
             try:
-                dropped = await self._call(self._store.append_rows, rows, self._clock.now_ns())
+                dropped = await self._disk.call(
+                    self._store.append_rows, rows, self._clock.now_ns(), held, self._power_on
+                )
             except OutboxCorruptError as exc:
                 self._failed = exc
                 await self._notify()
@@ -322,7 +354,7 @@ class Outbox:
             break
         if said:
             self._log.warning("the disk takes readings again")
-        self._committed += len(rows)
+        self._committed += len(rows) + len(held)
         self.changed.set()
         await self._notify()
         await self._tell(dropped)
@@ -343,38 +375,17 @@ class Outbox:
         rows = sum(d.hi - d.lo for d in dropped)
         self._dropped += rows
         for gap in dropped:
-            self._settled.setdefault(gap.stream, RangeSet()).add(gap.lo, gap.hi)
+            if gap.stream:
+                self._acks.drop(gap.stream, gap.lo, gap.hi)
         lost = [d for d in dropped if d.cls == topics.TELEMETRY]
         text = f"{rows} oldest rows were given up: the outbox is full"
         if not self._said_full:
             self._log.warning("%s; more may follow", text)
             self._said_full = True
         if lost:  # dropped events are counted only: an event about them would push out the next
-            ranges: list[object] = [[d.cls, d.stream, d.lo, d.hi] for d in dropped]
+            ranges: list[object] = [[d.cls, d.stream, d.lo, d.hi] for d in dropped if d.stream]
             await self.put_event("outbox.thinned", "", text, {"rows": rows, "ranges": ranges})
 
     def _raise_if_failed(self) -> None:
         if self._failed is not None:
             raise self._failed
-
-    async def _call(self, work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        def run() -> _T:
-            return work(*args, **kwargs)
-
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(DISK_TIMEOUT_S):
-                return await asyncio.shield(loop.run_in_executor(self._executor, run))
-        except TimeoutError:
-            raise OutboxError(f"the disk did not answer for {DISK_TIMEOUT_S:g} s") from None
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorname == "SQLITE_FULL":
-                raise OutboxFullError(
-                    f"no room on the disk: {exc}", hint=f"free space under {self._directory}"
-                ) from exc
-            raise OutboxError(f"the outbox cannot be written: {exc}") from exc
-        except sqlite3.DatabaseError as exc:
-            (self._directory / "outbox.suspect").touch()
-            raise OutboxCorruptError(
-                f"the outbox file is damaged: {exc}", hint="restart the agent; it salvages the file"
-            ) from exc

@@ -1,4 +1,6 @@
-"""Who leaves when the outbox is full: committed chunks first, then the oldest telemetry, then the oldest events. Never an alarm."""
+"""Who leaves when the outbox is full: committed chunks first, then the oldest telemetry, then the oldest events,
+then rows whose time is not known yet. Never an alarm.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from edge.outbox.chunks import Dropped
+from edge.outbox.held import Held
 from tocsin.contract import topics
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxFullError
@@ -26,8 +29,10 @@ class _Stream(Protocol):
 class Room:
     """Bytes used and allowed. A tenth of the cap (at most 64 MiB) is kept free of telemetry, for alarms and events."""
 
-    def __init__(self, db: sqlite3.Connection, max_bytes: int, keep_committed_bytes: int) -> None:
-        self._db = db
+    def __init__(
+        self, db: sqlite3.Connection, held: Held, max_bytes: int, keep_committed_bytes: int
+    ) -> None:
+        self._db, self._held = db, held
         self.max_bytes, self._keep = max_bytes, keep_committed_bytes
         self.reserve = min(max_bytes // 10, 64 << 20)
         (self._page,) = db.execute("PRAGMA page_size").fetchone()
@@ -74,7 +79,10 @@ class Room:
                 if freed < want:
                     freed += self._drop_oldest(by_id, cls, want - freed, dropped)
             if not freed:
-                break
+                rows = self._held.drop_oldest()
+                if not rows:
+                    break
+                dropped.append(Dropped(topics.TELEMETRY, "", 0, rows))
         if self.used > self.max_bytes:
             raise OutboxFullError(
                 f"{self.used} bytes of alarms wait for the cloud, {self.max_bytes} are allowed",

@@ -7,8 +7,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.outbox import held
 from edge.outbox.chunks import Chunk
 from edge.outbox.database import FILE
+from edge.outbox.held import HeldPart
 from tocsin.contract import topics
 from tocsin.contract.codec import Header, decode_body, decode_header
 from tocsin.contract.messages import Alarm, Batch, Event
@@ -36,6 +38,19 @@ def rescue(path: Path) -> Iterator[Chunk]:
             yield from _intact(db)
         finally:
             db.close()
+
+
+def rescue_held(path: Path) -> list[HeldPart]:
+    """Rows that were not stamped yet, as far as they can be read."""
+    parts: list[HeldPart] = []
+    with contextlib.suppress(sqlite3.DatabaseError):
+        db = sqlite3.connect(path, isolation_level=None)
+        try:
+            db.execute("PRAGMA writable_schema = ON")
+            parts += held.read(db)
+        finally:
+            db.close()
+    return parts
 
 
 def _intact(db: sqlite3.Connection) -> Iterator[Chunk]:

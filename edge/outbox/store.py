@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge.options import OutboxOptions
+from edge.outbox import settling, streams
 from edge.outbox.chunks import Chunk, Dropped, readings, split
 from edge.outbox.database import FILE, connect
+from edge.outbox.held import Held, HeldPart
+from edge.outbox.memory import Memory
 from edge.outbox.room import Room
+from edge.outbox.streams import Stream
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec, encode
 from tocsin.contract.columns import Row, group_rows
@@ -25,38 +29,11 @@ from tocsin.contract.messages import (
     Batch,
     ClockState,
     Event,
-    StreamState,
 )
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxError, WireError
 
 _SYNC_EVERY_S = 1.0
-
-
-class Stream:
-    """One numbered sequence of one class. `live` takes new numbers; older ones only wait for their commit."""
-
-    __slots__ = ("cls", "first_kept", "id", "live", "next_seq", "settled", "ulid")
-
-    def __init__(self, row_id: int, cls: str, name: str, next_seq: int, *, live: bool) -> None:
-        self.id, self.cls, self.ulid, self.next_seq, self.live = row_id, cls, name, next_seq, live
-        self.settled = RangeSet()
-        self.first_kept = 0
-
-    @property
-    def pending(self) -> int:
-        """Numbers not yet settled."""
-        return self.next_seq - self.settled.count
-
-    def state(self) -> StreamState:
-        """As told to the cloud."""
-        return StreamState(
-            self.cls,
-            self.ulid,
-            min(self.first_kept, self.next_seq),
-            self.next_seq,
-            self.settled.contiguous_from(0),
-        )
 
 
 class Store:
@@ -73,18 +50,27 @@ class Store:
         now_ns: int,
     ) -> None:
         self.site, self.gateway, self.codec = site, gateway, codec
-        self.clock_state, self.epoch = ClockState(), 0
+        self.clock_state = ClockState()
         self.rows = self.readings = self.payload_bytes = self.commits = self.coalesced = 0
         self.oversized = self.written_bytes = 0
         self._written_before = _written_by_this_thread()
         self._wal = directory / (FILE + "-wal")
         self._fsync, self._synced_s = options.fsync, 0.0
         self.db = connect(directory / FILE, options.fsync)
-        self._check_identity()
+        self.memory = Memory(self.db)
+        try:
+            self.memory.check_identity(site, gateway)
+        except OutboxError:
+            self.db.close()
+            raise
         self.streams: dict[str, Stream] = {}
         self._live: dict[str, Stream] = {}
         self._load_streams(now_ns)
-        self.room = Room(self.db, options.max_bytes, options.keep_committed_bytes)
+        self.wall_ns, self.epoch = self.db.execute(
+            "SELECT wall_ns, epoch FROM stream WHERE id = ?", (self._live[topics.TELEMETRY].id,)
+        ).fetchone()
+        self.held = Held(self.db)
+        self.room = Room(self.db, self.held, options.max_bytes, options.keep_committed_bytes)
         for stream in self.streams.values():
             for lo, hi in stream.settled:
                 self.room.note_settled(stream, lo, hi)
@@ -96,16 +82,36 @@ class Store:
         """Fold the log into the file and close it."""
         self.db.close()
 
-    def append_rows(self, rows: Sequence[Row], now_ns: int) -> list[Dropped]:
-        """Seal rows into chunks and commit them together; the rows that had to make room."""
+    def append_rows(
+        self, rows: Sequence[Row], now_ns: int, held: Sequence[Row] = (), power_on: str = ""
+    ) -> list[Dropped]:
+        """Seal rows into chunks, keep `held` ones unsealed, commit all together; the rows that had to make room."""
         with self._transaction() as dropped:
             for part in split(rows):
                 self._append_batch(part)
-            self.rows += len(rows)
-            self.readings += readings(rows)
+            self.held.add(held, power_on)
+            self.rows += len(rows) + len(held)
+            self.readings += readings(rows) + readings(held)
+            self._note_wall(now_ns)
             self._make_room(now_ns, dropped)
         self._sync(urgent=False)
         return dropped
+
+    def release(self, held: HeldPart, rows: Sequence[Row], now_ns: int) -> list[Dropped]:
+        """Seal the rows that `held` became now that the time is known."""
+        with self._transaction() as dropped:
+            self.held.drop(held.id)
+            for part in split(rows):
+                self._append_batch(part)
+            self._note_wall(now_ns)
+            self._make_room(now_ns, dropped)
+        return dropped
+
+    def remember_command(self, command_id: str, expires_ns: int, now_ns: int) -> None:
+        """Make it durable that a command is carried out; forget those that nobody can send any more."""
+        with self._transaction():
+            self.memory.add_command(command_id, expires_ns, now_ns)
+        self._sync(urgent=True)
 
     def append_alarm(self, draft: AlarmDraft, now_ns: int) -> tuple[Alarm, list[Dropped]]:
         """Seal and commit one alarm; a repeat of one that was never handed out is folded into it."""
@@ -121,6 +127,8 @@ class Store:
         """Seal and commit one event."""
         with self._transaction() as dropped:
             stream = self._live[topics.EVENT]
+            if self.clock_state.state == "unset":
+                data = {**data, "clock": "unset"}
             event = Event(
                 VERSION, self.site, self.gateway, stream.ulid, stream.next_seq, kind, now_ns,
                 device, text, data,
@@ -145,7 +153,7 @@ class Store:
                     stream.settled.add(stream.next_seq, chunk.first_seq)  # the hole is lost
                 stream.next_seq = chunk.first_seq
                 self._insert(stream, chunk.rows, now_ns, now_ns, chunk.payload)
-                self._save_settled(stream)
+                streams.save_settled(self.db, stream)
 
     def settle(self, acks: dict[str, list[tuple[int, int]]]) -> None:
         """Mark ranges of streams as committed by the cloud, then free what is beyond the room for committed ones."""
@@ -154,15 +162,18 @@ class Store:
                 stream = self.streams.get(name)
                 if stream is None:
                     continue
-                before = stream.settled.count
-                for lo, hi in ranges:
-                    for new_lo, new_hi in stream.settled.missing(lo, min(hi, stream.next_seq)):
-                        self.room.note_settled(stream, new_lo, new_hi)
-                    stream.settled.add(lo, min(hi, stream.next_seq))
-                if stream.settled.count != before:
-                    self._save_settled(stream)
+                settling.settle(self.db, self.room, stream, ranges)
             self.room.evict_settled(self.streams)
             self._forget_finished()
+
+    def take_back(self, lost: dict[str, tuple[int, int]]) -> int:
+        """Ranges that the cloud had and has lost wait again, as far as they are kept; how many numbers."""
+        with self._transaction():
+            return sum(
+                settling.take_back(self.db, self.room, self.streams[name], lo, hi)
+                for name, (lo, hi) in lost.items()
+                if name in self.streams
+            )
 
     def pending(self, cls: str, after: int, upto: int | None, limit: int) -> list[Chunk]:
         """Unsettled chunks of a class with `after` < id <= `upto`, oldest first. Handing out freezes their bytes."""
@@ -226,6 +237,7 @@ class Store:
                 stream.next_seq, stream.first_kept, stream.settled = before[name]
             self.rows, self.readings, self.payload_bytes = totals
             self._repeats.clear()
+            self.held.recount()
             self.room.recount()
             raise
         self.commits += 1
@@ -308,27 +320,26 @@ class Store:
     def _make_room(self, now_ns: int, dropped: list[Dropped], *, urgent: bool = False) -> None:
         dropped += self.room.make(self.streams, urgent=urgent)
         for gap in dropped:
+            if not gap.stream:
+                continue  # they were never numbered
             stream = self.streams[gap.stream]
             stream.settled.add(gap.lo, gap.hi)
             self.db.execute(
                 "INSERT INTO dropped VALUES (?, ?, ?, ?)", (stream.id, gap.lo, gap.hi, now_ns)
             )
-            self._save_settled(stream)
-
-    def _save_settled(self, stream: Stream) -> None:
-        self.db.execute("DELETE FROM settled WHERE stream = ?", (stream.id,))
-        self.db.executemany(
-            "INSERT INTO settled VALUES (?, ?, ?)",
-            [(stream.id, lo, hi) for lo, hi in stream.settled],
-        )
+            streams.save_settled(self.db, stream)
 
     def _forget_finished(self) -> None:
         """Old streams go once nothing of them is left."""
         for stream in [s for s in self.streams.values() if not s.live and not s.pending]:
-            self.db.execute("DELETE FROM chunk WHERE stream = ?", (stream.id,))
-            self.db.execute("DELETE FROM settled WHERE stream = ?", (stream.id,))
-            self.db.execute("DELETE FROM stream WHERE id = ?", (stream.id,))
+            streams.forget(self.db, stream)
             del self.streams[stream.ulid]
+
+    def _note_wall(self, now_ns: int) -> None:
+        """Remember the clock beside the stream's numbers, in a page that is written anyway."""
+        if self.clock_state.state != "unset":
+            row = (now_ns, self.epoch, self._live[topics.TELEMETRY].id)
+            self.db.execute("UPDATE stream SET wall_ns = ?, epoch = ? WHERE id = ?", row)
 
     def _sync(self, *, urgent: bool) -> None:
         now = time.monotonic()
@@ -341,45 +352,18 @@ class Store:
             os.close(fd)
         self._synced_s = now
 
-    def _check_identity(self) -> None:
-        mine = {"site": self.site, "gateway": self.gateway}
-        found = dict(self.db.execute("SELECT key, value FROM meta").fetchall())
-        if not found:
-            self.db.executemany("INSERT INTO meta VALUES (?, ?)", list(mine.items()))
-        elif found != mine:
-            self.db.close()
-            raise OutboxError(
-                f"this outbox belongs to gateway {found.get('gateway')!r} at site {found.get('site')!r}",
-                hint="give the renamed gateway a data_dir of its own",
-            )
-
     def _load_streams(self, now_ns: int) -> None:
-        for row_id, cls, name, next_seq, live in self.db.execute(
-            "SELECT id, cls, ulid, next_seq, live FROM stream ORDER BY id"
-        ).fetchall():
-            stream = Stream(row_id, cls, name, next_seq, live=bool(live))
-            for lo, hi in self.db.execute(
-                "SELECT lo, hi FROM settled WHERE stream = ?", (row_id,)
-            ).fetchall():
-                stream.settled.add(lo, hi)
-            first = self.db.execute(
-                "SELECT min(first_seq) FROM chunk WHERE stream = ?", (row_id,)
-            ).fetchone()[0]
-            stream.first_kept = next_seq if first is None else first
-            self.streams[name] = stream
-            if live:
-                self._live[cls] = stream
+        for stream in streams.load(self.db):
+            self.streams[stream.ulid] = stream
+            if stream.live:
+                self._live[stream.cls] = stream
         for cls in topics.JOURNALLED:
             if cls not in self._live:
                 self._live[cls] = self._new_stream(cls, ulid(now_ns), live=True)
 
     def _new_stream(self, cls: str, name: str, *, live: bool) -> Stream:
-        cursor = self.db.execute(
-            "INSERT INTO stream (cls, ulid, next_seq, live) VALUES (?, ?, 0, ?)", (cls, name, live)
-        )
-        stream = Stream(cursor.lastrowid or 0, cls, name, 0, live=live)
-        self.streams[name] = stream
-        return stream
+        self.streams[name] = streams.create(self.db, cls, name, live=live)
+        return self.streams[name]
 
 
 def _merge(earlier: Alarm, later: Alarm) -> Alarm:

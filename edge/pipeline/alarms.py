@@ -41,11 +41,15 @@ class AlarmState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Watch(msgspec.Struct, frozen=True):
-    """What a rule knows besides its alarm; forgotten at a restart. `since` is the monotonic start of each on-delay."""
+    """What a rule knows besides its alarm; forgotten at a restart. `since` is the monotonic start of each on-delay.
+
+    `value` is the last one beyond a limit, for an on-delay that ends between two samples.
+    """
 
     known: bool = False
     since1: int | None = None
     since2: int | None = None
+    value: float | None = None
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -74,7 +78,8 @@ def observe(
     over_range = quality == Quality.RANGE
     if bad and not over_range:
         return state, msgspec.structs.replace(watch, known=False), None
-    watch, reached = _delay(rule, watch, rule.zone(value), mono_ns, known=not bad)
+    watch = _watched(watch, rule.zone(value), value, mono_ns, known=not bad)
+    reached = _reached(rule, watch, mono_ns)
     held = rule.held(state.zone, value) if not bad else state.zone
     zone = max(reached, held)
     if zone == state.zone:
@@ -86,20 +91,41 @@ def observe(
     return after, watch, draft
 
 
-def _delay(
-    rule: AlarmRule, watch: Watch, target: int, mono_ns: int, *, known: bool
-) -> tuple[Watch, int]:
-    """The on-delays, and the level whose delay has passed."""
-    since1 = (watch.since1 if watch.since1 is not None else mono_ns) if target >= 1 else None
+def tick(
+    rule: AlarmRule,
+    state: AlarmState,
+    watch: Watch,
+    *,
+    t_ns: int,
+    mono_ns: int,
+    site: Site,
+    new_id: NewId,
+) -> tuple[AlarmState, AlarmDraft | None]:
+    """Time has passed without a value: an on-delay may have ended. A value that was lost meanwhile still counts."""
+    if watch.value is None or _reached(rule, watch, mono_ns) <= state.zone:
+        return state, None
+    zone = _reached(rule, watch, mono_ns)
+    after = _moved(rule, state, zone, watch.value, t_ns, new_id)
+    return after, _draft(rule, state, after, site, t_ns)
+
+
+def _watched(watch: Watch, target: int, value: float, mono_ns: int, *, known: bool) -> Watch:
+    """The on-delays after a value in zone `target`."""
+    if target == 0:
+        settled = watch.since1 is None and watch.known is known
+        return watch if settled else Watch(known)
+    since1 = watch.since1 if watch.since1 is not None else mono_ns
     since2 = (watch.since2 if watch.since2 is not None else mono_ns) if target >= 2 else None
-    reached = 0
-    if since2 is not None and mono_ns - since2 >= rule.on_delay_ns:
-        reached = 2
-    elif since1 is not None and mono_ns - since1 >= rule.on_delay_ns:
-        reached = 1
-    if (known, since1, since2) == (watch.known, watch.since1, watch.since2):
-        return watch, reached
-    return Watch(known, since1, since2), reached
+    return Watch(known, since1, since2, value)
+
+
+def _reached(rule: AlarmRule, watch: Watch, mono_ns: int) -> int:
+    """The level whose on-delay has passed."""
+    if watch.since2 is not None and mono_ns - watch.since2 >= rule.on_delay_ns:
+        return 2
+    if watch.since1 is not None and mono_ns - watch.since1 >= rule.on_delay_ns:
+        return 1
+    return 0
 
 
 def _moved(

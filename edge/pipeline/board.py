@@ -82,6 +82,23 @@ class AlarmBoard:
         )
         return draft
 
+    def tick(self, t_ns: int, mono_ns: int) -> list[AlarmDraft]:
+        """What the mere passing of time raises."""
+        drafts: list[AlarmDraft] = []
+        for e in self._entries.values():
+            e.state, draft = alarms.tick(
+                e.rule,
+                e.state,
+                e.watch,
+                t_ns=t_ns,
+                mono_ns=mono_ns,
+                site=e.site,
+                new_id=self._new_id,
+            )
+            if draft is not None:
+                drafts.append(draft)
+        return drafts
+
     def near(self, key: tuple[str, str], value: float | None) -> bool:
         """Whether the rule wants every row of this value: alarm open, on-delay running, or inside the hysteresis."""
         e = self._entries[key]

@@ -23,15 +23,21 @@ from tocsin.sdk.samples import DeviceSpec, Sample
 
 
 class Output(msgspec.Struct, frozen=True):
-    """What one sample became. `suppressed` counts readings (values that are there) left out by the dead-band."""
+    """What one sample became. `suppressed` counts readings (values that are there) left out by the dead-band.
+
+    Unless `stamped`, the rows' times are monotonic: the clock was not set; `Pipeline.stamp` places them later.
+    """
 
     rows: list[Row]
     alarms: list[AlarmDraft]
     suppressed: int = 0
+    stamped: bool = True
 
 
 class Pipeline:
-    """The devices of one gateway.
+    """The devices of one gateway. A sample before `earliest_ns` was taken before the clock was set.
+
+    `epoch` and `last_wall_ns` say where an earlier run saw the clock last.
 
     Raises:
         ValueError: two devices of one name, a rule for something that is not there, or a unit that does not convert.
@@ -45,6 +51,9 @@ class Pipeline:
         *,
         vehicle: VehicleRule | None = None,
         new_id: NewId = ulid,
+        earliest_ns: int = 0,
+        epoch: int = 0,
+        last_wall_ns: int = 0,
     ) -> None:
         converters = {spec.id: Converter(spec) for spec in specs}
         if len(converters) != len(specs):
@@ -57,7 +66,7 @@ class Pipeline:
         self.board = AlarmBoard(
             [(rule, _site(converters[rule.device], rule.quantity)) for rule in alarms], new_id
         )
-        self.epochs = Epochs()
+        self.epochs = Epochs(epoch, last_wall_ns)
         self._devices = {
             spec.id: _Device(
                 spec,
@@ -66,6 +75,8 @@ class Pipeline:
                 [rule for rule in alarms if rule.device == spec.id],
                 vehicle or VehicleRule(),
                 self.board,
+                earliest_ns,
+                last_wall_ns,
             )
             for spec in specs
         }
@@ -77,6 +88,11 @@ class Pipeline:
             KeyError: no device of this id was announced.
         """
         return self._devices[sample.spec.id].process(sample, mono_ns)
+
+    def stamp(self, row: Row, at_ns: int) -> Row:
+        """A row that waited for the time, which was `at_ns` when it was taken."""
+        device = self._devices.get(row.layout.device)  # None: it left the configuration meanwhile
+        return device.stamp(row, at_ns) if device else msgspec.structs.replace(row, time_ns=at_ns)
 
     def observe_clock(self, wall_ns: int, mono_ns: int) -> ClockStep | None:
         """Call it regularly with both clocks read together; says when the wall clock went back."""
@@ -99,6 +115,7 @@ class _Device:
         "_checkers",
         "_converter",
         "_deadband",
+        "_earliest_ns",
         "_plain",
         "_stamps",
         "_vehicle",
@@ -114,12 +131,15 @@ class _Device:
         alarms: list[AlarmRule],
         vehicle: VehicleRule,
         board: AlarmBoard,
+        earliest_ns: int,
+        last_wall_ns: int,
     ) -> None:
         layout = converter.layout
         index = layout.quantities.index
         self.layout, self.units = layout, converter.units
         self._converter, self._board = converter, board
-        self._stamps = Stamps(spec.window)
+        self._stamps = Stamps(spec.window, last_wall_ns or None)
+        self._earliest_ns = earliest_ns
         self._checkers = [Checker(index(rule.quantity), rule) for rule in checks]
         self._alarms = [(rule.key, index(rule.quantity)) for rule in alarms]
         banded = any(rule.deadband is not None for rule in checks)
@@ -128,7 +148,14 @@ class _Device:
         self._vehicle = VehicleJudge(layout, vehicle) if positions else None
         self._plain = converter.is_identity and not (checks or alarms or positions)
 
+    def stamp(self, row: Row, at_ns: int) -> Row:
+        """Place a row whose time was not known."""
+        time_ns, _ = self._stamps.place(at_ns, row.source_ns)
+        return msgspec.structs.replace(row, time_ns=time_ns)
+
     def process(self, sample: Sample, mono_ns: int) -> Output:
+        if sample.ts_ns < self._earliest_ns:
+            return self._judge(sample, mono_ns, mono_ns, believed=False, stamped=False)
         source_ns = sample.source_ns
         time_ns, believed = self._stamps.place(sample.ts_ns, source_ns)
         timed = believed or source_ns is None
@@ -136,7 +163,9 @@ class _Device:
             return Output([Row(self.layout, time_ns, sample.values, None, source_ns)], [])
         return self._judge(sample, time_ns, mono_ns, believed=believed)
 
-    def _judge(self, sample: Sample, time_ns: int, mono_ns: int, *, believed: bool) -> Output:
+    def _judge(
+        self, sample: Sample, time_ns: int, mono_ns: int, *, believed: bool, stamped: bool = True
+    ) -> Output:
         source_ns = sample.source_ns
         axis_ns = source_ns if believed and source_ns is not None else mono_ns
         quality = [0] * len(sample.values) if sample.quality is None else list(sample.quality)
@@ -153,10 +182,11 @@ class _Device:
             )
         if self._vehicle is not None:
             self._vehicle.judge(values, quality, axis_ns, from_source=believed)
-        if source_ns is not None and not believed:
+        if not stamped or (source_ns is not None and not believed):
+            doubt = Quality.SOURCE_TIME if stamped else Quality.CLOCK_UNSET
             for i, value in enumerate(values):
                 if value is not None:
-                    quality[i] = worst(quality[i], Quality.SOURCE_TIME)
+                    quality[i] = worst(quality[i], doubt)
         marked = any(quality)
         if not marked and all(value is None for value in values):
             return Output([], [])
@@ -168,13 +198,14 @@ class _Device:
             source_ns,
             raw,
         )
-        drafts, near = self._alarm(values, quality, time_ns, mono_ns)
+        said_ns = time_ns if stamped else sample.ts_ns
+        drafts, near = self._alarm(values, quality, said_ns, mono_ns)
         if self._deadband is not None:
             if near:
                 self._deadband.stored(row, axis_ns)
             elif self._deadband.suppresses(row, axis_ns):
                 return Output([], drafts, sum(value is not None for value in values))
-        return Output([row], drafts)
+        return Output([row], drafts, stamped=stamped)
 
     def _alarm(
         self, values: list[Value], quality: list[int], time_ns: int, mono_ns: int

@@ -16,10 +16,10 @@ class Stamps:
 
     __slots__ = ("_future_ns", "_last_ns", "_past_ns", "_taken")
 
-    def __init__(self, window: SourceWindow) -> None:
+    def __init__(self, window: SourceWindow, last_ns: int | None = None) -> None:
         self._past_ns = None if window.max_past_s is None else int(window.max_past_s * 1e9)
         self._future_ns = min(int(window.max_future_s * 1e9), MAX_FUTURE_NS)
-        self._last_ns: int | None = None
+        self._last_ns = last_ns
         self._taken: dict[int, int] = {}
 
     def place(self, ts_ns: int, source_ns: int | None) -> tuple[int, bool]:
@@ -60,19 +60,23 @@ class ClockStep(msgspec.Struct, frozen=True):
 
 
 class Epochs:
-    """Watches the wall clock against the monotonic one."""
+    """Watches the wall clock against the monotonic one, and at the start against where an earlier run saw it last."""
 
-    __slots__ = ("_offset_ns", "epoch")
+    __slots__ = ("_last_wall_ns", "_offset_ns", "epoch")
 
-    def __init__(self, epoch: int = 0) -> None:
-        self.epoch = epoch
+    def __init__(self, epoch: int = 0, last_wall_ns: int = 0) -> None:
+        self.epoch, self._last_wall_ns = epoch, last_wall_ns
         self._offset_ns: int | None = None
 
     def observe(self, wall_ns: int, mono_ns: int) -> ClockStep | None:
         """A step back of more than a second since the last call, if there was one."""
         offset = wall_ns - mono_ns
         before, self._offset_ns = self._offset_ns, offset
-        if before is None or offset - before >= -STEP_NS:
+        if before is not None:
+            step_ns = offset - before
+        else:
+            step_ns = wall_ns - (self._last_wall_ns or wall_ns)
+        if step_ns >= -STEP_NS:
             return None
         self.epoch += 1
-        return ClockStep(self.epoch, offset - before, wall_ns)
+        return ClockStep(self.epoch, step_ns, wall_ns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Mapping
 
 import msgspec
 
@@ -17,11 +17,17 @@ _decoder = msgspec.json.Decoder(Command)
 
 
 class CommandGuard:
-    """Checks commands; remembers the ids of those it let pass until they expire. An empty key refuses all."""
+    """Checks commands; remembers the ids of those it let pass until they expire (the caller, beyond a restart). An empty key refuses all."""
 
     def __init__(self, site: str, gateway: str, key: bytes) -> None:
         self._site, self._gateway, self._key = site, gateway, key
-        self._seen: OrderedDict[str, int] = OrderedDict()
+        self._seen: dict[str, int] = {}
+        self._since_ns = 0
+
+    def restore(self, seen: Mapping[str, int], since_ns: int) -> None:
+        """Take up ids, with their expiry, of an earlier run; what was carried out before `since_ns` may be missing."""
+        self._seen.update(seen)
+        self._since_ns = since_ns
 
     def check(self, payload: bytes, now_ns: int) -> Command:
         """The command, if it may be carried out now.
@@ -49,6 +55,12 @@ class CommandGuard:
             raise refusal(CommandRefusal.EXPIRED, f"expired {late_s:.0f} s ago", command)
         if command.issued_ns > now_ns + MAX_AHEAD_NS:
             raise refusal(CommandRefusal.EXPIRED, "issued in the future: a clock is wrong", command)
+        if command.issued_ns <= self._since_ns:
+            raise refusal(
+                CommandRefusal.DUPLICATE,
+                "it may have been carried out before the outbox was salvaged",
+                command,
+            )
         self._forget(now_ns)
         if command.id in self._seen:
             raise refusal(CommandRefusal.DUPLICATE, "already carried out", command)

@@ -10,6 +10,7 @@ import msgspec
 
 from edge.options import UplinkOptions
 from edge.outbox import Chunk, Outbox
+from edge.uplink.cancel import raise_if_cancelled
 from edge.uplink.lanes import Lane, Lanes, Pace
 from edge.uplink.session import MAX_UNACKNOWLEDGED
 from edge.uplink.window import Window
@@ -65,11 +66,13 @@ class Sender:
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
         """Send until the session fails. PUBACKs are awaited in `tasks`."""
-        lanes = await Lanes.start(self._outbox)
+        taken_back, lanes = self._outbox.taken_back, await Lanes.start(self._outbox)
         await self.resume()
         backlog_from_s = self._now_s() + RESUME_WAIT_S  # the answer may spare us most of it
         while True:
             self._outbox.changed.clear()
+            if taken_back != self._outbox.taken_back:
+                taken_back, lanes = self._outbox.taken_back, await Lanes.start(self._outbox)
             await self._resend(tasks)
             for lane in lanes.urgent:
                 await self._drain(lane, tasks)
@@ -84,6 +87,9 @@ class Sender:
     async def _drain(self, lane: Lane, tasks: asyncio.TaskGroup) -> None:
         """Send what the lane has and the window admits."""
         while (chunk := await lane.peek()) is not None:
+            if chunk.id in self.window:  # sent before the lanes began anew
+                lane.pop()
+                continue
             if not self.window.admits(chunk, lane.name):
                 if lane.name == "live" and self._full_since_s is None:
                     self._full_since_s = self._now_s()
@@ -104,6 +110,9 @@ class Sender:
         if found is None:
             return 3600.0
         lane, chunk = found
+        if chunk.id in self.window:
+            lane.pop()
+            return 0.0
         wait_s = self._pace.wait_s()
         if wait_s > 0:
             return wait_s
@@ -143,6 +152,7 @@ class Sender:
             self._slots.release()
 
     async def _sleep(self, wait_s: float) -> None:
+        raise_if_cancelled()
         due_s = self.window.next_due_s()
         if due_s is not None:
             wait_s = min(wait_s, due_s - self._now_s())

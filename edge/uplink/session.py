@@ -112,7 +112,8 @@ class Connector:
             # connecting runs in a thread and cannot be stopped half-way
             await asyncio.wait({entering}, timeout=options.connect_timeout_s)
             if entering.done() and not entering.cancelled() and entering.exception() is None:
-                await client.__aexit__(None, None, None)
+                with suppress(aiomqtt.MqttError):
+                    await client.__aexit__(None, None, None)
             raise
         except aiomqtt.MqttError:
             paho.disconnect()  # frees the socket of a connection that was never accepted

@@ -13,6 +13,7 @@ import msgspec
 from edge.options import UplinkOptions
 from edge.outbox import Outbox
 from edge.uplink.backoff import Backoff
+from edge.uplink.cancel import raise_if_cancelled
 from edge.uplink.guard import CommandGuard, RefusedCommandError
 from edge.uplink.sender import Sender
 from edge.uplink.session import Connector
@@ -49,12 +50,14 @@ class Uplink:
         on_command: CommandHandler,
         command_key: bytes = b"",
         health: Callable[[], Health] | None = None,
+        backoff: Backoff | None = None,
         log: logging.Logger | None = None,
     ) -> None:
         self._options, self._outbox, self._clock = options, outbox, clock
         self._site, self._gateway = site, gateway
         self._on_command, self._health = on_command, health
         self._guard = CommandGuard(site, gateway, command_key)
+        self._backoff = backoff or Backoff()
         self._log = log or logging.getLogger("tocsin.uplink")
         self._connector = Connector(options, site, gateway, self._publish_refused)
         self._refusals: list[int] = []
@@ -76,7 +79,7 @@ class Uplink:
         Raises:
             OutboxError: the outbox broke.
         """
-        backoff = Backoff()
+        await self._remember()
         while True:
             started_ns = self._clock.mono_ns()
             lasted_s = 0.0
@@ -90,7 +93,12 @@ class Uplink:
                 self._unavailable(group)
             finally:
                 self.connected = False
-            await self._clock.sleep(backoff.next_delay_s(lasted_s))
+            raise_if_cancelled()
+            await self._clock.sleep(self._backoff.next_delay_s(lasted_s))
+
+    async def _remember(self) -> None:
+        """Take up the commands that were carried out before a restart."""
+        self._guard.restore(*await self._outbox.commands())
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         for flt in (topics.down(self._site, self._gateway, "command"), self._acks()):
@@ -150,6 +158,7 @@ class Uplink:
         command: Command | None = None
         try:
             command = self._guard.check(payload, now_ns)
+            await self._outbox.remember_command(command.id, command.expires_ns)
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 text = await self._on_command(command)
         except CommandRefusedError as exc:
@@ -157,6 +166,10 @@ class Uplink:
                 command = exc.command
             self.counters["commands_refused"] += 1
             await self._tell(command, "command.refused", exc.message, exc.reason.value)
+        except OutboxError as exc:
+            self.counters["commands_refused"] += 1
+            text = f"it cannot be remembered: {exc.message}"
+            await self._tell(command, "command.refused", text, "refused")
         except TimeoutError:
             self.counters["commands_refused"] += 1
             await self._tell(command, "command.refused", "it took too long", "refused")
@@ -186,6 +199,7 @@ class Uplink:
         while self._health is not None:
             self.window_bytes = sender.window.bytes
             await client.publish(topic, _encode(self._health()), qos=0)
+            raise_if_cancelled()
             await self._clock.sleep(HEALTH_EVERY_S)
 
     def _available(self) -> None:

@@ -145,7 +145,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that happened at a gateway and is no reading and no alarm. `kind` is dotted, `data` its details.
 
     Kinds: `agent.started`, `agent.stopped`, `device.announced`, `device.unavailable`, `device.recovered`,
-    `clock.stepped`, `command.done`, `command.refused`, `outbox.salvaged`, `outbox.thinned`.
+    `clock.stepped`, `clock.set`, `cloud.restored`, `command.done`, `command.refused`, `outbox.salvaged`,
+    `outbox.thinned`. `data.clock` is `unset` where `t` is of a clock that was never set.
     """
 
     v: int

@@ -24,6 +24,8 @@ from edge.outputs import FileButton, FileOutput
 from edge.pipeline import AlarmRule, Pipeline
 from edge.pipeline.alarms import AlarmState
 from edge.supervisor import Supervised, backoff_s
+from edge.timekeeper import Timekeeper
+from edge.watchdog import Mark, Watchdog
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import Alarm
@@ -175,7 +177,16 @@ async def test_the_flow_slows_its_source_loses_nothing_and_refuses_strangers(
         events = EventQueue(outbox)
         devices = Devices(pipeline, events.say)
         devices.add("s", (GAS,))
-        flow = Flow(pipeline, outbox, desk, devices, SystemClock(), events.say, queue_samples=2)
+        flow = Flow(
+            pipeline,
+            outbox,
+            desk,
+            devices,
+            SystemClock(),
+            events.say,
+            Timekeeper(earliest_ns=0),
+            queue_samples=2,
+        )
         for n in range(2):
             await flow.put(Sample(GAS, n + 1, (1.0,)))
         third = asyncio.create_task(flow.put(Sample(GAS, 3, (1.0,))))
@@ -303,3 +314,28 @@ def test_systemd_hears_states_on_its_socket(tmp_path: Path) -> None:
 def test_a_draft_holds_all_that_an_alarm_needs() -> None:
     missing = set(Alarm.__struct_fields__) - set(AlarmDraft.__struct_fields__)
     assert missing == {"v", "site", "gateway", "stream", "seq", "clock"}
+
+
+def test_the_watchdog_starves_when_samples_or_rows_stand_still() -> None:
+    class Stopped(SystemClock):
+        at_ns = 0
+
+        def mono_ns(self) -> int:
+            return self.at_ns
+
+    marks = [
+        Mark(0, 0, 0, 0),
+        Mark(5, 0, 0, 0),  # samples wait and none is judged
+        Mark(5, 9, 3, 1),
+        Mark(0, 9, 3, 1),  # rows wait for the disk, for less than the commit interval
+        Mark(0, 9, 3, 1),  # and for longer
+        Mark(0, 9, 3, 2),  # the disk answers, if only that it is full
+        Mark(0, 9, 0, 2),
+    ]
+    clock = Stopped()
+    watchdog = Watchdog(Notifier(""), clock, lambda: marks.pop(0), commit_interval_s=2.0)
+    found = []
+    while marks:
+        found.append(watchdog.moves())
+        clock.at_ns += 1_500_000_000
+    assert found == [True, False, True, True, False, True, True]

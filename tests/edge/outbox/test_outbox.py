@@ -335,3 +335,68 @@ async def test_bytes_per_reading_are_counted(tmp_path: Path) -> None:
         assert stats.readings == 2_000
         assert 2 < stats.payload_bytes_per_reading < 20
         assert stats.written_bytes_per_reading > stats.payload_bytes_per_reading
+
+
+async def test_what_its_ingester_has_lost_is_pending_again_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, commit_rows=10) as outbox:
+        for start in range(0, 50, 10):
+            await outbox.put_rows_durable(rows(10, start))
+        sent = await everything(outbox)
+        stream = sent[0].stream
+        full = CommitAck(VERSION, "ingest-0", {stream: StreamAck(50)})
+        assert await outbox.settle(full) == 50
+        await outbox.settle(CommitAck(VERSION, "ingest-0", {stream: StreamAck(20)}))
+        assert outbox.stats().pending_rows == 30
+        assert await everything(outbox) == sent[2:], "the same bytes"
+        assert [outbox.is_settled(chunk) for chunk in sent] == [True, True, False, False, False]
+        assert await outbox.settle(full) == 30
+        assert await everything(outbox) == []
+    async with opened(tmp_path) as outbox:
+        await outbox.settle(CommitAck(VERSION, "ingest-0", {stream: StreamAck(0)}))
+        assert await everything(outbox) == sent
+        assert outbox.taken_back == 50
+
+
+async def test_what_another_ingester_holds_is_not_sent_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, commit_rows=10) as outbox:
+        await outbox.put_rows_durable(rows(10))
+        (chunk,) = await everything(outbox)
+        for name, upto in (("a", 10), ("b", 10), ("a", 0)):
+            await outbox.settle(CommitAck(VERSION, name, {chunk.stream: StreamAck(upto)}))
+        assert await everything(outbox) == []
+        await outbox.settle(CommitAck(VERSION, "b", {chunk.stream: StreamAck(0)}))
+        assert await everything(outbox) == [chunk]
+
+
+async def test_evicted_chunks_are_not_asked_back(tmp_path: Path) -> None:
+    async with opened(tmp_path, commit_rows=10, keep_committed_bytes=0) as outbox:
+        await outbox.put_rows_durable(rows(10))
+        (chunk,) = await everything(outbox)
+        for upto in (10, 0):
+            await outbox.settle(CommitAck(VERSION, "a", {chunk.stream: StreamAck(upto)}))
+        assert (outbox.taken_back, outbox.stats().pending_rows) == (0, 0)
+
+
+async def test_commands_are_remembered_until_they_expire(tmp_path: Path) -> None:
+    now_ns = SystemClock().now_ns()
+    async with opened(tmp_path) as outbox:
+        await outbox.remember_command("old", now_ns - 1)
+        await outbox.remember_command("c1", now_ns + 60_000_000_000)
+    async with opened(tmp_path) as outbox:
+        assert await outbox.commands() == ({"c1": now_ns + 60_000_000_000}, 0)
+
+
+async def test_a_file_of_the_first_layout_is_taken_up(tmp_path: Path) -> None:
+    async with opened(tmp_path) as outbox:
+        await outbox.put_rows_durable(rows(5))
+    with sqlite3.connect(tmp_path / "outbox.db") as db:
+        db.executescript(
+            "DROP TABLE held; DROP TABLE command; ALTER TABLE stream DROP COLUMN wall_ns;"
+            " ALTER TABLE stream DROP COLUMN epoch; PRAGMA user_version = 1;"
+        )
+    db.close()
+    async with opened(tmp_path) as outbox:
+        assert values(await everything(outbox)) == [0.0, 1.0, 2.0, 3.0, 4.0]
+        assert outbox.last_clock == (0, 0)

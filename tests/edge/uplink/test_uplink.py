@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import trustme
 from edge.options import OutboxOptions, UplinkOptions
 from edge.outbox import Outbox
 from edge.uplink import Uplink
+from edge.uplink.backoff import Backoff
 from tocsin.broker import Account, ChildBroker, Kind, ListenerTls
 from tocsin.config import Secret
 from tocsin.contract import topics
@@ -22,6 +24,7 @@ from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.columns import Layout, Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import VERSION, AlarmChange, Command, CommitAck, Event, StreamAck
+from tocsin.contract.ranges import RangeSet
 from tocsin.contract.signing import sign
 from tocsin.sdk import SystemClock
 from tocsin.testing import INGESTER, FaultProxy, throwaway_broker, wait_until
@@ -60,7 +63,9 @@ async def no_commands(command: Command) -> str:
 
 
 @asynccontextmanager
-async def running(outbox: Outbox, port: int, **options: object) -> AsyncIterator[Uplink]:
+async def running(
+    outbox: Outbox, port: int, log: logging.Logger | None = None, **options: object
+) -> AsyncIterator[Uplink]:
     uplink = Uplink(
         UplinkOptions.model_validate(
             {
@@ -79,6 +84,8 @@ async def running(outbox: Outbox, port: int, **options: object) -> AsyncIterator
         clock=SystemClock(),
         on_command=no_commands,
         command_key=b"key",
+        backoff=Backoff(0.1, 0.5),
+        log=log,
     )
     task = asyncio.create_task(uplink.run(), name="uplink")
     try:
@@ -152,7 +159,10 @@ async def test_what_is_not_committed_is_sent_again_unchanged(
 ) -> None:
     with ingester(any_broker.port) as cloud:
         cloud.acking = False
-        async with open_outbox(tmp_path) as outbox, running(outbox, any_broker.port) as uplink:
+        async with (
+            open_outbox(tmp_path) as outbox,
+            running(outbox, any_broker.port, resend_after_s=0.2) as uplink,
+        ):
             await wait_until(lambda: uplink.connected)
             await outbox.put_rows_durable(rows(20))
             await wait_until(lambda: cloud.duplicates >= 2)
@@ -198,14 +208,33 @@ async def test_acks_of_ranges_out_of_order_and_from_several_ingesters_are_united
             stream = next(iter(cloud.ledger))
             for have in (
                 StreamAck(0, ranges=[(30, 40)]),
-                StreamAck(0, rejected=[(10, 20)]),
-                StreamAck(0, ranges=[(20, 30)]),
+                StreamAck(0, ranges=[(10, 20), (30, 40)], rejected=[(10, 20)]),
+                StreamAck(0, ranges=[(10, 40)], rejected=[(10, 20)]),
             ):
                 cloud.publish_ack(CommitAck(VERSION, "ingest-0", {stream: have}))
             await wait_until(lambda: outbox.stats().pending_rows == 10)
             cloud.name = "ingest-1"
             cloud.publish_ack(CommitAck(VERSION, "ingest-1", {stream: StreamAck(10)}))
             await wait_until(lambda: outbox.stats().pending_rows == 0)
+
+
+async def test_a_cloud_restored_from_a_backup_gets_again_what_it_lost(
+    mosquitto: ChildBroker, tmp_path: Path
+) -> None:
+    async with open_outbox(tmp_path) as outbox:
+        with ingester(mosquitto.port) as cloud:
+            async with running(outbox, mosquitto.port) as uplink:
+                await wait_until(lambda: uplink.connected)
+                for start in range(0, 100, 10):
+                    await outbox.put_rows_durable(rows(10, start))
+                await wait_until(lambda: outbox.stats().pending_rows == 0)
+        with ingester(mosquitto.port) as restored:  # of the same name, with an empty ledger
+            restored.ledger = {stream: RangeSet() for stream in cloud.ledger}
+            async with running(outbox, mosquitto.port):
+                await wait_until(lambda: restored.rows() == 100)
+                await wait_until(lambda: outbox.stats().pending_rows == 0)
+            assert restored.payloads.items() >= cloud.payloads.items(), "the same bytes"
+            assert outbox.taken_back >= 100
 
 
 async def test_three_broker_kills_under_load_lose_nothing(
@@ -235,26 +264,38 @@ async def test_three_broker_kills_under_load_lose_nothing(
             assert uplink.counters["connects"] >= 4
 
 
-@pytest.mark.parametrize("fault", ["cut", "stall", "half_open"])
 async def test_a_broken_link_is_noticed_and_nothing_is_lost(
-    mosquitto: ChildBroker, tmp_path: Path, fault: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with ingester(mosquitto.port) as cloud, FaultProxy(mosquitto.port) as proxy:
-        async with open_outbox(tmp_path) as outbox, running(outbox, proxy.port) as uplink:
-            await wait_until(lambda: uplink.connected)
-            await outbox.put_rows_durable(rows(20))
-            await wait_until(lambda: cloud.rows() == 20)
-            await asyncio.to_thread(getattr(proxy, fault))
-            await outbox.put_rows_durable(rows(20, 20))
-            await wait_until(lambda: not uplink.connected, 60.0)
-            assert uplink.last_error
-            assert outbox.stats().pending_rows >= 20
-            await asyncio.to_thread(proxy.resume)
-            await wait_until(lambda: uplink.connected, 60.0)
-            await wait_until(lambda: cloud.rows() == 40 and outbox.stats().pending_rows == 0)
-    said = [r.getMessage() for r in caplog.records if r.name == "tocsin.uplink"]
-    assert sum("no uplink" in line for line in said) == 1
-    assert sum("is back" in line for line in said) == 1
+    async def breaks(fault: str) -> None:
+        log = logging.getLogger(f"test.{fault}")
+        with (
+            throwaway_broker("mosquitto", accounts=[GW_1]) as broker,
+            ingester(broker.port) as cloud,
+            FaultProxy(broker.port) as proxy,
+        ):
+            async with (
+                open_outbox(tmp_path / fault) as outbox,
+                running(outbox, proxy.port, log) as uplink,
+            ):
+                await wait_until(lambda: uplink.connected)
+                await outbox.put_rows_durable(rows(20))
+                await wait_until(lambda: cloud.rows() == 20)
+                await asyncio.to_thread(getattr(proxy, fault))
+                await outbox.put_rows_durable(rows(20, 20))
+                await wait_until(lambda: not uplink.connected, 60.0)
+                assert uplink.last_error
+                assert outbox.stats().pending_rows >= 20
+                await asyncio.to_thread(proxy.resume)
+                await wait_until(lambda: uplink.connected, 60.0)
+                await wait_until(lambda: cloud.rows() == 40 and outbox.stats().pending_rows == 0)
+        said = [r.getMessage() for r in caplog.records if r.name == log.name]
+        assert sum("no uplink" in line for line in said) == 1
+        assert sum("is back" in line for line in said) == 1
+
+    async with asyncio.TaskGroup() as at_once:  # each waits for the keep-alive to run out
+        for fault in ("cut", "stall", "half_open"):
+            at_once.create_task(breaks(fault), name=fault)
 
 
 async def test_a_wrong_password_is_said_once_with_what_to_do(
@@ -270,24 +311,39 @@ async def test_a_wrong_password_is_said_once_with_what_to_do(
     assert "wrong" not in caplog.text
 
 
+def command(name: str, **changes: object) -> Command:
+    now = SystemClock().now_ns()
+    fields: dict[str, object] = {
+        "v": 1, "id": name, "site": "east", "gateway": "gw-1", "kind": "alarm.acknowledge",
+        "actor": "li", "issued_ns": now, "expires_ns": now + 60_000_000_000, **changes,
+    }  # fmt: skip
+    return sign(msgspec.convert(fields, Command), b"key")
+
+
+async def test_a_command_never_runs_again_after_a_restart(
+    mosquitto: ChildBroker, tmp_path: Path
+) -> None:
+    order = command("c1")
+    with ingester(mosquitto.port) as cloud:
+        for run in (1, 2):
+            async with open_outbox(tmp_path) as outbox, running(outbox, mosquitto.port) as uplink:
+                await wait_until(lambda up=uplink: up.connected)
+                cloud.command(order)
+                await wait_until(lambda run=run: cloud.rows(topics.EVENT) == run)
+    heard = [decode_body(decode_header(p), p, Event) for _, p in cloud.received(topics.EVENT)]
+    events = {event.seq: (event.kind, event.data.get("reason")) for event in heard}
+    assert events == {0: ("command.done", None), 1: ("command.refused", "duplicate")}
+
+
 async def test_commands_are_carried_out_once_and_refusals_are_journalled(
     mosquitto: ChildBroker, tmp_path: Path
 ) -> None:
-    now = SystemClock().now_ns()
-
-    def command(name: str, **changes: object) -> Command:
-        fields: dict[str, object] = {
-            "v": 1, "id": name, "site": "east", "gateway": "gw-1", "kind": "alarm.acknowledge",
-            "actor": "li", "issued_ns": now, "expires_ns": now + 60_000_000_000, **changes,
-        }  # fmt: skip
-        return sign(msgspec.convert(fields, Command), b"key")
-
     with ingester(mosquitto.port) as cloud:
         async with open_outbox(tmp_path) as outbox, running(outbox, mosquitto.port) as uplink:
             await wait_until(lambda: uplink.connected)
             cloud.command(command("c1"))
             cloud.command(command("c1"))
-            cloud.command(command("c2", expires_ns=now - 1))
+            cloud.command(command("c2", expires_ns=SystemClock().now_ns() - 1))
             cloud.command(command("c3", gateway="gw-2"))
             cloud.command(msgspec.structs.replace(command("c4"), actor="mallory"))
             cloud.command(b"{}")

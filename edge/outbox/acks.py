@@ -1,0 +1,81 @@
+"""What ingesters have told of each stream: what is settled, and what one of them has lost since. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from edge.outbox.chunks import Chunk
+from tocsin.contract.messages import CommitAck, StreamAck
+from tocsin.contract.ranges import RangeSet
+
+_MAYBE_CUT_RANGES = 500  # an ack of so many ranges may be cut: what it does not name may be there
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Per stream what an ack settles that was not before, and [lo, hi) that its ingester no longer has."""
+
+    news: dict[str, list[tuple[int, int]]]
+    lost: dict[str, tuple[int, int]]
+
+    @property
+    def count(self) -> int:
+        """How many numbers are new."""
+        return sum(hi - lo for ranges in self.news.values() for lo, hi in ranges)
+
+
+class Acks:
+    """The union of what ingesters have, and how far each of them was.
+
+    `settled` is as an earlier run left it. If one ingester alone was ever heard (`ingesters`), all of it is its own.
+    """
+
+    def __init__(self, settled: Mapping[str, RangeSet], ingesters: Iterable[str]) -> None:
+        self._settled = {name: RangeSet(ranges) for name, ranges in settled.items()}
+        self._ends: dict[tuple[str, str], int] = {}
+        self.ingesters = set(ingesters)
+        if len(self.ingesters) == 1:
+            (only,) = self.ingesters
+            for name, ranges in self._settled.items():
+                self._ends[only, name] = max((hi for _, hi in ranges), default=0)
+
+    def is_settled(self, chunk: Chunk) -> bool:
+        """Whether all of it is settled; so is what belongs to no stream of ours any more."""
+        settled = self._settled.get(chunk.stream)
+        return settled is None or not settled.missing(chunk.first_seq, chunk.first_seq + chunk.rows)
+
+    def take(self, ack: CommitAck, next_seq: Mapping[str, int]) -> Told:
+        """Take in an ack; `next_seq` per stream bounds what can be true."""
+        told = Told({}, {})
+        for name, have in ack.streams.items():
+            settled = self._settled.setdefault(name, RangeSet()) if name in next_seq else None
+            if settled is None:
+                continue
+            lost = self._lost(ack.ingester, name, have)
+            if lost is not None:
+                told.lost[name] = lost
+            for lo, hi in ((0, have.upto), *have.ranges, *have.rejected):
+                for gap in settled.missing(lo, min(hi, next_seq[name])):
+                    settled.add(*gap)
+                    told.news.setdefault(name, []).append(gap)
+        return told
+
+    def replace(self, stream: str, settled: RangeSet) -> None:
+        """A stream's settled numbers are these now."""
+        self._settled[stream] = RangeSet(settled)
+
+    def drop(self, stream: str, lo: int, hi: int) -> None:
+        """Given up: nobody has to have them."""
+        self._settled.setdefault(stream, RangeSet()).add(lo, hi)
+
+    def _lost(self, ingester: str, stream: str, have: StreamAck) -> tuple[int, int] | None:
+        end = max((hi for _, hi in have.ranges), default=0)
+        end = max(end, have.upto)
+        before = self._ends.get((ingester, stream), 0)
+        if end < before and len(have.ranges) >= _MAYBE_CUT_RANGES:
+            return None
+        self._ends[ingester, stream] = end
+        others = [e for (i, s), e in self._ends.items() if s == stream and i != ingester]
+        floor = max(end, *others) if others else end
+        return (floor, before) if floor < before else None

@@ -1,0 +1,62 @@
+"""Small things an outbox file remembers: whose it is, commands carried out, ingesters heard."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from tocsin.errors import OutboxError
+
+
+class Memory:
+    """The tables `meta` and `command`."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def check_identity(self, site: str, gateway: str) -> None:
+        """Make a new file this gateway's own.
+
+        Raises:
+            OutboxError: it belongs to another.
+        """
+        mine = {"site": site, "gateway": gateway}
+        found = {key: self._get(key) for key in mine}
+        if not any(found.values()):
+            for key, value in mine.items():
+                self._put(key, value)
+        elif found != mine:
+            raise OutboxError(
+                f"this outbox belongs to gateway {found['gateway']!r} at site {found['site']!r}",
+                hint="give the renamed gateway a data_dir of its own",
+            )
+
+    def commands(self) -> tuple[dict[str, int], int]:
+        """Ids of commands that were carried out with the time until which they are valid, and since when all are known."""
+        known = dict(self._db.execute("SELECT id, expires_ns FROM command").fetchall())
+        return known, int(self._get("commands_since") or 0)
+
+    def add_command(self, command_id: str, expires_ns: int, now_ns: int) -> None:
+        """A command is carried out; those that nobody can send any more are forgotten."""
+        self._db.execute("DELETE FROM command WHERE expires_ns <= ?", (now_ns,))
+        row = (command_id, expires_ns)
+        self._db.execute("INSERT OR REPLACE INTO command VALUES (?, ?)", row)
+
+    def lost_commands(self, now_ns: int) -> None:
+        """What was carried out before now may be forgotten."""
+        self._put("commands_since", str(now_ns))
+
+    def ingesters(self) -> list[str]:
+        """Everyone who ever sent a commit-ack."""
+        return self._get("ingesters").split()
+
+    def save_ingesters(self, names: Iterable[str]) -> None:
+        """Remember them."""
+        self._put("ingesters", " ".join(sorted(names)))
+
+    def _get(self, key: str) -> str:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def _put(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
