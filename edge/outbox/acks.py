@@ -38,12 +38,17 @@ class Acks:
         if len(self.ingesters) == 1:
             (only,) = self.ingesters
             for name, ranges in self._settled.items():
-                self._ends[only, name] = max((hi for _, hi in ranges), default=0)
+                self._ends[only, name] = ranges.end
 
     def is_settled(self, chunk: Chunk) -> bool:
         """Whether all of it is settled; so is what belongs to no stream of ours any more."""
         settled = self._settled.get(chunk.stream)
         return settled is None or not settled.missing(chunk.first_seq, chunk.first_seq + chunk.rows)
+
+    def is_overtaken(self, chunk: Chunk) -> bool:
+        """Whether something later of its stream is settled."""
+        settled = self._settled.get(chunk.stream)
+        return settled is not None and settled.end > chunk.first_seq + chunk.rows
 
     def take(self, ack: CommitAck, next_seq: Mapping[str, int]) -> Told:
         """Take in an ack; `next_seq` per stream bounds what can be true."""

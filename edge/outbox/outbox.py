@@ -216,8 +216,7 @@ class Outbox:
 
     def is_overtaken(self, chunk: Chunk) -> bool:
         """Whether the cloud settled something later of the same stream: `chunk` is missing, not merely waiting."""
-        settled = self._settled.get(chunk.stream)
-        return settled is not None and settled.end > chunk.first_seq + chunk.rows
+        return self._acks.is_overtaken(chunk)
 
     async def settle(self, ack: CommitAck) -> int:
         """Take in one ingester's commit-ack; how many numbers it settled that were not before.
