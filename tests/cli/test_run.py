@@ -194,12 +194,19 @@ INTERRUPTIBLE = """
     """
 
 
+def _hear_ctrl_c() -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # a run started in the background passes on that it is ignored
+
+
 def test_ctrl_c_ends_quietly_with_130() -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(INTERRUPTIBLE)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hear_ctrl_c,
     )
     with child:
         assert child.stdout is not None

@@ -62,7 +62,7 @@ def test_a_cut_resets_and_refuses_until_resume(echo_port: int) -> None:
             proxy.cut()
             with pytest.raises(ConnectionError):
                 _read_or_fail(link)
-        with _dial(proxy.port) as refused, pytest.raises(ConnectionError):
+        with pytest.raises(ConnectionError), _dial(proxy.port) as refused:
             _read_or_fail(refused)
         proxy.resume()
         with _dial(proxy.port) as again:
