@@ -19,10 +19,17 @@ from influxdb_client.client.write import point as influx
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
 
+from cloud.config import InfluxStoreSection
+from cloud.db import open_engine, upgrade
 from cloud.query.influx_sql import ask_sql, speaks_sql
 from cloud.query.influxql import InfluxServer, ask
+from cloud.spine.influx_door import InfluxDoor
+from cloud.stores import LedgerEntry
 from tests.cloud.query.conftest import TOCSIN, WholeCloud
+from tests.cloud.stores.blocks import STREAM, block
+from tocsin.config import Secret
 from tocsin.errors import QueryError
+from tocsin.sdk import SystemClock
 from tocsin.testing import run_process
 
 T0 = 1_700_000_000_123_456_789
@@ -118,6 +125,27 @@ def test_our_own_door_for_influxdb_3_understands_it(written: WholeCloud) -> None
     assert "wrong-language" in caught.value.message
     with pytest.raises(Exception, match="404"):
         ask(server, "SHOW MEASUREMENTS")
+
+
+def test_one_cloud_may_be_the_influxdb_3_of_another(written: WholeCloud, tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "state.db")
+    upgrade(engine)
+    token = Secret(written.token("write", "query"))
+    section = InfluxStoreSection(type="influx", url=written.url, version="v3", token=token)
+    door = InfluxDoor(section, engine, SystemClock())
+    entry = LedgerEntry("gw-1", STREAM, 0, 3)
+    assert door.store.write([block()], [entry]) == []
+    assert door.store.write([block()], [entry]) == []  # a resend changes nothing
+    assert list(door.store.ledger()["gw-1", STREAM][0]) == [(0, 3)]
+    times = [int(t) for t in block().time_ns]
+    told = door.query("SELECT time, h2s, seq FROM gas ORDER BY time", 10, 10.0, "sql")
+    assert told["data"] == [times, [0.5, 1.5, 2.5], [0, 1, 2]]
+    asked_for = ("gas", "north", "gas-01", "h2s", times[0], times[2])
+    assert door.series(*asked_for) == (times[:2], [0.5, 1.5], [0, 0])
+    assert door.series("gas", "north", "gas-01", "never", 0, 2**62) == ([], [], [])
+    assert door.newest() == []
+    door.close()
+    engine.dispose()
 
 
 def command(folder: Path, form: str, *where: str) -> bytes:

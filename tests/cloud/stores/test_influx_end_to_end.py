@@ -138,3 +138,4 @@ def test_every_value_reaches_victoria_metrics_by_the_write_api_of_influxdb_2(
     store = f'[store]\ntype = "influx"\nurl = "{victoria}"\nversion = "v2"\ntoken = "any"'
     with Site(tmp_path, store) as site:
         nothing_lost_or_doubled(site, stored, rel=1e-11)  # it keeps 12 digits of a value
+        assert last_values(site).keys() >= set(QUANTITIES)
