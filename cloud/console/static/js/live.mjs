@@ -104,6 +104,13 @@ function tick() {
       if (mark) {
         mark.dataset.state = card.dataset.state;
         mark.querySelector(".word").textContent = t(`state.${card.dataset.state}`);
+      } else if (old) { // beside an alarm's own mark
+        const stale = card.querySelector(".status .state")?.cloneNode(true);
+        if (stale) {
+          stale.dataset.state = "stale";
+          stale.querySelector(".word").textContent = t("state.stale");
+          card.querySelector(".status .state").after(stale);
+        }
       }
       refresh("unknown");
     }
