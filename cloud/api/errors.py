@@ -99,6 +99,13 @@ def problem_of(error: Exception) -> TocsinError:
     return NotFoundError(told) if error.status_code == 404 else BadRequestError(told)
 
 
+def _is_no_object(error: Exception) -> bool:
+    """Whether the body as a whole was not understood, as one that was not sent as JSON."""
+    return isinstance(error, RequestValidationError) and any(
+        e["loc"] == ("body",) for e in error.errors()
+    )
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of ours, of validation and of routing in the one envelope."""
 
@@ -107,7 +114,12 @@ def install(app: FastAPI) -> None:
         return error_response(error, request.url.path)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
-        return error_response(problem_of(error), request.url.path)
+        problem = problem_of(error)
+        sent = request.headers.get("content-type", "")
+        if "json" not in sent and _is_no_object(error):
+            hint = "send JSON, with the header Content-Type: application/json"
+            problem = BadRequestError(problem.message, hint=hint)
+        return error_response(problem, request.url.path)
 
     async def routing(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone

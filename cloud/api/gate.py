@@ -24,6 +24,7 @@ OPEN_PATHS = frozenset({"/login", "/setup", "/healthz", "/language"})
 OPEN_PREFIX = "/static/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_FORM_BYTES = 65_536
+MAX_BODY_BYTES = 16 << 20
 
 
 class Gate:
@@ -40,10 +41,12 @@ class Gate:
             return  # no WebSockets here
         path = scope["path"]
         headers = Headers(scope=scope)
+        is_open = path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
         try:
             if scope["method"] not in SAFE_METHODS:
                 same_origin(headers)
-            if path not in OPEN_PATHS and not path.startswith(OPEN_PREFIX):
+            receive = bounded(headers, receive, MAX_FORM_BYTES if is_open else MAX_BODY_BYTES)
+            if not is_open:
                 principal = await self.principal(headers)
                 scope.setdefault("state", {})["principal"] = principal
                 if principal.kind == "session" and scope["method"] not in SAFE_METHODS:
@@ -108,6 +111,29 @@ def same_origin(headers: Headers) -> None:
     origin = headers.get("origin")
     if origin and urlsplit(origin).netloc != headers.get("host", ""):
         raise IdentityError(IdentityReason.CSRF, f"a page of {origin} may not do this here")
+
+
+def bounded(headers: Headers, receive: Receive, limit_bytes: int) -> Receive:
+    """`receive`, which ends a body at `limit_bytes`: the framework would keep all of it in memory.
+
+    Raises:
+        BadRequestError: the request says itself that it is longer.
+    """
+    too_large = BadRequestError(f"more than {limit_bytes} bytes", hint="send smaller requests")
+    said = headers.get("content-length", "0")
+    if not said.isdecimal() or int(said) > limit_bytes:
+        raise too_large
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit_bytes:
+            raise too_large
+        return message
+
+    return counted
 
 
 async def check_csrf(principal: Principal, headers: Headers, receive: Receive) -> Receive:

@@ -209,6 +209,35 @@ def test_malformed_json_and_odd_credentials_are_refused_clearly(
     assert answer.status_code == 401
 
 
+def test_a_body_is_bounded_before_it_is_kept_whoever_sends_it(
+    two_sites: RunningCloud, client: httpx.Client
+) -> None:
+    many = b"x" * 65_536
+    form = client.post("/login", content=many + b"x")
+    assert form.status_code == 400
+    assert form.json()["error"]["message"] == "more than 65536 bytes"
+    token = two_sites.token(Scope.QUERY) | {"Content-Type": "application/json"}
+    said = client.post("/api/v3/query_sql", headers=token, content=many * 257)
+    assert said.json()["error"]["message"] == "more than 16777216 bytes"
+    chunked = client.post("/api/v3/query_sql", headers=token, content=iter([many] * 257))
+    assert chunked.status_code == 400
+    odd = client.post("/login", headers={"Transfer-Encoding": "chunked"}, content=iter([many] * 2))
+    assert odd.status_code == 400
+
+
+def test_json_without_its_content_type_is_told_how_to_send_it(
+    two_sites: RunningCloud, client: httpx.Client
+) -> None:
+    answer = client.post(
+        "/api/v3/query_sql",
+        headers=two_sites.token(Scope.QUERY)
+        | {"Content-Type": "application/x-www-form-urlencoded"},
+        content=b'{"q": "SELECT 1"}',
+    )
+    assert answer.status_code == 400
+    assert "Content-Type: application/json" in answer.json()["error"]["hint"]
+
+
 def _csrf(client: httpx.Client) -> str:
     page = client.get("/", headers={"Accept": "text/html"})
     assert page.status_code == 200
