@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -71,6 +72,8 @@ def query(
     chosen = _format("json" if as_json else form, target)
     if language not in ("sql", "influxql"):
         raise UsageError(f"no such language: {language}", hint="sql or influxql")
+    if url and data is not None:
+        raise UsageError("--data and --url exclude each other", hint="give one of them")
     limits = Limits(timeout_s=timeout_s, max_rows=max_rows)
     store: InfluxStoreSection | None = None
     if config is not None:
@@ -91,7 +94,12 @@ def query(
         output.note(f"note: cut off after {result.rows} rows; --max-rows allows more")
     answer = render(result, chosen)
     if target is not None:
-        target.write_bytes(answer)
+        try:
+            target.write_bytes(answer)
+        except OSError as exc:
+            raise UsageError(
+                f"{target} cannot be written: {exc.strerror}", hint="--output names a file"
+            ) from exc
         output.note(f"{result.rows} rows written to {target}")
     else:
         sys.stdout.write(answer.decode() + ("\n" if chosen == "json" else ""))
@@ -158,14 +166,14 @@ def _local(directory: Path, text: str, limits: Limits, language: str) -> QueryRe
 
 
 def _over_http(url: str, token: str, text: str, limits: Limits, language: str) -> QueryResult:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise UsageError(f"{url!r} is no http or https address", hint="--url http://HOST:PORT")
     body = {"q": text, "db": "tocsin", "format": "jsonl"}
     request = urllib.request.Request(  # noqa: S310 - checked here
         f"{url.rstrip('/')}/api/v3/query_{language}",
         json.dumps(body | {"max_rows": limits.max_rows, "timeout_s": limits.timeout_s}).encode(),
         {"Content-Type": "application/json"},
     )
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"{url} is not an http address")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:

@@ -61,8 +61,11 @@ def check(sql: str, tables: Collection[str], cursor: duckdb.DuckDBPyConnection) 
         return _TABLES
     known = {name.lower() for name in tables}
     ctes = {name.lower() for name in _cte_names(tree)}
+    sources: set[int] = set()
     for node in _nodes(tree):
-        _check_node(node, known, ctes, tables)
+        if node.get("type") == "TABLE_FUNCTION":
+            sources.add(id(node.get("function")))
+        _check_node(node, known, ctes, tables, is_source=id(node) in sources)
     return statement
 
 
@@ -119,7 +122,12 @@ def _is_show_tables(tree: Any) -> bool:
 
 
 def _check_node(
-    node: dict[str, Any], known: set[str], ctes: set[str], tables: Collection[str]
+    node: dict[str, Any],
+    known: set[str],
+    ctes: set[str],
+    tables: Collection[str],
+    *,
+    is_source: bool,
 ) -> None:
     kind, cls = node.get("type"), node.get("class")
     if "select_statement" in node or "returning_list" in node:
@@ -136,7 +144,7 @@ def _check_node(
         if kind == "JOIN" and isinstance(ref, dict):
             _check_ref(ref, known, ctes, tables)
     if cls == "FUNCTION":
-        _check_function(node)
+        _check_function(node, is_source=is_source)
     elif cls == "WINDOW":
         name = str(node.get("function_name", "")).lower()
         if name not in ALLOWED and name not in WINDOWS:
@@ -161,12 +169,13 @@ def _check_ref(
         raise _forbidden("this SHOW")
 
 
-def _check_function(node: dict[str, Any]) -> None:
+def _check_function(node: dict[str, Any], *, is_source: bool) -> None:
+    """`range()` as a value builds its list in one piece, past every limit; after FROM it is a stream of rows."""
     name = str(node.get("function_name", "")).lower()
     path = [str(p).lower() for p in (node.get("qualified_name") or {}).get("path", [name])]
     if len(path) > 1 or node.get("catalog"):
         raise _forbidden(f"the qualified function {'.'.join(path)}()")
-    if name not in ALLOWED and name not in TABLE_FUNCTIONS:
+    if name not in ALLOWED and not (is_source and name in TABLE_FUNCTIONS):
         raise _no_function(name)
 
 

@@ -89,3 +89,17 @@ def test_a_cut_off_result_says_so(cloud_dir: Path) -> None:
     )
     assert len(done.stdout.splitlines()) == 3
     assert "cut off after 2 rows" in done.stderr
+
+
+def test_an_address_or_a_file_that_cannot_be_used_is_told_as_such(
+    cloud_dir: Path, tmp_path: Path
+) -> None:
+    at = ("--data", str(cloud_dir))
+    for args, told in (
+        ((*at, "--output", str(tmp_path / "no" / "out.csv")), "cannot be written"),
+        (("--url", "cloud.example"), "is no http or https address"),
+        ((*at, "--url", "http://127.0.0.1:1"), "exclude each other"),
+    ):
+        done = tocsin("SELECT 1", *args)
+        assert done.returncode == 2, done.stderr
+        assert told in done.stderr
