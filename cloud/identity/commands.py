@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 token_app = new_app("API tokens: make, list, end.")
 DAY_NS = 86_400_000_000_000
+NAME_CHARACTERS = 128
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="The cloud's data_dir; default the last one started.")
@@ -54,6 +56,12 @@ def create(
             f"no such scope: {', '.join(unknown)}",
             hint=f"one of {', '.join(s.value for s in Scope)}",
         )
+    name = name.strip()
+    if not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable():
+        raise UsageError(
+            "a token needs a name, so that its list can be read",
+            hint=f"1 to {NAME_CHARACTERS} printable characters, such as grafana",
+        )
     ends = None if days is None else SystemClock().now_ns() + int(days * DAY_NS)
     secret, token = _tokens(data, config).create(
         name,
@@ -68,9 +76,12 @@ def create(
 def list_tokens(data: Data = None, config: Config = None, as_json: Json = False) -> None:
     """Every token, without its secret."""
     found = [told(t) for t in _tokens(data, config).list()]
-    columns = ["id", "name", "scopes", "sites", "state", "expires_ns", "used_ns"]
-    rows = [[_cell(t[c]) for c in columns] for t in found]
-    emit(found, as_json=as_json, human=table(columns, rows))
+    columns = ["id", "name", "scopes", "sites", "state"]
+    rows = [
+        [*(_cell(t[c]) for c in columns), _day(t["expires_ns"]), _day(t["used_ns"])] for t in found
+    ]
+    heading = [*columns, "expires (UTC)", "last used (UTC)"]
+    emit(found, as_json=as_json, human=table(heading, rows))
 
 
 @token_app.command("revoke")
@@ -107,6 +118,12 @@ def _cell(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "-" if value is None else str(value)
+
+
+def _day(time_ns: object) -> str:
+    if not isinstance(time_ns, int):
+        return "-"
+    return f"{datetime.fromtimestamp(time_ns // 10**9, UTC):%Y-%m-%d %H:%M}"
 
 
 def _tokens(data: Path | None, config: Path | None) -> Tokens:

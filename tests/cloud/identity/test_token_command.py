@@ -44,3 +44,16 @@ def test_mistakes_are_told_with_their_exit_code(tmp_path: Path) -> None:
     assert gone.returncode == 8
     assert json.loads(gone.stdout)["error"]["code"] == "identity.refused"
     assert _run("list", "--data", str(tmp_path / "no")).returncode == 2
+
+
+def test_a_token_has_a_name_that_people_can_read(tmp_path: Path) -> None:
+    at = ("--data", str(tmp_path))
+    for name in ("", "  ", "x" * 200, "two\nlines"):
+        refused = _run("create", name, "--scope", "read", *at)
+        assert refused.returncode == 2
+        assert "needs a name" in refused.stderr
+    _run("create", "ci", "--scope", "read", "--days", "2", *at)
+    heading, row = _run("list", *at).stdout.splitlines()
+    assert "expires (UTC)" in heading
+    assert row.split()[-1] == "-"
+    assert ":" in row.split()[-2]
