@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -35,6 +35,7 @@ Config = Annotated[
         help="gateway.toml; default ./gateway.toml, then /etc/tocsin/gateway.toml.",
     ),
 ]
+LogLevel = Literal["debug", "info", "warning", "error"]
 Actor = Annotated[str, typer.Option("--actor", help="Who does it: the name in the journal.")]
 Note = Annotated[str, typer.Option("--note", help="A remark for the journal.")]
 
@@ -43,7 +44,7 @@ Note = Annotated[str, typer.Option("--note", help="A remark for the journal.")]
 def run(
     config: Config = None,
     as_json: Json = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[LogLevel, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Acquire, judge, keep and send until SIGTERM or Ctrl-C. With --json: one object at the end."""
     from edge.app import run_agent
