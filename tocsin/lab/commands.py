@@ -48,8 +48,12 @@ def demo(
     release_after: Annotated[
         float, typer.Option(help="Seconds until the gas release at gas-02.", min=0)
     ] = 15.0,
-    port: Annotated[int, typer.Option(help="Port of the console; 0 is any free one.")] = 8080,
-    broker: Annotated[str, typer.Option(help="auto, mosquitto or amqtt.")] = "auto",
+    port: Annotated[
+        int, typer.Option(help="Port of the console; 0 is any free one.", min=0, max=65535)
+    ] = 8080,
+    broker: Annotated[
+        Literal["auto", "mosquitto", "amqtt"], typer.Option(help="auto, mosquitto or amqtt.")
+    ] = "auto",
     browser: Annotated[
         bool, typer.Option(help="Open the console in a browser where there is a display.")
     ] = True,
