@@ -20,6 +20,14 @@ settings.load_profile("tocsin")
 GATEWAYS = (Account("gw-1", "gw-1-password"), Account("gw-2", "gw-2-password"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the commands remember of the person who runs the tests stays as it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOCSIN_DATA", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def mosquitto() -> Iterator[ChildBroker]:
     """A mosquitto with the gateways `gw-1`, `gw-2` (password `<id>-password`) and the ingester `INGESTER`."""
