@@ -93,17 +93,15 @@ def problem_of(error: Exception) -> TocsinError:
         told = "; ".join(
             f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:20]
         )
-        return BadRequestError(told, hint="/api/v1/openapi.json describes every request")
+        hint = "/api/v1/openapi.json describes every request"
+        if any(
+            e["loc"] == ("body",) and e["type"] == "model_attributes_type" for e in error.errors()
+        ):
+            hint = "send a JSON object, with the header Content-Type: application/json"
+        return BadRequestError(told, hint=hint)
     assert isinstance(error, HTTPException)  # noqa: S101 - nothing else is registered
     told = _WORDS.get(error.status_code, str(error.detail))
     return NotFoundError(told) if error.status_code == 404 else BadRequestError(told)
-
-
-def _is_no_object(error: Exception) -> bool:
-    """Whether the body as a whole was not understood, as one that was not sent as JSON."""
-    return isinstance(error, RequestValidationError) and any(
-        e["loc"] == ("body",) for e in error.errors()
-    )
 
 
 def install(app: FastAPI) -> None:
@@ -114,12 +112,7 @@ def install(app: FastAPI) -> None:
         return error_response(error, request.url.path)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
-        problem = problem_of(error)
-        sent = request.headers.get("content-type", "")
-        if "json" not in sent and _is_no_object(error):
-            hint = "send JSON, with the header Content-Type: application/json"
-            problem = BadRequestError(problem.message, hint=hint)
-        return error_response(problem, request.url.path)
+        return error_response(problem_of(error), request.url.path)
 
     async def routing(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
