@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
+from cloud.ingest import piecemeal
 from cloud.ingest.decode import decode
 from cloud.ingest.decoded import Decoded, Letter
 from cloud.ingest.last import Key, LastValues
@@ -270,7 +271,7 @@ class Ingest:
             self._post()
             entries = merged(gathered.entries)
             if blocks or entries:
-                self._refused(self._store.write(blocks, entries), blocks)
+                self._refused(piecemeal.write(self._store, blocks, entries), blocks)
             self._post()
         except StoreUnavailableError as exc:
             self._unavailable(exc)

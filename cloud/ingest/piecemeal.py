@@ -1,0 +1,47 @@
+"""When the store refuses a write as a whole for a reason that will not pass: each block alone, so that one costs only itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cloud.stores import Block, LedgerEntry, Rejected, Store
+from tocsin.errors import StoreError, StoreUnavailableError
+
+
+def write(store: Store, blocks: list[Block], entries: list[LedgerEntry]) -> list[Rejected]:
+    """`store.write`; what it will never accept comes back as rejected, and the rest is stored.
+
+    Block and ledger stay together in one transaction each time, so a kill in between doubles nothing.
+
+    Raises:
+        StoreUnavailableError: not all was written; call again with the same.
+    """
+    try:
+        return store.write(blocks, entries)
+    except StoreUnavailableError:
+        raise
+    except StoreError:
+        refused = [r for i, block in enumerate(blocks) for r in _alone(store, block, i)]
+        store.write([], entries)
+        return refused
+
+
+def _alone(store: Store, block: Block, index: int) -> list[Rejected]:
+    try:
+        found = store.write([block], _numbers(block))
+    except StoreUnavailableError:
+        raise
+    except StoreError as exc:
+        return [Rejected(index, None, None, exc.message)]
+    return [Rejected(index, r.row, r.column, r.reason) for r in found]
+
+
+def _numbers(block: Block) -> list[LedgerEntry]:
+    """The ledger entries of exactly these rows."""
+    seq = np.sort(block.seq)
+    runs = np.split(seq, np.flatnonzero(np.diff(seq) != 1) + 1)
+    return [
+        LedgerEntry(block.gateway, block.stream, int(run[0]), int(run[-1]) + 1)
+        for run in runs
+        if len(run)
+    ]
