@@ -40,13 +40,23 @@ def spawn(
     stderr: int | IO[bytes] | None = None,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
+    new_session: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` so that it gets `sig` when this process ends, however it ends. Its pid is the command's own."""
+    """Start `argv` so that it gets `sig` when this process ends, however it ends. Its pid is the command's own.
+
+    `new_session` keeps a terminal's Ctrl-C from reaching it.
+    """
     leashed = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(sig)), *argv]
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            leashed, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd
+            leashed,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            cwd=cwd,
+            start_new_session=new_session,
         )
 
     return _starter().submit(start).result()

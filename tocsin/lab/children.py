@@ -1,4 +1,4 @@
-"""The demo's and bench's child processes: started with a lease on their stdin, so they end when we do."""
+"""The demo's and bench's child processes: on a leash, so they end when we do, however we end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from tocsin.broker.leash import spawn
 from tocsin.errors import TocsinError
 
 if TYPE_CHECKING:
@@ -44,13 +45,14 @@ class Child:
         self._log = logs / f"{name}.log"
         self._stderr: IO[bytes] = self._log.open("ab")
         self._last_usage = Usage(0.0, 0, 0)
-        self.process = subprocess.Popen(
-            args,
+        self.process = spawn(
+            list(args),
+            sig=signal.SIGTERM,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            new_session=True,
         )
 
     @property
