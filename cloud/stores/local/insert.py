@@ -82,9 +82,11 @@ def run_insert(
             f"INSERT INTO recent.{quoted(measurement)} ({', '.join(map(quoted, selected))})"
             f" SELECT {', '.join(selected.values())} FROM {_SOURCE}"
         )
-    finally:
+    except duckdb.Error:
         with suppress(duckdb.Error):  # an aborted transaction refuses it, and hides the cause
             connection.unregister(_SOURCE)
+        raise
+    connection.unregister(_SOURCE)
 
 
 def _values(parts: list[Column | None], counts: list[int]) -> tuple[_Array, _Flags]:

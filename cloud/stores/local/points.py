@@ -168,9 +168,11 @@ def merge_points(
             f" WHEN NOT MATCHED THEN INSERT ({', '.join(map(quoted, columns))})"
             f" VALUES ({', '.join(f's.{quoted(c)}' for c in columns)})"
         )
-    finally:
+    except duckdb.Error:
         with suppress(duckdb.Error):  # an aborted transaction refuses it, and hides the cause
             connection.unregister(_SOURCE)
+        raise
+    connection.unregister(_SOURCE)
     return len(rows.by_key) - len(archived), archived
 
 

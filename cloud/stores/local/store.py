@@ -94,18 +94,21 @@ class LocalStore:
             schema = self._schema.copy()
             rows, bad = plan_points(points, schema, self.options, now_ns)
             written = 0
+            left_out: list[BadLine] = []
 
             def work(connection: duckdb.DuckDBPyConnection) -> None:
                 nonlocal written
+                written = 0
+                left_out.clear()
                 schema.apply(connection, self._cold)
                 for members in rows.values():
                     n, archived = merge_points(connection, members, self._cold)
                     written += n
-                    bad.extend(archived)
+                    left_out.extend(archived)
 
             self._transaction(work)
             self._schema = Schema(schema.tables)
-        return written, sorted(bad, key=lambda line: line.line)
+        return written, sorted(bad + left_out, key=lambda line: line.line)
 
     def roll_over(self, now_ns: int, step: Step = lambda _: None) -> list[Rolled]:
         """Move what is older than `hot_hours` to Parquet, a day of a measurement at a time; writing goes on.
@@ -190,7 +193,8 @@ class LocalStore:
         try:
             self._attempt(work)
             return
-        except duckdb.OutOfMemoryException:
+        except (duckdb.OutOfMemoryException, duckdb.TransactionException):
+            # where memory runs out beside a statement, the next one only says that the transaction is aborted
             self._writer_needs_memory = True
         except duckdb.Error as exc:
             raise self._failure(exc) from exc
@@ -198,7 +202,10 @@ class LocalStore:
             self._interrupt_queries()
             with self._queries_changed:
                 self._queries_changed.wait_for(lambda: not self._queries, _QUERIES_END_S)
-            self._attempt(work)
+            if self._read_commits() == self._commits:
+                self._attempt(work)
+            else:
+                self._commits += 1
         except duckdb.Error as exc:
             raise self._failure(exc) from exc
         finally:
@@ -231,9 +238,15 @@ class LocalStore:
             cursor.close()
         return int(row[0]) if row else 0
 
+    def _is_unsure(self) -> bool:
+        try:
+            return self._read_commits() != self._commits
+        except duckdb.Error:
+            return True
+
     def _failure(self, exc: duckdb.Error) -> StoreError:
-        """Nothing was written. After a fatal error the file is opened anew, so that the next try can succeed."""
-        if isinstance(
+        """Nothing is known to be written. Where that cannot be told, the file is opened anew for the next try."""
+        if self._is_unsure() or isinstance(
             exc, duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException
         ):
             with suppress(duckdb.Error):

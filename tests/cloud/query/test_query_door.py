@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -297,3 +299,27 @@ def test_writing_finds_memory_by_stopping_a_greedy_query(tmp_path: Path) -> None
     thread.join()
     assert store.query("SELECT count(*) FROM gas").data == [[20_010]]
     store.close()
+
+
+def test_a_write_whose_transaction_was_aborted_is_tried_again_and_stored_once(
+    tmp_path: Path,
+) -> None:
+    store = LocalStore(tmp_path, LocalOptions(memory_mb=96, spill_mb=0, threads=1))
+    store.write([rows(0, 10)], [])
+    tries: list[int] = []
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        tries.append(1)
+        connection.execute("INSERT INTO recent.gas (time) VALUES (TIMESTAMP_NS '2026-01-01')")
+        if len(tries) == 1:
+            with suppress(duckdb.OutOfMemoryException):
+                connection.execute("SELECT list(range) FROM range(100000000)").fetchall()
+
+    store._transaction(work)
+    assert len(tries) == 2
+    assert store.query("SELECT count(*) FROM gas").data == [[11]]
+    assert store.write([rows(20, 10)], []) == []
+    store.close()
+    again = LocalStore(tmp_path)
+    assert again.query("SELECT count(*) FROM gas").data == [[21]]
+    again.close()
