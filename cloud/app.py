@@ -1,6 +1,7 @@
 """`tocsin cloud run`: the supervisor of broker, spine and web process. It does no work of its own.
 
-The web process is started as `python -m cloud.web CONFIG --port PORT` and is ready when that port answers.
+The supervisor listens on the HTTP port itself, so nobody else's server can be taken for ours; the web process is started
+as `python -m cloud.web CONFIG --fd FD` on that socket and is ready when it answers there.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
 from cloud.identity.accounts import Accounts
 from cloud.identity.first_admin import write_link
+from cloud.listen import answers, listen, reachable
 from cloud.rpc import SpineClient
 from tocsin.broker import Account, ChildBroker, ListenerTls
 from tocsin.broker.leash import spawn
 from tocsin.cli.output import note, stream_line
 from tocsin.cli.paths import remember_cloud_dir
-from tocsin.errors import BrokerError, StoreError, TocsinError
+from tocsin.errors import BrokerError, FolderError, StoreError, TocsinError
 from tocsin.sdk import SystemClock
 
 PASSWORD_ENV = "TOCSIN_SPINE_BROKER_PASSWORD"  # noqa: S105 - the name of a variable
@@ -98,7 +100,7 @@ class Cloud:
         self._broker = self._child_broker() if config.broker.mode == "child" else None
         self._broker_again_at = 0.0
         self._broker_falls = 0
-        self._http_port = config.http.port
+        self._listener: socket.socket
         self._spine = Child("spine", self._start_spine)
         self._web = Child("web", self._start_web)
 
@@ -107,14 +109,15 @@ class Cloud:
 
         Raises:
             StoreError: another cloud owns the data directory.
+            FolderError: the data directory cannot be made.
+            ListenError: the HTTP port is not to be had.
             BrokerError: the child broker does not start.
         """
-        self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        with self._owned():
+        with self._owned(), listen(self._config.http) as self._listener:
             self._config.http_json.unlink(missing_ok=True)
             setup = await asyncio.to_thread(self._prepare)
             try:
@@ -156,6 +159,7 @@ class Cloud:
     def _stop(self) -> None:
         """Console and spine together, the spine with everything committed; the broker last."""
         deadline = time.monotonic() + STOP_S
+        self._listener.close()
         for child in (self._web, self._spine):
             child.terminate()
         for child in (self._web, self._spine):
@@ -175,19 +179,19 @@ class Cloud:
     async def _say_ready(self, setup: str | None) -> None:
         host = self._config.http.host
         scheme = "https" if self._config.http.cert else "http"
-        near = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+        near, port = reachable(host), int(self._listener.getsockname()[1])
         shown = f"[{near}]" if ":" in near else near
         async with SpineClient(self._config.socket_path) as spine:
             while True:
                 try:
                     await spine.call("counters", call_timeout_s=2.0)
-                    async with asyncio.timeout(2.0):
-                        _, writer = await asyncio.open_connection(near, self._http_port)
-                    writer.close()
-                    break
-                except (TocsinError, OSError, TimeoutError):
+                except TocsinError:
                     await asyncio.sleep(LOOK_S)
-        url = f"{scheme}://{shown}:{self._http_port}"
+                    continue
+                if self._web.pid and await answers(self._config.http, port):
+                    break
+                await asyncio.sleep(LOOK_S)
+        url = f"{scheme}://{shown}:{port}"
         told: dict[str, object] = {"url": url, "pid": os.getpid()}
         if self._broker is not None:
             told |= {"broker_kind": self._broker.kind, "broker_port": self._broker.port}
@@ -224,10 +228,9 @@ class Cloud:
         return spawn(argv, env={**os.environ, PASSWORD_ENV: self._password})
 
     def _start_web(self) -> subprocess.Popen[bytes]:
-        if self._http_port == 0:
-            self._http_port = _free_port(self._config.http.host)
-        argv = [sys.executable, "-m", "cloud.web", str(self._path), "--port", str(self._http_port)]
-        return spawn(argv)
+        fd = self._listener.fileno()
+        argv = [sys.executable, "-m", "cloud.web", str(self._path), "--fd", str(fd)]
+        return spawn(argv, pass_fds=(fd,))
 
     def _child_broker(self) -> ChildBroker:
         config = self._config
@@ -247,7 +250,14 @@ class Cloud:
 
     @contextlib.contextmanager
     def _owned(self) -> Iterator[None]:
-        file: IO[bytes] = (self._data / "cloud.lock").open("wb")
+        try:
+            self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file: IO[bytes] = (self._data / "cloud.lock").open("wb")
+        except OSError as exc:
+            raise FolderError(
+                f"the data directory {self._data} cannot be made or written: {exc.strerror}",
+                hint="set cloud.data_dir in cloud.toml to a folder that can be written",
+            ) from exc
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -257,14 +267,6 @@ class Cloud:
                     hint="stop it, or give this one a data_dir of its own",
                 ) from exc
             yield
-
-
-def _free_port(host: str) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as sock:
-        sock.bind((host, 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def run(config: CloudConfig, path: Path, *, as_json: bool = False) -> None:

@@ -1,9 +1,10 @@
-"""The web process: API and console over one port. The supervisor starts it: `python -m cloud.web CONFIG --port PORT`."""
+"""The web process: API and console over one port. The supervisor starts it: `python -m cloud.web CONFIG --fd FD`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -61,7 +62,7 @@ def build(config: CloudConfig, engine: Engine) -> FastAPI:
     return app
 
 
-def web_options(config: CloudConfig, app: FastAPI, port: int) -> uvicorn.Config:
+def web_options(config: CloudConfig, app: FastAPI, port: int = 0) -> uvicorn.Config:
     """How uvicorn serves the application."""
     return uvicorn.Config(
         app,
@@ -79,12 +80,12 @@ def web_options(config: CloudConfig, app: FastAPI, port: int) -> uvicorn.Config:
     )
 
 
-def serve(config: CloudConfig, port: int) -> int:
-    """Run until SIGTERM or SIGINT."""
+def serve(config: CloudConfig, listener: socket.socket) -> int:
+    """Run on a listening socket until SIGTERM or SIGINT."""
     engine = open_engine(config.state_place)
     try:
-        server = uvicorn.Server(web_options(config, build(config, engine), port))
-        server.run()
+        server = uvicorn.Server(web_options(config, build(config, engine)))
+        server.run(sockets=[listener])
         return 0 if server.started else 1
     finally:
         engine.dispose()
@@ -94,11 +95,11 @@ def main() -> int:
     """Entry point of the process. The supervisor has brought the state database to its newest schema."""
     parser = argparse.ArgumentParser(prog="python -m cloud.web")
     parser.add_argument("config", type=Path)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--fd", type=int, required=True, help="inherited listening socket")
     arguments = parser.parse_args()
     setup_logging()
     try:
-        return serve(load_cloud(arguments.config).value, arguments.port)
+        return serve(load_cloud(arguments.config).value, socket.socket(fileno=arguments.fd))
     except TocsinError as error:
         return fail(error, as_json=False)
 

@@ -4,6 +4,8 @@
     ├── ConfigError            one or more mistakes in a configuration file
     ├── UsageError             a wrong command line
     ├── MissingExtraError      an optional part is not installed
+    ├── FolderError            a folder that cannot be made or written
+    ├── ListenError            the cloud cannot listen on its HTTP port
     ├── WireError              bytes from outside that are not a valid message
     ├── DriverError            a device or its line
     │   ├── LinkError          the port or connection itself
@@ -113,6 +115,21 @@ class MissingExtraError(TocsinError):
             hint=f"pip install 'tocsin[{extra}]'",
         )
         self.extra, self.module = extra, module
+
+
+class FolderError(TocsinError):
+    """A folder that is needed cannot be made or written."""
+
+    code = "folder.unusable"
+    exit_code = 3
+
+
+class ListenError(TocsinError):
+    """The cloud cannot listen on its HTTP port; most often another process has it."""
+
+    code = "http.listen"
+    retryable = True
+    exit_code = 3
 
 
 class WireReason(StrEnum):

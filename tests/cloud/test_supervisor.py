@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -18,7 +21,7 @@ from cloud.rpc import call_once
 from cloud.stores.local.store import LocalStore
 from tocsin.broker import Kind
 from tocsin.contract.columns import Layout, Row
-from tocsin.errors import SpineError, TocsinError
+from tocsin.errors import ListenError, SpineError, TocsinError
 from tocsin.testing import run_process, wait_until_sync
 from tocsin.testing.gateway import WireGateway
 from tocsin.testing.processes import Process
@@ -29,11 +32,11 @@ LAYOUT = Layout("gas-01", "gas", ("h2s", "o2"), "ff")
 class RunningCloud:
     """One supervisor and what is below it."""
 
-    def __init__(self, folder: Path, kind: Kind = "auto") -> None:
+    def __init__(self, folder: Path, kind: Kind = "auto", http_port: int = 0) -> None:
         self.folder = folder
         self.config = folder / "cloud.toml"
         self.config.write_text(
-            f'schema = 1\n[cloud]\ndata_dir = "data"\n[broker]\nkind = "{kind}"\nport = 0\n[http]\nport = 0\n'
+            f'schema = 1\n[cloud]\ndata_dir = "data"\n[broker]\nkind = "{kind}"\nport = 0\n[http]\nport = {http_port}\n'
             '[[gateways]]\nid = "gw-1"\nsite = "plant"\npassword = "secret"\n',
             "utf-8",
         )
@@ -162,6 +165,40 @@ def test_a_second_one_in_the_same_folder_is_refused_and_the_first_goes_on(tmp_pa
         assert "another `tocsin cloud run` owns" in "\n".join(second.stderr)
         put(gateway)
         wait_until_sync(lambda: not gateway.uncommitted, 30.0, "the first one's commit")
+
+
+def test_a_taken_http_port_is_one_clear_error_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as others:
+        port = others.getsockname()[1]
+        refused = RunningCloud(tmp_path, http_port=port).refused()
+    assert refused.returncode == ListenError.exit_code
+    error, hint, code = refused.stderr
+    assert f"127.0.0.1 port {port}: the port is taken" in error
+    assert "http.port" in hint
+    assert code == "http.listen"
+    assert not refused.stdout
+    assert not (tmp_path / "data" / "state.db").exists()
+
+
+def test_nobody_can_take_the_port_while_the_web_process_is_down(tmp_path: Path) -> None:
+    with RunningCloud(tmp_path).run() as cloud:
+        port = urlsplit(cloud.told["url"]).port
+        assert port
+        cloud.children()["cloud.web"].kill()
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", port))
+        with urlopen(
+            f"{cloud.told['url']}/healthz", timeout=30.0
+        ) as answer:  # waits for the next one
+            assert answer.status == 200
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("no folder")
+    refused = RunningCloud(tmp_path).refused()
+    assert refused.returncode == 3
+    assert refused.stderr[-1] == "folder.unusable"
+    assert "cloud.data_dir" in refused.stderr[-2]
 
 
 def test_killed_itself_it_takes_its_children_along_and_can_be_started_again(tmp_path: Path) -> None:

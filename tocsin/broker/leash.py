@@ -41,6 +41,7 @@ def spawn(
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
     new_session: bool = False,
+    pass_fds: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `argv` so that it gets `sig` when this process ends, however it ends. Its pid is the command's own.
 
@@ -57,6 +58,7 @@ def spawn(
             env=env,
             cwd=cwd,
             start_new_session=new_session,
+            pass_fds=pass_fds,
         )
 
     return _starter().submit(start).result()
