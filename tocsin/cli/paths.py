@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tocsin.errors import FolderError
+
 _LAST_CLOUD = "last-cloud"
 
 
@@ -14,6 +16,14 @@ def state_root() -> Path:
         return Path(chosen)
     state_home = os.environ.get("XDG_STATE_HOME")
     return (Path(state_home) if state_home else Path.home() / ".local" / "state") / "tocsin"
+
+
+def unusable(folder: Path, error: OSError) -> FolderError:
+    """What to say of a state folder that cannot be made or written."""
+    return FolderError(
+        f"the folder {folder} cannot be made or written: {error.strerror or error}",
+        hint="set TOCSIN_DATA to a folder that can be written",
+    )
 
 
 def last_cloud_dir() -> Path | None:

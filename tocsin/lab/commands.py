@@ -13,8 +13,8 @@ import typer
 
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
-from tocsin.cli.paths import state_root
-from tocsin.errors import TocsinError
+from tocsin.cli.paths import state_root, unusable
+from tocsin.errors import FolderError, TocsinError
 from tocsin.lab.demo import Demo
 from tocsin.lab.report import Report
 from tocsin.lab.site import Site
@@ -60,7 +60,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Run the site, show it live, and count at the end that nothing was lost."""
-    folder = data or _new_folder()
+    folder = _new_folder() if data is None else _given(data)
     for end in (
         signal.SIGINT,
         signal.SIGTERM,
@@ -88,13 +88,32 @@ def demo(
 
 
 def _new_folder() -> Path:
-    """A folder of its own for each run; the newest few are kept."""
+    """A folder of its own for each run; the newest few are kept.
+
+    Raises:
+        FolderError: it cannot be made.
+    """
     root = state_root() / "demo"
-    runs = sorted(p for p in root.glob("[0-9]*") if p.is_dir())
-    for old in runs[: max(0, len(runs) - KEPT_RUNS + 1)]:
-        shutil.rmtree(old, ignore_errors=True)
     folder = root / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        runs = sorted(p for p in root.glob("[0-9]*") if p.is_dir())
+        for old in runs[: max(0, len(runs) - KEPT_RUNS + 1)]:
+            shutil.rmtree(old, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise unusable(root, exc) from exc
+    return folder
+
+
+def _given(folder: Path) -> Path:
+    """The folder that `--data` names, made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise FolderError(
+            f"the folder {folder} cannot be made: {exc.strerror}",
+            hint="--data names a folder that can be written",
+        ) from exc
     return folder
 
 
