@@ -13,6 +13,7 @@ from cloud.alarms import records
 from cloud.alarms.model import (
     Occurrence,
     acknowledged_here,
+    believed,
     check_acknowledge,
     check_reset,
     is_local,
@@ -69,15 +70,23 @@ class AlarmBook:
             before = records.get(c, alarm.alarm)
             if before is not None and before.gateway != alarm.gateway:
                 return False  # another gateway's alarm is not this one's to change
-            if before is not None and records.is_told(c, alarm):
-                records.save(c, mirrored(before, structs.replace(alarm, n=1)))
+            if before is not None and (told_ns := records.told_at(c, alarm)) is not None:
+                again = structs.replace(believed(alarm, told_ns), n=1)
+                records.save(c, mirrored(before, again))
                 return False
+            claimed_ns, alarm = alarm.t, believed(alarm, received_ns)
             state = mirrored(before, alarm)
             moved = self._supersede(c, state, received_ns)
             state = replace(state, superseded=state.alarm in moved)
             records.save(c, state)
             entry = Entry(
-                alarm.change.value, alarm.t, received_ns, alarm.actor, alarm.note, place(alarm)
+                alarm.change.value,
+                alarm.t,
+                received_ns,
+                alarm.actor,
+                alarm.note,
+                place(alarm),
+                claimed_ns if claimed_ns != alarm.t else None,
             )
             told = replace(
                 state,
@@ -115,7 +124,8 @@ class AlarmBook:
                 return
             if not done:
                 verb = kind.removeprefix("alarm.")
-                entry = Entry(f"{verb}-refused", event.t, received_ns, note=why.strip())
+                at_ns = received_ns if event.data.get("clock") == "unset" else event.t
+                entry = Entry(f"{verb}-refused", at_ns, received_ns, note=why.strip())
                 if any(reason in why for reason in _FORGOTTEN) and state.active:
                     state = replace(state, closed_ns=received_ns, changed_ns=received_ns)
                     records.save(c, state)

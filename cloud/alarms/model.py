@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from msgspec import structs
+
 from tocsin.contract.messages import Alarm, AlarmChange
 from tocsin.errors import AlarmRefusal, AlarmRefusedError
 
@@ -72,6 +74,13 @@ class Occurrence:
 def place(event: Alarm) -> str:
     """Sorts like (stream, seq)."""
     return f"{event.stream}:{event.seq:019d}"
+
+
+def believed(event: Alarm, received_ns: int) -> Alarm:
+    """The transition at a time that can be: a gateway whose clock was never set knows none, so it is when it came."""
+    if event.clock.state != "unset":
+        return event
+    return structs.replace(event, t=received_ns, first_ns=None, last_ns=None)
 
 
 def mirrored(state: Occurrence | None, event: Alarm) -> Occurrence:

@@ -23,6 +23,7 @@ class Entry:
     actor: str = ""
     note: str = ""
     place: str = ""
+    claimed_ns: int | None = None
 
 
 def get(c: Connection, alarm: str) -> Occurrence | None:
@@ -82,6 +83,7 @@ def write(c: Connection, state: Occurrence, entry: Entry) -> None:
             place=place,
             t_ns=entry.t_ns,
             recorded_ns=entry.recorded_ns,
+            claimed_ns=entry.claimed_ns,
             change=entry.change,
             level=state.level,
             value=state.value,
@@ -101,17 +103,17 @@ def is_written(c: Connection, alarm: str, place: str) -> bool:
     return found is not None
 
 
-def is_told(c: Connection, event: Alarm) -> bool:
-    """Whether the gateway told this transition before under another number (killed in between, it tells it again)."""
-    found = c.scalar(
-        select(journal.c.id).where(
+def told_at(c: Connection, event: Alarm) -> int | None:
+    """When it was, if the gateway told it before under another number (killed in between, it tells it again)."""
+    found: int | None = c.scalar(
+        select(journal.c.t_ns).where(
             journal.c.alarm == event.alarm,
             journal.c.change == event.change.value,
-            journal.c.t_ns == event.t,
+            func.coalesce(journal.c.claimed_ns, journal.c.t_ns) == event.t,
             ~journal.c.place.startswith("cloud:"),
         )
     )
-    return found is not None
+    return found
 
 
 def journal_of(c: Connection, alarm: str) -> list[dict[str, object]]:

@@ -64,6 +64,9 @@ journal = Table(
     Column("place", String(64), nullable=False),  # stream:seq, or a number of our own
     Column("t_ns", UtcNs, nullable=False),
     Column("recorded_ns", UtcNs, nullable=False),
+    Column(
+        "claimed_ns", UtcNs, nullable=True
+    ),  # what a clock that was never set said instead of t_ns
     Column("change", String(32), nullable=False),
     Column("level", Integer, nullable=False),
     Column("value", Float, nullable=True),

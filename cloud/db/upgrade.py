@@ -23,7 +23,7 @@ TABLE_MODULES = (
     "cloud.ingest.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0001"
+HEAD = "0002"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

@@ -260,7 +260,7 @@ class Ingest:
             self._presence.on_announced(event, received_ns, now_mono)
         self._answers.on_event(event, received_ns)
         self.counts["events"] += 1
-        self._gathered.events.append(_event_block(event))
+        self._gathered.events.append(_event_block(event, received_ns))
 
     def _commit(self) -> None:
         gathered = self._gathered
@@ -342,7 +342,11 @@ class Ingest:
         self._wire.publish(topic, msgspec.json.encode(ack))
 
 
-def _event_block(event: Event) -> Block:
+def _event_block(event: Event, received_ns: int) -> Block:
+    """One row. A clock that was never set knows no time: then it is when the event came, and the claim is kept."""
+    unset = event.data.get("clock") == "unset"
+    data = {**event.data, "claimed_ns": event.t} if unset else event.data
+
     def text(value: str) -> Column:
         return Column("s", np.array([value], object))
 
@@ -353,10 +357,10 @@ def _event_block(event: Event) -> Block:
         gateway=event.gateway,
         stream=event.stream,
         seq=np.array([event.seq], np.int64),
-        time_ns=np.array([max(event.t, 0)], np.int64),
+        time_ns=np.array([received_ns if unset else max(event.t, 0)], np.int64),
         columns={
             "kind": text(event.kind),
             "text": text(event.text),
-            "data": text(msgspec.json.encode(event.data).decode()),
+            "data": text(msgspec.json.encode(data).decode()),
         },
     )

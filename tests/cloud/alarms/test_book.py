@@ -16,7 +16,7 @@ from cloud.alarms.book import AlarmBook
 from cloud.alarms.silence import Condition
 from cloud.alarms.tables import alarms, commands, journal
 from cloud.db import open_engine, upgrade
-from tocsin.contract.messages import VERSION, Alarm, AlarmChange, Command, Event
+from tocsin.contract.messages import VERSION, Alarm, AlarmChange, ClockState, Command, Event
 from tocsin.contract.signing import is_signed
 from tocsin.errors import AlarmRefusal, AlarmRefusedError
 from tocsin.sdk import SystemClock
@@ -273,3 +273,28 @@ def test_told_twice_and_in_any_order_an_alarm_ends_in_the_same_state(
     assert (one["level"], one["max_level"], one["beyond"], one["value"]) == (1, 2, False, 1.0)
     assert one["returned_ns"] == 1002
     assert sorted(map(str, desk.changes())) == ["escalated", "raised", "returned"]
+
+
+def test_a_clock_that_was_never_set_counts_from_the_arrival_and_its_claim_is_kept(
+    engine: Engine,
+) -> None:
+    desk, unset, now_ns = Desk(engine), ClockState("unset"), 1_800_000_000 * 10**9
+    raised = event(1, AlarmChange.RAISED, clock=unset, first_ns=900)
+    desk.book.mirror(raised, now_ns)
+    returned = event(2, AlarmChange.RETURNED, beyond=False, clock=unset)
+    desk.book.mirror(returned, now_ns + 50)
+    again = event(3, AlarmChange.RETURNED, beyond=False, clock=unset, t=returned.t)
+    assert not desk.book.mirror(again, now_ns + 90), "told again under another number"
+    told = desk.one()
+    assert (told["raised_ns"], told["returned_ns"]) == (now_ns, now_ns + 50)
+    assert [(e["t_ns"], e["claimed_ns"]) for e in desk.book.journal("A1")] == [
+        (now_ns, raised.t),
+        (now_ns + 50, returned.t),
+    ]
+
+
+def test_a_set_clock_is_believed_and_claims_nothing_else(engine: Engine) -> None:
+    desk = Desk(engine)
+    desk.book.mirror(RAISED, 5000)
+    (entry,) = desk.book.journal("A1")
+    assert (entry["t_ns"], entry["claimed_ns"]) == (RAISED.t, None)

@@ -177,6 +177,24 @@ def test_a_device_that_falls_silent_is_an_alarm_and_events_can_be_queried(
         assert (device["period_s"], device["measurement"]) == (0.2, "gas")
 
 
+def test_an_event_of_a_clock_that_was_never_set_is_stored_when_it_came_with_its_claim(
+    spine_on: Make, gateway_account: Account
+) -> None:
+    with (
+        throwaway_broker("auto", accounts=[gateway_account]) as broker,
+        spine_on(broker) as spine,
+        WireGateway(broker.port, "gw-1", "plant", gateway_account.password) as gateway,
+    ):
+        began_ns, claimed = time.time_ns(), 12_000_000_000
+        started = Event(VERSION, "plant", "gw-1", gateway.stream, 0, "agent.started", claimed, data={"clock": "unset"})  # fmt: skip
+        gateway.publish(topics.up("plant", "gw-1", topics.EVENT), encode(started))
+        wait_until_sync(lambda: spine.call("counters").get("commits"), 30.0, "its commit")
+        (at_ns,) = spine.column("SELECT time FROM event")
+        assert began_ns <= at_ns <= time.time_ns()
+        (data,) = spine.column("SELECT data FROM event")
+        assert json.loads(data) == {"clock": "unset", "claimed_ns": claimed}
+
+
 def _active(spine: Any) -> list[object]:
     return [a["rule"] for a in spine.call("alarms", active=True, limit=9)]
 
