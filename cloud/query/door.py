@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from cloud.query.functions import ALLOWED, TABLE_FUNCTIONS, WINDOWS
+from cloud.query.growth import check_growth
 from cloud.query.language import foreign_language
 from tocsin.errors import QueryError, QueryReason
 
@@ -34,7 +35,7 @@ _TABLE_REFS = {
 }
 _EXPRESSIONS = {
     "BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "DEFAULT", "FUNCTION",
-    "LAMBDA", "OPERATOR", "PARAMETER", "POSITIONAL_REFERENCE", "STAR", "SUBQUERY", "TYPE", "WINDOW",
+    "OPERATOR", "PARAMETER", "POSITIONAL_REFERENCE", "STAR", "SUBQUERY", "TYPE", "WINDOW",
 }  # fmt: skip
 _SCHEMAS = {(): True, ("main",): True, ("iox",): False}
 _INFORMATION = {"tables", "columns"}
@@ -66,6 +67,7 @@ def check(sql: str, tables: Collection[str], cursor: duckdb.DuckDBPyConnection) 
         if node.get("type") == "TABLE_FUNCTION":
             sources.add(id(node.get("function")))
         _check_node(node, known, ctes, tables, is_source=id(node) in sources)
+    check_growth(_nodes(tree))
     return statement
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 OPERATORS = frozenset(
-    "+ - * / // % ** ^ || & | << >> ~ ! @ = == <> != < <= > >= ~~ !~~ ~~* !~~* ~~~ -> ->> ^@".split()
+    "+ - * / // % ** ^ || & | << >> ~ ! @ = == <> != < <= > >= ~~ !~~ ~~* !~~* ~~~ ^@".split()
 )
 
 AGGREGATES = frozenset(
@@ -22,12 +22,12 @@ WINDOWS = frozenset(
 
 SCALARS = frozenset(
     """
-    abs acos asin atan atan2 bar cbrt ceil ceiling concat concat_ws contains cos cot date_bin date_diff date_part
+    abs acos asin atan atan2 cbrt ceil ceiling concat concat_ws contains cos cot date_bin date_diff date_part
     date_sub date_trunc datediff datepart datetrunc day dayname dayofmonth dayofweek dayofyear degrees ends_with epoch
     epoch_ms epoch_ns epoch_us exp floor fmod gcd greatest hour if isfinite isinf isnan isodow isoyear
     last_day lcase lcm least left len length list_value ln log log10 log2 lower ltrim make_date make_timestamp
     make_timestamp_ns md5 microsecond millisecond minute mod month monthname nanosecond now nullif pi pow power
-    quarter radians regexp_extract regexp_full_match regexp_matches regexp_replace replace reverse right round
+    quarter radians regexp_extract regexp_full_match regexp_matches reverse right round
     row rtrim second sign sin split_part sqrt starts_with strftime strlen strpos strptime substr substring tan
     time_bucket today to_timestamp translate trim trunc try_strptime typeof ucase upper week weekday weekofyear year
     struct_pack list_extract struct_extract array_extract unnest to_days to_hours to_minutes to_seconds

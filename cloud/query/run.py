@@ -96,7 +96,7 @@ def _cast(column: str, sql_type: str) -> tuple[str, CellType]:
         return f"{column}::HUGEINT", "bigint"
     if sql_type == "HUGEINT":  # sum() of integers
         return f"coalesce(TRY_CAST({column} AS BIGINT)::HUGEINT, {column})", "bigint"
-    if sql_type.startswith(_REALS):
+    if sql_type.startswith(_REALS) and not sql_type.endswith("]"):
         return f"{column}::DOUBLE", "double"
     if sql_type == "BOOLEAN":
         return column, "boolean"

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from cloud.query.door import check
+from cloud.query.growth import check_texts
 from cloud.query.line_protocol import BadLine, Point
 from cloud.query.result import Cell, Limits, QueryResult
 from cloud.query.run import run
@@ -167,6 +168,7 @@ class LocalStore:
             self._queries_changed.wait_for(lambda: not self._writer_needs_memory, _QUERIES_END_S)
             self._queries.add(cursor)
         try:
+            check_texts((params or {}).values())
             statement = check(sql, self.measurements(), cursor)
             return run(cursor, statement, limits or Limits(), params)
         finally:
