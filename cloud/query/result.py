@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,21 @@ class ResultColumn:
 
     name: str
     type: CellType
+
+
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """`names` where a repeated one has a suffix: a, a_1, a_2; a name that is already there is passed over."""
+    given = list(names)
+    taken, found = set(given), set[str]()
+    distinct: list[str] = []
+    for name in given:
+        number, own = 0, name
+        while own in found or (number and own in taken):
+            number += 1
+            own = f"{name}_{number}"
+        found.add(own)
+        distinct.append(own)
+    return distinct
 
 
 @dataclass(frozen=True, slots=True)

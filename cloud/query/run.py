@@ -9,13 +9,14 @@ from collections.abc import Mapping
 
 import duckdb
 
-from cloud.query.result import Cell, CellType, Limits, QueryResult, ResultColumn
+from cloud.query.result import Cell, CellType, Limits, QueryResult, ResultColumn, distinct_names
 from tocsin.errors import QueryError, QueryReason
 
 _FETCH_ROWS = 2048
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 _TIMES = {"TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S", "DATE"}
 _ZONED = {"TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS WITH TIME ZONE"}
+_NOT_IN_NS = re.compile(r"Timestamp\(NS\)|to nanoseconds|Timestamp to higher precision")
 _REALS = ("DOUBLE", "FLOAT", "DECIMAL", "HUGEINT", "UHUGEINT")
 
 
@@ -56,7 +57,7 @@ def _run(
     stopped: threading.Event,
 ) -> QueryResult:
     described = cursor.execute(f"DESCRIBE {statement}", params).fetchall()
-    names = [str(row[0]) for row in described]
+    names = distinct_names(str(row[0]) for row in described)
     casts = [_cast(f"c{i}", str(row[1])) for i, row in enumerate(described)]
     # Python's datetime has no nanoseconds, so stamps leave DuckDB as integers.
     outer = ", ".join(sql for sql, _ in casts)
@@ -121,6 +122,12 @@ def _translate(exc: duckdb.Error, limits: Limits, timed_out: bool) -> QueryError
         return QueryError(QueryReason.UNKNOWN_NAME, text[:500], hint=_nearest(text))
     if isinstance(exc, duckdb.ParserException):
         return QueryError(QueryReason.SYNTAX, text[:500])
+    if isinstance(exc, duckdb.ConversionException) and _NOT_IN_NS.search(text):
+        return QueryError(
+            QueryReason.FAILED,
+            "a time lies outside 1677-09-22 to 2262-04-11, what nanoseconds since 1970 can tell",
+            hint="take such a time as text: time::VARCHAR",
+        )
     return QueryError(QueryReason.FAILED, text[:500])
 
 

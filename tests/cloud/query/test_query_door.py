@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from cloud.query.formats import render
 from cloud.query.result import Limits
 from cloud.stores import Block, Column, LedgerEntry
 from cloud.stores.local.options import LocalOptions
@@ -248,6 +250,27 @@ def test_a_huge_result_is_cut_off_by_rows_and_by_bytes(store: LocalStore) -> Non
     )
     assert by_bytes.truncated
     assert by_bytes.rows < 5000
+
+
+def test_columns_of_one_name_all_reach_the_answer(store: LocalStore) -> None:
+    result = store.query("SELECT 1 AS a, 2 AS a, 3 AS b")
+    assert json.loads(render(result, "json")) == [{"a": 1, "a_1": 2, "b": 3}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT TIMESTAMP '1600-01-01'",
+        "SELECT DATE '1600-01-01'",
+        "SELECT TIMESTAMPTZ '2500-01-01'",
+        "SELECT count(*) FROM gas WHERE time > TIMESTAMP '2600-01-01'",
+        "SELECT now() - INTERVAL '900 years'",
+    ],
+)
+def test_a_time_that_nanoseconds_cannot_tell_is_named(store: LocalStore, sql: str) -> None:
+    with pytest.raises(QueryError, match="outside 1677-09-22 to 2262-04-11"):
+        store.query(sql)
+    assert store.query("SELECT TIMESTAMP '1600-01-01'::VARCHAR").data == [["1600-01-01 00:00:00"]]
 
 
 def test_parameters_are_values_and_never_sql(store: LocalStore) -> None:

@@ -9,7 +9,7 @@ import duckdb
 
 from cloud.query.formats import from_answer, iso_time, render
 from cloud.query.influxql import to_result
-from cloud.query.result import QueryResult, ResultColumn
+from cloud.query.result import QueryResult, ResultColumn, distinct_names
 
 T = 1_700_000_000_123_456_789
 RESULT = QueryResult(
@@ -112,3 +112,8 @@ def test_influxql_series_become_columns() -> None:
         ("mean", "double"),
     ]
     assert result.data == [["a", "b"], [1, 1], [2.5, None]]
+
+
+def test_a_repeated_name_has_a_suffix() -> None:
+    assert distinct_names(["a", "a", "b", "a"]) == ["a", "a_1", "b", "a_2"]
+    assert distinct_names(["a", "a", "a_1", "a_1"]) == ["a", "a_2", "a_1", "a_1_1"]
