@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Engine, select
 
 from cloud.alarms.book import AlarmBook
-from cloud.alarms.silence import DeviceHeard, GatewayHeard, SilenceRules, conditions
+from cloud.alarms.silence import DeviceHeard, GatewayHeard, Pulse, SilenceRules, conditions
 from cloud.config import CloudConfig
 from cloud.db import open_engine, read, upgrade
 from cloud.ingest.alarm_lane import AlarmLane
@@ -48,6 +48,7 @@ class Spine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed: BaseException | None = None
         self._since_mono: int | None = None
+        self._pulse = Pulse(WATCH_S)
         self._periods: dict[tuple[str, str], tuple[float | None, bool]] = {}
         self._shown: dict[str, object] = {}
         self.feed = Feed()
@@ -125,8 +126,10 @@ class Spine:
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch(), name="watch-silence")
+                pulse = group.create_task(self._beat(), name="pulse")
                 await stop.wait()
                 watch.cancel()
+                pulse.cancel()
         finally:
             self._lane.stop()
             self.ingest.stop()
@@ -197,12 +200,24 @@ class Spine:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(work)
 
+    async def _beat(self) -> None:
+        """Whatever a look takes, the time is noted every second: a slow database is not a sleep."""
+        while True:
+            self._awake_at()
+            await asyncio.sleep(WATCH_S)
+
+    def _awake_at(self) -> int:
+        now_mono = self._clock.mono_ns()
+        if away_s := self._pulse.beat(now_mono, self._clock.now_ns()):
+            _log.warning("this process stood still for %.0f s; silence counts from now", away_s)
+        return now_mono
+
     async def _watch(self) -> None:
         said = False
         while True:
             await asyncio.sleep(WATCH_S)
             try:
-                await asyncio.to_thread(self._look)
+                await asyncio.to_thread(self._look, self._awake_at(), self._pulse.woke_mono)
             except StoreUnavailableError as exc:
                 if not said:
                     _log.warning("the watch for silence waits: %s", exc.message)
@@ -210,8 +225,7 @@ class Spine:
             else:
                 said = False
 
-    def _look(self) -> None:
-        now_mono = self._clock.mono_ns()
+    def _look(self, now_mono: int, woke_mono: int | None) -> None:
         if not self.link.connected:
             self._since_mono = None
         elif self._since_mono is None:
@@ -228,6 +242,7 @@ class Spine:
                 [self._heard(d) for d in devices if d.gateway in gateways],
                 now_mono=now_mono,
                 listening_since_mono=self._since_mono,
+                woke_mono=woke_mono,
                 rules=SilenceRules(
                     rules.silent_periods, rules.silent_min_s, rules.gateway_silent_s
                 ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 import zlib
 from collections.abc import Callable
@@ -193,6 +195,32 @@ def test_an_event_of_a_clock_that_was_never_set_is_stored_when_it_came_with_its_
         assert began_ns <= at_ns <= time.time_ns()
         (data,) = spine.column("SELECT data FROM event")
         assert json.loads(data) == {"clock": "unset", "claimed_ns": claimed}
+
+
+def test_a_process_that_stood_still_calls_nobody_silent(
+    spine_on: Make, scan: Scan, gateway_account: Account
+) -> None:
+    with (
+        throwaway_broker("auto", accounts=[gateway_account]) as broker,
+        spine_on(broker, "[alarms]\nsilent_periods = 2\nsilent_min_s = 2.5\n") as spine,
+        WireGateway(broker.port, "gw-1", "plant", gateway_account.password) as gateway,
+    ):
+        data: dict[str, object] = {"measurement": "gas", "period_s": 0.2}
+        announced = Event(VERSION, "plant", "gw-1", gateway.stream, 900, "device.announced", time.time_ns(), "gas-01", data=data)  # fmt: skip
+        gateway.publish(topics.up("plant", "gw-1", topics.EVENT), encode(announced))
+        gateway.put(scan(1, 0))
+        wait_until_sync(lambda: not gateway.uncommitted, 30.0, "a commit")
+        pid = spine.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(6.5)  # longer than five looks
+        os.kill(pid, signal.SIGCONT)
+        began, at = time.monotonic(), 1
+        while time.monotonic() - began < 4.0:
+            gateway.put(scan(1, at))
+            at += 1
+            time.sleep(0.3)
+        assert any("stood still" in line for line in spine.process.stderr)
+        assert spine.call("alarms", active=False, limit=9) == []
 
 
 def _active(spine: Any) -> list[object]:
