@@ -28,7 +28,7 @@ from cloud.db import read, write
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import VERSION, Alarm, AlarmChange, Command, Event
 from tocsin.contract.signing import sign
-from tocsin.errors import AlarmRefusal, AlarmRefusedError
+from tocsin.errors import AlarmRefusal, AlarmRefusedError, NotFoundError
 from tocsin.sdk import Clock
 
 ACKNOWLEDGE, RESET = "alarm.acknowledge", "alarm.reset"
@@ -189,9 +189,18 @@ class AlarmBook:
             return records.rows(c, active, limit)
 
     def journal(self, alarm: str) -> list[dict[str, object]]:
-        """Every transition of one alarm, oldest first."""
+        """Every transition of one alarm, oldest first.
+
+        Raises:
+            NotFoundError: there is no such alarm.
+        """
         with read(self._engine) as c:
-            return records.journal_of(c, alarm)
+            entries = records.journal_of(c, alarm)
+        if not entries:  # the first entry is written with the alarm
+            raise NotFoundError(
+                f"there is no alarm {alarm!r}", hint="`tocsin alarms list --all` names them"
+            )
+        return entries
 
     def _act(self, alarm: str, actor: str, note: str, kind: str) -> dict[str, object]:
         command: Command | None = None

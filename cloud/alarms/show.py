@@ -18,8 +18,6 @@ def alarm_table(rows: Sequence[dict[str, object]]) -> str:
 
 def journal_table(rows: Sequence[dict[str, object]]) -> str:
     """One line per transition."""
-    if not rows:
-        return "no such alarm, or nothing is written of it\n"
     headings = ["time (UTC)", "change", "level", "value", "by", "note"]
     return table(
         headings,

@@ -18,7 +18,7 @@ from cloud.alarms.tables import alarms, commands, journal
 from cloud.db import open_engine, upgrade
 from tocsin.contract.messages import VERSION, Alarm, AlarmChange, ClockState, Command, Event
 from tocsin.contract.signing import is_signed
-from tocsin.errors import AlarmRefusal, AlarmRefusedError
+from tocsin.errors import AlarmRefusal, AlarmRefusedError, NotFoundError
 from tocsin.sdk import SystemClock
 
 KEY = b"a key of the gateway"
@@ -298,3 +298,8 @@ def test_a_set_clock_is_believed_and_claims_nothing_else(engine: Engine) -> None
     desk.book.mirror(RAISED, 5000)
     (entry,) = desk.book.journal("A1")
     assert (entry["t_ns"], entry["claimed_ns"]) == (RAISED.t, None)
+
+
+def test_the_journal_of_an_alarm_nobody_knows_is_an_error(engine: Engine) -> None:
+    with pytest.raises(NotFoundError, match="no alarm 'nope'"):
+        Desk(engine).book.journal("nope")
