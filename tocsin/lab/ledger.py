@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 WINDOW_NS = 10_000_000_000  # longest way from a device's answer to the gateway's stamp, on a machine that is very busy
+MAX_MISSING = 10_000
 CLOCK_NS = 1_000_000  # a receiver's own time is told in whole milliseconds
 
 Values = Mapping[str, float | int | bool | str | None]
@@ -58,6 +59,9 @@ class Tally(msgspec.Struct):
     unexplained: int = 0
     uncommitted: int = 0
     examples: list[str] = []
+    missing: list[
+        Scan
+    ] = []  # answered, neither stored nor explained by the dead-band; the oldest MAX_MISSING
 
 
 def read_ledgers(paths: Sequence[Path]) -> Ledger:
@@ -118,7 +122,9 @@ def compare(
             stop_ns,
         )
     tally.acquired -= tally.unread
-    waiting = sorted(missing, key=lambda scan: scan.t_ns, reverse=True)[:pending_rows]
+    missing.sort(key=lambda scan: scan.t_ns)
+    tally.missing = missing[:MAX_MISSING]
+    waiting = missing[len(missing) - min(pending_rows, len(missing)) :]
     tally.uncommitted = sum(map(_readings, waiting))
     tally.lost = max(
         tally.unmatched - suppressed - tally.uncommitted, tally.unexplained - tally.uncommitted, 0
