@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,15 @@ def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with run_process(["/usr/bin/influxd", "-config", str(config)], env=home):
         wait_until_sync(lambda: _answers(f"{url}/ping"), timeout_s=120)
         for name in ("tocsin", "grafana"):
-            urllib.request.urlopen(f"{url}/query?q=CREATE+DATABASE+{name}", b"", timeout=60).close()
+            wait_until_sync(partial(_has_database, url, name), timeout_s=60)
         yield url
+
+
+def _has_database(url: str, name: str) -> bool:
+    """Create it and look: a server that has only just started may answer 200 with an error inside."""
+    urllib.request.urlopen(f"{url}/query?q=CREATE+DATABASE+{name}", b"", timeout=60).close()
+    with urllib.request.urlopen(f"{url}/query?q=SHOW+DATABASES", timeout=60) as answer:
+        return f'["{name}"]' in answer.read().decode()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from typing import Any, Self
 import psutil
 
 from cloud.rpc import call_once
+from tocsin.contract.quality import Quality
+from tocsin.errors import SpineError
 from tocsin.testing import Process, run_process, wait_until_sync
 
 TOCSIN = [sys.executable, "-m", "tocsin.cli"]
@@ -88,6 +90,18 @@ password = "gw-1-password"
         """Wait until the head answered `n` more scans."""
         goal = len(self.answered()) + n
         wait_until_sync(lambda: len(self.answered()) >= goal, 60.0, "scans of the head")
+
+    def all_is_stored(self) -> bool:
+        """Whether the head's silence is stored as the last row, and the gateway holds nothing the cloud has not."""
+        try:
+            last = self.call("last")
+        except SpineError:
+            return False
+        silent = [row for row in last if row["device"] == "gas-01" and row["q"] == Quality.COMMS]
+        status = [*TOCSIN, "edge", "status", "-c", str(self.folder / "gateway.toml"), "--json"]
+        with run_process(status, env=self.env) as told:
+            told.wait()
+            return bool(silent) and json.loads("".join(told.stdout))["pending_rows"] == 0
 
     def kill_spine(self) -> None:
         """SIGKILL; the supervisor starts another."""

@@ -33,6 +33,7 @@ def nothing_lost_or_doubled(site: Site, stored: Callable[[], Rows], *, rel: floa
     answered = site.answered()
     # The last answer may have been on its way when the head went; every other one is stored, once, in order.
     wait_until_sync(lambda: len(stored()) >= len(answered) - 1, 60.0, "every scan stored")
+    wait_until_sync(site.all_is_stored, 60.0, "nothing on its way")
     found = stored()
     assert found == [pytest.approx(scan, rel=rel, abs=0.0) for scan in answered[: len(found)]]
 
