@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from cloud.query.functions import ALLOWED, TABLE_FUNCTIONS, WINDOWS
-from cloud.query.growth import check_growth
+from cloud.query.growth import check_growth, nodes_of
 from cloud.query.language import foreign_language
 from tocsin.errors import QueryError, QueryReason
 
@@ -63,11 +63,11 @@ def check(sql: str, tables: Collection[str], cursor: duckdb.DuckDBPyConnection) 
     known = {name.lower() for name in tables}
     ctes = {name.lower() for name in _cte_names(tree)}
     sources: set[int] = set()
-    for node in _nodes(tree):
+    for node in nodes_of(tree):
         if node.get("type") == "TABLE_FUNCTION":
             sources.add(id(node.get("function")))
         _check_node(node, known, ctes, tables, is_source=id(node) in sources)
-    check_growth(_nodes(tree))
+    check_growth(nodes_of(tree))
     return statement
 
 
@@ -99,19 +99,8 @@ def _syntax_tree(statement: str, cursor: duckdb.DuckDBPyConnection) -> Any:
     return answer["statements"][0]
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    pending = [tree]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            yield item
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
-
-
 def _cte_names(tree: Any) -> Iterator[str]:
-    for node in _nodes(tree):
+    for node in nodes_of(tree):
         entries = node.get("cte_map")
         for entry in entries.get("map", ()) if isinstance(entries, dict) else ():
             if isinstance(entry.get("key"), str) and _NAME.fullmatch(entry["key"]):

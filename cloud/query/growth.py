@@ -7,7 +7,7 @@ functions that multiply are on no list, and those that join are counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tocsin.errors import QueryError, QueryReason
@@ -15,6 +15,7 @@ from tocsin.errors import QueryError, QueryReason
 MAX_JOINS = 8
 MAX_GATHERED = 4
 MAX_TEXT_BYTES = 1024
+MAX_REPEATED_PARTS = 1000
 _MAX_TIME_FORMAT_BYTES = 64
 
 _JOINS = {"||", "concat", "concat_ws"}
@@ -45,6 +46,13 @@ def check_growth(nodes: Iterable[dict[str, Any]]) -> None:
     recursive = False
     for node in every:
         check_texts(_texts(node))
+        _check_aliases(node)
+        if node.get("materialized") == "CTE_MATERIALIZE_NEVER":  # its plan doubles with every use
+            raise QueryError(
+                QueryReason.FORBIDDEN,
+                "NOT MATERIALIZED is not let through",
+                hint="leave it out: WITH t AS (SELECT ...)",
+            )
         recursive = recursive or node.get("type") == "RECURSIVE_CTE_NODE"
         cls = node.get("class")
         if cls in ("FUNCTION", "WINDOW"):
@@ -127,6 +135,37 @@ def _check_arguments(node: dict[str, Any]) -> None:
             raise _too_long(
                 f"strftime() with a format computed or longer than {_MAX_TIME_FORMAT_BYTES} bytes"
             )
+
+
+def _check_aliases(node: dict[str, Any]) -> None:
+    """`SELECT a + a AS b, b + b AS c` is written out in full by DuckDB, twice as long at each step."""
+    sizes: dict[str, int] = {}
+    repeated = 0
+    for item in node.get("select_list") or ():
+        parts = list(nodes_of(item))
+        names = [p["column_names"] for p in parts if p.get("class") == "COLUMN_REF"]
+        again = sum(sizes.get(str(path[-1]).lower(), 0) for path in names if path)
+        repeated += again
+        if repeated > MAX_REPEATED_PARTS:
+            raise QueryError(
+                QueryReason.FORBIDDEN,
+                f"columns made of one another, more than {MAX_REPEATED_PARTS} parts when written out",
+                hint="make them one after another in sub-selects",
+            )
+        if item.get("alias"):
+            sizes[str(item["alias"]).lower()] = len(parts) + again
+
+
+def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a syntax tree."""
+    pending = [tree]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            yield item
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
 
 
 def _row_names(node: dict[str, Any]) -> Iterable[str]:

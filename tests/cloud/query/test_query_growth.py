@@ -57,6 +57,8 @@ ATTACKS = {
     "a long name": f'SELECT 1 AS "{"x" * 1025}"',
     "a computed time format": "SELECT strftime(time, device) FROM gas",
     "a long time format": f"SELECT strftime(time, '{'%c' * 50}') FROM gas",
+    "columns of one another": f"SELECT h2s AS h0{''.join(f', h{i} + h{i} AS h{i + 1}' for i in range(30))} FROM gas",
+    "a plan that doubles": "WITH t AS NOT MATERIALIZED (SELECT 1 AS x) SELECT x FROM t",
     "json paths": """SELECT '{"a": 1}' -> ['$', '$']""",
 }
 
@@ -102,6 +104,7 @@ def test_a_long_parameter_is_refused(store: LocalStore) -> None:
         "SELECT CAST(h2s AS DOUBLE PRECISION), CAST('2026-01-01' AS TIMESTAMP WITH TIME ZONE) FROM gas",
         "SELECT t.device, range FROM gas AS t, range(3)",
         "SELECT gas.h2s FROM gas",
+        "SELECT h2s * 2 AS twice, twice + 1 AS more, more - twice AS one FROM gas",
     ],
 )
 def test_an_ordinary_text_is_let_through(store: LocalStore, sql: str) -> None:
