@@ -214,12 +214,20 @@ def test_an_acknowledgement_for_a_connection_that_is_gone_is_never_sent(kind: Ki
             else:
                 peer.publish(TELEMETRY, b"two")
                 (second,) = taken(handover, 1)
+            wait_until_sync(partial(still, proxy), 30.0, "the new session's subscriptions")
             up = proxy.bytes_up
             link.ack(first)
             threading.Event().wait(0.3)
             assert proxy.bytes_up == up
             link.ack(second)
             wait_until_sync(lambda: proxy.bytes_up > up, 30.0, "the acknowledgement")
+
+
+def still(proxy: FaultProxy) -> bool:
+    """Whether the link has nothing to say for a moment."""
+    before = proxy.bytes_up
+    threading.Event().wait(0.3)
+    return proxy.bytes_up == before
 
 
 def again(proxy: FaultProxy, link: MqttLink) -> None:
