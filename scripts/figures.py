@@ -64,7 +64,7 @@ def main() -> None:
     lines = [
         "# Figures",
         "",
-        f"Measured {datetime.now(UTC):%Y-%m-%d} with `scripts/release-check` on {os.cpu_count()} cores, "
+        f"Measured {datetime.now(UTC):%Y-%m-%d} by `tocsin demo` and `tocsin bench spine` on {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}; all processes share those cores. Other machines differ: "
         "run it on yours.",
         "",

@@ -18,6 +18,7 @@ from tocsin.lab.demo import wait_http
 from tocsin.lab.report import percentile
 
 REGISTERS = 40
+GENERATED_PER_S = 3500  # samples; offered, so that the backlog tells whether it is sustained
 WARM_UP_S = 4.0
 PROBE_EVERY_S = 0.1
 PER_PROBE = 10
@@ -98,10 +99,9 @@ def run_spine(
         for child in started:
             child.stop()
         say(f"spine from generated samples, {seconds:g} s")
-        table = '[[drivers]]\ntype = "generate"\nname = "generated"\ndevices = 16\n'
-        generated = _measure(
-            folder / "generated", table, "generated samples (no field protocol)", seconds, broker
-        )
+        table = f'[[drivers]]\ntype = "generate"\nname = "generated"\ndevices = 16\nsamples_per_s = {GENERATED_PER_S}\n'
+        source = f"generated samples, {GENERATED_PER_S * REGISTERS:,} readings/s offered (no field protocol)"
+        generated = _measure(folder / "generated", table, source, seconds, broker)
     return SpineResult(
         readings_per_s=modbus.readings_per_s,
         modbus=modbus,
