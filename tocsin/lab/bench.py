@@ -122,7 +122,7 @@ def _modbus_table(name: str, port: str, units: int) -> str:
         f'[[drivers.devices]]\nid = "{name}-{i + 1}"\nunit_id = {i + 1}\nprofile = "bench-40"\nperiod_s = 0.001\n'
         for i in range(units)
     )
-    return f'[[drivers]]\ntype = "modbus"\nname = "{name}"\ntcp = {{ host = "{host}", port = {number} }}\n{devices}'
+    return f'[[drivers]]\ntype = "modbus"\nname = "{name}"\ntcp = {{ host = "{host}", port = {number} }}\ntimeout_s = 3.0\n{devices}'
 
 
 def _reference(port: str, units: int, seconds: float = 3.0) -> float:
