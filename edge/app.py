@@ -252,6 +252,7 @@ class Agent:
             clock=self.clock,
             log=logging.getLogger(f"edge.drivers.{config.name}"),
             emit=self.flow.put,
+            keep=self.flow.keep,
             available=self.devices.recovered,
             unavailable=self.devices.unavailable,
             count=partial(_count, self.counters, config.name),

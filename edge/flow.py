@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edge.alarm_desk import AlarmDesk
 from edge.devices import Devices, Say
@@ -18,6 +18,7 @@ TICK_S = 0.25
 _BURST = 64  # samples judged before the outbox and the other tasks get a turn
 
 Listener = Callable[[Row], None]
+_Item = tuple[Sample, int, asyncio.Future[None] | None]  # sample, monotonic ns, who waits for it
 
 
 class Flow:
@@ -39,7 +40,7 @@ class Flow:
         self._devices, self._clock, self._say = devices, clock, say
         self._timekeeper = timekeeper
         self._turn = asyncio.Lock()
-        self._queue: asyncio.Queue[tuple[Sample, int]] = asyncio.Queue(queue_samples)
+        self._queue: asyncio.Queue[_Item] = asyncio.Queue(queue_samples)
         self._listeners: set[Listener] = set()
         self.counters: Counter[str] = Counter()
         self.processed = self.readings = 0
@@ -50,6 +51,24 @@ class Flow:
         Raises:
             ValueError: not a sample of a device its driver announced.
         """
+        await self._take(sample, None)
+
+    async def keep(self, samples: Sequence[Sample]) -> None:
+        """Take samples and return when they are durable: what a push source must wait for before it answers.
+
+        Raises:
+            ValueError: as `put`.
+        """
+        if not samples:
+            return
+        judged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for sample in samples[:-1]:
+            await self._take(sample, None)
+        await self._take(samples[-1], judged)
+        await judged
+        await self._journal.put_rows_durable([])
+
+    async def _take(self, sample: Sample, judged: asyncio.Future[None] | None) -> None:
         spec = sample.spec
         try:
             self._devices.took(sample)
@@ -59,7 +78,7 @@ class Flow:
             raise ValueError(
                 f"{spec.id}: {len(sample.values)} values, {len(spec.channels)} announced"
             )
-        await self._queue.put((sample, self._clock.mono_ns()))
+        await self._queue.put((sample, self._clock.mono_ns(), judged))
 
     @property
     def waiting(self) -> int:
@@ -81,8 +100,10 @@ class Flow:
             while len(burst) < _BURST and not self._queue.empty():
                 burst.append(self._queue.get_nowait())
             await self._judge(burst)
-            for _ in burst:
+            for _, _, judged in burst:
                 self._queue.task_done()
+                if judged is not None and not judged.done():
+                    judged.set_result(None)
 
     async def drained(self) -> None:
         """Wait until everything taken is with the outbox."""
@@ -92,7 +113,7 @@ class Flow:
         """Empty the queue at the very end; how many values were still in it."""
         lost = 0
         while not self._queue.empty():
-            sample, _ = self._queue.get_nowait()
+            sample, _, _ = self._queue.get_nowait()
             lost += len(sample.values) - sample.values.count(None)
         return lost
 
@@ -148,12 +169,12 @@ class Flow:
             {"rows": stamped, "offset_ns": offset_ns},
         )
 
-    async def _judge(self, burst: list[tuple[Sample, int]]) -> None:
+    async def _judge(self, burst: list[_Item]) -> None:
         async with self._turn:
             offset_ns = await self._observe()
             rows: list[Row] = []
             held: list[Row] = []
-            for sample, mono_ns in burst:
+            for sample, mono_ns, _ in burst:
                 out = self._pipeline.process(sample, mono_ns)
                 if out.stamped:
                     rows += out.rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -176,6 +176,9 @@ def offline(name: str) -> DriverContext:
     async def emit(sample: Sample) -> None:
         del sample
 
+    async def keep(samples: Sequence[Sample]) -> None:
+        del samples
+
     def available(device: str) -> None:
         del device
 
@@ -190,6 +193,7 @@ def offline(name: str) -> DriverContext:
         clock=SystemClock(),
         log=logging.getLogger(f"edge.drivers.{name}"),
         emit=emit,
+        keep=keep,
         available=available,
         unavailable=unavailable,
         count=count,

@@ -11,6 +11,7 @@
     │   ├── LinkError          the port or connection itself
     │   ├── FrameError         bytes that are not a valid frame
     │   └── DeviceFaultError   the device answered: no
+    ├── CodecError             bytes of a field protocol that a codec refuses
     ├── OutboxError            the gateway's durable store
     │   ├── OutboxFullError
     │   ├── OutboxCorruptError
@@ -210,6 +211,29 @@ class DeviceFaultError(DriverError):
     """The device answered with an exception."""
 
     code = "driver.device-fault"
+
+
+class CodecReason(StrEnum):
+    """Why a codec refused bytes. Stable; the `code` of `tocsin decode` and the name of a counter."""
+
+    CHECKSUM = "checksum"
+    TRUNCATED = "truncated"
+    LENGTH = "length"
+    FRAMING = "framing"
+    BAD_FIELD = "bad-field"
+    UNSUPPORTED = "unsupported"
+    OVERSIZED = "oversized"
+    BAD_INPUT = "bad-input"
+
+
+class CodecError(TocsinError):
+    """Bytes of a field protocol that a codec refuses; `reason` is stable, `offset` counts bytes from the frame's start."""
+
+    code = "codec.refused"
+
+    def __init__(self, reason: CodecReason, message: str, *, offset: int | None = None) -> None:
+        super().__init__(message)
+        self.reason, self.offset = reason, offset
 
 
 class OutboxError(TocsinError):

@@ -18,6 +18,7 @@ from tests.traces.compare import Got
 from tocsin.contract.columns import Row
 from tocsin.contract.quality import Quality
 from tocsin.sdk import DriverContext, Sample, SystemClock
+from tocsin.testing.contexts import keeping
 
 TABLES = {table["device"]: table for table in recordings.tables()}
 CSV = [name for name, table in TABLES.items() if table["format"] == "csv"]
@@ -48,6 +49,7 @@ async def _play(device: str, shared_data: Path) -> tuple[list[Got], Counter[str]
         clock=clock,
         log=logging.getLogger("test"),
         emit=emit,
+        keep=keeping(emit),
         available=lambda _device: None,
         unavailable=lambda _device, _error: None,
         count=lambda name, n: counts.update({name: n}),

@@ -1,19 +1,24 @@
 """What a driver author imports."""
 
 from tocsin.sdk.clock import Clock, SystemClock
+from tocsin.sdk.codec import Describe, FrameInput, codec_names, load_codec
 from tocsin.sdk.driver import Driver, DriverConfig, DriverContext, ProbeLine, load_driver
 from tocsin.sdk.samples import Channel, DeviceSpec, Sample, SourceWindow
 
 __all__ = [
     "Channel",
     "Clock",
+    "Describe",
     "DeviceSpec",
     "Driver",
     "DriverConfig",
     "DriverContext",
+    "FrameInput",
     "ProbeLine",
     "Sample",
     "SourceWindow",
     "SystemClock",
+    "codec_names",
+    "load_codec",
     "load_driver",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import ClassVar, Literal, Protocol
 
@@ -42,7 +42,8 @@ class DriverContext(msgspec.Struct, frozen=True):
     """What the agent gives a driver, and all it may use of its surroundings.
 
     `emit` hands one sample over and waits while the pipeline is full: back-pressure slows the poller, nothing is
-    dropped. `unavailable(device, error)` and `available(device)` may be called after each read; the agent says each
+    dropped. `keep` hands samples over and returns when they are durable: a push source is answered only after it.
+    `unavailable(device, error)` and `available(device)` may be called after each read; the agent says each
     change once, as a log line and an event. `count(name, n)` adds to the health counters.
     """
 
@@ -50,6 +51,7 @@ class DriverContext(msgspec.Struct, frozen=True):
     clock: Clock
     log: logging.Logger
     emit: Callable[[Sample], Awaitable[None]]
+    keep: Callable[[Sequence[Sample]], Awaitable[None]]
     available: Callable[[str], None]
     unavailable: Callable[[str, DriverError], None]
     count: Callable[[str, int], None]

@@ -41,6 +41,7 @@ from tocsin.sdk import (
     SystemClock,
 )
 from tocsin.testing import wait_until
+from tocsin.testing.contexts import keeping
 
 GAS = DeviceSpec("gas-01", "gas", (Channel("h2s", "[ppm]"),))
 RULE = AlarmRule("gas-01", "h2s", "h2s-high", level1=10.0)
@@ -97,7 +98,7 @@ def supervised(
         devices.took(sample)
 
     context = DriverContext(
-        name="s", clock=clock, log=logging.getLogger("s"), emit=emit,
+        name="s", clock=clock, log=logging.getLogger("s"), emit=emit, keep=keeping(emit),
         available=devices.recovered, unavailable=devices.unavailable, count=lambda n, k: None,
     )  # fmt: skip
     devices.add("s", (GAS,))

@@ -25,6 +25,7 @@ from edge.drivers.modbus.driver import ModbusDriver
 from tocsin.errors import DriverError
 from tocsin.sdk import DriverContext, Sample, SystemClock
 from tocsin.testing import Process, run_process
+from tocsin.testing.contexts import keeping
 
 
 class Heard:
@@ -39,6 +40,7 @@ class Heard:
             clock=SystemClock(),
             log=logging.getLogger("test"),
             emit=self._emit,
+            keep=keeping(self._emit),
             available=lambda device: self._change(device, "available"),
             unavailable=self._unavailable,
             count=self._count,

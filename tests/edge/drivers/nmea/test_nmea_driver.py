@@ -26,6 +26,7 @@ from tocsin.contract.units import conversion
 from tocsin.errors import DriverError, DriverReason, LinkError
 from tocsin.sdk import DriverContext, Sample, SystemClock, load_driver
 from tocsin.testing import Process, run_process, wait_until
+from tocsin.testing.contexts import keeping
 
 KNOTS = conversion("[kn_i]", "m/s")
 
@@ -42,6 +43,7 @@ class Agent:
             clock=SystemClock(),
             log=logging.getLogger("test"),
             emit=self._emit,
+            keep=keeping(self._emit),
             available=lambda device: self._state("ok"),
             unavailable=lambda device, error: self._state(error.reason.value),
             count=lambda name, n: self.counts.update({name: n}),

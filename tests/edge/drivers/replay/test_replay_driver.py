@@ -22,6 +22,7 @@ from tocsin.contract.quality import Quality
 from tocsin.errors import DriverError, DriverReason
 from tocsin.sdk import DriverContext, Sample, load_driver
 from tocsin.testing import wait_until
+from tocsin.testing.contexts import keeping
 
 SECOND = 1_000_000_000
 
@@ -60,6 +61,7 @@ class Agent:
             clock=self.clock,
             log=logging.getLogger("test"),
             emit=emit,
+            keep=keeping(emit),
             available=lambda _device: None,
             unavailable=lambda _device, _error: None,
             count=lambda name, n: self.counts.update({name: n}),

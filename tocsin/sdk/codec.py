@@ -1,0 +1,43 @@
+"""Describing one frame of a field protocol: the door behind `tocsin decode`, group `tocsin.codecs`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+import msgspec
+
+Kind = Literal["rtu", "tcp", "frame", "app_data"]
+
+
+class FrameInput(msgspec.Struct, frozen=True):
+    """One frame to describe.
+
+    `data` is the frame's bytes (a sentence's are its ASCII or UTF-8 text). `kind` tells framings of one protocol
+    apart where there is more than one; `device` is the model whose payload it is (LoRaWAN).
+    """
+
+    data: bytes
+    kind: Kind | None = None
+    device: str | None = None
+
+
+# Frame to plain JSON values (dict, list, str, int, float, bool, None); raises CodecError for every refused frame and
+# nothing else.
+Describe = Callable[[FrameInput], dict[str, Any]]
+
+
+def codec_names() -> dict[str, EntryPoint]:
+    """Installed codecs by protocol name, without importing any."""
+    return {point.name: point for point in entry_points(group="tocsin.codecs")}
+
+
+def load_codec(name: str) -> Describe:
+    """The describing function of protocol `name`.
+
+    Raises:
+        KeyError: no such codec is installed.
+    """
+    loaded: Describe = codec_names()[name].load()
+    return loaded
