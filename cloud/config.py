@@ -6,10 +6,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from cloud.stores.local.options import LocalOptions
-from tocsin.config import ConfigPath, Loaded, Mistake, MistakesError, Secret, load
+from tocsin.config import (
+    ConfigPath,
+    Loaded,
+    Mistake,
+    MistakesError,
+    Secret,
+    Section,
+    TlsOptions,
+    load,
+)
 from tocsin.contract import topics
 
 
@@ -20,12 +29,6 @@ def _name(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CloudSection(Section):
@@ -42,22 +45,6 @@ class CloudSection(Section):
         default=None,
         description="PostgreSQL URL of the state database; default the SQLite file data_dir/state.db.",
     )
-
-
-class TlsOptions(Section):
-    """TLS towards the broker. The certificate is always verified."""
-
-    ca: ConfigPath | None = Field(
-        default=None, description="PEM file of the authority; without it the system's authorities."
-    )
-    cert: ConfigPath | None = Field(default=None, description="PEM client certificate.")
-    key: ConfigPath | None = Field(default=None, description="PEM key of the client certificate.")
-
-    @model_validator(mode="after")
-    def _cert_and_key(self) -> TlsOptions:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("cert and key belong together")
-        return self
 
 
 class ListenerTls(Section):

@@ -8,8 +8,17 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from edge.options import Name, OutboxOptions, Section, UplinkOptions
-from tocsin.config import ConfigPath, Loaded, Mistake, MistakesError, Resolver, Secret, load
+from edge.options import Name, OutboxOptions, UplinkOptions
+from tocsin.config import (
+    ConfigPath,
+    Loaded,
+    Mistake,
+    MistakesError,
+    Resolver,
+    Secret,
+    Section,
+    load,
+)
 from tocsin.errors import ConfigError
 from tocsin.sdk import DriverConfig
 from tocsin.sdk.driver import PluginError, driver_names, load_driver

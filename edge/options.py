@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from tocsin.config import ConfigPath, Secret
+from tocsin.config import Secret, Section, TlsOptions
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec
 
@@ -18,28 +18,6 @@ def _name(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TlsOptions(Section):
-    """TLS towards the broker. The certificate is always verified."""
-
-    ca: ConfigPath | None = Field(
-        default=None, description="PEM file of the authority; without it the system's authorities."
-    )
-    cert: ConfigPath | None = Field(default=None, description="PEM client certificate.")
-    key: ConfigPath | None = Field(default=None, description="PEM key of the client certificate.")
-
-    @model_validator(mode="after")
-    def _cert_and_key(self) -> TlsOptions:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("cert and key belong together")
-        return self
 
 
 class UplinkOptions(Section):

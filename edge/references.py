@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from edge.options import Section
 from edge.survey import gives, offline
-from tocsin.config import Draft, Mistake
+from tocsin.config import Draft, Mistake, Section
 from tocsin.errors import TocsinError
 from tocsin.sdk import DeviceSpec, DriverConfig, load_driver
 

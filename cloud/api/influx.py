@@ -15,14 +15,14 @@ from starlette.responses import JSONResponse, Response
 from cloud.api.gate import allow
 from cloud.api.rows import Row, row_of, rows_of, text, whole
 from cloud.api.services import services
-from cloud.api.tables import MEDIA, render
 from cloud.identity.rules import Action, Principal
+from cloud.query.formats import MEDIA, from_answer, render
 from tocsin.errors import BadRequestError
 
 router = APIRouter(tags=["influxdb"])
 Analyst = Depends(allow(Action.QUERY))
 Writer = Depends(allow(Action.WRITE))
-Format = Literal["json", "jsonl", "csv"]
+Format = Literal["json", "jsonl", "csv", "parquet"]
 MAX_HEADER = 60_000  # what clients take in one header
 MAX_BODY_BYTES = 16 << 20
 MAX_INFLATED_BYTES = 64 << 20
@@ -45,7 +45,7 @@ class SqlQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     q: str = Field(min_length=1, max_length=100_000, description="One SELECT.")
     db: str = Field(default="tocsin", max_length=128, description="Taken for compatibility.")
-    format: Format = Field(default="json", description="json, jsonl or csv.")
+    format: Format = Field(default="json", description="json, jsonl, csv or parquet.")
     params: dict[str, str | int | float | bool] = Field(
         default={}, max_length=0, description="Taken when empty; parameters are not supported."
     )
@@ -84,7 +84,7 @@ async def _query(request: Request, body: SqlQuery, language: str = "sql") -> Res
     result = row_of(
         await services(request).spine.call("query", sql=body.q, language=language, **limits)
     )
-    content = await asyncio.to_thread(render, result, body.format)
+    content = await asyncio.to_thread(render, from_answer(result), body.format)
     columns = json.dumps(result.get("columns"))
     headers = {"X-Tocsin-Columns": columns} if len(columns) < MAX_HEADER else {}
     if result.get("truncated"):

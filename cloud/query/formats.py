@@ -8,7 +8,7 @@ import json
 import math
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -62,7 +62,7 @@ def iso_time(time_ns: int) -> str:
     return f"{whole}.{fraction:09d}".rstrip("0") if fraction else whole
 
 
-def from_answer(answer: dict[str, Any]) -> QueryResult:
+def from_answer(answer: Mapping[str, Any]) -> QueryResult:
     """The result out of `QueryResult.as_dict`."""
     return QueryResult(
         [ResultColumn(str(c["name"]), c["type"]) for c in answer["columns"]],

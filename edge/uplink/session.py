@@ -15,7 +15,8 @@ from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge.options import TlsOptions, UplinkOptions
+from edge.options import UplinkOptions
+from tocsin.config import TlsOptions
 from tocsin.contract import topics
 from tocsin.errors import UplinkError
 

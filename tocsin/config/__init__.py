@@ -4,6 +4,7 @@ from tocsin.config.lines import KeyPath, dotted
 from tocsin.config.load import Draft, Loaded, Resolver, load
 from tocsin.config.mistakes import Mistake, MistakesError
 from tocsin.config.schema import SCHEMA_VERSION, json_schema
+from tocsin.config.sections import Section, TlsOptions
 from tocsin.config.types import ConfigPath, Secret
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "MistakesError",
     "Resolver",
     "Secret",
+    "Section",
+    "TlsOptions",
     "dotted",
     "json_schema",
     "load",

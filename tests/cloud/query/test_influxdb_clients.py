@@ -74,12 +74,20 @@ def asked(url: str, token: str, *, by_get: bool = False, **body: Any) -> bytes:
 
 
 @pytest.mark.parametrize("by_get", [False, True])
-def test_what_the_client_wrote_is_read_back_by_sql(written: WholeCloud, by_get: bool) -> None:
+def test_what_the_client_wrote_is_read_back_by_sql(
+    written: WholeCloud, by_get: bool, tmp_path: Path
+) -> None:
     token = written.token("query")
     told = asked(written.url, token, by_get=by_get, q=SQL, db="tocsin", format="json")
     assert json.loads(told) == EXPECTED
     lines = asked(written.url, token, by_get=by_get, q=SQL, format="jsonl").splitlines()
     assert [json.loads(line) for line in lines] == EXPECTED
+    table = asked(written.url, token, by_get=by_get, q=SQL, format="parquet")
+    assert table[:4] == table[-4:] == b"PAR1"
+    path = tmp_path / "answer.parquet"
+    path.write_bytes(table)
+    read = duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchone()
+    assert read == (len(EXPECTED),)
 
 
 def test_bad_lines_are_named_and_the_good_ones_of_the_body_are_kept(written: WholeCloud) -> None:
