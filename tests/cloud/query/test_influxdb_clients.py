@@ -86,7 +86,8 @@ def test_what_the_client_wrote_is_read_back_by_sql(
     assert table[:4] == table[-4:] == b"PAR1"
     path = tmp_path / "answer.parquet"
     path.write_bytes(table)
-    read = duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchone()
+    with duckdb.connect() as reader:
+        read = reader.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchone()
     assert read == (len(EXPECTED),)
 
 
