@@ -19,10 +19,7 @@ async def follow_devices(parts: Services) -> None:
     gone = False
     while True:
         try:
-            rows = rows_of(await parts.spine.call("devices"))
-            told = [a for a in map(announced, rows) if a is not None]
-            if await asyncio.to_thread(parts.registry.observe, told):
-                await parts.spine.call("registry_changed")
+            await take_in(parts)
             if gone:
                 log.warning("the spine answers again")
             gone = False
@@ -31,6 +28,18 @@ async def follow_devices(parts: Services) -> None:
                 log.warning("the registry cannot follow the gateways: %s", error)
             gone = True
         await parts.clock.sleep(EVERY_S)
+
+
+async def take_in(parts: Services) -> None:
+    """Put the devices that gateways announce into the registry.
+
+    Raises:
+        SpineError: the spine does not answer.
+    """
+    rows = rows_of(await parts.spine.call("devices"))
+    told = [a for a in map(announced, rows) if a is not None]
+    if await asyncio.to_thread(parts.registry.observe, told):
+        await parts.spine.call("registry_changed")
 
 
 def announced(row: Row) -> Announced | None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse
 
 from cloud.api.devices import view_of, views
+from cloud.api.follow import take_in
 from cloud.api.gate import Reader
 from cloud.api.overview import DeviceView
 from cloud.api.rows import Row, alarm_in_scope, number, row_of, rows_of, text, whole, within
@@ -16,6 +17,7 @@ from cloud.console.raised import alarms_seen, limits_of, named, worst_first
 from cloud.console.render import page
 from cloud.console.show import AlarmView, alarm_view
 from cloud.identity.rules import Principal
+from cloud.registry import Device
 from tocsin.contract.catalogue import catalogue
 from tocsin.errors import NotFoundError
 
@@ -60,13 +62,10 @@ async def device_page(
 ) -> HTMLResponse:
     """The page of a device, also after a form was sent."""
     parts = services(request)
+    entry = await _registered(parts, site, device)
     view = await view_of(parts, principal, site, device)
     past = await alarms_seen(parts, principal, active=False, limit=2000)
     mine = [a for a in past if (a.site, a.device) == (site, device)]
-    try:
-        entry = await asyncio.to_thread(parts.registry.get, site, device)
-    except NotFoundError:
-        entry = None
     return page(
         request,
         "device.html",
@@ -79,6 +78,18 @@ async def device_page(
         entry=entry,
         kinds=sorted(catalogue()),
     )
+
+
+async def _registered(parts: Services, site: str, device: str) -> Device | None:
+    """What the registry knows of it. A device announced a moment ago is taken in first: its form must not start empty."""
+    try:
+        return await asyncio.to_thread(parts.registry.get, site, device)
+    except NotFoundError:
+        await take_in(parts)
+    try:
+        return await asyncio.to_thread(parts.registry.get, site, device)
+    except NotFoundError:
+        return None
 
 
 @router.get("/fragments/devices/{site}/{device}")

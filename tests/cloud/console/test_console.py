@@ -228,6 +228,19 @@ def test_a_device_has_charts_a_registry_entry_and_the_history_of_its_hardware(
     tab.done()
 
 
+def test_the_form_of_a_device_announced_a_moment_ago_holds_what_was_announced(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.account("ops", Role.OPS)
+    tab = Watched(browser, two_sites.url, lang="en-GB")
+    tab.log_in("ops")
+    two_sites.do(lambda spine: spine.device("north", "gas-new", "gas", lat=31.5, serial="SN-new"))
+    tab.page.goto("/devices/north/gas-new")
+    expect(tab.page.locator("form.panel input[name=lat]")).to_have_value("31.5")
+    expect(tab.page.locator(".hardware tbody tr")).to_contain_text("SN-new")
+    tab.done()
+
+
 def test_a_device_minutes_old_has_a_chart_of_ten_minutes(
     two_sites: RunningCloud, browser: Browser
 ) -> None:
