@@ -89,7 +89,7 @@ def connect(path: Path, fsync: Fsync) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[fsync]}")
         db.execute(f"PRAGMA journal_size_limit = {8 << 20}")
-        db.execute("PRAGMA cache_size = -4096")
+        db.execute("PRAGMA cache_size = -1024")
         if version and (
             path.stat().st_size < 64 << 20 or (path.parent / "outbox.suspect").exists()
         ):
