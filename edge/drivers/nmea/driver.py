@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import ClassVar
 
 from edge.drivers.nmea.config import NmeaConfig
-from edge.drivers.nmea.links import Link, open_link
+from edge.drivers.nmea.links import open_link
+from edge.ports import Link
 from firmware_bridges.nmea.epoch import EpochMerger, Fix
 from firmware_bridges.nmea.lines import LineSplitter
 from firmware_bridges.nmea.samples import sample, vehicle
