@@ -59,7 +59,7 @@ class Location(msgspec.Struct, frozen=True):
         """The terminal's time, None where the bytes are no date."""
         return bcd_time(self.time_bcd, zone)
 
-    def extra(self, number: int, size: int) -> Extra | None:
+    def item(self, number: int, size: int) -> Extra | None:
         """The first item `number` that has `size` bytes."""
         for item in self.extras:
             if item.id == number and len(item.data) == size:

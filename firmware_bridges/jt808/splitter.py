@@ -16,8 +16,8 @@ _SHORTEST = 13
 class Splitter:
     """Feed bytes, take what stands between two flags, decoded or with the reason why it was refused.
 
-    A flag may end one frame and begin the next. Bytes outside flags (`24 24`), short runs, ASCII sentences in
-    brackets and runs longer than any frame are dropped and counted as `junk_bytes`. A refused run is tried once more
+    A flag may end one frame and begin the next. Bytes outside flags (`24 24`), short runs, text
+    (`(013612345678BP05)`) and runs longer than any frame are dropped and counted as `junk_bytes`. A refused run is tried once more
     together with the run after it: some terminals do not escape a 7E.
     """
 
@@ -70,10 +70,14 @@ class Splitter:
         yield frame
 
     def _given_up(self, run: bytes, error: CodecError) -> Iterator[CodecError]:
-        if len(run) < _SHORTEST or (run[:1] == b"(" and run.rstrip()[-1:] == b")"):
+        if len(run) < _SHORTEST or _is_text(run):
             self.counts["junk_bytes"] += len(run)
         else:
             yield error
+
+
+def _is_text(run: bytes) -> bool:
+    return run.isascii() and run.rstrip().decode("ascii").isprintable()
 
 
 def _decode(run: bytes) -> Frame:
