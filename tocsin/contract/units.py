@@ -58,6 +58,8 @@ _UNITS: dict[str, tuple[str, float, float]] = {
     "[kn_i]": ("speed", 1852.0 / 3600.0, 0.0),
     "deg": ("angle", 1.0, 0.0),
     "rad": ("angle", 180.0 / math.pi, 0.0),
+    "m3": ("volume", 1.0, 0.0),
+    "L": ("volume", 1e-3, 0.0),
     "m3/s": ("flow", 1.0, 0.0),
     "m3/h": ("flow", 1.0 / 3600.0, 0.0),
     "L/s": ("flow", 1e-3, 0.0),
