@@ -95,7 +95,7 @@ def _cbor(value: object) -> bytes:
         raw = value.encode()
         return _head(3, len(raw)) + raw
     if isinstance(value, dict):
-        return _head(5, len(value)) + b"".join(_cbor(k) + _cbor(v) for k, v in value.items())
+        return _head(5, len(value)) + b"".join(_cbor(k) + _cbor(value[k]) for k in sorted(value))
     if isinstance(value, (list, tuple)):
         return _head(4, len(value)) + b"".join(_cbor(v) for v in value)
     raise ValueError(value)

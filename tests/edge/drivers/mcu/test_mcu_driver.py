@@ -163,7 +163,7 @@ async def test_a_board_that_is_another_or_measures_otherwise_is_refused_with_wha
             assert not line.ok
             assert text in line.text
             with _running(agent.driver(connect=port, **config)):
-                await wait_until(lambda agent=agent: bool(agent.errors))  # type: ignore[misc]
+                await wait_until(lambda agent=agent: bool(agent.errors))
             assert text in agent.errors[0].message
             assert agent.samples == []
         assert '{ sensor = "h2s", unit = "[ppm]" }' in line.text
