@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("Create, list and revoke API tokens", "cloud"),
     "deadletters": ("Look at messages that could not be stored", "cloud"),
     "check": ("Check configuration files; every mistake with file, line and key", "all"),
+    "decode": ("Read frames of a field protocol and print what they say", "edge"),
     "schema": ("Print the JSON Schema of a message or a configuration file", "all"),
     "bench": ("Measure this machine", "all"),
 }

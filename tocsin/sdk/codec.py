@@ -15,12 +15,14 @@ class FrameInput(msgspec.Struct, frozen=True):
     """One frame to describe.
 
     `data` is the frame's bytes (a sentence's are its ASCII or UTF-8 text). `kind` tells framings of one protocol
-    apart where there is more than one; `device` is the model whose payload it is (LoRaWAN).
+    apart where there is more than one; `device` is the model whose payload it is (LoRaWAN). With `accept_variants`
+    a known vendor variant is described, and flagged, instead of refused.
     """
 
     data: bytes
     kind: Kind | None = None
     device: str | None = None
+    accept_variants: bool = False
 
 
 # Frame to plain JSON values (dict, list, str, int, float, bool, None); raises CodecError for every refused frame and
