@@ -232,7 +232,13 @@ async def _main(args: argparse.Namespace) -> None:
         part_bytes=args.part_bytes,
     )
     vehicle = Vehicle(terminal, Ledger(args.ledger, args.device), args)
-    ready = {"ready": True, "device": args.device, "family": "jt808", "phone": args.phone}
+    ready = {
+        "ready": True,
+        "device": args.device,
+        "port": args.connect,
+        "family": "jt808",
+        "phone": args.phone,
+    }
     sys.stdout.write(json.dumps(ready) + "\n")
     sys.stdout.flush()
     loop = asyncio.get_running_loop()
