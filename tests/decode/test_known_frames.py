@@ -12,6 +12,9 @@ from tocsin.cli.decode import answer
 from tocsin.sdk.codec import load_codec
 
 FILES = {
+    "dlt645": "dlt645.json",
+    "gb26875": "gb26875.json",
+    "hj212": "hj212.json",
     "jt808": "jt808.json",
     "modbus": "modbus.json",
     "nmea": "nmea0183_sentences.json",
