@@ -62,12 +62,13 @@ def describe_frame(frame: Frame) -> Facts:
     if header.parted:
         facts |= {"package_total": header.total, "package_index": header.index}
     known: Facts = {}
-    if frame.body and not header.parted and not header.encryption & _RSA:
+    first = not header.parted or header.index <= 1  # a first part is read as far as it goes
+    if frame.body and first and not header.encryption & _RSA:
         try:
             known = _body(header.msg_id, frame.body, versioned(header))
         except CodecError as error:
             known = {"body_error": error.message}
-    if frame.body and "location" not in known and "batch" not in known:
+    if frame.body and (header.parted or not known.keys() & {"location", "batch"}):
         facts["body_hex"] = frame.body.hex()
     return facts | known
 

@@ -25,8 +25,8 @@ _PARTS = struct.Struct(">HH")
 class Header(msgspec.Struct, frozen=True):
     """What precedes a body. `phone` is the BCD as hex digits: real terminals put any nibble there.
 
-    `version` is the 2019 header's version byte, None in an older header; `total` and `index` (from 1) are 0 unless
-    the message is split into parts.
+    `version` is the 2019 header's version byte, None in an older header. Of a message split into parts, `total` is
+    their number and `index` counts them from 1; both as they came.
     """
 
     msg_id: int
@@ -34,13 +34,9 @@ class Header(msgspec.Struct, frozen=True):
     serial: int
     version: int | None = None
     encryption: int = 0
+    parted: bool = False
     total: int = 0
     index: int = 0
-
-    @property
-    def parted(self) -> bool:
-        """Whether the body is one part of a longer message."""
-        return self.total > 0
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -122,16 +118,13 @@ def _decode_header(content: bytes) -> tuple[Header, int, int]:
             CodecReason.TRUNCATED, f"the header has {whole} bytes, {len(content)} are there"
         )
     total, index = _PARTS.unpack_from(content, size) if parted else (0, 0)
-    if parted and not 1 <= index <= total:
-        raise CodecError(
-            CodecReason.BAD_FIELD, f"part {index} of {total}: parts count from 1", offset=size + 1
-        )
     header = Header(
         msg_id=msg_id,
         phone=content[phone_at : phone_at + phone_size].hex(),
         serial=int.from_bytes(content[size - 2 : size], "big"),
         version=content[4] if versioned else None,
         encryption=attributes >> 10 & 7,
+        parted=parted,
         total=total,
         index=index,
     )
@@ -170,7 +163,11 @@ def encode_parts(
     total = -(-len(body) // part_bytes)
     for number in range(total):
         part = msgspec.structs.replace(
-            header, serial=(header.serial + number) & 0xFFFF, total=total, index=number + 1
+            header,
+            serial=(header.serial + number) & 0xFFFF,
+            parted=True,
+            total=total,
+            index=number + 1,
         )
         yield part, encode_frame(part, body[number * part_bytes : (number + 1) * part_bytes])
 

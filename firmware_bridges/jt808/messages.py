@@ -226,11 +226,16 @@ def encode_auth(auth: Auth, versioned: bool) -> bytes:
 
 
 def decode_parameters(data: bytes) -> tuple[Parameter, ...]:
-    """The list in 0x0104 (after its serial) and 0x8103: a count, then id u32, length u8, value."""
+    """The list in 0x0104 (after its serial) and 0x8103: a count, then id u32, length u8, value.
+
+    Terminals exist that count more than they send: the list ends with the body.
+    """
     _need(data, 1, "a list of parameters")
     found: list[Parameter] = []
     at = 1
     for _ in range(data[0]):
+        if at == len(data):
+            break
         if at + 5 > len(data) or at + 5 + data[at + 4] > len(data):
             raise CodecError(CodecReason.TRUNCATED, "the list of parameters is cut off", offset=at)
         end = at + 5 + data[at + 4]

@@ -42,7 +42,7 @@ class _Reader:
 def attributes(data: bytes, versioned: bool) -> Facts:
     """0x0107: what the terminal is."""
     read = _Reader(data)
-    widths = (11, 30, 30) if versioned else (5, 20, 7)
+    widths = (5, 30, 30) if versioned else (5, 20, 7)
     return {
         "terminal_type": read.number(2),
         "manufacturer": text(read.take(widths[0])),

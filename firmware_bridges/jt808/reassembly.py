@@ -59,7 +59,7 @@ class Reassembler:
         header = frame.header
         if not header.parted:
             return Whole(header, frame.body, (header.serial,))
-        if header.total > self._limits.parts:
+        if not 1 <= header.index <= header.total <= self._limits.parts:
             self.counts["parts_refused"] += 1
             return None
         parts = self._sets.get(header.msg_id)
@@ -97,7 +97,7 @@ class Reassembler:
     def _whole(self, msg_id: int) -> Whole:
         parts = self._sets.pop(msg_id)
         frames = [parts.parts[n] for n in range(1, parts.total + 1)]
-        header = msgspec.structs.replace(frames[0].header, total=0, index=0)
+        header = msgspec.structs.replace(frames[0].header, parted=False, total=0, index=0)
         body = b"".join(frame.body for frame in frames)
         return Whole(header, body, tuple(frame.header.serial for frame in frames))
 

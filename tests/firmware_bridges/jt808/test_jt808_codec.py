@@ -199,13 +199,15 @@ def test_a_link_cannot_make_the_platform_hold_more_than_its_limits() -> None:
     reassembler = Reassembler(limits)
     for msg_id in range(50):
         for index in range(1, 80):
-            header = Header(msg_id, PHONE, index, total=100, index=index)
+            header = Header(msg_id, PHONE, index, parted=True, total=100, index=index)
             reassembler.feed(Frame(header, bytes(1000), 0), msg_id)
             held = sum(s.size for s in reassembler._sets.values())
             assert held <= limits.bytes_total
             assert len(reassembler._sets) <= limits.messages
-    assert reassembler.feed(Frame(Header(1, PHONE, 1, total=101, index=1), b"x", 0), 0) is None
-    assert reassembler.counts["parts_refused"] == 1
+    for total, index in ((101, 1), (2, 3), (2, 0), (0, 0)):
+        odd = Header(1, PHONE, 1, parted=True, total=total, index=index)
+        assert reassembler.feed(Frame(odd, b"x", 0), 0) is None
+    assert reassembler.counts["parts_refused"] == 4
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20))

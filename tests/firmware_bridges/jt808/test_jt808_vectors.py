@@ -55,6 +55,15 @@ def test_every_known_frame_has_its_known_answer(shared_data: Path) -> None:
     assert wrong == []
 
 
+def test_every_known_body_is_read_to_its_end(shared_data: Path) -> None:
+    good = [v for v in _vectors(shared_data) if v["frame_ok"]]
+    facts = [describe(FrameInput(bytes.fromhex(v["hex"]))) for v in good]
+    assert [f["body_error"] for f in facts if "body_error" in f] == []
+    (attributes,) = [f["attributes"] for f in facts if "attributes" in f]
+    assert attributes["model"] == "CK100C"
+    assert (attributes["hardware"], attributes["firmware"]) == ("HW-V2.5", "CK100C-JT-V024")
+
+
 def test_every_bad_frame_is_refused_for_the_right_reason(shared_data: Path) -> None:
     for vector in _vectors(shared_data):
         if not vector["frame_ok"]:

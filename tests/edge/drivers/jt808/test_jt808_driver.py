@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import ValidationError
 
 from edge.drivers.jt808.config import Jt808Config
@@ -223,6 +224,45 @@ def _same_place(sample: Sample, place: dict[str, Any]) -> None:
     for item in place["extras"]:
         if len(item) == 2:
             assert f"{item['id'][2:]}:{item['hex']}" in values["extras"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [("0x0002", "0x0002"), ("0x0100", "0x8100"), ("0x0102", "0x0102"), ("0x0200", "0x0200"), ("0x0704", "0x0704")],
+)  # fmt: skip
+async def test_a_known_request_gets_its_known_answer_byte_for_byte(
+    shared_data: Path, asked: str, answered: str
+) -> None:
+    """Requests and answers another platform's suite prints (2019 edition); only our serial is our own."""
+    phone = "12345678901234562019"
+    vectors = [v for v in _vectors(shared_data) if v["expected"]["terminal_phone"] == phone]
+
+    def of(msg_id: str, acked: str | None = None) -> bytes:
+        for v in vectors:
+            expected = v["expected"]
+            if (
+                expected["msg_id"] == msg_id
+                and expected["body_length"]
+                and acked
+                in (
+                    None,
+                    expected.get("ack", {}).get("msg_id"),
+                )
+            ):
+                return bytes.fromhex(v["hex"])
+        raise LookupError(msg_id)
+
+    request = next(bytes.fromhex(v["hex"]) for v in vectors if v["expected"]["msg_id"] == asked)
+    answer = decode_frame(of(answered) if answered == "0x8100" else of("0x8001", answered))
+    agent = Agent()
+    device = {"id": "truck-1", "phone": phone, "auth_code": "12345678901234562019"}
+    driver = agent.driver(devices=[device], require_auth=False)
+    async with _running(driver), _connected(agent) as client:
+        client.send(request)
+        ours = await client.frame()
+    assert encode_frame(structs.replace(ours.header, serial=answer.header.serial), ours.body) == (
+        encode_frame(answer.header, answer.body)
+    )
 
 
 async def test_known_bad_frames_cost_only_themselves(shared_data: Path) -> None:
