@@ -14,6 +14,8 @@ from firmware_bridges.gb26875.app_data import decode_app
 from firmware_bridges.hj212 import frames as hj212
 from firmware_bridges.hj212.describe import describe as describe_hj212
 from firmware_bridges.hj212.segment import parse
+from firmware_bridges.sl651 import body as sl651_body
+from firmware_bridges.sl651 import frames as sl651
 from tocsin.errors import CodecError, CodecReason
 from tocsin.sdk.codec import FrameInput
 
@@ -75,3 +77,54 @@ def test_gb26875_frames_come_back(
     assert gb26875.decode_frame(gb26875.encode_frame(frame)) == frame
     with suppress(CodecError):
         decode_app(app)
+
+
+five = st.binary(min_size=5, max_size=5)
+part = st.none() | st.tuples(st.integers(1, 0xFFF), st.integers(1, 0xFFF))
+
+
+@given(st.booleans(), byte, five, byte, part, st.binary(max_size=300), st.binary(max_size=9))
+def test_sl651_frames_come_back(
+    up: bool,
+    centre: int,
+    station: bytes,
+    function: int,
+    of: tuple[int, int] | None,
+    body: bytes,
+    tail: bytes,
+) -> None:
+    start, (index, total) = (sl651.SYN, of) if of else (sl651.STX, (None, None))
+    frame = sl651.Frame(
+        up,
+        f"{centre:02x}",
+        station.hex(),
+        b"\x12\x34",
+        function,
+        start,
+        3,
+        body,
+        index,
+        total,
+        len(tail),
+    )
+    assert sl651.decode_frame(sl651.encode_frame(frame) + tail) == frame
+    sl651_body.parse(body, up=True)
+    sl651_body.elements(body)
+
+
+@given(st.integers(2, 40), st.integers(1, 255))
+def test_a_turned_byte_of_an_sl651_frame_is_refused(at: int, turn: int) -> None:
+    frame = sl651.Frame(True, "01", "0012345678", b"\x12\x34", 0x32, 2, 3, bytes(range(23)))
+    spoilt = bytearray(sl651.encode_frame(frame))
+    spoilt[at % len(spoilt)] ^= turn
+    with pytest.raises(CodecError):
+        sl651.decode_frame(bytes(spoilt))
+
+
+def test_sl651_elements_of_one_series_share_their_length() -> None:
+    told = sl651_body.elements(bytes.fromhex("0418000005" + "2619000010000020ff0030ffffff"))
+    assert told[1] == {"id": "26", "decimals": 1, "values": [1.0, 2.0, -3.0, None]}
+    values = [
+        sl651_body.number(bytes.fromhex(h), 1) for h in ("000010", "ff0030", "ffffff", "00000a")
+    ]
+    assert values == [1.0, -3.0, None, None]

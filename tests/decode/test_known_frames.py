@@ -17,6 +17,7 @@ FILES = {
     "hj212": "hj212.json",
     "jt808": "jt808.json",
     "modbus": "modbus.json",
+    "sl651": "sl651.json",
     "nmea": "nmea0183_sentences.json",
 }
 

@@ -1,0 +1,1 @@
+"""SL 651-2014: hydrology telemetry, HEX/BCD frames."""
