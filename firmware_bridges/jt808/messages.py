@@ -260,9 +260,9 @@ def decode_text(data: bytes, versioned: bool) -> Text:
 
 
 def encode_text(message: Text, versioned: bool) -> bytes:
-    """0x8300; its text has at most 1024 bytes."""
+    """0x8300."""
     kind = bytes((message.kind or 1,)) if versioned else b""
-    return bytes((message.flags,)) + kind + message.text.encode(ENCODING, "replace")[:1000]
+    return bytes((message.flags,)) + kind + message.text.encode(ENCODING, "replace")
 
 
 def decode_resend(data: bytes, versioned: bool) -> ResendRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -27,23 +27,28 @@ _REPORT_INTERVAL = 0x0029
 _SHOWN = {Id.LOCATION_ANSWER: "location", Id.PARAMETERS: "parameters", Id.ATTRIBUTES: "attributes"}
 
 
+_Byte = Annotated[int, msgspec.Meta(ge=0, le=0xFF)]
+_Word = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+_Long = Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
+
+
 class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Arguments of one command."""
 
 
 class _SendText(_Order, frozen=True):
-    text: str
-    flags: int = 0x04  # shown on the terminal's display; 0x01 urgent, 0x08 spoken
-    kind: int = 1
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]  # 1000 bytes of GBK at most
+    flags: _Byte = 0x04  # shown on the terminal's display; 0x01 urgent, 0x08 spoken
+    kind: _Byte = 1
 
 
 class _Track(_Order, frozen=True):
-    interval_s: int
-    valid_s: int = 3600
+    interval_s: _Word
+    valid_s: _Long = 3600
 
 
 class _Interval(_Order, frozen=True):
-    seconds: int
+    seconds: _Long
 
 
 class _Nothing(_Order, frozen=True):
@@ -77,11 +82,11 @@ class Command:
         """Message id and body."""
         match self.order:
             case _SendText(text, flags, kind):
-                return Id.TEXT, encode_text(Text(flags & 0xFF, text, kind & 0xFF), is_2019)
+                return Id.TEXT, encode_text(Text(flags, text, kind), is_2019)
             case _Track(interval_s, valid_s):
-                return Id.TRACK, encode_track(interval_s & 0xFFFF, valid_s & 0xFFFFFFFF)
+                return Id.TRACK, encode_track(interval_s, valid_s)
             case _Interval(seconds):
-                value = Parameter(_REPORT_INTERVAL, (seconds & 0xFFFFFFFF).to_bytes(4, "big"))
+                value = Parameter(_REPORT_INTERVAL, seconds.to_bytes(4, "big"))
                 return Id.SET_PARAMETERS, encode_parameters((value,))
             case _:
                 asked = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections import OrderedDict
@@ -22,6 +23,7 @@ class Vehicle:
 
     def __init__(self, config: TerminalConfig, spec: DeviceSpec, code: str) -> None:
         self.config, self.spec, self.code = config, spec, code
+        self.keeping = asyncio.Lock()  # a new link may send again what the old one is still keeping
         self._told: OrderedDict[Key, None] = OrderedDict()
 
     @property

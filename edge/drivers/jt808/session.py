@@ -258,21 +258,17 @@ class Session:
 
     async def _keep(self, vehicle: Vehicle, head: Header, places: Sequence[Location]) -> None:
         """Returns once all of `places` are durable; what is already kept is not stored again."""
-        now_ns = self._context.clock.now_ns()
-        fresh = {
-            key: place
-            for place in places
-            if not vehicle.told(key := vehicle.key(place, head.serial))
-        }
-        if len(fresh) < len(places):
-            self._context.count("jt808.resent", len(places) - len(fresh))
-        if fresh:
-            zone = self._terms.zone
-            await self._context.keep(
-                [sample(vehicle.spec, p, now_ns, zone) for p in fresh.values()]
-            )
-            for key in fresh:
-                vehicle.remember(key)
+        now_ns, zone = self._context.clock.now_ns(), self._terms.zone
+        keyed = {vehicle.key(place, head.serial): place for place in places}
+        async with vehicle.keeping:
+            fresh = {key: place for key, place in keyed.items() if not vehicle.told(key)}
+            if len(fresh) < len(places):
+                self._context.count("jt808.resent", len(places) - len(fresh))
+            if fresh:
+                made = [sample(vehicle.spec, place, now_ns, zone) for place in fresh.values()]
+                await self._context.keep(made)
+                for key in fresh:
+                    vehicle.remember(key)
         self._context.available(vehicle.id)
 
     def _settle(self, whole: Whole) -> None:

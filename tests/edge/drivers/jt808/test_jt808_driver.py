@@ -307,6 +307,25 @@ async def test_a_position_sent_again_is_answered_again_and_stored_once() -> None
     assert agent.samples[0].source_ns == 1_795_510_501_000_000_000
 
 
+async def test_a_new_link_that_sends_what_the_old_one_is_still_keeping_doubles_nothing() -> None:
+    agent = Agent()
+    async with _running(agent.driver()), _connected(agent) as first:
+        await _authenticated(first)
+        agent.hold.clear()
+        first.send(encode_frame(Header(Id.LOCATION, PHONE, 7), _position("261124165501")))
+        async with _connected(agent) as second:
+            await _authenticated(second)
+            again = asyncio.create_task(
+                second.ask(Id.LOCATION, _position("261124165501"), serial=9)
+            )
+            await asyncio.sleep(0.3)
+            assert not again.done()
+            agent.hold.set()
+            assert decode_ack((await again).body).serial == 9
+    assert len(agent.samples) == 1
+    assert agent.counts["jt808.resent"] == agent.counts["listener.replaced"] == 1
+
+
 def _position(stamp: str, *, status: int = 3) -> bytes:
     head = (0).to_bytes(4, "big") + status.to_bytes(4, "big")
     place = (22_543_100).to_bytes(4, "big") + (114_050_300).to_bytes(4, "big")
@@ -478,10 +497,14 @@ async def test_commands_reach_the_terminal_and_its_answers_come_back(tmp_path: P
             await driver.command("truck-1", "track", {"interval_s": 2, "valid_s": 60})
             with pytest.raises(DeviceFaultError):
                 await driver.command("truck-1", "attributes", {})
-            with pytest.raises(UsageError):
-                await driver.command("truck-1", "text", {})
-            with pytest.raises(UsageError):
-                await driver.command("truck-1", "explode", {})
+            for name, args in (
+                ("text", {}),
+                ("text", {"text": "长" * 501}),
+                ("track", {"interval_s": 70_000}),
+                ("explode", {}),
+            ):
+                with pytest.raises(UsageError):
+                    await driver.command("truck-1", name, args)
     assert [mark["text"] for mark in _marks(ledger, "text")] == ["前方封路"]
 
 
