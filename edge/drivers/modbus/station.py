@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from random import Random
 
@@ -15,6 +16,7 @@ DEAD_SHARE = 10  # devices that do not answer get a tenth of the line's time
 QUICK_FACTOR = 4.0  # a dead device is given so many times the longest answer it ever took
 QUICK_MIN_S = 0.1
 FULL_EVERY = 4  # every so many tries of a dead device have the full time-out
+SLOW_FACTOR = 4.0  # a device that takes so many times as long as another lets that one go first
 
 
 class Station:
@@ -40,6 +42,8 @@ class Station:
         self.unsure = False  # an answer to a request that was given up may still come
         self._backoff_max_s = config.backoff_max_s
         self._longest_s = 0.0
+        self.usual_s = 0.0  # how long its reads have taken lately
+        self.gap_s = math.inf  # line time that is free when its turn begins
 
     @property
     def well(self) -> bool:
@@ -49,14 +53,16 @@ class Station:
     @property
     def patience_s(self) -> float:
         """How long to wait for its answer now."""
-        dead = self.failures > 1 and self._longest_s > 0 and self.failures % FULL_EVERY
-        if not dead:
+        if self.failures < 2 or not self.failures % FULL_EVERY:
             return self.timeout_s
-        return min(self.timeout_s, max(QUICK_MIN_S, QUICK_FACTOR * self._longest_s))
+        longest_s = QUICK_FACTOR * self._longest_s or self.timeout_s
+        return min(self.timeout_s, max(QUICK_MIN_S, min(longest_s, self.gap_s)))
 
     def succeeded(self, started_ns: int, now_ns: int) -> int:
         """Notes a read and sets the next one on the grid of its period; returns how many were missed."""
-        self._longest_s = max(self._longest_s, (now_ns - started_ns) / NS)
+        took_s = (now_ns - started_ns) / NS
+        self._longest_s = max(self._longest_s, took_s)
+        self.usual_s = max(0.9 * self.usual_s, took_s)
         fresh = not self.well
         self.tried, self.failures, self.unsure = True, 0, False
         if fresh:
@@ -75,18 +81,24 @@ class Station:
 
 
 class Rota:
-    """Whose turn it is. Devices that are well go first; the others never take more than their share."""
+    """Whose turn it is. Devices that are well go first; the others never take more than their share.
+
+    A device that does not answer is tried where the line is free for long enough, and a slow one after those it
+    would make late, so that the sample times of the others keep their grid.
+    """
 
     def __init__(self, stations: Sequence[Station], now_ns: int) -> None:
         self._stations = stations
         self._dead_from_ns = 0
         self._dead_had_turn = False
+        self._widest_ns = 0.0  # the widest gap between reads, lately
         for station in stations:
             station.due_ns = now_ns
 
     def next(self, now_ns: int) -> tuple[Station, int]:
         """(station, when it may be read); the time is past or now if its turn has come."""
-        well = min((s for s in self._stations if s.well), key=_due, default=None)
+        healthy = [s for s in self._stations if s.well]
+        well = self._polite(min(healthy, key=_due), healthy, now_ns) if healthy else None
         rest = [s for s in self._stations if not s.well]
         other = min(rest, key=self._due_with_share, default=None)
         if other is None or (well is not None and well.due_ns <= now_ns and self._dead_had_turn):
@@ -94,9 +106,40 @@ class Rota:
                 raise ValueError("no stations")
             return well, well.due_ns
         other_ns = self._due_with_share(other)
-        if well is not None and (other_ns > now_ns) and well.due_ns <= other_ns:
+        if well is None:
+            other.gap_s = math.inf
+            return other, other_ns
+        if other_ns > now_ns and well.due_ns <= other_ns:
             return well, well.due_ns
-        return other, other_ns
+        return (
+            (other, other_ns) if self._fits(other, other_ns, well, now_ns) else (well, well.due_ns)
+        )
+
+    def _polite(self, station: Station, healthy: Sequence[Station], now_ns: int) -> Station:
+        """`station`, or the quick one that it would make late; it waits no longer than half its period."""
+        if now_ns - station.due_ns > station.period_ns // 2:
+            return station
+        end_ns = max(now_ns, station.due_ns) + int(station.usual_s * NS)
+        quick = [
+            s for s in healthy if s.due_ns < end_ns and s.usual_s * SLOW_FACTOR < station.usual_s
+        ]
+        return min(quick, key=_due, default=station)
+
+    def _fits(self, other: Station, other_ns: int, well: Station, now_ns: int) -> bool:
+        """Whether `other` may be tried before `well` is due. In a line without room the widest gap must do."""
+        start_ns = max(now_ns, other_ns)
+        gap_ns = max(0, well.due_ns - start_ns)
+        self._widest_ns = max(0.95 * self._widest_ns, float(gap_ns))
+        if not other.tried:  # at the start nobody's grid is set yet
+            other.gap_s = math.inf
+            return True
+        other.gap_s = gap_ns / NS
+        overdue_ns = start_ns - other_ns
+        return (
+            gap_ns >= other.patience_s * NS
+            or (overdue_ns > well.period_ns and gap_ns >= 0.8 * self._widest_ns)
+            or overdue_ns > 4 * well.period_ns
+        )
 
     def _due_with_share(self, station: Station) -> int:
         return max(station.due_ns, self._dead_from_ns) if station.tried else station.due_ns

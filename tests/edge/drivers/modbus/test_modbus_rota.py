@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -19,8 +20,15 @@ def _stations(config: Any, count: int, period_s: float = 0.1) -> list[Station]:
     return [Station(settings, device) for device in settings.devices]
 
 
-def _simulate(stations: list[Station], dead: set[str], seconds: float) -> dict[str, list[int]]:
-    """Start times of each station's turns; a good read takes 2 ms, a dead one 250 ms."""
+def _simulate(
+    stations: list[Station],
+    dead: set[str],
+    seconds: float,
+    *,
+    slow: str = "",
+    patient: bool = False,
+) -> dict[str, list[int]]:
+    """Start times of each station's turns; a good read takes 2 ms, a slow one 40 ms, a dead one 250 ms or its patience."""
     now_ns, random = 0, Random(1)
     rota = Rota(stations, now_ns)
     turns: dict[str, list[int]] = {station.spec.id: [] for station in stations}
@@ -30,10 +38,10 @@ def _simulate(stations: list[Station], dead: set[str], seconds: float) -> dict[s
         started_ns = now_ns
         turns[station.spec.id].append(started_ns)
         if station.spec.id in dead:
-            now_ns += 250 * MS
+            now_ns += int(station.patience_s * NS) if patient else 250 * MS
             station.failed(now_ns, random, unsure=True)
         else:
-            now_ns += 2 * MS
+            now_ns += (40 if station.spec.id == slow else 2) * MS
             station.succeeded(started_ns, now_ns)
         rota.took(station, started_ns, now_ns)
     return turns
@@ -54,6 +62,21 @@ def test_dead_devices_get_a_tenth_of_the_line_and_live_ones_keep_nine_tenths_of_
     assert spent <= 60 * 0.1 + 9 * 0.25 + 0.25
     assert len(turns["d1"]) >= 600 * 0.85
     assert all(turns[name] for name in dead)
+
+
+def test_live_devices_keep_their_sample_times_beside_a_dead_and_a_slow_one(config: Any) -> None:
+    def late(dead: set[str], slow: str) -> list[float]:
+        turns = _simulate(_stations(config, 6, period_s=0.5), dead, 300, slow=slow, patient=True)
+        found = []
+        for name in ("d1", "d2", "d3", "d4"):
+            times = turns[name][2:]
+            assert len(times) >= 596
+            found += [abs((b - a) / (0.5 * NS) - 1) for a, b in pairwise(times)]
+        return sorted(found)
+
+    assert late(set(), "")[-1] < 0.01
+    beside = late({"d5"}, "d6")
+    assert beside[int(len(beside) * 0.99)] < 0.1
 
 
 def test_a_saturated_line_still_tries_its_dead_device(config: Any) -> None:
