@@ -119,6 +119,8 @@ def _data_directory(chosen: Path | None) -> Path:
         return chosen
     last = last_cloud_dir()
     if last is None:
+        import duckdb  # noqa: F401 - where even the database is missing, that is what to tell
+
         raise UsageError(
             "no cloud was started here yet",
             hint="name its data directory with --data, or its --url",

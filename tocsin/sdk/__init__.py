@@ -2,7 +2,15 @@
 
 from tocsin.sdk.clock import Clock, SystemClock
 from tocsin.sdk.codec import Describe, FrameInput, codec_names, load_codec
-from tocsin.sdk.driver import Driver, DriverConfig, DriverContext, ProbeLine, load_driver
+from tocsin.sdk.driver import (
+    Direction,
+    Driver,
+    DriverConfig,
+    DriverContext,
+    ProbeLine,
+    TakesCommands,
+    load_driver,
+)
 from tocsin.sdk.samples import Channel, DeviceSpec, Sample, SourceWindow
 
 __all__ = [
@@ -10,6 +18,7 @@ __all__ = [
     "Clock",
     "Describe",
     "DeviceSpec",
+    "Direction",
     "Driver",
     "DriverConfig",
     "DriverContext",
@@ -18,6 +27,7 @@ __all__ = [
     "Sample",
     "SourceWindow",
     "SystemClock",
+    "TakesCommands",
     "codec_names",
     "load_codec",
     "load_driver",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,6 +28,13 @@ class DriverConfig(BaseModel):
         default="retry",
         description="When the port cannot be opened at start: keep trying, stop the agent, or go without.",
     )
+
+
+Direction = Literal["rx", "tx"]
+
+
+def no_frame(device: str, direction: Direction, data: bytes) -> None:
+    """Forgets it: nobody traces."""
 
 
 class ProbeLine(msgspec.Struct, frozen=True):
@@ -55,6 +62,7 @@ class DriverContext(msgspec.Struct, frozen=True):
     available: Callable[[str], None]
     unavailable: Callable[[str, DriverError], None]
     count: Callable[[str, int], None]
+    frame: Callable[[str, Direction, bytes], None] = no_frame
 
 
 class Driver(Protocol):
@@ -81,6 +89,20 @@ class Driver(Protocol):
 
     async def run(self) -> None:
         """Acquire until cancelled."""
+        ...
+
+
+@runtime_checkable
+class TakesCommands(Protocol):
+    """A driver whose devices can be told something: a relay, a siren, a text on a display."""
+
+    async def command(self, device: str, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one command through the port's one owner, and tell what the device answered, as JSON values.
+
+        Raises:
+            DriverError: the device cannot be reached, did not answer, or answered no.
+            UsageError: no such command, or wrong arguments; nothing was sent.
+        """
         ...
 
 
