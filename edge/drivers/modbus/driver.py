@@ -9,7 +9,8 @@ from typing import ClassVar
 from edge.drivers.modbus.config import ModbusConfig
 from edge.drivers.modbus.link import ModbusLink
 from edge.drivers.modbus.plan import Block
-from edge.drivers.modbus.station import NS, Rota, Station
+from edge.drivers.modbus.station import Station
+from edge.rota import NS, Rota
 from tocsin.contract.catalogue import Value
 from tocsin.contract.quality import Quality
 from tocsin.errors import DeviceFaultError, DriverError, DriverReason, FrameError, LinkError
@@ -91,6 +92,7 @@ class ModbusDriver:
                 if tries == 0 or isinstance(exc, DeviceFaultError):
                     await self._give_up(station, exc)
                     return
+        station.unsure = False
         missed = station.succeeded(started_ns, context.clock.mono_ns())
         context.count("reads", 1)
         if missed:
@@ -108,7 +110,7 @@ class ModbusDriver:
     async def _give_up(self, station: Station, error: DriverError) -> None:
         """Tells it, and marks the first missing scan of an outage in the data."""
         first = station.well
-        station.failed(self._context.clock.mono_ns(), self._random, unsure=station.unsure)
+        station.failed(self._context.clock.mono_ns(), self._random)
         self._context.unavailable(station.spec.id, _of_device(error, station.spec.id))
         if first:
             await self._emit_gap(station)

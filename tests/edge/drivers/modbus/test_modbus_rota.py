@@ -6,7 +6,8 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from edge.drivers.modbus.station import NS, Rota, Station
+from edge.drivers.modbus.station import Station
+from edge.rota import NS, Rota
 
 MS = 1_000_000
 
@@ -39,7 +40,7 @@ def _simulate(
         turns[station.spec.id].append(started_ns)
         if station.spec.id in dead:
             now_ns += int(station.patience_s * NS) if patient else 250 * MS
-            station.failed(now_ns, random, unsure=True)
+            station.failed(now_ns, random)
         else:
             now_ns += (40 if station.spec.id == slow else 2) * MS
             station.succeeded(started_ns, now_ns)
@@ -89,7 +90,7 @@ def test_backoff_doubles_up_to_its_cap_and_ends_with_the_first_answer(config: An
     station = _stations(config, 1)[0]
     pauses = []
     for _ in range(10):
-        station.failed(0, Random(2), unsure=True)
+        station.failed(0, Random(2))
         pauses.append(station.due_ns / NS)
     assert pauses[0] < 0.13
     assert 4.0 <= pauses[-1] <= 6.0
