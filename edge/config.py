@@ -21,7 +21,8 @@ from tocsin.config import (
 )
 from tocsin.errors import ConfigError
 from tocsin.sdk import DriverConfig
-from tocsin.sdk.driver import PluginError, driver_names, load_driver
+from tocsin.sdk.driver import driver_names, load_driver
+from tocsin.sdk.plugins import PluginError
 
 
 class GatewaySection(Section):

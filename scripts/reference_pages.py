@@ -18,7 +18,7 @@ from typer.main import get_command
 from tocsin.cli.configs import kinds, model_of
 from tocsin.cli.root import command_points
 from tocsin.config import json_schema
-from tocsin.config.schema import Node, SchemaView
+from tocsin.config.schema import Node, model_keys
 from tocsin.contract.catalogue import catalogue
 from tocsin.contract.messages import SCHEMAS
 from tocsin.contract.quality import Quality
@@ -123,28 +123,12 @@ def commands_text() -> str:
     return "\n".join(lines).rstrip()
 
 
-def keys(model: type[BaseModel]) -> Iterator[tuple[str, Node, SchemaView, bool]]:
-    """(dotted key, schema, view, required) of every key, tables before what is in them."""
-    view = SchemaView(model)
-
-    def walk(path: str, node: Node) -> Iterator[tuple[str, Node, SchemaView, bool]]:
-        for branch in view.branches(node):
-            if branch.get("type") == "array" and isinstance(branch.get("items"), dict):
-                yield from walk(f"{path}[]", branch["items"])
-            for key, inner in branch.get("properties", {}).items():
-                full = f"{path}.{key}" if path else key
-                yield full, inner, view, key in branch.get("required", [])
-                yield from walk(full, inner)
-
-    yield from walk("", view.root)
-
-
 def keys_page(title: str, model: type[BaseModel]) -> str:
     """One page with every key of one kind of file."""
     lines = [f"# Keys of `{title}`", "", "Written from the code; unknown keys are mistakes.", ""]
     lines += ["| key | may be | default | meaning |", "|---|---|---|---|"]
     seen: set[str] = set()
-    for key, node, view, required in keys(model):
+    for key, node, view, required in model_keys(model):
         allowed = re.sub(r"(?<=of the form )(\S+)", r"`\1`", _cell(view.phrase(node)))
         default = "required" if required else _default(node)
         meaning = node.get("description") or view.branches(node)[0].get("description", "")

@@ -9,6 +9,7 @@ import pytest
 from scripts import reference_pages
 from scripts.reference_pages import REFERENCE, ROOT
 from tocsin.cli.configs import kinds, load_any, model_of
+from tocsin.config.schema import model_keys
 from tocsin.contract.catalogue import catalogue
 from tocsin.contract.messages import SCHEMAS
 from tocsin.contract.quality import Quality
@@ -60,7 +61,7 @@ def test_every_command_and_option_is_documented_and_takes_json() -> None:
 @pytest.mark.parametrize("kind", sorted(kinds()))
 def test_every_key_of_every_kind_of_file_is_documented(kind: str) -> None:
     text = page(f"keys/{kind}.md")
-    for key, _, _, _ in reference_pages.keys(model_of(kind)):
+    for key, _, _, _ in model_keys(model_of(kind)):
         assert f"`{key}`" in text
 
 
@@ -68,7 +69,7 @@ def test_every_key_of_every_kind_of_file_is_documented(kind: str) -> None:
 def test_every_key_says_what_it_means(kind: str) -> None:
     mute = [
         key
-        for key, node, view, _ in reference_pages.keys(model_of(kind))
+        for key, node, view, _ in model_keys(model_of(kind))
         if not any(branch.get("description") for branch in view.branches(node))
     ]
     assert mute == []
@@ -77,7 +78,7 @@ def test_every_key_says_what_it_means(kind: str) -> None:
 @pytest.mark.parametrize("driver", sorted(driver_names()))
 def test_every_key_of_every_driver_is_documented(driver: str) -> None:
     text = page(f"keys/driver-{driver}.md")
-    for key, _, _, _ in reference_pages.keys(load_driver(driver).Config):
+    for key, _, _, _ in model_keys(load_driver(driver).Config):
         assert f"`{key}`" in text
 
 

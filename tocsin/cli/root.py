@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("Check configuration files; every mistake with file, line and key", "all"),
     "decode": ("Read frames of a field protocol and print what they say", "edge"),
     "schema": ("Print the JSON Schema of a message or a configuration file", "all"),
+    "plugins": ("List installed drivers, codecs and commands, and whether they load", "all"),
+    "sample": ("Print a driver's sample configuration, ready to paste", "edge"),
     "bench": ("Measure this machine", "all"),
 }
 

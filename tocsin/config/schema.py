@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -117,6 +118,22 @@ class SchemaView:
         size = _count(node.get("minItems"), node.get("maxItems"))
         items = node.get("items")
         return f"a list{size}" + (f", each {self.phrase(items)}" if items else "")
+
+
+def model_keys(model: type[BaseModel]) -> Iterator[tuple[str, Node, SchemaView, bool]]:
+    """(dotted key, schema, view, required) of every key that files of `model` may have, tables before what is in them."""
+    view = SchemaView(model)
+
+    def walk(path: str, node: Node) -> Iterator[tuple[str, Node, SchemaView, bool]]:
+        for branch in view.branches(node):
+            if branch.get("type") == "array" and isinstance(branch.get("items"), dict):
+                yield from walk(f"{path}[]", branch["items"])
+            for key, inner in branch.get("properties", {}).items():
+                full = f"{path}.{key}" if path else key
+                yield full, inner, view, key in branch.get("required", [])
+                yield from walk(full, inner)
+
+    yield from walk("", view.root)
 
 
 def _bounds(node: Node) -> str:

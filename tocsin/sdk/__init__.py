@@ -3,6 +3,7 @@
 from tocsin.sdk.clock import Clock, SystemClock
 from tocsin.sdk.codec import Describe, FrameInput, codec_names, load_codec
 from tocsin.sdk.driver import (
+    SDK_VERSION,
     Direction,
     Driver,
     DriverConfig,
@@ -11,9 +12,11 @@ from tocsin.sdk.driver import (
     TakesCommands,
     load_driver,
 )
+from tocsin.sdk.plugins import PluginError
 from tocsin.sdk.samples import Channel, DeviceSpec, Sample, SourceWindow
 
 __all__ = [
+    "SDK_VERSION",
     "Channel",
     "Clock",
     "Describe",
@@ -23,6 +26,7 @@ __all__ = [
     "DriverConfig",
     "DriverContext",
     "FrameInput",
+    "PluginError",
     "ProbeLine",
     "Sample",
     "SourceWindow",

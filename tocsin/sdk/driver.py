@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from tocsin.errors import DriverError, TocsinError
+from tocsin.errors import DriverError
 from tocsin.sdk.clock import Clock
+from tocsin.sdk.plugins import PluginError, load_point
 from tocsin.sdk.samples import DeviceSpec, Sample
+
+SDK_VERSION = 1  # a driver class states the version it is made for as `sdk`
 
 
 class DriverConfig(BaseModel):
@@ -106,13 +110,6 @@ class TakesCommands(Protocol):
         ...
 
 
-class PluginError(TocsinError):
-    """A plug-in cannot be found or loaded."""
-
-    code = "plugin.failed"
-    exit_code = 4
-
-
 def driver_names() -> dict[str, EntryPoint]:
     """Installed drivers by name, without importing any.
 
@@ -131,21 +128,32 @@ def driver_names() -> dict[str, EntryPoint]:
     return found
 
 
+def driver_point(name: str) -> EntryPoint:
+    """Where the driver `name` is registered.
+
+    Raises:
+        PluginError: it is not installed.
+    """
+    known = driver_names()
+    point = known.get(name)
+    if point is None:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "installed: " + ", ".join(sorted(known))
+        raise PluginError(f"no driver is named {name!r}", hint=hint)
+    return point
+
+
 def load_driver(name: str) -> type[Driver]:
     """The driver class named `name`.
 
     Raises:
-        PluginError: not installed, or it cannot be imported.
+        PluginError: not installed, it cannot be imported, or it is made for another version of this SDK.
     """
-    point = driver_names().get(name)
-    if point is None:
+    loaded: type[Driver] = load_point(driver_point(name))
+    made_for = getattr(loaded, "sdk", None)
+    if made_for != SDK_VERSION:
         raise PluginError(
-            f"no driver is named {name!r}", hint="installed: " + ", ".join(sorted(driver_names()))
+            f"driver {name!r} is made for version {made_for} of the driver SDK; this is version {SDK_VERSION}",
+            hint="install a release of the driver that fits this Tocsin",
         )
-    try:
-        loaded: type[Driver] = point.load()
-    except ImportError as exc:
-        raise PluginError(
-            f"driver {name!r} needs {exc.name!r}", hint="pip install 'tocsin[edge]'"
-        ) from exc
     return loaded

@@ -1,41 +1,45 @@
-"""Shipped samples are valid, and the reference pages name every setting."""
+"""What lies beside each driver: its sample is valid, its README has its sections, its page names every setting."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
-from edge.drivers.jt808.config import Jt808Config, TerminalConfig
-from edge.drivers.nmea.config import NmeaConfig
-from edge.drivers.replay.config import Column, CsvOptions, ReplayConfig
-from tocsin.sdk import DriverConfig
+from tocsin.config.schema import model_keys
+from tocsin.sdk import load_driver
+from tocsin.sdk.driver import driver_names, driver_point
+from tocsin.sdk.plugins import folder_of
+from tocsin.testing.conformance.readme import readme_mistakes
 
 _ROOT = Path(__file__).parents[3]
+DRIVERS = sorted(driver_names())
+IN_EDGE = [name for name in DRIVERS if driver_names()[name].module.startswith("edge.")]
+COMMON = {"type", "name", "on_start_failure"}
 
 
-@pytest.mark.parametrize(
-    ("name", "model"), [("jt808", Jt808Config), ("nmea", NmeaConfig), ("replay", ReplayConfig)]
-)
-def test_the_sample_is_valid(name: str, model: type[DriverConfig]) -> None:
-    text = (_ROOT / "edge/drivers" / name / "sample.toml").read_text("utf-8")
+@pytest.mark.parametrize("name", DRIVERS)
+def test_the_sample_is_valid(name: str) -> None:
+    text = (folder_of(driver_point(name)) / "sample.toml").read_text("utf-8")
     for table in tomllib.loads(text)["drivers"]:
-        assert model.model_validate(table).type == name
+        assert load_driver(name).Config.model_validate(table).type == name
 
 
-@pytest.mark.parametrize(
-    ("name", "models"),
-    [
-        ("jt808", [Jt808Config, TerminalConfig]),
-        ("nmea", [NmeaConfig]),
-        ("replay", [ReplayConfig, CsvOptions, Column]),
-    ],
-)
-def test_the_reference_names_every_setting(name: str, models: list[type[BaseModel]]) -> None:
+@pytest.mark.parametrize("name", DRIVERS)
+def test_the_readme_has_its_sections(name: str) -> None:
+    text = (folder_of(driver_point(name)) / "README.md").read_text("utf-8")
+    assert list(readme_mistakes(text, name)) == [], "the rule stands in CONTRIBUTING.md"
+    pages = re.findall(r"docs/reference/[\w./-]+\.md", text)
+    assert pages, "no link to the page of its settings"
+    assert [page for page in pages if not (_ROOT / page).is_file()] == []
+
+
+@pytest.mark.parametrize("name", IN_EDGE)
+def test_the_reference_names_every_setting(name: str) -> None:
     page = (_ROOT / "docs/reference/drivers" / f"{name}.md").read_text("utf-8")
-    for model in models:
-        for key, field in model.model_fields.items():
-            assert field.description
-            assert f"`{key}`" in page or key in ("type", "name", "on_start_failure"), key
+    for dotted, node, view, _ in model_keys(load_driver(name).Config):
+        key = dotted.rpartition(".")[2].removesuffix("[]")
+        assert any(branch.get("description") for branch in view.branches(node)), dotted
+        assert f"`{key}`" in page or key in COMMON, dotted
