@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from firmware_bridges.gb26875.names import (
+    ANALOGS,
+    COMPONENT_STATES,
+    COMPONENTS,
+    SYSTEM_OPERATIONS,
+    SYSTEM_STATES,
+    SYSTEMS,
+    TRANSMITTER_OPERATIONS,
+    TRANSMITTER_STATES,
+    set_bits,
+)
 from tocsin.errors import CodecError, CodecReason
 
-_TEXT_BYTES = 31
+TEXT_BYTES = 31
 _SYSTEM = ("system_type", "system_addr")
 _COMPONENT = (*_SYSTEM, "component_type", "component_addr")
 
-# Fields of one object by type flag, in the order of the line. Tables 2 and 8 to 20 of the standard.
+# Fields of one object by type flag, in the order of the line. 8.3.1 (up) and 8.3.2 (down) of the standard.
 LAYOUTS: dict[int, tuple[str, ...]] = {
     1: (*_SYSTEM, "status", "time"),
     2: (*_COMPONENT, "status", "description", "time"),
@@ -44,10 +56,15 @@ LAYOUTS: dict[int, tuple[str, ...]] = {
     91: ("timeout_min",),
 }
 _SIZES = {"status": 2, "component_addr": 4, "analog_raw": 2, "time": 6, "version": 2}
+_STATES = {1: SYSTEM_STATES, 2: COMPONENT_STATES, 21: TRANSMITTER_STATES}
+_OPERATIONS = {4: SYSTEM_OPERATIONS, 24: TRANSMITTER_OPERATIONS}
+_NAMED = {"system_type": ("system_name", SYSTEMS), "component_type": ("component_name", COMPONENTS)}
 
 
 def decode_app(data: bytes) -> dict[str, Any]:
-    """Type, count and objects with named fields. An unknown type keeps its bytes as `data`.
+    """Type, count and objects with named fields, words and numbers explained beside them.
+
+    An unknown type keeps its bytes as `data`.
 
     Raises:
         CodecError: objects that do not fit the bytes.
@@ -62,17 +79,34 @@ def decode_app(data: bytes) -> dict[str, Any]:
     objects, at = [], 2
     for _ in range(count):
         made, at = _object(data, at, layout)
-        objects.append(made)
+        objects.append(made | _explained(kind, made))
     if at != len(data):
         text = f"{len(data) - at} bytes follow the {count} objects"
         raise CodecError(CodecReason.LENGTH, text, offset=at)
     return facts | {"objects": objects}
 
 
+def encode_app(kind: int, objects: Sequence[Mapping[str, Any]]) -> bytes:
+    """The bytes of objects whose fields are named and spelt as `decode_app` tells them; `time` None is zeroes.
+
+    Raises:
+        CodecError: an unknown type, a field that is missing or does not fit.
+    """
+    layout = LAYOUTS.get(kind)
+    if layout is None or len(objects) > 0xFF:
+        raise CodecError(CodecReason.BAD_FIELD, f"type {kind} with {len(objects)} objects")
+    try:
+        return bytes((kind, len(objects))) + b"".join(
+            _encoded(name, one[name]) for one in objects for name in layout
+        )
+    except (KeyError, ValueError, OverflowError, AttributeError, TypeError) as exc:
+        raise CodecError(CodecReason.BAD_FIELD, f"type {kind}: {exc!r}") from exc
+
+
 def _object(data: bytes, at: int, layout: tuple[str, ...]) -> tuple[dict[str, Any], int]:
     made: dict[str, Any] = {}
     for name in layout:
-        size = _SIZES.get(name, _TEXT_BYTES if name == "description" else 1)
+        size = _SIZES.get(name, TEXT_BYTES if name == "description" else 1)
         if name == "config" and at < len(data):
             size = 1 + data[at]
         raw = data[at : at + size]
@@ -83,6 +117,26 @@ def _object(data: bytes, at: int, layout: tuple[str, ...]) -> tuple[dict[str, An
             made["component_addr_hex_le"] = raw.hex()
         made[name] = _field(name, raw)
     return made, at
+
+
+def _explained(kind: int, made: dict[str, Any]) -> dict[str, Any]:
+    """What the numbers of one object stand for."""
+    more: dict[str, Any] = {}
+    for field, (name, table) in _NAMED.items():
+        if made.get(field) in table:
+            more[name] = table[made[field]]
+    if kind in _STATES:
+        more["states"] = set_bits(made.get("status", made.get("uitd_status", 0)), _STATES[kind])
+    if kind in _OPERATIONS:
+        more["operations"] = set_bits(made["operation"], _OPERATIONS[kind])
+    analog = ANALOGS.get(made.get("analog_type", 0))
+    if analog is not None:
+        more |= {
+            "analog_name": analog.quantity,
+            "value": made["analog_raw"] / analog.per_unit,
+            "unit": analog.unit,
+        }
+    return more
 
 
 def _field(name: str, raw: bytes) -> object:
@@ -97,9 +151,32 @@ def _field(name: str, raw: bytes) -> object:
     return int.from_bytes(raw, "little", signed=name == "analog_raw")
 
 
+def _encoded(name: str, value: Any) -> bytes:
+    if name == "time":
+        return bytes(6) if value is None else time_bytes(datetime.fromisoformat(value))
+    if name == "version":
+        return bytes(int(part) for part in value.split(".", 1))
+    if name == "config":
+        text = cut_text(value, 0xFF)
+        return bytes((len(text),)) + text
+    if name == "description":
+        return cut_text(value, TEXT_BYTES).ljust(TEXT_BYTES, b"\x00")
+    number: int = value
+    return number.to_bytes(_SIZES.get(name, 1), "little", signed=name == "analog_raw")
+
+
 def text_of(raw: bytes) -> str:
     """GB 18030 up to the first zero byte."""
     return raw.partition(b"\x00")[0].decode("gb18030", "replace")
+
+
+def cut_text(text: str, size: int) -> bytes:
+    """GB 18030 of as many whole characters as `size` bytes hold."""
+    raw = text.encode("gb18030", "replace")
+    while len(raw) > size:
+        text = text[:-1]
+        raw = text.encode("gb18030", "replace")
+    return raw
 
 
 def time_of(raw: bytes) -> str | None:
@@ -109,3 +186,8 @@ def time_of(raw: bytes) -> str | None:
         return datetime(2000 + year, month, day, hour, minute, second).isoformat()  # noqa: DTZ001
     except ValueError:
         return None
+
+
+def time_bytes(at: datetime) -> bytes:
+    """The six bytes of a local time of the years 2000 to 2255."""
+    return bytes((at.second, at.minute, at.hour, at.day, at.month, at.year - 2000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
 
 import msgspec
 
@@ -11,17 +12,22 @@ from tocsin.errors import CodecError, CodecReason
 START, END = b"@@", b"##"
 MAX_APP = 1024
 _CONTROL = struct.Struct("<HBB6s6s6sHB")
-_HEAD = 2 + _CONTROL.size
-_TAIL = 3
+HEAD = 2 + _CONTROL.size
+TAIL = 3
 
-COMMANDS = {
-    1: "control",
-    2: "send data",
-    3: "confirm",
-    4: "request",
-    5: "respond",
-    6: "deny",
-}
+
+class Command(IntEnum):
+    """6.3.2: what a frame is for."""
+
+    CONTROL = 1
+    DATA = 2
+    CONFIRM = 3
+    REQUEST = 4
+    RESPOND = 5
+    DENY = 6
+
+
+COMMANDS: dict[int, str] = {c.value: c.name.lower() for c in Command} | {2: "send data"}
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -44,26 +50,36 @@ def decode_frame(data: bytes) -> Frame:
     """
     if data[:2] != START:
         raise CodecError(CodecReason.FRAMING, "a frame begins with 40 40", offset=0)
-    if len(data) < _HEAD + _TAIL:
-        text = f"{len(data)} bytes, at least {_HEAD + _TAIL}"
+    if len(data) < HEAD + TAIL:
+        text = f"{len(data)} bytes, at least {HEAD + TAIL}"
         raise CodecError(CodecReason.TRUNCATED, text, offset=len(data))
+    end = frame_size(data)
     serial, major, minor, time, source, destination, length, command = _CONTROL.unpack_from(data, 2)
-    if length > MAX_APP:
-        text = f"length is {length}, at most {MAX_APP}"
-        raise CodecError(CodecReason.OVERSIZED, text, offset=_HEAD - 3)
-    end = _HEAD + length + _TAIL
     if len(data) < end:
-        text = f"length is {length}, {len(data) - _HEAD - _TAIL} bytes follow"
+        text = f"length is {length}, {len(data) - HEAD - TAIL} bytes follow"
         raise CodecError(CodecReason.TRUNCATED, text, offset=len(data))
     if len(data) > end or data[end - 2 :] != END:
         text = f"length is {length}, the frame does not end with 23 23 there"
-        raise CodecError(CodecReason.LENGTH, text, offset=_HEAD - 3)
+        raise CodecError(CodecReason.LENGTH, text, offset=HEAD - 3)
     told, counted = data[end - 3], sum(data[2 : end - 3]) & 0xFF
     if told != counted:
         text = f"sum is {told:02X}, counted {counted:02X}"
         raise CodecError(CodecReason.CHECKSUM, text, offset=end - 3)
-    app = data[_HEAD : end - _TAIL]
+    app = data[HEAD : end - TAIL]
     return Frame(serial, (major, minor), time, source, destination, command, app)
+
+
+def frame_size(data: bytes | bytearray) -> int:
+    """Bytes of the frame that `data` begins with; at least its first `HEAD` bytes must be there.
+
+    Raises:
+        CodecError: longer than any frame.
+    """
+    length = int.from_bytes(data[HEAD - 3 : HEAD - 1], "little")
+    if length > MAX_APP:
+        text = f"length is {length}, at most {MAX_APP}"
+        raise CodecError(CodecReason.OVERSIZED, text, offset=HEAD - 3)
+    return HEAD + length + TAIL
 
 
 def encode_frame(frame: Frame) -> bytes:
