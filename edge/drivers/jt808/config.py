@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta, timezone
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.listening import ListenerConfig
+from edge.zones import ZoneText
 from tocsin.config import Secret
-
-_ZONE = re.compile(r"([+-])(\d{2}):(\d{2})")
 
 
 def same_phone(phone: str) -> str:
     """The phone as it is compared: headers fill it up with zeroes to 12 or 20 digits."""
     return phone.lower().lstrip("0")
-
-
-def _zone(text: str) -> str:
-    parse_zone(text)
-    return text
-
-
-def parse_zone(text: str) -> timezone:
-    """`+08:00` as a time zone."""
-    found = _ZONE.fullmatch(text)
-    if found is None or int(found[2]) > 14 or int(found[3]) > 59:
-        raise ValueError("a time zone is written like +08:00")
-    minutes = int(found[2]) * 60 + int(found[3])
-    return timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes))
 
 
 class TerminalConfig(BaseModel):
@@ -73,7 +56,7 @@ class Jt808Config(ListenerConfig):
     require_auth: bool = Field(
         default=True, description="Refuse positions before authentication (0x0102)."
     )
-    time_zone: Annotated[str, AfterValidator(_zone)] = Field(
+    time_zone: ZoneText = Field(
         default="+08:00", description="Zone of the terminals' clocks; the standard says +08:00."
     )
     max_past_s: float = Field(

@@ -8,10 +8,11 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from edge.drivers.jt808.commands import Command, command
-from edge.drivers.jt808.config import Jt808Config, parse_zone
+from edge.drivers.jt808.config import Jt808Config
 from edge.drivers.jt808.fleet import Fleet
 from edge.drivers.jt808.session import Session, Terms
 from edge.listening import Peer, serve
+from edge.zones import parse_zone
 from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine
 
