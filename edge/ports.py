@@ -12,6 +12,7 @@ from typing import Protocol
 
 import serial
 
+from edge.adapters import find_adapter
 from tocsin.errors import DriverReason, LinkError
 
 _CHUNK = 4096
@@ -45,11 +46,15 @@ class Duplex(Link, Protocol):
 
 
 class SerialLink:
-    """A serial port, read by the event loop itself; locked against a second reader."""
+    """A serial port, read by the event loop itself; locked against a second reader.
+
+    Raises:
+        LinkError: it cannot be opened.
+    """
 
     def __init__(self, port: str, baudrate: int) -> None:
         try:
-            self._serial = serial.Serial(port, baudrate, timeout=0, exclusive=True)
+            self._serial = serial.Serial(find_adapter(port), baudrate, timeout=0, exclusive=True)
         except (serial.SerialException, OSError, ValueError) as exc:
             raise cannot_open(port, exc) from exc
         self._port = port

@@ -11,7 +11,7 @@ NS = 1_000_000_000
 DEAD_SHARE = 10  # devices that do not answer get a tenth of the line's time
 QUICK_FACTOR = 4.0  # a dead device is given so many times the longest answer it ever took
 QUICK_MIN_S = 0.1
-FULL_EVERY = 4  # every so many tries of a dead device have the full time-out
+FULL_EVERY_S = 300.0  # so often a dead device is given its full time-out, fits it or not
 SLOW_FACTOR = 4.0  # a device that takes so many times as long as another lets that one go first
 
 
@@ -28,6 +28,7 @@ class Turn:
         self._longest_s = 0.0
         self.usual_s = 0.0  # how long its reads have taken lately
         self.gap_s = math.inf  # line time that is free when its turn begins
+        self._full_from_ns = 0
 
     @property
     def well(self) -> bool:
@@ -37,7 +38,7 @@ class Turn:
     @property
     def patience_s(self) -> float:
         """How long to wait for its answer now."""
-        if self.failures < 2 or not self.failures % FULL_EVERY:
+        if not self.failures or self.due_ns >= self._full_from_ns:
             return self.timeout_s
         longest_s = QUICK_FACTOR * self._longest_s or self.timeout_s
         return min(self.timeout_s, max(QUICK_MIN_S, min(longest_s, self.gap_s)))
@@ -57,6 +58,8 @@ class Turn:
 
     def failed(self, now_ns: int, random: Random) -> None:
         """Notes a failed read and sets the next try: doubling, with jitter, capped."""
+        if self.patience_s >= self.timeout_s:
+            self._full_from_ns = now_ns + int(FULL_EVERY_S * NS)
         self.tried = True
         self.failures += 1
         pause_s = min(self._backoff_max_s, self.period_ns / NS * 2.0 ** min(self.failures - 1, 16))

@@ -208,9 +208,21 @@ class FrameError(DriverError):
 
 
 class DeviceFaultError(DriverError):
-    """The device answered with an exception."""
+    """The device answered with an exception; `number` is the protocol's own code, where it has one."""
 
     code = "driver.device-fault"
+
+    def __init__(
+        self,
+        reason: DriverReason,
+        message: str,
+        *,
+        device: str = "",
+        hint: str = "",
+        number: int | None = None,
+    ) -> None:
+        super().__init__(reason, message, device=device, hint=hint)
+        self.number = number
 
 
 class CodecReason(StrEnum):

@@ -144,6 +144,12 @@ class ModbusConfig(DriverConfig):
         le=5,
         description="Pause before a request; default 3.5 characters on a serial line, else none.",
     )
+    post_connect_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=60,
+        description="Pause after the port opened, for devices and adapters that start with it.",
+    )
     backoff_max_s: float = Field(
         default=30.0, gt=0, description="Longest pause between tries of a device that is silent."
     )

@@ -11,10 +11,13 @@ from edge.drivers.modbus.link import ModbusLink
 from edge.drivers.modbus.plan import Block
 from edge.drivers.modbus.station import Station
 from edge.rota import NS, Rota
+from firmware_bridges.modbus.pdu import ExceptionCode
 from tocsin.contract.catalogue import Value
 from tocsin.contract.quality import Quality
 from tocsin.errors import DeviceFaultError, DriverError, DriverReason, FrameError, LinkError
 from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample
+
+_Part = tuple[Block, bytes | None, DeviceFaultError | None]  # read or refused
 
 _PORT_REASONS = frozenset(
     {
@@ -136,19 +139,22 @@ class ModbusDriver:
 
     async def _scan(self, station: Station) -> tuple[Sample, DeviceFaultError | None]:
         """All blocks of a device under one stamp; blocks that it refuses are missing, unless all are."""
-        unit, patience_s = station.device.unit_id, station.patience_s
+        patience_s = station.patience_s
         if station.unsure and not self._config.has_transactions:
             await self._catch_up(station, patience_s)
-        bodies: list[bytes | None] = []
-        refusal: DeviceFaultError | None = None
+        parts: list[_Part] = []
         for block in station.scan.blocks:
-            try:
-                bodies.append(await self._link.read(unit, block, patience_s))
-            except DeviceFaultError as exc:
-                refusal = _fault_of(exc, station.spec.id, block)
-                bodies.append(None)
+            parts += await self._read(station, block, patience_s)
+        bodies = [body for _, body, _ in parts]
+        refusal = next((refusal for *_, refusal in parts if refusal is not None), None)
         if refusal is not None and not any(bodies):
             raise refusal
+        if station.learn(tuple(block for block, _, _ in parts)):
+            self._context.count("split-reads", 1)
+            text = (
+                "%s does not have all registers between its first and last one: read in %d requests"
+            )
+            self._context.log.info(text, station.spec.id, len(parts))
         values: tuple[Value, ...]
         values, quality = station.scan.decode(bodies)
         sample = Sample(
@@ -158,6 +164,22 @@ class ModbusDriver:
             quality=quality,
         )
         return sample, refusal
+
+    async def _read(self, station: Station, block: Block, patience_s: float) -> list[_Part]:
+        """A block, in smaller ones if the device does not have all of it."""
+        try:
+            body = await self._link.read(station.device.unit_id, block, patience_s)
+        except DeviceFaultError as exc:
+            refused = exc
+        else:
+            return [(block, body, None)]
+        smaller = station.parts(block) if refused.number == ExceptionCode.ILLEGAL_ADDRESS else ()
+        if smaller:
+            parts = [p for part in smaller for p in await self._read(station, part, patience_s)]
+            if any(body is not None for _, body, _ in parts):
+                return parts
+            station.keep_whole(block)
+        return [(block, None, _fault_of(refused, station.spec.id, block))]
 
     async def _catch_up(self, station: Station, patience_s: float) -> None:
         """Without transaction numbers: a read of another length, so that an old answer cannot pass for its answer."""

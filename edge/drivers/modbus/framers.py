@@ -16,6 +16,7 @@ from firmware_bridges.modbus.pdu import answer_size
 from tocsin.errors import DriverReason, FrameError
 
 MAX_HEARD = 512
+RECENT = 64  # an answer to one of so many requests before this one is late; any other number is a mistake
 
 
 class Rejected(ExceptionResponse):
@@ -42,6 +43,7 @@ class Listener:
         self.block: Block | None = None
         self.body = b""
         self.heard = b""
+        self.stale = False
         self.late = 0
         self.late_from: set[int] = set()
         self._lead = b""
@@ -50,7 +52,7 @@ class Listener:
     def expect(self, unit: int, block: Block) -> None:
         """A request goes out: its answer is one of two heads, data or refusal."""
         self.unit, self.block = unit, block
-        self.heard = b""
+        self.heard, self.stale = b"", False
         self._lead = bytes((unit, block.function, block.answer_bytes))
         self._refusal = bytes((unit, block.function | 0x80))
 
@@ -160,8 +162,14 @@ class StrictMbap(FramerSocket):
             if size is None or len(rest) < size:
                 return used, None
             used += size
-            if block is None or int.from_bytes(rest[:2], "big") != exp_tid:
+            behind = exp_tid - int.from_bytes(rest[:2], "big") & 0xFFFF
+            if block is not None and behind > RECENT:
+                listener.done()
+                text = f"transaction {exp_tid - behind & 0xFFFF} answered for {exp_tid}"
+                return len(data), Rejected(listener.unit, DriverReason.GARBAGE, text)
+            if block is None or behind:
                 listener.note_late(rest[6])
+                listener.stale = True
                 continue
             listener.done()
             return used, self._take(rest[MBAP_SIZE:size], rest[6], exp_tid, block)

@@ -14,6 +14,7 @@ from pymodbus.pdu import ModbusPDU
 from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
+from edge.adapters import find_adapter
 from edge.drivers.modbus.config import ModbusConfig
 from edge.drivers.modbus.framers import Listener, Rejected, StrictMbap, StrictRtu
 from edge.drivers.modbus.plan import Block
@@ -78,6 +79,8 @@ class ModbusLink:
         self._client = client
         self._out_of_step = False
         await asyncio.sleep(0)  # a serial port begins to read in the next step of the loop
+        if self._config.post_connect_s:
+            await self._clock.sleep(self._config.post_connect_s)
 
     def close(self) -> None:
         """Frees the port at once."""
@@ -95,7 +98,7 @@ class ModbusLink:
         client: ModbusBaseClient
         if config.rtu is not None:
             client = AsyncModbusSerialClient(
-                config.rtu.port,
+                find_adapter(config.rtu.port),
                 baudrate=config.rtu.baudrate,
                 parity=config.rtu.parity,
                 stopbits=config.rtu.stopbits,
@@ -176,6 +179,7 @@ class ModbusLink:
             shown = listener.heard[:16].hex(" ")
             reason, text = DriverReason.HALF_FRAME, f"{len(listener.heard)} bytes came: {shown}"
         else:
+            self._out_of_step = listener.stale
             reason, text = DriverReason.NO_ANSWER, "no answer"
         if reason is not DriverReason.NO_ANSWER:
             return FrameError(reason, text)
@@ -193,10 +197,12 @@ class ModbusLink:
         known = code in set(ExceptionCode)
         name = ExceptionCode(code).name.lower().replace("_", " ") if known else "unknown"
         hint = "compare the profile's addresses and functions with the device's manual"
+        text = f"refused with exception {code} ({name})"
         return DeviceFaultError(
             DriverReason.EXCEPTION_CODE,
-            f"refused with exception {code} ({name})",
+            text,
             hint=hint if code in (1, 2, 3) else "",
+            number=code,
         )
 
     def _gone(self) -> LinkError:

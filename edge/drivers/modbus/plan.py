@@ -23,13 +23,8 @@ class Block(msgspec.Struct, frozen=True):
 
 def plan_blocks(profile: Profile) -> tuple[Block, ...]:
     """The fewest blocks that hold every point whole, reading across no wider gap than the profile allows."""
-    spans: list[tuple[int, int, int]] = []
-    for point in profile.points:
-        spans.append((point.function, point.address, point.address + point.registers))
-        if point.decimals_address is not None:
-            spans.append((point.function, point.decimals_address, point.decimals_address + 1))
     blocks: list[Block] = []
-    for function, start, end in sorted(spans):
+    for function, start, end in _spans(profile):
         most = MAX_BITS if function in READ_BIT_FUNCTIONS else profile.profile.max_registers
         if blocks:
             last = blocks[-1]
@@ -40,6 +35,43 @@ def plan_blocks(profile: Profile) -> tuple[Block, ...]:
                 continue
         blocks.append(Block(function, start, end - start))
     return tuple(blocks)
+
+
+def split(profile: Profile, block: Block) -> tuple[Block, ...]:
+    """A block that was refused in smaller ones: without its gaps, or, where it has none, point by point.
+
+    Empty where it is one point.
+    """
+    near: list[Block] = []
+    alone: list[Block] = []
+    for function, start, end in _spans(profile):
+        if function == block.function and block.address <= start < block.address + block.count:
+            _add(near, Block(function, start, end - start), touching=True)
+            _add(alone, Block(function, start, end - start), touching=False)
+    found = near if len(near) > 1 else alone
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _add(blocks: list[Block], block: Block, *, touching: bool) -> None:
+    """Adds `block`, or widens the last one where they overlap (or touch)."""
+    end = block.address + block.count
+    if blocks:
+        last = blocks[-1]
+        last_end = last.address + last.count
+        if block.address < last_end + touching:
+            blocks[-1] = Block(last.function, last.address, max(end, last_end) - last.address)
+            return
+    blocks.append(block)
+
+
+def _spans(profile: Profile) -> list[tuple[int, int, int]]:
+    """(function, first, after the last) of all that the points read, in order."""
+    spans: list[tuple[int, int, int]] = []
+    for point in profile.points:
+        spans.append((point.function, point.address, point.address + point.registers))
+        if point.decimals_address is not None:
+            spans.append((point.function, point.decimals_address, point.decimals_address + 1))
+    return sorted(spans)
 
 
 def sync_block(profile: Profile, blocks: tuple[Block, ...]) -> Block:

@@ -39,9 +39,9 @@ class _Rule(msgspec.Struct, frozen=True):
 class Scan:
     """The blocks of one device and how to decode them."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, blocks: tuple[Block, ...] | None = None) -> None:
         self.profile = profile
-        self.blocks: tuple[Block, ...] = plan_blocks(profile)
+        self.blocks = blocks or plan_blocks(profile)
         self.channels = tuple(_channel(profile, point) for point in profile.points)
         self._rules = tuple(self._rule(point) for point in profile.points)
         self._fast = self._fast_layout()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.drivers.modbus.config import ModbusConfig, ModbusDevice
-from edge.drivers.modbus.plan import sync_block
+from edge.drivers.modbus.plan import Block, split, sync_block
 from edge.drivers.modbus.scan import Scan
 from edge.rota import Turn
 from tocsin.sdk import DeviceSpec
@@ -19,9 +19,9 @@ class Station(Turn):
             backoff_max_s=config.backoff_max_s,
         )
         self.device = device
-        profile = device.effective_profile()
-        self.scan = Scan(profile)
-        self.sync = sync_block(profile, self.scan.blocks)
+        self._profile = profile = device.effective_profile()
+        self._whole: set[Block] = set()
+        self._read_as(Scan(profile))
         self.spec = DeviceSpec(
             id=device.id,
             measurement=profile.profile.measurement,
@@ -30,3 +30,22 @@ class Station(Turn):
             model=profile.profile.model or profile.profile.title,
         )
         self.unsure = False  # an answer to a request that was given up may still come
+
+    def _read_as(self, scan: Scan) -> None:
+        self.scan = scan
+        self.sync = sync_block(self._profile, scan.blocks)
+
+    def parts(self, block: Block) -> tuple[Block, ...]:
+        """Smaller blocks to try for one that the device does not have whole; empty where that cannot help."""
+        return () if block in self._whole else split(self._profile, block)
+
+    def keep_whole(self, block: Block) -> None:
+        """The device has no part of `block` either: not to be tried again."""
+        self._whole.add(block)
+
+    def learn(self, blocks: tuple[Block, ...]) -> bool:
+        """Reads these blocks from now on; whether they are others than before."""
+        if blocks == self.scan.blocks:
+            return False
+        self._read_as(Scan(self._profile, blocks))
+        return True

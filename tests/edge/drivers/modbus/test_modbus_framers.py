@@ -109,7 +109,10 @@ def test_over_tcp_only_the_right_transaction_unit_and_length_are_taken() -> None
     listener, pdu = hear(TcpFrame(6, UNIT, body), good)
     assert isinstance(pdu, Answer)
     assert listener.late == 1
-    assert hear(TcpFrame(6, UNIT, body))[1] is None
+    listener, pdu = hear(TcpFrame(6, UNIT, body))
+    assert (pdu, listener.stale) == (None, True)
+    for other in (8, 7 - 100 & 0xFFFF):
+        assert isinstance(hear(TcpFrame(other, UNIT, body), good)[1], Rejected)
     assert isinstance(hear(TcpFrame(7, UNIT + 1, body))[1], Rejected)
     assert isinstance(hear(TcpFrame(7, UNIT, body[:-2]))[1], Rejected)
     assert isinstance(hear(TcpFrame(7, UNIT, encode_answer(Refused(3, 2))))[1], ExceptionResponse)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.drivers.modbus.plan import Block, plan_blocks, sync_block
+from edge.drivers.modbus.plan import Block, plan_blocks, split, sync_block
 from edge.drivers.modbus.scan import Scan
 from edge.pipeline.convert import Converter
 from firmware_bridges.modbus.image import RegisterImage
@@ -61,6 +61,27 @@ def test_every_point_lies_whole_in_one_block_of_legal_size(
     sync = sync_block(profile, blocks)
     same = [b for b in blocks if b.function == sync.function]
     assert sync.answer_bytes not in {b.answer_bytes for b in same}
+
+
+@given(POINTS, st.integers(0, 8))
+def test_a_refused_block_is_split_at_its_gaps_then_between_its_points_and_no_point_is_torn(
+    drawn: list[tuple[int, str, int]], gap: int
+) -> None:
+    raw = [{"address": a, "type": kind, "function": f} for a, kind, f in drawn]
+    profile = _profile(*raw, max_gap=gap)
+    used = {(p.function, p.address + i) for p in profile.points for i in range(p.registers)}
+
+    def leaves(block: Block) -> list[Block]:
+        parts = split(profile, block)
+        assert sum(part.count for part in parts) < block.count or all(
+            (block.function, a) in used for a in range(block.address, block.address + block.count)
+        )
+        return [leaf for part in parts for leaf in leaves(part)] or [block]
+
+    found = [leaf for block in plan_blocks(profile) for leaf in leaves(block)]
+    assert {(b.function, b.address + i) for b in found for i in range(b.count)} == used
+    assert sum(b.count for b in found) == len(used)
+    assert Scan(profile, tuple(found)).blocks == tuple(found)
 
 
 @pytest.mark.parametrize("name", profile_names())
