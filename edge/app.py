@@ -23,6 +23,7 @@ from edge.flow import Flow
 from edge.link import delivered, open_link
 from edge.notify import Notifier
 from edge.operations import Operations
+from edge.orders.desk import OrderDesk
 from edge.outbox import Outbox
 from edge.outputs import FileButton, FileOutput
 from edge.pipeline import Pipeline, VehicleRule
@@ -32,7 +33,15 @@ from edge.timekeeper import Timekeeper, power_on
 from edge.watchdog import Mark, Watchdog
 from tocsin.config import Loaded
 from tocsin.contract.ids import ulid
-from tocsin.sdk import Clock, Driver, DriverConfig, DriverContext, SystemClock, load_driver
+from tocsin.sdk import (
+    Clock,
+    DeviceSpec,
+    Driver,
+    DriverConfig,
+    DriverContext,
+    SystemClock,
+    load_driver,
+)
 
 _log = logging.getLogger("edge")
 
@@ -105,6 +114,7 @@ class Agent:
             queue_samples=self.config.pipeline.queue_samples,
         )
         self.drivers = [self._supervised(d) for d in self.config.drivers]
+        self.orders = OrderDesk(outbox, clock, self.driver_of, found.guards)
         self.link = open_link(self)
         self._stopping = asyncio.Event()
         self._notifier = Notifier()
@@ -138,6 +148,7 @@ class Agent:
             agent = cls(loaded, outbox, clock, timekeeper)
             await agent.flow.tick()
             await agent.desk.restore()
+            await agent.orders.restore(await outbox.orders())
         except BaseException:
             await outbox.aclose()
             raise
@@ -178,6 +189,7 @@ class Agent:
             tasks.create_task(self.flow.watch(), name="flow-watch"),
             tasks.create_task(self.events.run(), name="events"),
             tasks.create_task(self.desk.run(), name="alarm-desk"),
+            tasks.create_task(self.orders.run(), name="orders"),
         ]
         listening = asyncio.Event()
         control = ControlServer(config.socket, *Operations(self).table())
@@ -217,6 +229,7 @@ class Agent:
         self.events.say("agent.stopped", "", "stopped", {"boot": self.boot})
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
+                await self.orders.settled()
                 await self.flow.drained()
                 await self.events.drained()
                 await self.outbox.put_rows_durable([])
@@ -263,6 +276,12 @@ class Agent:
 
         self.devices.add(config.name, build().devices)
         return Supervised(config, build, self.devices, self.clock, self.counters)
+
+    def driver_of(self, device: str) -> tuple[Supervised, DeviceSpec] | None:
+        """The driver that owns a device."""
+        spec = next((s for s in self.devices.specs() if s.id == device), None)
+        found = next((d for d in self.drivers if device in d.devices), None)
+        return (found, spec) if found is not None and spec is not None else None
 
     def counts(self) -> dict[str, int]:
         """Every counter that is not zero."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from edge.control.client import ask, follow
+from edge.orders.command_line import command
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.contract.quality import Quality
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 app = new_app("Run a gateway and operate a running one.")
 alarms_app = new_app("Open alarms of a running gateway: list, acknowledge, reset.")
 app.add_typer(alarms_app, name="alarms", invoke_without_command=True)
+app.command("command")(command)
 
 PLACES = (Path("gateway.toml"), Path("/etc/tocsin/gateway.toml"))
 PROBE_TIMEOUT_S = 30.0
@@ -116,7 +118,7 @@ def tail(
     as_json: Json = False,
 ) -> None:
     """Values as they are stored, until Ctrl-C. With --json: one object a line."""
-    for value in follow(_socket(config), "tail", {"device": device}):
+    for value in follow(socket_of(config), "tail", {"device": device}):
         if as_json:
             output.stream_line(value)
         else:
@@ -171,7 +173,7 @@ def _act(op: str, alarm: str, actor: str, note: str, config: Path | None, *, as_
 
 
 def _asked(config: Path | None, op: str, **args: str) -> Any:
-    return ask(_socket(config), op, args)
+    return ask(socket_of(config), op, args)
 
 
 def _config(given: Path | None) -> Path:
@@ -183,7 +185,7 @@ def _config(given: Path | None) -> Path:
     return found
 
 
-def _socket(given: Path | None) -> Path:
+def socket_of(given: Path | None) -> Path:
     """The control socket a configuration names; the rest of the file need not be right for asking."""
     from tocsin.config.load import read
 

@@ -156,6 +156,19 @@ class OutputConfig(Section):
     )
 
 
+class GuardConfig(Section):
+    """Commands that must be confirmed by a second one before they are carried out."""
+
+    device: str = Field(description="Device id, or a pattern such as `valve-*`.")
+    command: str = Field(default="*", description="Name of the command, or a pattern.")
+    confirm_within_s: float = Field(
+        default=60.0, gt=0, le=3600, description="The second command must come within, seconds."
+    )
+    confirm_by: Literal["anyone", "another"] = Field(
+        default="anyone", description="another: not by the one who gave the first command."
+    )
+
+
 class InputConfig(Section):
     """A local acknowledge button."""
 
@@ -194,6 +207,9 @@ class GatewayConfig(Section):
     checks: tuple[CheckConfig, ...] = Field(default=(), description="Quality rules, dead-bands.")
     alarms: tuple[AlarmConfig, ...] = Field(default=(), description="Local alarm limits.")
     outputs: tuple[OutputConfig, ...] = Field(default=(), description="Sirens and relays.")
+    guards: tuple[GuardConfig, ...] = Field(
+        default=(), description="Commands to devices that need a confirmation; the first that fits."
+    )
     inputs: InputsSection = Field(default=InputsSection(), description="Local inputs.")
 
     @property
@@ -232,6 +248,7 @@ def load_gateway(path: Path) -> Loaded[GatewayConfig]:
         "checks": lambda _: CheckConfig,
         "alarms": lambda _: AlarmConfig,
         "outputs": lambda _: OutputConfig,
+        "guards": lambda _: GuardConfig,
     }
     try:
         loaded = load(path, GatewayConfig, resolve=models)

@@ -67,6 +67,7 @@ class Devices:
             "period_s": spec.period_s,
             "driver": self._devices[spec.id].driver,
             "quantities": [{"name": n, "unit": u, "type": t} for n, u, t in names],
+            "commands": msgspec.to_builtins(spec.commands),
         }
 
     def specs(self) -> list[DeviceSpec]:

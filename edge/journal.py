@@ -44,9 +44,19 @@ class Journal(Protocol):
         ...
 
     async def put_event(
-        self, kind: str, device: str = "", text: str = "", data: dict[str, object] | None = None
+        self,
+        kind: str,
+        device: str = "",
+        text: str = "",
+        data: dict[str, object] | None = None,
+        *,
+        order: tuple[str, str] | None = None,
     ) -> Event:
-        """Keep an event; returns after its commit."""
+        """Keep an event; returns after its commit. With it the note of an open command is replaced ("": dropped)."""
+        ...
+
+    async def remember_command(self, command_id: str, expires_ns: int, note: str = "") -> None:
+        """Keep the id of a command that is about to be carried out, and a note of it until its result is told."""
         ...
 
     def set_clock_state(self, state: ClockState, epoch: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import tocsin
 from edge import vitals
-from tocsin.contract.messages import VERSION, Health
+from tocsin.contract.messages import VERSION, Command, Health
+from tocsin.contract.orders import ORDER_KINDS
 
 if TYPE_CHECKING:
     from edge.app import Agent
@@ -29,10 +31,18 @@ def open_link(agent: Agent) -> Uplink | None:
         site=agent.config.gateway.site,
         gateway=agent.config.gateway.id,
         clock=agent.clock,
-        on_command=agent.desk.command,
+        on_command=partial(_command, agent),
         command_key=key.reveal().encode() if key else b"",
         health=lambda: health(agent),
     )
+
+
+async def _command(agent: Agent, command: Command) -> str | None:
+    """To the alarms, or to the devices, whose results are events of their own."""
+    if command.kind in ORDER_KINDS:
+        await agent.orders.command(command)
+        return None
+    return await agent.desk.command(command)
 
 
 def health(agent: Agent) -> Health:

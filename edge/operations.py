@@ -13,15 +13,19 @@ from edge import vitals
 from edge.alarm_desk import AlarmView
 from edge.control.server import Args, Call, Stream
 from edge.devices import LastValue, row_values
+from edge.orders.results import Result
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import ClockState, DeviceHealth
+from tocsin.contract.orders import unpack
 from tocsin.errors import ControlError
+from tocsin.sdk import CommandSpec
 
 if TYPE_CHECKING:
     from edge.app import Agent
 
 _TAIL_ROWS = 1000
+_LONGEST_WITHIN_S = 3600.0
 
 
 class DriverStatus(msgspec.Struct, frozen=True):
@@ -69,6 +73,23 @@ class Status(msgspec.Struct, frozen=True):
     counters: dict[str, int]
 
 
+class DeviceCommands(msgspec.Struct, frozen=True):
+    """What one device can be told."""
+
+    device: str
+    commands: tuple[CommandSpec, ...]
+
+
+def _within_s(args: Args) -> float:
+    try:
+        within_s = float(args.get("within_s", "30"))
+    except ValueError:
+        within_s = 0.0
+    if not 0 < within_s <= _LONGEST_WITHIN_S:
+        raise ControlError(f"within_s is a number up to {_LONGEST_WITHIN_S:g}")
+    return within_s
+
+
 class Operations:
     """What a running agent answers on its socket."""
 
@@ -85,6 +106,9 @@ class Operations:
             "ack": self._ack,
             "reset": self._reset,
             "counters": self._counters,
+            "commands": self._commands,
+            "command": self._command,
+            "confirm": self._confirm,
         }
         return calls, {"tail": self._tail}
 
@@ -135,6 +159,20 @@ class Operations:
         return await self._agent.desk.reset(
             args.get("alarm", ""), actor=args.get("actor", ""), note=args.get("note", "")
         )
+
+    async def _commands(self, args: Args) -> list[DeviceCommands]:
+        device = self._device(args)
+        specs = self._agent.devices.specs()
+        return [DeviceCommands(s.id, s.commands) for s in specs if device in ("", s.id)]
+
+    async def _command(self, args: Args) -> Result:
+        device, name, own = unpack(args)
+        actor, within_s = args.get("actor", ""), _within_s(args)
+        return await self._agent.orders.ask(device, name, own, actor, within_s)
+
+    async def _confirm(self, args: Args) -> Result:
+        actor, within_s = args.get("actor", ""), _within_s(args)
+        return await self._agent.orders.confirm(args.get("code", ""), actor, within_s)
 
     async def _counters(self, args: Args) -> dict[str, int]:
         return self._agent.counts()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from edge.devices import Devices
-from tocsin.errors import DriverError, DriverReason, TocsinError
-from tocsin.sdk import Clock, Driver, DriverConfig
+from tocsin.errors import DriverError, DriverReason, LinkError, TocsinError, UsageError
+from tocsin.sdk import Clock, Driver, DriverConfig, TakesCommands
 
 _log = logging.getLogger("edge.supervisor")
 
@@ -38,6 +39,7 @@ class Supervised:
         self._devices, self._clock, self._counters = devices, clock, counters
         self._ids = tuple(spec.id for spec in build().devices)
         self._said = ""
+        self._driver: Driver | None = None
         self.state = "starting"
         self.restarts = 0
 
@@ -45,6 +47,11 @@ class Supervised:
     def name(self) -> str:
         """The driver's name in the configuration."""
         return self._config.name
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Ids of its devices."""
+        return self._ids
 
     @property
     def type(self) -> str:
@@ -83,7 +90,8 @@ class Supervised:
     async def _once(self) -> DriverError | None:
         """One run; None when it ended by itself."""
         try:
-            await self._build().run()
+            self._driver = self._build()
+            await self._driver.run()
         except DriverError as exc:
             self._counters["driver_errors"] += 1
             error = exc
@@ -96,9 +104,38 @@ class Supervised:
             )
         else:
             return None
+        finally:
+            self._driver = None
         for device in self._ids:
             self._devices.unavailable(device, error)
         return error
+
+    async def command(
+        self, device: str, name: str, args: Mapping[str, Any], within_s: float
+    ) -> dict[str, Any]:
+        """Have the running driver carry out one command (`TakesCommands.command`).
+
+        Raises:
+            UsageError: the driver takes no commands, or not this one; nothing was sent.
+            CommandRefusedError: nothing was sent.
+            DriverError: not carried out, or nobody knows; see `TakesCommands`.
+        """
+        driver = self._driver
+        if driver is None:
+            raise LinkError(
+                DriverReason.CLOSED, f"driver {self.name} is {self.state}", device=device
+            )
+        if not isinstance(driver, TakesCommands):
+            raise UsageError(f"{device}: a {self.type} driver takes no commands")
+        try:
+            return await driver.command(device, name, args, within_s)
+        except TocsinError:
+            raise
+        except Exception as exc:
+            self._counters["driver_crashes"] += 1
+            self._crashed(exc)
+            text = f"the driver crashed: {type(exc).__name__}: {exc}"
+            raise DriverError(DriverReason.NO_ANSWER, text, device=device) from exc
 
     def _crashed(self, exc: Exception) -> None:
         """The traceback of each kind of crash, once."""

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from edge.config import AlarmConfig, CheckConfig, GatewayConfig
+from edge.orders.two_step import Guard
 from edge.pipeline import AlarmRule, CheckRule, Pipeline
 from tocsin.config import KeyPath, Loaded
 from tocsin.errors import ConfigError, ConfigProblem, DriverError, TocsinError
@@ -25,6 +26,7 @@ class Survey:
     devices: tuple[DeviceSpec, ...]
     checks: tuple[CheckRule, ...]
     alarms: tuple[AlarmRule, ...]
+    guards: tuple[Guard, ...]
     warnings: tuple[str, ...]
 
 
@@ -41,6 +43,7 @@ def survey(loaded: Loaded[GatewayConfig]) -> Survey:
     devices = finder.devices()
     checks = finder.resolve("checks", config.checks, devices, lambda c: c.quantity)
     alarms = finder.resolve("alarms", config.alarms, devices, lambda a: a.rule)
+    finder.guards(devices)
     if finder.problems:
         raise ConfigError(sorted(finder.problems, key=lambda p: (p.line, p.key)))
     check_rules = tuple(_check(device, c) for device, c in checks)
@@ -49,7 +52,12 @@ def survey(loaded: Loaded[GatewayConfig]) -> Survey:
         Pipeline(devices, check_rules, alarm_rules)
     except ValueError as exc:  # a driver gives a unit or type that is not the catalogue's
         raise ConfigError([loaded.problem(("drivers",), str(exc))]) from exc
-    return Survey(tuple(devices), check_rules, alarm_rules, tuple(_warnings(config, devices)))
+    guards = tuple(
+        Guard(g.device, g.command, int(g.confirm_within_s * 1e9), g.confirm_by)
+        for g in config.guards
+    )
+    warnings = tuple(_warnings(config, devices))
+    return Survey(tuple(devices), check_rules, alarm_rules, guards, warnings)
 
 
 class _Finder:
@@ -84,6 +92,19 @@ class _Finder:
                     self.problem(("drivers", i), spec.id, "two devices have this id")
                 found.setdefault(spec.id, spec)
         return list(found.values())
+
+    def guards(self, devices: list[DeviceSpec]) -> None:
+        """A guard that fits nothing guards nothing: a mistake."""
+        for i, guard in enumerate(self._loaded.value.guards):
+            fitting = [d for d in devices if fnmatchcase(d.id, guard.device)]
+            names = [c.name for d in fitting for c in d.commands]
+            if not fitting:
+                known = [d.id for d in devices]
+                text = "no device of this file has this id"
+                self.problem(("guards", i, "device"), guard.device, text, known)
+            elif names and not any(fnmatchcase(name, guard.command) for name in names):
+                text = f"{guard.device} takes {', '.join(dict.fromkeys(names))}"
+                self.problem(("guards", i, "command"), guard.command, text, names)
 
     def resolve(
         self,

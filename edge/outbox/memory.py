@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from tocsin.errors import OutboxError
 
+_ORDER = "order:"
+
 
 class Memory:
     """The tables `meta` and `command`."""
@@ -41,6 +43,21 @@ class Memory:
         self._db.execute("DELETE FROM command WHERE expires_ns <= ?", (now_ns,))
         row = (command_id, expires_ns)
         self._db.execute("INSERT OR REPLACE INTO command VALUES (?, ?)", row)
+
+    def note_order(self, command_id: str, note: str) -> None:
+        """A command without a result yet; an empty note drops it."""
+        if note:
+            self._put(_ORDER + command_id, note)
+        else:
+            self._db.execute("DELETE FROM meta WHERE key = ?", (_ORDER + command_id,))
+
+    def orders(self) -> dict[str, str]:
+        """Notes of commands without a result, oldest first."""
+        rows = self._db.execute(
+            "SELECT key, value FROM meta WHERE key >= ? AND key < ? ORDER BY key",
+            (_ORDER, _ORDER[:-1] + chr(ord(_ORDER[-1]) + 1)),
+        ).fetchall()
+        return {key.removeprefix(_ORDER): value for key, value in rows}
 
     def lost_commands(self, now_ns: int) -> None:
         """What was carried out before now may be forgotten."""

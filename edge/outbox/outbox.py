@@ -159,14 +159,18 @@ class Outbox:
         """Ids of commands already carried out with their expiry, and since when none is forgotten."""
         return await self._disk.call(self._store.memory.commands)
 
-    async def remember_command(self, command_id: str, expires_ns: int) -> None:
-        """Commit that this command is carried out.
+    async def orders(self) -> dict[str, str]:
+        """Notes of commands that have no result yet, by id."""
+        return await self._disk.call(self._store.memory.orders)
+
+    async def remember_command(self, command_id: str, expires_ns: int, note: str = "") -> None:
+        """Commit that this command is carried out, with a note that stays until its result is told.
 
         Raises:
             OutboxError: the disk refuses.
         """
         now_ns = self._clock.now_ns()
-        await self._disk.call(self._store.remember_command, command_id, expires_ns, now_ns)
+        await self._disk.call(self._store.remember_command, command_id, expires_ns, now_ns, note)
 
     async def put_alarm(self, draft: AlarmDraft) -> Alarm:
         """Commit one alarm transition now, ahead of buffered rows.
@@ -182,15 +186,21 @@ class Outbox:
         return alarm
 
     async def put_event(
-        self, kind: str, device: str = "", text: str = "", data: dict[str, object] | None = None
+        self,
+        kind: str,
+        device: str = "",
+        text: str = "",
+        data: dict[str, object] | None = None,
+        *,
+        order: tuple[str, str] | None = None,
     ) -> Event:
-        """Commit one event now.
+        """Commit one event now, and with it the new note of an open command (id, note; "" drops it).
 
         Raises:
             OutboxFullError: the cap is reached by alarms alone.
         """
         event, dropped = await self._disk.call(
-            self._store.append_event, kind, device, text, data or {}, self._clock.now_ns()
+            self._store.append_event, kind, device, text, data or {}, self._clock.now_ns(), order
         )
         self.changed.set()
         await self._tell(dropped)

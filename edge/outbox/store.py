@@ -107,10 +107,14 @@ class Store:
             self._make_room(now_ns, dropped)
         return dropped
 
-    def remember_command(self, command_id: str, expires_ns: int, now_ns: int) -> None:
+    def remember_command(
+        self, command_id: str, expires_ns: int, now_ns: int, note: str = ""
+    ) -> None:
         """Make it durable that a command is carried out; forget those that nobody can send any more."""
         with self._transaction():
             self.memory.add_command(command_id, expires_ns, now_ns)
+            if note:
+                self.memory.note_order(command_id, note)
         self._sync(urgent=True)
 
     def append_alarm(self, draft: AlarmDraft, now_ns: int) -> tuple[Alarm, list[Dropped]]:
@@ -122,10 +126,18 @@ class Store:
         return alarm, dropped
 
     def append_event(
-        self, kind: str, device: str, text: str, data: dict[str, object], now_ns: int
+        self,
+        kind: str,
+        device: str,
+        text: str,
+        data: dict[str, object],
+        now_ns: int,
+        order: tuple[str, str] | None = None,
     ) -> tuple[Event, list[Dropped]]:
-        """Seal and commit one event."""
+        """Seal and commit one event, and with it the new note of an open command (id, note; "" drops it)."""
         with self._transaction() as dropped:
+            if order is not None:
+                self.memory.note_order(*order)
             stream = self._live[topics.EVENT]
             if self.clock_state.state == "unset":
                 data = {**data, "clock": "unset"}

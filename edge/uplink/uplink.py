@@ -11,6 +11,7 @@ import aiomqtt
 import msgspec
 
 from edge.options import UplinkOptions
+from edge.orders.results import open_note, refused_data
 from edge.outbox import Outbox
 from edge.uplink.backoff import Backoff
 from edge.uplink.cancel import raise_if_cancelled
@@ -19,23 +20,26 @@ from edge.uplink.sender import Sender
 from edge.uplink.session import Connector
 from tocsin.contract import topics
 from tocsin.contract.messages import Command, CommitAck, Health
-from tocsin.errors import CommandRefusedError, OutboxError, UplinkError
+from tocsin.contract.orders import ORDER_KINDS, RESULT, unpack
+from tocsin.errors import CommandRefusal, CommandRefusedError, OutboxError, UplinkError
 from tocsin.sdk import Clock
 
 HEALTH_EVERY_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 _FAREWELL_S = 2.0
 _MAX_REFUSAL_EVENTS_PER_MIN = 10
+_DUPLICATE = CommandRefusal.DUPLICATE.value
 _ack_decoder = msgspec.json.Decoder(CommitAck)
 _encode = msgspec.json.Encoder().encode
 
-CommandHandler = Callable[[Command], Awaitable[str]]
+CommandHandler = Callable[[Command], Awaitable[str | None]]
 
 
 class Uplink:
     """One gateway's uplink. `counters` are for health and the control socket.
 
-    `on_command` carries out a checked command and returns what to say of it; it raises `CommandRefusedError`.
+    `on_command` carries out a checked command and returns what to say of it, None when its result follows as an event
+    of its own; it raises `CommandRefusedError`.
     `health` makes the message of the moment; without it none is sent.
     """
 
@@ -158,7 +162,7 @@ class Uplink:
         command: Command | None = None
         try:
             command = self._guard.check(payload, now_ns)
-            await self._outbox.remember_command(command.id, command.expires_ns)
+            await self._outbox.remember_command(command.id, command.expires_ns, open_note(command))
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 text = await self._on_command(command)
         except CommandRefusedError as exc:
@@ -175,11 +179,14 @@ class Uplink:
             await self._tell(command, "command.refused", "it took too long", "refused")
         else:
             self.counters["commands_done"] += 1
-            await self._tell(command, "command.done", text, "")
+            if text is not None:
+                await self._tell(command, "command.done", text, "")
 
     async def _tell(self, command: Command | None, kind: str, text: str, reason: str) -> None:
         """Journal the outcome; refusals of a flood are only counted."""
         now_ns = self._clock.mono_ns()
+        if command is not None and command.kind in ORDER_KINDS and reason == _DUPLICATE:
+            return  # whoever carries it out tells its result, once
         if reason:
             self._refusals = [t for t in self._refusals if now_ns - t < 60_000_000_000]
             if len(self._refusals) >= _MAX_REFUSAL_EVENTS_PER_MIN:
@@ -187,10 +194,14 @@ class Uplink:
             self._refusals.append(now_ns)
             self._log.warning("command refused: %s", text)
         data: dict[str, object] = {"reason": reason} if reason else {}
-        if command is not None:
+        device = ""
+        if command is not None and command.kind in ORDER_KINDS:
+            kind, device = RESULT, unpack(command.args)[0]
+            data |= refused_data(command, reason)
+        elif command is not None:
             data |= {"id": command.id, "kind": command.kind, "actor": command.actor}
         try:
-            await self._outbox.put_event(kind, "", text, data)
+            await self._outbox.put_event(kind, device, text, data)
         except OutboxError as exc:
             self._log.error("%s could not be journalled: %s", kind, exc.message)
 

@@ -145,7 +145,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that happened at a gateway and is no reading and no alarm. `kind` is dotted, `data` its details.
 
     Kinds: `agent.started`, `agent.stopped`, `device.announced`, `device.unavailable`, `device.recovered`,
-    `clock.stepped`, `clock.set`, `cloud.restored`, `command.done`, `command.refused`, `outbox.salvaged`,
+    `clock.stepped`, `clock.set`, `cloud.restored`, `command.done`, `command.refused`, `command.accepted`,
+    `command.result` (docs/reference/commands.md), `outbox.salvaged`,
     `outbox.thinned`. `data.clock` is `unset` where `t` is of a clock that was never set.
     """
 
@@ -168,7 +169,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     site: Name
     gateway: Name
-    kind: str  # "alarm.acknowledge" | "alarm.reset"
+    kind: str  # "alarm.acknowledge" | "alarm.reset" | "device.command" | "device.confirm"
     actor: str
     issued_ns: Ns
     expires_ns: Ns

@@ -13,12 +13,14 @@ from tocsin.sdk.driver import (
     load_driver,
 )
 from tocsin.sdk.plugins import PluginError
-from tocsin.sdk.samples import Channel, DeviceSpec, Sample, SourceWindow
+from tocsin.sdk.samples import Argument, Channel, CommandSpec, DeviceSpec, Sample, SourceWindow
 
 __all__ = [
     "SDK_VERSION",
+    "Argument",
     "Channel",
     "Clock",
+    "CommandSpec",
     "Describe",
     "DeviceSpec",
     "Direction",

@@ -98,14 +98,26 @@ class Driver(Protocol):
 
 @runtime_checkable
 class TakesCommands(Protocol):
-    """A driver whose devices can be told something: a relay, a siren, a text on a display."""
+    """A driver whose devices can be told something: a relay, a siren, a text on a display.
 
-    async def command(self, device: str, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    What a device takes stands in its `DeviceSpec.commands`. Argument values may be text from a command line (`"30"`,
+    `"true"`): convert them.
+    """
+
+    async def command(
+        self, device: str, name: str, args: Mapping[str, Any], within_s: float
+    ) -> dict[str, Any]:
         """Carry out one command through the port's one owner, and tell what the device answered, as JSON values.
 
+        It is sent within `within_s` from now or never; how long the device may take to answer is the driver's matter.
+        Whoever is cancelled while it waits for its turn is never sent.
+
         Raises:
-            DriverError: the device cannot be reached, did not answer, or answered no.
-            UsageError: no such command, or wrong arguments; nothing was sent.
+            CommandRefusedError: nothing was sent: no room in the queue, or (`EXPIRED`) its turn did not come in time.
+            UsageError: nothing was sent: no such command, or wrong arguments.
+            DeviceFaultError: the device answered no.
+            DriverError: with the reason `NO_PORT`, `REFUSED`, `PERMISSION` or `CLOSED`, nothing was sent; with any
+                other, it was sent and nobody knows whether it was carried out.
         """
         ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from tocsin.contract.catalogue import TypeCode, Value
@@ -31,10 +33,31 @@ class SourceWindow(msgspec.Struct, frozen=True):
     max_future_s: float = 300.0
 
 
+class Argument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One argument of a command. `choices` are all values it may have, `low` and `high` the bounds of a number (of a text's length)."""
+
+    name: str
+    type: Literal["number", "integer", "text", "flag"] = "number"
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str | int | float, ...] = ()
+    required: bool = True
+
+
+class CommandSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One command a device takes; `title` is for people."""
+
+    name: str
+    title: str = ""
+    arguments: tuple[Argument, ...] = ()
+
+
 class DeviceSpec(msgspec.Struct, frozen=True):
     """One device of a driver: announced once, before its first sample.
 
-    `period_s` is the expected time between samples; None where the device speaks when it likes.
+    `period_s` is the expected time between samples; None where the device speaks when it likes. `commands` are what it
+    can be told, if its driver takes commands.
     """
 
     id: str
@@ -43,6 +66,7 @@ class DeviceSpec(msgspec.Struct, frozen=True):
     period_s: float | None = None
     window: SourceWindow = SourceWindow()
     model: str = ""
+    commands: tuple[CommandSpec, ...] = ()
 
 
 class Sample(msgspec.Struct, frozen=True):

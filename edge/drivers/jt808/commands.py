@@ -73,7 +73,7 @@ class Command:
         if wanted is None:
             raise UsageError(f"no command is named {name!r}", hint=", ".join(_ARGUMENTS))
         try:
-            self.order = msgspec.convert(dict(args), wanted)
+            self.order = msgspec.convert(dict(args), wanted, strict=False)
         except msgspec.ValidationError as exc:
             raise UsageError(f"{name}: {exc}") from exc
         self.name = name

@@ -58,14 +58,17 @@ class Jt808Driver:
         text = f"connects to {self._config.listen} by itself; see its state in `tocsin edge status`"
         return [ProbeLine(spec.id, True, text) for spec in self.devices]
 
-    async def command(self, device: str, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
-        """Send one command down and wait for the terminal's answer.
+    async def command(
+        self, device: str, name: str, args: Mapping[str, Any], within_s: float
+    ) -> dict[str, Any]:
+        """Send one command down at once and wait for the terminal's answer.
 
         Raises:
-            LinkError: the terminal is not connected, or did not answer.
+            LinkError: the terminal is not connected (`CLOSED`), or did not answer (`NO_ANSWER`).
             DeviceFaultError: it answered no.
             UsageError: no such command, or wrong arguments.
         """
+        del within_s  # there is no queue: it is sent now or refused
         asked = Command(name, args)
         session = self._by_id.get(device)
         if session is None:

@@ -8,6 +8,7 @@ import hmac
 from collections import OrderedDict
 
 from edge.drivers.jt808.config import Jt808Config, TerminalConfig, same_phone
+from edge.drivers.jt808.orders import SPECS
 from firmware_bridges.jt808.location import Location, encode_location
 from firmware_bridges.jt808.samples import CHANNELS
 from tocsin.sdk import DeviceSpec, SourceWindow
@@ -56,7 +57,9 @@ class Fleet:
         window = SourceWindow(config.max_past_s, config.max_future_s)
         self._by_phone: dict[str, Vehicle] = {}
         for one in config.devices:
-            spec = DeviceSpec(one.id, one.measurement, CHANNELS, one.period_s, window, one.model)
+            spec = DeviceSpec(
+                one.id, one.measurement, CHANNELS, one.period_s, window, one.model, SPECS
+            )
             self._by_phone[same_phone(one.phone)] = Vehicle(one, spec, auth_code(config, one))
 
     def by_phone(self, phone: str) -> Vehicle | None:

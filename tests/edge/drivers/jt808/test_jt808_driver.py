@@ -483,20 +483,22 @@ async def test_commands_reach_the_terminal_and_its_answers_come_back(tmp_path: P
     driver = agent.driver()
     async with _running(driver):
         with pytest.raises(LinkError):
-            await driver.command("truck-1", "locate", {})
+            await driver.command("truck-1", "locate", {}, 5.0)
         with _terminal(f"127.0.0.1:{agent.port}", ledger, "--edition", "2019"):
             await wait_until(lambda: len(agent.samples) >= 2)
-            assert await driver.command("truck-1", "text", {"text": "前方封路"}) == {"result": 0}
-            located = await driver.command("truck-1", "locate", {})
-            assert located["location"]["fix_valid"] is True
-            assert await driver.command("truck-1", "report-interval", {"seconds": 1}) == {
+            assert await driver.command("truck-1", "text", {"text": "前方封路"}, 5.0) == {
                 "result": 0
             }
-            read = await driver.command("truck-1", "parameters", {})
+            located = await driver.command("truck-1", "locate", {}, 5.0)
+            assert located["location"]["fix_valid"] is True
+            assert await driver.command("truck-1", "report-interval", {"seconds": 1}, 5.0) == {
+                "result": 0
+            }
+            read = await driver.command("truck-1", "parameters", {}, 5.0)
             assert read == {"parameters": [{"id": "0x0029", "hex": "00000001"}]}
-            await driver.command("truck-1", "track", {"interval_s": 2, "valid_s": 60})
+            await driver.command("truck-1", "track", {"interval_s": 2, "valid_s": 60}, 5.0)
             with pytest.raises(DeviceFaultError):
-                await driver.command("truck-1", "attributes", {})
+                await driver.command("truck-1", "attributes", {}, 5.0)
             for name, args in (
                 ("text", {}),
                 ("text", {"text": "长" * 501}),
@@ -504,7 +506,7 @@ async def test_commands_reach_the_terminal_and_its_answers_come_back(tmp_path: P
                 ("explode", {}),
             ):
                 with pytest.raises(UsageError):
-                    await driver.command("truck-1", name, args)
+                    await driver.command("truck-1", name, args, 5.0)
     assert [mark["text"] for mark in _marks(ledger, "text")] == ["前方封路"]
 
 
