@@ -20,7 +20,6 @@ from edge.control.server import ControlServer
 from edge.devices import Devices
 from edge.events import EventQueue
 from edge.flow import Flow
-from edge.frames import FrameLog
 from edge.link import delivered, open_link
 from edge.notify import Notifier
 from edge.operations import Operations
@@ -97,7 +96,6 @@ class Agent:
         self.counters: Counter[str] = Counter()
         self.events = EventQueue(outbox)
         self.devices = Devices(self.pipeline, self.events.say)
-        self.frames = FrameLog(clock)
         self.desk = AlarmDesk(
             self.pipeline.board,
             AlarmFile(self.config.gateway.data_dir / "alarms.json"),
@@ -271,15 +269,12 @@ class Agent:
             available=self.devices.recovered,
             unavailable=self.devices.unavailable,
             count=partial(_count, self.counters, config.name),
-            frame=partial(self.frames.take, config.name),
         )
 
         def build() -> Driver:
             return kind(config, context)
 
-        specs = build().devices
-        self.devices.add(config.name, specs)
-        self.frames.add(config.name, config.type, [spec.id for spec in specs])
+        self.devices.add(config.name, build().devices)
         return Supervised(config, build, self.devices, self.clock, self.counters)
 
     def driver_of(self, device: str) -> tuple[Supervised, DeviceSpec] | None:

@@ -5,8 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from firmware_bridges.gb26875.frames import HEAD, START, Frame, decode_frame, frame_size
+import msgspec
+
+from firmware_bridges.gb26875.frames import (
+    HEAD,
+    START,
+    Frame,
+    decode_frame,
+    frame_size,
+    unchecked,
+)
 from tocsin.errors import CodecError, CodecReason
+
+
+class Spoilt(msgspec.Struct, frozen=True):
+    """A frame from its beginning to its end whose sum is wrong: it can be denied, and no more."""
+
+    frame: Frame
+    error: CodecError
+
+
+Item = Frame | Spoilt | CodecError
 
 
 class Splitter:
@@ -24,13 +43,13 @@ class Splitter:
         """Whether the beginning of a frame waits for its end."""
         return bool(self._pending)
 
-    def feed(self, data: bytes) -> Iterator[Frame | CodecError]:
+    def feed(self, data: bytes) -> Iterator[Item]:
         """What is complete with `data`."""
         self._pending += data
         while (item := self._next()) is not None:
             yield item
 
-    def silence(self) -> Iterator[Frame | CodecError]:
+    def silence(self) -> Iterator[Item]:
         """Nothing came for a while: the beginning of a frame that waits for its end is refused, and what hides in it found."""
         while self._pending:
             if (item := self._next()) is not None:
@@ -39,7 +58,7 @@ class Splitter:
                 yield CodecError(CodecReason.TRUNCATED, f"{len(self._pending)} bytes of a frame")
                 self._drop(1)
 
-    def _next(self) -> Frame | CodecError | None:
+    def _next(self) -> Item | None:
         start = self._pending.find(START)
         if start < 0:
             self._drop(len(self._pending) - self._pending.endswith(START[:1]))
@@ -53,8 +72,10 @@ class Splitter:
                 return None
             frame = decode_frame(bytes(self._pending[:size]))
         except CodecError as error:
+            spoilt = error.reason is CodecReason.CHECKSUM
+            item = Spoilt(unchecked(bytes(self._pending[:size])), error) if spoilt else error
             self._drop(1)
-            return error
+            return item
         del self._pending[:size]
         return frame
 

@@ -41,6 +41,7 @@ FIGURES: list[tuple[float, str, float, str]] = [
     (3600, "m3/h", 1, "m3/s"),
     (1, "L/s", 0.001, "m3/s"),
     (60, "L/min", 1, "L/s"),
+    (90.0, "m3/min", 1.5, "m3/s"),
     (1, "bar", 100, "kPa"),
     (1013.25, "hPa", 101.325, "kPa"),
     (1, "mbar", 1, "hPa"),

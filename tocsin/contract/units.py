@@ -62,6 +62,7 @@ _UNITS: dict[str, tuple[str, float, float]] = {
     "L": ("volume", 1e-3, 0.0),
     "m3/s": ("flow", 1.0, 0.0),
     "m3/h": ("flow", 1.0 / 3600.0, 0.0),
+    "m3/min": ("flow", 1.0 / 60.0, 0.0),
     "L/s": ("flow", 1e-3, 0.0),
     "L/min": ("flow", 1e-3 / 60.0, 0.0),
     "[cft_i]/s": ("flow", 0.3048**3, 0.0),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from firmware_bridges.gb26875.app_data import LAYOUTS, decode_app, encode_app
 from firmware_bridges.gb26875.frames import HEAD, MAX_APP, Frame, decode_frame, encode_frame
-from firmware_bridges.gb26875.splitter import Splitter
+from firmware_bridges.gb26875.splitter import Splitter, Spoilt
 from tocsin.errors import CodecError, CodecReason
 
 ONE: dict[str, Any] = {
@@ -130,8 +130,9 @@ def test_a_spoilt_frame_costs_only_itself() -> None:
     spoilt = bytearray(_frame(1, bytes(range(48))))
     spoilt[40] ^= 1
     told = list(Splitter().feed(bytes(spoilt) + _frame(2)))
-    assert isinstance(told[0], CodecError)
-    assert told[0].reason is CodecReason.CHECKSUM
+    assert isinstance(told[0], Spoilt)
+    assert told[0].error.reason is CodecReason.CHECKSUM
+    assert (told[0].frame.serial, told[0].frame.command) == (1, 2)
     assert isinstance(told[-1], Frame)
     assert told[-1].serial == 2
 
