@@ -20,6 +20,7 @@ from edge.control.server import ControlServer
 from edge.devices import Devices
 from edge.events import EventQueue
 from edge.flow import Flow
+from edge.frames import FrameLog
 from edge.link import delivered, open_link
 from edge.notify import Notifier
 from edge.operations import Operations
@@ -96,6 +97,7 @@ class Agent:
         self.counters: Counter[str] = Counter()
         self.events = EventQueue(outbox)
         self.devices = Devices(self.pipeline, self.events.say)
+        self.frames = FrameLog(clock)
         self.desk = AlarmDesk(
             self.pipeline.board,
             AlarmFile(self.config.gateway.data_dir / "alarms.json"),
@@ -269,12 +271,15 @@ class Agent:
             available=self.devices.recovered,
             unavailable=self.devices.unavailable,
             count=partial(_count, self.counters, config.name),
+            frame=partial(self.frames.take, config.name),
         )
 
         def build() -> Driver:
             return kind(config, context)
 
-        self.devices.add(config.name, build().devices)
+        specs = build().devices
+        self.devices.add(config.name, specs)
+        self.frames.add(config.name, config.type, [spec.id for spec in specs])
         return Supervised(config, build, self.devices, self.clock, self.counters)
 
     def driver_of(self, device: str) -> tuple[Supervised, DeviceSpec] | None:

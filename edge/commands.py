@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from edge.control.client import ask, follow
+from edge.control.place import Config, config_path, socket_of
 from edge.orders.command_line import command
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.contract.quality import Quality
-from tocsin.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.config import GatewayConfig
@@ -25,18 +25,9 @@ alarms_app = new_app("Open alarms of a running gateway: list, acknowledge, reset
 app.add_typer(alarms_app, name="alarms", invoke_without_command=True)
 app.command("command")(command)
 
-PLACES = (Path("gateway.toml"), Path("/etc/tocsin/gateway.toml"))
 PROBE_TIMEOUT_S = 30.0
 DEVICE_FAILED, ALARM_ACTIVE = 5, 10
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="gateway.toml; default ./gateway.toml, then /etc/tocsin/gateway.toml.",
-    ),
-]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Actor = Annotated[str, typer.Option("--actor", help="Who does it: the name in the journal.")]
 Note = Annotated[str, typer.Option("--note", help="A remark for the journal.")]
@@ -53,7 +44,7 @@ def run(
     from edge.config import load_gateway
     from tocsin.cli.logs import setup_logging
 
-    path = _config(config)
+    path = config_path(config)
     setup_logging(log_level)
     loaded = load_gateway(path)
     for text in loaded.warnings:
@@ -80,7 +71,7 @@ def probe(config: Config = None, as_json: Json = False) -> None:
     from edge.config import load_gateway
     from edge.survey import offline_drivers
 
-    loaded = load_gateway(_config(config))
+    loaded = load_gateway(config_path(config))
     lines = asyncio.run(_probe(loaded.value, offline_drivers(loaded.value)))
     width = max((len(line.device) for line in lines), default=0)
     human = "\n".join(
@@ -174,30 +165,6 @@ def _act(op: str, alarm: str, actor: str, note: str, config: Path | None, *, as_
 
 def _asked(config: Path | None, op: str, **args: str) -> Any:
     return ask(socket_of(config), op, args)
-
-
-def _config(given: Path | None) -> Path:
-    found = given or next((place for place in PLACES if place.is_file()), None)
-    if found is None:
-        raise UsageError(
-            "which gateway.toml?", hint="-c FILE; none lies here nor at /etc/tocsin/gateway.toml"
-        )
-    return found
-
-
-def socket_of(given: Path | None) -> Path:
-    """The control socket a configuration names; the rest of the file need not be right for asking."""
-    from tocsin.config.load import read
-
-    path = _config(given)
-    raw, _ = read(path)
-    tables = cast("dict[str, dict[str, str]]", raw)
-    try:
-        data_dir = tables.get("gateway", {}).get("data_dir", "")
-        socket = tables.get("control", {}).get("socket") or f"{data_dir}/control.sock"
-        return path.parent / Path(socket).expanduser()
-    except (AttributeError, TypeError) as exc:
-        raise UsageError(f"{path} names no control socket", hint="tocsin check -c FILE") from exc
 
 
 def _print_status(found: dict[str, Any]) -> None:

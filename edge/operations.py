@@ -13,6 +13,7 @@ from edge import vitals
 from edge.alarm_desk import AlarmView
 from edge.control.server import Args, Call, Stream
 from edge.devices import LastValue, row_values
+from edge.frames import KEPT, Frame, Missed
 from edge.orders.results import Result
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
@@ -110,7 +111,7 @@ class Operations:
             "command": self._command,
             "confirm": self._confirm,
         }
-        return calls, {"tail": self._tail}
+        return calls, {"tail": self._tail, "trace": self._trace}
 
     async def _status(self, args: Args) -> Status:
         agent = self._agent
@@ -197,6 +198,20 @@ class Operations:
                     yield value
         finally:
             flow.unlisten(hear)
+
+    async def _trace(self, args: Args) -> AsyncIterator[Frame | Missed]:
+        """The last frames of a device or driver; with `follow`, new ones after them."""
+        frames, name = self._agent.frames, args.get("name", "")
+        last = frames.last(name, int(args.get("last", KEPT)))
+        watch = frames.watch(name)
+        try:
+            for frame in last:
+                yield frame
+            while "follow" in args:
+                for item in await watch.next():
+                    yield item
+        finally:
+            watch.close()
 
     def _device(self, args: Args) -> str:
         device = args.get("device", "")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edge.control.client import ask
+from edge.control.place import Config, socket_of
 from tocsin.cli import output
 from tocsin.cli.apps import Json
 from tocsin.contract.orders import Outcome, pack
@@ -43,14 +43,7 @@ def command(
     arguments: Annotated[
         list[str] | None, typer.Argument(help="KEY=VALUE, as the command wants them.")
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            help="gateway.toml; default ./gateway.toml, then /etc/tocsin/gateway.toml.",
-        ),
-    ] = None,
+    config: Config = None,
     actor: Annotated[
         str, typer.Option("--actor", help="Who does it: the name in the journal.")
     ] = "",
@@ -64,8 +57,6 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Tell a device something: a relay, a siren, a text. Without a name: what it can be told. Exit code 8: not sent; 5: failed or unknown."""
-    from edge.commands import socket_of
-
     socket = socket_of(config)
     if not confirm and not name:
         found: Any = ask(socket, "commands", {"device": device})

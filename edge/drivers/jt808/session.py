@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timezone
 
 from edge.drivers.jt808.config import same_phone
 from edge.drivers.jt808.fleet import Vehicle
 from edge.listening import Peer
-from firmware_bridges.jt808.frames import Frame, Header, encode_frame
+from edge.shown import Pieces
+from firmware_bridges.jt808.frames import FLAG, Frame, Header, decode_frame, encode_frame
 from firmware_bridges.jt808.location import Location, decode_batch, decode_location
 from firmware_bridges.jt808.messages import (
     Ack,
@@ -67,6 +69,8 @@ class Session:
         self._peer, self._terms, self._context = peer, terms, terms.context
         self._unknown, self._known = unknown, known
         self._splitter = Splitter()
+        self._pieces = Pieces(bytes((FLAG,)))
+        self._device = ""
         self._parts = Reassembler(Limits(wait_s=terms.parts_wait_s))
         self._serial = 0
         self._head: Header | None = None
@@ -78,6 +82,7 @@ class Session:
     async def run(self) -> None:
         """Until the peer goes or is refused."""
         while not self.closing and (data := await self._peer.read()):
+            self._show_received(data)
             for item in self._splitter.feed(data):
                 if isinstance(item, CodecError):
                     self._context.count(f"jt808.{item.reason.value}", 1)
@@ -87,6 +92,14 @@ class Session:
                     break
             self._report_counts()
         self._peer.close()
+
+    def _show_received(self, data: bytes) -> None:
+        for piece in self._pieces.feed(data):
+            if not self._device:
+                with suppress(CodecError):
+                    vehicle = self._terms.find(decode_frame(piece).header.phone)
+                    self._device = vehicle.id if vehicle is not None else ""
+            self._context.frame(self._device, "rx", piece)
 
     def _report_counts(self) -> None:
         for name, n in (*self._splitter.counts.items(), *self._parts.counts.items()):
@@ -108,7 +121,9 @@ class Session:
         assert self._head is not None  # noqa: S101 - nothing is sent before the terminal has spoken
         serial, self._serial = self._serial, (self._serial + 1) & 0xFFFF
         header = Header(msg_id, self._head.phone, serial, self._head.version)
-        await self._peer.send(encode_frame(header, body))
+        data = encode_frame(header, body)
+        await self._peer.send(data)
+        self._context.frame(self._device, "tx", data)
         return serial
 
     @property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 from edge.drivers.mcu.config import McuConfig
 from edge.drivers.mcu.session import Session, spec_of
 from edge.ports import Duplex, open_port
+from edge.shown import ShownDuplex
 from firmware_bridges.mcu import messages
 from firmware_bridges.mcu.messages import BoardEvent, Data, Hello, Log, Splitter
 from tocsin.errors import CodecError, DriverError, DriverReason, LinkError
@@ -36,9 +38,10 @@ class McuDriver:
 
     async def _open(self) -> Duplex:
         config = self._config
-        return await open_port(
+        link = await open_port(
             config.port, config.baudrate, config.connect or "", config.connect_timeout_s
         )
+        return ShownDuplex(link, partial(self._context.frame, config.device), b"\x00")
 
     async def run(self) -> None:
         """Until cancelled."""

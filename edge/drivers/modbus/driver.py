@@ -40,7 +40,7 @@ class ModbusDriver:
             raise TypeError("a modbus driver takes a ModbusConfig")
         self._config = config
         self._context = context
-        self._link = ModbusLink(config, context.clock)
+        self._link = ModbusLink(config, context)
         self._stations = tuple(Station(config, device) for device in config.devices)
         self._random = Random()
         self._late = 0
@@ -168,7 +168,7 @@ class ModbusDriver:
     async def _read(self, station: Station, block: Block, patience_s: float) -> list[_Part]:
         """A block, in smaller ones if the device does not have all of it."""
         try:
-            body = await self._link.read(station.device.unit_id, block, patience_s)
+            body = await self._link.read(station.spec.id, station.device.unit_id, block, patience_s)
         except DeviceFaultError as exc:
             refused = exc
         else:
@@ -184,7 +184,7 @@ class ModbusDriver:
     async def _catch_up(self, station: Station, patience_s: float) -> None:
         """Without transaction numbers: a read of another length, so that an old answer cannot pass for its answer."""
         with suppress(DeviceFaultError):  # it refuses the odd read: so it is there, and in step
-            await self._link.read(station.device.unit_id, station.sync, patience_s)
+            await self._link.read(station.spec.id, station.device.unit_id, station.sync, patience_s)
         station.unsure = False
 
     async def probe(self) -> list[ProbeLine]:

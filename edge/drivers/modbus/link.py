@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.client.base import ModbusBaseClient
@@ -20,7 +22,7 @@ from edge.drivers.modbus.framers import Listener, Rejected, StrictMbap, StrictRt
 from edge.drivers.modbus.plan import Block
 from firmware_bridges.modbus.pdu import ExceptionCode
 from tocsin.errors import DeviceFaultError, DriverError, DriverReason, FrameError, LinkError
-from tocsin.sdk import Clock
+from tocsin.sdk import DriverContext
 
 _REQUESTS: dict[int, type[ModbusPDU]] = {
     1: ReadCoilsRequest,
@@ -28,6 +30,7 @@ _REQUESTS: dict[int, type[ModbusPDU]] = {
     3: ReadHoldingRegistersRequest,
     4: ReadInputRegistersRequest,
 }
+_MOST_SHOWN = 4096  # bytes shown as one answer
 _NEVER = 1 << 30  # pymodbus hangs up after so many silent requests; we decide that ourselves
 
 logging.getLogger("pymodbus.logging").setLevel(
@@ -38,9 +41,13 @@ logging.getLogger("pymodbus.logging").setLevel(
 class ModbusLink:
     """The connection of one driver. Requests go one at a time; the caller is the only user."""
 
-    def __init__(self, config: ModbusConfig, clock: Clock) -> None:
+    def __init__(self, config: ModbusConfig, context: DriverContext) -> None:
         self._config = config
-        self._clock = clock
+        self._clock = context.clock
+        self._show = context.frame
+        self._device = ""  # the one that was asked last
+        self._asking = False
+        self._received = b""
         self._listener = Listener()
         self._client: ModbusBaseClient | None = None
         self._quiet_until_ns = 0
@@ -60,6 +67,8 @@ class ModbusLink:
         self.close()
         client = self._build()
         transaction = client.ctx
+        # the framer sees what has gathered; this is the one place that sees each byte once
+        transaction.data_received = partial(self._hear, transaction.data_received)  # type: ignore[method-assign]
         decoder = transaction.framer.decoder
         transaction.framer = (
             StrictMbap(decoder, self._listener)
@@ -88,6 +97,23 @@ class ModbusLink:
             self._client.close()
             self._client = None
 
+    def _sent(self, sending: bool, data: bytes) -> bytes:
+        if sending:
+            self._show(self._device, "tx", data)
+        return data
+
+    def _hear(self, take: Callable[[bytes], None], data: bytes) -> None:
+        """All that comes, garbage too; an answer in pieces is shown as one."""
+        self._received += data
+        if not self._asking or len(self._received) > _MOST_SHOWN:
+            self._show_received()
+        take(data)
+
+    def _show_received(self) -> None:
+        if self._received:
+            self._show(self._device, "rx", self._received)
+            self._received = b""
+
     def _build(self) -> ModbusBaseClient:
         def hung_up(connected: bool) -> None:
             waiting = self._listener.block is not None and not client.ctx.response_future.done()
@@ -107,6 +133,7 @@ class ModbusLink:
                 reconnect_delay=0,
                 timeout=config.timeout_s,
                 retries=0,
+                trace_packet=self._sent,
                 trace_connect=hung_up,
             )
             return client
@@ -120,12 +147,13 @@ class ModbusLink:
             reconnect_delay=0,
             timeout=config.timeout_s,
             retries=0,
+            trace_packet=self._sent,
             trace_connect=hung_up,
         )
         return client
 
-    async def read(self, unit: int, block: Block, timeout_s: float) -> bytes:
-        """The data bytes of the answer, exactly those asked for.
+    async def read(self, device: str, unit: int, block: Block, timeout_s: float) -> bytes:
+        """The data bytes of the answer, exactly those asked for. What the line carries is shown as `device`'s.
 
         Raises:
             DeviceFaultError: the device refused.
@@ -143,6 +171,7 @@ class ModbusLink:
         client.ctx.comm_params.timeout_connect = timeout_s
         request = _REQUESTS[block.function](dev_id=unit, address=block.address, count=block.count)
         listener.expect(unit, block)
+        self._device, self._asking = device, True
         try:
             answer = await client.ctx.execute(False, request)
         except ConnectionException as exc:
@@ -153,6 +182,8 @@ class ModbusLink:
             raise self._unanswered(request) from exc
         finally:
             listener.done()
+            self._asking = False
+            self._show_received()
             if self._config.pause_s:
                 self._quiet_until_ns = self._clock.mono_ns() + int(self._config.pause_s * 1e9)
         task = asyncio.current_task()

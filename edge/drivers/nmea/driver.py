@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import ClassVar
 
 from edge.drivers.nmea.config import NmeaConfig
 from edge.drivers.nmea.links import open_link
 from edge.ports import Link
+from edge.shown import Shown
 from firmware_bridges.nmea.epoch import EpochMerger, Fix
 from firmware_bridges.nmea.lines import LineSplitter
 from firmware_bridges.nmea.samples import sample, vehicle
@@ -41,9 +43,13 @@ class NmeaDriver:
     def devices(self) -> tuple[DeviceSpec, ...]:
         return (self._spec,)
 
+    async def _open(self) -> Link:
+        show = partial(self._context.frame, self._config.device)
+        return Shown(await open_link(self._config), show, b"\n")
+
     async def run(self) -> None:
         """Until cancelled; returns only at the end of a file."""
-        link = await open_link(self._config)
+        link = await self._open()
         try:
             await _Session(self._config, self._context, self._spec, link).run()
         finally:
@@ -53,7 +59,7 @@ class NmeaDriver:
         """Listen for a few periods and say what came."""
         device = self._config.device
         try:
-            link = await open_link(self._config)
+            link = await self._open()
         except LinkError as exc:
             return [
                 ProbeLine(device, False, f"{exc.message} ({exc.hint})" if exc.hint else exc.message)

@@ -1,0 +1,55 @@
+"""Which gateway a command is about: its gateway.toml, and the control socket that names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from tocsin.errors import UsageError
+
+PLACES = (Path("gateway.toml"), Path("/etc/tocsin/gateway.toml"))
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="gateway.toml; default ./gateway.toml, then /etc/tocsin/gateway.toml.",
+    ),
+]
+
+
+def config_path(given: Path | None) -> Path:
+    """The file given, or the first that lies at one of its places.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = given or next((place for place in PLACES if place.is_file()), None)
+    if found is None:
+        raise UsageError(
+            "which gateway.toml?", hint="-c FILE; none lies here nor at /etc/tocsin/gateway.toml"
+        )
+    return found
+
+
+def socket_of(given: Path | None) -> Path:
+    """The control socket a configuration names; the rest of the file need not be right for asking.
+
+    Raises:
+        UsageError: no file, or it names no socket.
+        ConfigError: it is no TOML file.
+    """
+    from tocsin.config.load import read
+
+    path = config_path(given)
+    raw, _ = read(path)
+    tables = cast("dict[str, dict[str, str]]", raw)
+    try:
+        data_dir = tables.get("gateway", {}).get("data_dir", "")
+        socket = tables.get("control", {}).get("socket") or f"{data_dir}/control.sock"
+        return path.parent / Path(socket).expanduser()
+    except (AttributeError, TypeError) as exc:
+        raise UsageError(f"{path} names no control socket", hint="tocsin check -c FILE") from exc
