@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from firmware_bridges.modbus.crc import TABLE
 from firmware_bridges.modbus.crc import crc16 as crc16_modbus
 from tocsin.errors import CodecError, CodecReason
 
@@ -23,9 +24,7 @@ def crc(segment: bytes) -> int:
     """HJ 212-2017, annex A. Not CRC-16/MODBUS: each byte meets the upper half of the register, shifted down."""
     value = 0xFFFF
     for byte in segment:
-        value = (value >> 8) ^ byte
-        for _ in range(8):
-            value = (value >> 1) ^ 0xA001 if value & 1 else value >> 1
+        value = TABLE[(value >> 8) ^ byte]
     return value
 
 

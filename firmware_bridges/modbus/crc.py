@@ -13,14 +13,14 @@ def _table() -> tuple[int, ...]:
     return tuple(out)
 
 
-_TABLE = _table()
+TABLE = _table()
 
 
 def crc16(data: bytes) -> int:
     """The checksum of `data`."""
     crc = 0xFFFF
     for byte in data:
-        crc = (crc >> 8) ^ _TABLE[(crc ^ byte) & 0xFF]
+        crc = (crc >> 8) ^ TABLE[(crc ^ byte) & 0xFF]
     return crc
 
 

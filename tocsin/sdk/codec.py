@@ -30,6 +30,21 @@ class FrameInput(msgspec.Struct, frozen=True):
 Describe = Callable[[FrameInput], dict[str, Any]]
 
 
+Feed = Callable[[bytes], object]
+
+
+class Examples(msgspec.Struct, frozen=True):
+    """Frames of one protocol made by its own encoder, for benches and for fuzzing.
+
+    `seal` gives a spoilt frame the length and checksum that fit it, so that what lies behind them is reached.
+    Each of `streams` makes a fresh reader of a connection: a function that takes the next bytes.
+    """
+
+    frames: tuple[FrameInput, ...]
+    seal: Callable[[FrameInput], bytes] | None = None
+    streams: tuple[Callable[[], Feed], ...] = ()
+
+
 def codec_names() -> dict[str, EntryPoint]:
     """Installed codecs by protocol name, without importing any."""
     return {point.name: point for point in entry_points(group="tocsin.codecs")}
@@ -43,3 +58,11 @@ def load_codec(name: str) -> Describe:
     """
     loaded: Describe = codec_names()[name].load()
     return loaded
+
+
+def load_examples(name: str) -> Examples:
+    """The frames that protocol `name` offers in the group `tocsin.examples`; none where it offers none."""
+    for point in entry_points(group="tocsin.examples", name=name):
+        make: Callable[[], Examples] = point.load()
+        return make()
+    return Examples(())
