@@ -19,6 +19,7 @@ FILES = {
     "modbus": "modbus.json",
     "sl651": "sl651.json",
     "nmea": "nmea0183_sentences.json",
+    "lorawan-decentlab": "lorawan_decentlab.json",
 }
 
 
