@@ -16,6 +16,7 @@ from tocsin.contract.quality import Quality
 from tocsin.contract.units import all_units
 from tocsin.sdk import load_driver
 from tocsin.sdk.driver import driver_names
+from tocsin.testing.conformance import ALL
 
 
 def page(name: str) -> str:
@@ -80,6 +81,11 @@ def test_every_key_of_every_driver_is_documented(driver: str) -> None:
     text = page(f"keys/driver-{driver}.md")
     for key, _, _, _ in model_keys(load_driver(driver).Config):
         assert f"`{key}`" in text
+
+
+def test_every_rule_of_the_conformance_kit_is_documented() -> None:
+    text = (ROOT / "docs" / "driver-authors.md").read_text("utf-8")
+    assert [rule for rule in ALL if f"| `{rule}` |" not in text] == []
 
 
 def test_every_measurement_quantity_unit_and_quality_is_documented() -> None:
