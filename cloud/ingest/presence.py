@@ -107,6 +107,14 @@ class Presence:
             device.announced = dict(event.data)
             self._save(device)
 
+    def on_removed(self, gateway: str, device: str) -> None:
+        """`device.removed`: it left the gateway's configuration, so nobody waits for it any more."""
+        with self._lock:
+            known = self._devices.get((gateway, device))
+            if known is not None:
+                known.period_s, known.health = None, None
+                self._save(known)
+
     def on_stored(self, blocks: Iterable[Block], received_ns: int, now_mono: int) -> None:
         """Rows of these devices were stored. A new device that cannot be noted now is noted with its next rows."""
         with self._lock:

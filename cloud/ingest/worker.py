@@ -258,6 +258,8 @@ class Ingest:
     def _event(self, event: Event, received_ns: int, now_mono: int) -> None:
         if event.kind == "device.announced" and topics.is_name(event.device):
             self._presence.on_announced(event, received_ns, now_mono)
+        elif event.kind == "device.removed":
+            self._presence.on_removed(event.gateway, event.device)
         self._answers.on_event(event, received_ns)
         self.counts["events"] += 1
         self._gathered.events.append(_event_block(event, received_ns))
