@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edge.alarm_file import AlarmFile
+from edge.config import OutputConfig
 from edge.journal import Journal
 from edge.outputs import FileOutput
 from edge.pipeline import AlarmBoard
@@ -33,7 +34,7 @@ class AlarmDesk:
         clock: Clock,
     ) -> None:
         self.board = board
-        self.outputs = outputs
+        self.outputs = list(outputs)
         self._file, self._journal, self._clock = file, journal, clock
         self._turn = asyncio.Lock()
         self._owed: list[AlarmDraft] = []
@@ -47,6 +48,24 @@ class AlarmDesk:
             _log.warning("alarm %s of %s has no rule any more", state.rule, state.device)
         self.sound()
         await self.publish(owed)
+
+    def replace_outputs(self, configs: Sequence[OutputConfig]) -> None:
+        """Other outputs from now on; one that stays as it was goes on, one that leaves is switched off."""
+        before = list(self.outputs)
+        kept = {id(o): o for o in before if o.config in configs}
+        self.outputs = [
+            next((o for o in kept.values() if o.config == config), None) or FileOutput(config)
+            for config in configs
+        ]
+        for output in before:
+            if id(output) not in kept:
+                output.release()
+
+    async def revise(self) -> None:
+        """The rules or outputs are others: be heard by them, and durable."""
+        self.sound()
+        async with self._turn:
+            self._save()
 
     def sound(self) -> None:
         """Let every output follow the open alarms; also tries again what failed."""

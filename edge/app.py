@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -15,8 +16,9 @@ import msgspec
 import tocsin
 from edge.alarm_desk import AlarmDesk
 from edge.alarm_file import AlarmFile
-from edge.config import GatewayConfig
+from edge.config import GatewayConfig, InputConfig
 from edge.control.server import ControlServer
+from edge.crew import Crew, ended
 from edge.devices import Devices
 from edge.events import EventQueue
 from edge.flow import Flow
@@ -28,12 +30,14 @@ from edge.orders.desk import OrderDesk
 from edge.outbox import Outbox
 from edge.outputs import FileButton, FileOutput
 from edge.pipeline import Pipeline, VehicleRule
+from edge.reload import Reloader
 from edge.supervisor import Supervised
 from edge.survey import survey
 from edge.timekeeper import Timekeeper, power_on
 from edge.watchdog import Mark, Watchdog
 from tocsin.config import Loaded
 from tocsin.contract.ids import ulid
+from tocsin.errors import ConfigError
 from tocsin.sdk import (
     Clock,
     DeviceSpec,
@@ -49,6 +53,7 @@ _log = logging.getLogger("edge")
 DRIVERS_STOP_S = 1.5
 DRAIN_S = 1.0
 UPLINK_GRACE_S = 1.5
+LINK_STOP_S = 5.0
 LONGEST_STOP_S = 4.8
 
 
@@ -79,10 +84,11 @@ class Agent:
         timekeeper: Timekeeper,
     ) -> None:
         self.config, self.outbox, self.clock = loaded.value, outbox, clock
+        self.crew: Crew
         self.timekeeper = timekeeper
         self.boot = ulid(clock.now_ns())
         self._began_ns = clock.mono_ns()
-        found = survey(loaded)
+        self.loaded, self.found = loaded, (found := survey(loaded))
         vehicle = VehicleRule(max_speed_m_s=self.config.pipeline.max_vehicle_speed_m_s)
         epoch, last_wall_ns = outbox.last_clock
         self.pipeline = Pipeline(
@@ -115,9 +121,12 @@ class Agent:
             timekeeper,
             queue_samples=self.config.pipeline.queue_samples,
         )
-        self.drivers = [self._supervised(d) for d in self.config.drivers]
+        self.drivers = [self.supervised(d) for d in self.config.drivers]
+        self.take_devices()
         self.orders = OrderDesk(outbox, clock, self.driver_of, found.guards)
         self.link = open_link(self)
+        self._linking: asyncio.Task[None] | None = None
+        self.reloader = Reloader(self)
         self._stopping = asyncio.Event()
         self._notifier = Notifier()
         self._abandoned = 0
@@ -172,13 +181,15 @@ class Agent:
             ControlError: the control socket cannot be made.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        hear = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self._hup}
+        for number, handler in hear.items():
+            loop.add_signal_handler(number, handler)
         try:
             async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 await self._run(tasks)
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in hear:
                 loop.remove_signal_handler(number)
             await self.outbox.aclose()
             self._abandoned = self.flow.abandon()
@@ -197,15 +208,13 @@ class Agent:
         control = ControlServer(config.socket, *Operations(self).table())
         serving.append(tasks.create_task(control.run(listening.set), name="control"))
         await listening.wait()
-        self._announce()
-        if self.link is not None:
-            serving.append(tasks.create_task(self.link.run(), name="uplink"))
-        acquiring = [tasks.create_task(d.run(), name=f"driver:{d.name}") for d in self.drivers] + [
-            tasks.create_task(
-                button.run(self.clock, self.desk.pressed), name=f"input:{button.name}"
-            )
-            for button in map(FileButton, config.inputs.acknowledge)
-        ]
+        self._started()
+        self._begin_link()
+        self.crew = Crew(tasks)
+        for driver in self.drivers:
+            self.crew.start(f"driver:{driver.name}", driver.run)
+        for button in config.inputs.acknowledge:
+            self.start_button(button)
         watchdog = Watchdog(
             self._notifier,
             self.clock,
@@ -213,21 +222,18 @@ class Agent:
             commit_interval_s=self.outbox.unjournalled_ms / 1000,
         )
         serving.append(tasks.create_task(watchdog.run(), name="watchdog"))
-        self._notifier.send("READY=1", f"STATUS=reading {len(self.devices.specs())} devices")
+        self._ready()
         await self._stopping.wait()
         self._notifier.send("STOPPING=1")
-        await self._wind_down(acquiring)
+        await self._wind_down()
         for task in serving:
             task.cancel()
+        if self._linking is not None:
+            self._linking.cancel()
 
-    async def _wind_down(self, acquiring: list[asyncio.Task[None]]) -> None:
+    async def _wind_down(self) -> None:
         """Drivers first, then what they left on its way to the cloud; each step with its own patience."""
-        for task in acquiring:
-            task.cancel()
-        if acquiring:
-            _, late = await asyncio.wait(acquiring, timeout=DRIVERS_STOP_S)
-            for task in late:
-                _log.warning("%s does not end", task.get_name())
+        await self.crew.wind_down(DRIVERS_STOP_S)
         self.events.say("agent.stopped", "", "stopped", {"boot": self.boot})
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
@@ -248,19 +254,73 @@ class Agent:
             stats.commits + stats.commit_failures,
         )
 
-    def _announce(self) -> None:
+    def _ready(self) -> None:
+        self._notifier.send("READY=1", f"STATUS=reading {len(self.devices.specs())} devices")
+
+    def _hup(self) -> None:
+        """Take the file as it is now; mistakes are logged and told as an event."""
+        self._tasks.create_task(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        with suppress(ConfigError):
+            await self.reloader.from_file(self.loaded.path)
+
+    def reloading(self, *, ended: bool) -> None:
+        """Tell systemd of a reload."""
+        if ended:
+            self._ready()
+        else:
+            self._notifier.reloading()
+
+    def _begin_link(self) -> None:
+        if self.link is not None:
+            self._linking = self._tasks.create_task(self.link.run(), name="uplink")
+
+    async def relink(self) -> None:
+        """The session with the broker anew, as the configuration says now."""
+        before, ending = self.link, self._linking
+        if ending is not None:
+            ending.cancel()
+            await ended([ending], LINK_STOP_S)
+        self.outbox.set_codec(self.config.uplink.codec if self.config.uplink else "jn")
+        self.link, self._linking = open_link(self), None
+        if before is not None and self.link is not None:
+            self.link.counters.update(before.counters)
+        self._begin_link()
+
+    @property
+    def command_key(self) -> bytes:
+        """What signs commands from the cloud; empty without one."""
+        key = self.config.commands.key
+        return key.reveal().encode() if key else b""
+
+    def start_button(self, config: InputConfig) -> None:
+        """Watch a local input from now on."""
+        button = FileButton(config)
+        self.crew.replace(f"input:{config.name}", lambda: button.run(self.clock, self.desk.pressed))
+
+    def _started(self) -> None:
         self.events.say(
             "agent.started",
             "",
             f"tocsin {tocsin.__version__}",
             {"boot": self.boot, "version": tocsin.__version__, "pid": os.getpid()},
         )
-        for spec in self.devices.specs():
+        self.announce(self.devices.specs())
+
+    def announce(self, specs: Sequence[DeviceSpec]) -> None:
+        """Tell the cloud of devices that are new or not as they were."""
+        for spec in specs:
             self.events.say(
                 "device.announced", spec.id, spec.measurement, self.devices.announcement(spec)
             )
 
-    def _supervised(self, config: DriverConfig) -> Supervised:
+    def supervised(self, config: DriverConfig) -> Supervised:
+        """A driver that is ready to be run."""
+        return Supervised(config, self.builder(config), self.devices, self.clock, self.counters)
+
+    def builder(self, config: DriverConfig) -> Callable[[], Driver]:
+        """What makes a fresh instance of a driver."""
         kind = load_driver(config.type)
         context = DriverContext(
             name=config.name,
@@ -277,10 +337,18 @@ class Agent:
         def build() -> Driver:
             return kind(config, context)
 
-        specs = build().devices
-        self.devices.add(config.name, specs)
-        self.frames.add(config.name, config.type, [spec.id for spec in specs])
-        return Supervised(config, build, self.devices, self.clock, self.counters)
+        return build
+
+    def take_devices(self) -> list[DeviceSpec]:
+        """The devices of the drivers as they are now; which are no longer among them."""
+        by_driver = self.found.by_driver
+        for driver in self.drivers:
+            self.devices.add(driver.name, by_driver[driver.name])
+            ids = [spec.id for spec in by_driver[driver.name]]
+            self.frames.add(driver.name, driver.type, ids)
+        known = {spec.id for spec in self.found.devices}
+        self.frames.keep_only(by_driver.keys(), known)
+        return self.devices.keep_only(known)
 
     def driver_of(self, device: str) -> tuple[Supervised, DeviceSpec] | None:
         """The driver that owns a device."""

@@ -26,6 +26,7 @@ app.add_typer(alarms_app, name="alarms", invoke_without_command=True)
 app.command("command")(command)
 
 PROBE_TIMEOUT_S = 30.0
+RELOAD_TIMEOUT_S = 60.0
 DEVICE_FAILED, ALARM_ACTIVE = 5, 10
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -63,6 +64,13 @@ def status(config: Config = None, as_json: Json = False) -> None:
     """The running agent: devices, drivers, outbox, uplink."""
     found = _asked(config, "status")
     output.emit(found, as_json=as_json, human=lambda: _print_status(found))
+
+
+@app.command()
+def reload(config: Config = None, as_json: Json = False) -> None:
+    """Have the running agent take its gateway.toml as it is now; only what differs is touched."""
+    found: Any = ask(socket_of(config), "reload", timeout_s=RELOAD_TIMEOUT_S)
+    output.emit(found, as_json=as_json, human=lambda: _print_reload(found))
 
 
 @app.command()
@@ -173,6 +181,8 @@ def _print_status(found: dict[str, Any]) -> None:
         f"{found['gateway']} at {found['site']}: up {found['uptime_s']:.0f} s, uplink {link}, "
         f"{found['pending_rows']} rows wait for the cloud, {found['alarms']} open alarms"
     )
+    for key in found["at_restart"]:
+        output.note(f"warning: {key} counts only when the agent is started again")
     rows = [
         [d["id"], d["kind"], d["state"], str(d.get("reads", 0)), d.get("last_error", "")]
         for d in found["devices"]
@@ -182,6 +192,25 @@ def _print_status(found: dict[str, Any]) -> None:
     for driver in found["drivers"]:
         if driver["state"] not in ("running", "finished") or driver["restarts"]:
             typer.echo(f"driver {driver['name']}: {driver['state']}, {driver['restarts']} restarts")
+
+
+def _print_reload(found: dict[str, Any]) -> None:
+    for part in found["sections"]:
+        for word in ("added", "changed", "removed"):
+            for name in part[word]:
+                typer.echo(f"{word:<8} {part['section'].removesuffix('s')} {name}")
+        if part["kept"]:
+            typer.echo(f"kept     {part['kept']} {part['section']}")
+    for name in found["restarted"]:
+        typer.echo(f"driver {name} was run anew")
+    if found["uplink_reconnected"]:
+        typer.echo("the uplink connects anew")
+    for alarm in found["alarms_without_rule"]:
+        output.note(f"warning: alarm {alarm} is open and has no rule any more")
+    for key in found["at_restart"]:
+        output.note(f"warning: {key} counts only when the agent is started again")
+    for text in found["warnings"]:
+        output.note(f"{found['file']}: warning: {text}")
 
 
 def _print_alarms(found: list[dict[str, Any]]) -> None:

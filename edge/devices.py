@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal
 
 import msgspec
@@ -33,10 +33,21 @@ class LastValue(msgspec.Struct, frozen=True):
 
 
 class _Device:
-    __slots__ = ("driver", "errors", "last_error", "last_ok_ns", "reads", "row", "spec", "state")
+    __slots__ = (
+        "driver",
+        "errors",
+        "last_error",
+        "last_ok_ns",
+        "reads",
+        "row",
+        "seen",
+        "spec",
+        "state",
+    )
 
     def __init__(self, spec: DeviceSpec, driver: str) -> None:
-        self.spec, self.driver = spec, driver
+        self.spec = self.seen = spec
+        self.driver = driver
         self.state: State = "starting"
         self.reads = self.errors = 0
         self.last_error = ""
@@ -49,17 +60,30 @@ class Devices:
 
     def __init__(self, pipeline: Pipeline, say: Say) -> None:
         self._pipeline, self._say = pipeline, say
-        self._units = {name: units for name, (_, units) in pipeline.layouts().items()}
         self._devices: dict[str, _Device] = {}
 
     def add(self, driver: str, specs: tuple[DeviceSpec, ...]) -> None:
-        """Take up a driver's devices."""
-        self._devices |= {spec.id: _Device(spec, driver) for spec in specs}
+        """Take up a driver's devices; one that it has already, and as it was, goes on."""
+        for spec in specs:
+            before = self._devices.pop(spec.id, None)
+            goes_on = before is not None and (before.spec, before.driver) == (spec, driver)
+            self._devices[spec.id] = before if before and goes_on else _Device(spec, driver)
+
+    def of(self, driver: str) -> list[str]:
+        """Ids of a driver's devices."""
+        return [d.spec.id for d in self._devices.values() if d.driver == driver]
+
+    def keep_only(self, ids: Collection[str]) -> list[DeviceSpec]:
+        """Forget all other devices; which they were."""
+        gone = [d.spec for name, d in self._devices.items() if name not in ids]
+        for spec in gone:
+            del self._devices[spec.id]
+        return gone
 
     def announcement(self, spec: DeviceSpec) -> dict[str, object]:
         """The data of `device.announced`: what the cloud must know to show and check it."""
-        layout, units = self._pipeline.layouts()[spec.id]
-        names = zip(layout.quantities, units, layout.types, strict=True)
+        judge = self._pipeline.judge(spec.id)
+        names = zip(judge.layout.quantities, judge.units, judge.layout.types, strict=True)
         return {
             "id": spec.id,
             "measurement": spec.measurement,
@@ -75,8 +99,17 @@ class Devices:
         return [d.spec for d in self._devices.values()]
 
     def took(self, sample: Sample) -> None:
-        """A sample came; one with any value in it means that the device answers."""
+        """A sample came; one with any value in it means that the device answers.
+
+        Raises:
+            KeyError: no such device.
+            ValueError: it has other channels now.
+        """
         d = self._devices[sample.spec.id]
+        if sample.spec is not d.seen:
+            if sample.spec != d.spec:
+                raise ValueError(f"{sample.spec.id}: a sample of other channels than announced")
+            d.seen = sample.spec
         d.reads += 1
         if any(value is not None for value in sample.values):
             d.last_ok_ns = sample.ts_ns
@@ -85,7 +118,9 @@ class Devices:
 
     def recovered(self, device: str) -> None:
         """The device answers."""
-        d = self._devices[device]
+        d = self._devices.get(device)
+        if d is None:
+            return  # it left the configuration while it was asked
         before, d.state = d.state, "ok"
         if before == "unavailable":
             _log.info("%s answers again", device)
@@ -93,7 +128,9 @@ class Devices:
 
     def unavailable(self, device: str, error: DriverError) -> None:
         """A read failed, or the whole link. Alarms of the device stay as they are; its values are unknown."""
-        d = self._devices[device]
+        d = self._devices.get(device)
+        if d is None:
+            return
         d.errors += 1
         d.last_error = error.message
         before, d.state = d.state, "unavailable"
@@ -111,7 +148,9 @@ class Devices:
 
     def stored(self, row: Row) -> None:
         """Remember a row as the device's last one."""
-        self._devices[row.layout.device].row = row
+        d = self._devices.get(row.layout.device)
+        if d is not None:
+            d.row = row
 
     def health(self) -> list[DeviceHealth]:
         """Every device for the health message."""
@@ -135,12 +174,15 @@ class Devices:
         found: list[LastValue] = []
         for d in self._devices.values():
             if d.row is not None and device in ("", d.spec.id):
-                found += row_values(d.row, self._units[d.spec.id])
+                found += self.values(d.row)
         return found
 
-    def units(self, device: str) -> tuple[str, ...]:
-        """Canonical units of a device's quantities."""
-        return self._units[device]
+    def values(self, row: Row) -> list[LastValue]:
+        """A row as single values; none of a device that has changed or left since."""
+        if row.layout.device not in self._devices:
+            return []
+        judge = self._pipeline.judge(row.layout.device)
+        return row_values(row, judge.units) if judge.layout == row.layout else []
 
 
 def row_values(row: Row, units: tuple[str, ...]) -> list[LastValue]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from edge.alarm_desk import AlarmDesk
 from edge.devices import Devices, Say
 from edge.journal import Journal
-from edge.pipeline import Pipeline
+from edge.pipeline import DeviceJudge, Pipeline
 from edge.timekeeper import Timekeeper, offsets
 from tocsin.contract.columns import Row
 from tocsin.sdk import Clock, Sample
@@ -18,7 +18,19 @@ TICK_S = 0.25
 _BURST = 64  # samples judged before the outbox and the other tasks get a turn
 
 Listener = Callable[[Row], None]
-_Item = tuple[Sample, int, asyncio.Future[None] | None]  # sample, monotonic ns, who waits for it
+# who judges it (as the configuration stood when it came), sample, monotonic ns, who waits for it
+_Item = tuple[DeviceJudge, Sample, int, asyncio.Future[None] | None]
+
+
+class _Samples(asyncio.Queue[_Item]):
+    """A queue whose bound may be moved while it is in use."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def full(self) -> bool:
+        return self.qsize() >= self.limit
 
 
 class Flow:
@@ -40,7 +52,7 @@ class Flow:
         self._devices, self._clock, self._say = devices, clock, say
         self._timekeeper = timekeeper
         self._turn = asyncio.Lock()
-        self._queue: asyncio.Queue[_Item] = asyncio.Queue(queue_samples)
+        self._queue = _Samples(queue_samples)
         self._listeners: set[Listener] = set()
         self.counters: Counter[str] = Counter()
         self.processed = self.readings = 0
@@ -72,13 +84,18 @@ class Flow:
         spec = sample.spec
         try:
             self._devices.took(sample)
+            judge = self._pipeline.judge(spec.id)
         except KeyError:
             raise ValueError(f"no device {spec.id!r} was announced") from None
         if len(sample.values) != len(spec.channels):
             raise ValueError(
                 f"{spec.id}: {len(sample.values)} values, {len(spec.channels)} announced"
             )
-        await self._queue.put((sample, self._clock.mono_ns(), judged))
+        await self._queue.put((judge, sample, self._clock.mono_ns(), judged))
+
+    def resize(self, queue_samples: int) -> None:
+        """Let so many samples wait from now on."""
+        self._queue.limit = queue_samples
 
     @property
     def waiting(self) -> int:
@@ -100,7 +117,7 @@ class Flow:
             while len(burst) < _BURST and not self._queue.empty():
                 burst.append(self._queue.get_nowait())
             await self._judge(burst)
-            for _, _, judged in burst:
+            for *_, judged in burst:
                 self._queue.task_done()
                 if judged is not None and not judged.done():
                     judged.set_result(None)
@@ -113,7 +130,7 @@ class Flow:
         """Empty the queue at the very end; how many values were still in it."""
         lost = 0
         while not self._queue.empty():
-            sample, _, _ = self._queue.get_nowait()
+            _, sample, *_ = self._queue.get_nowait()
             lost += len(sample.values) - sample.values.count(None)
         return lost
 
@@ -174,8 +191,8 @@ class Flow:
             offset_ns = await self._observe()
             rows: list[Row] = []
             held: list[Row] = []
-            for sample, mono_ns, _ in burst:
-                out = self._pipeline.process(sample, mono_ns)
+            for judge, sample, mono_ns, _ in burst:
+                out = judge.process(sample, mono_ns)
                 if out.stamped:
                     rows += out.rows
                 elif offset_ns is None:

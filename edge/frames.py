@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 import msgspec
@@ -94,16 +94,26 @@ class FrameLog:
         self._strangers: dict[str, _Log] = {}
 
     def add(self, driver: str, kind: str, devices: Iterable[str]) -> None:
-        """Take up a driver of type `kind` and its devices."""
-        self._strangers[driver] = _Log(driver, kind, "")
-        for device in devices:
-            self._devices[device] = _Log(driver, kind, device)
+        """Take up a driver of type `kind` and its devices; what is known already goes on."""
+        for logs, name in ((self._strangers, ""), *((self._devices, d) for d in devices)):
+            key = name or driver
+            before = logs.get(key)
+            if before is None or (before.driver, before.type) != (driver, kind):
+                logs[key] = _Log(driver, kind, name)
+
+    def keep_only(self, drivers: Collection[str], devices: Collection[str]) -> None:
+        """Forget the frames of all others."""
+        for logs, names in ((self._strangers, drivers), (self._devices, devices)):
+            for name in [name for name in logs if name not in names]:
+                del logs[name]
 
     def take(self, driver: str, device: str, direction: Direction, data: bytes) -> None:
         """`DriverContext.frame`: called for every frame on the wire, so it is short."""
         log = self._devices.get(device)
         if log is None or log.driver != driver:
-            log = self._strangers[driver]
+            log = self._strangers.get(driver)
+        if log is None:
+            return  # a driver on its way out
         shown = (self._now_ns(), direction, data[:LONGEST], len(data))
         log.shown.append(shown)
         if log.watchers:

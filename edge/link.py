@@ -24,7 +24,6 @@ def open_link(agent: Agent) -> Uplink | None:
         return None
     from edge.uplink import Uplink
 
-    key = agent.config.commands.key
     return Uplink(
         options,
         agent.outbox,
@@ -32,7 +31,7 @@ def open_link(agent: Agent) -> Uplink | None:
         gateway=agent.config.gateway.id,
         clock=agent.clock,
         on_command=partial(_command, agent),
-        command_key=key.reveal().encode() if key else b"",
+        command_key=agent.command_key,
         health=lambda: health(agent),
     )
 

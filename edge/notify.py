@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 
 class Notifier:
@@ -24,3 +25,7 @@ class Notifier:
                 sock.sendto("\n".join(states).encode(), address)
         except OSError:
             return
+
+    def reloading(self) -> None:
+        """A reload begins (sd_notify(3)); it ends with `READY=1`."""
+        self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -12,9 +12,10 @@ import tocsin
 from edge import vitals
 from edge.alarm_desk import AlarmView
 from edge.control.server import Args, Call, Stream
-from edge.devices import LastValue, row_values
+from edge.devices import LastValue
 from edge.frames import KEPT, Frame, Missed
 from edge.orders.results import Result
+from edge.reload import Reloaded
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import ClockState, DeviceHealth
@@ -68,6 +69,8 @@ class Status(msgspec.Struct, frozen=True):
     rss_bytes: int
     cpu_s: float
     alarms: int
+    config: str  # the file in force
+    at_restart: list[str]  # keys that differ in it and count only after a restart
     drivers: list[DriverStatus]
     devices: list[DeviceHealth]
     outputs: list[OutputStatus]
@@ -110,6 +113,7 @@ class Operations:
             "commands": self._commands,
             "command": self._command,
             "confirm": self._confirm,
+            "reload": self._reload,
         }
         return calls, {"tail": self._tail, "trace": self._trace}
 
@@ -136,6 +140,8 @@ class Operations:
             rss_bytes=vitals.rss_bytes(),
             cpu_s=round(vitals.cpu_s(), 3),
             alarms=len(agent.pipeline.board.active()),
+            config=str(agent.loaded.path),
+            at_restart=agent.reloader.at_restart,
             drivers=[DriverStatus(d.name, d.type, d.state, d.restarts) for d in agent.drivers],
             devices=agent.devices.health(),
             outputs=[OutputStatus(o.name, o.is_on, o.failures) for o in agent.desk.outputs],
@@ -175,6 +181,9 @@ class Operations:
         actor, within_s = args.get("actor", ""), _within_s(args)
         return await self._agent.orders.confirm(args.get("code", ""), actor, within_s)
 
+    async def _reload(self, args: Args) -> Reloaded:
+        return await self._agent.reloader.from_file(self._agent.loaded.path)
+
     async def _counters(self, args: Args) -> dict[str, int]:
         return self._agent.counts()
 
@@ -194,7 +203,7 @@ class Operations:
                 yield value
             while True:
                 row = await rows.get()
-                for value in row_values(row, devices.units(row.layout.device)):
+                for value in devices.values(row):
                     yield value
         finally:
             flow.unlisten(hear)

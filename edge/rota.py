@@ -84,6 +84,13 @@ class Rota(Generic[T]):
         for station in stations:
             station.due_ns = now_ns
 
+    def replace(self, stations: Sequence[T], now_ns: int) -> None:
+        """Other devices from now on; those that stay keep their turn, new ones are due."""
+        for station in stations:
+            if station not in self._stations:
+                station.due_ns = now_ns
+        self._stations = stations
+
     def next(self, now_ns: int) -> tuple[T, int]:
         """(station, when it may be read); the time is past or now if its turn has come."""
         healthy = [s for s in self._stations if s.well]

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.devices import Devices
 from tocsin.errors import DriverError, DriverReason, LinkError, TocsinError, UsageError
-from tocsin.sdk import Clock, Driver, DriverConfig, TakesCommands
+from tocsin.sdk import Clock, Driver, DriverConfig, TakesChanges, TakesCommands
 
 _log = logging.getLogger("edge.supervisor")
 
@@ -37,9 +37,8 @@ class Supervised:
     ) -> None:
         self._config, self._build = config, build
         self._devices, self._clock, self._counters = devices, clock, counters
-        self._ids = tuple(spec.id for spec in build().devices)
+        self._driver: Driver | None = None  # the one that runs
         self._said = ""
-        self._driver: Driver | None = None
         self.state = "starting"
         self.restarts = 0
 
@@ -51,12 +50,25 @@ class Supervised:
     @property
     def devices(self) -> tuple[str, ...]:
         """Ids of its devices."""
-        return self._ids
+        return tuple(self._devices.of(self.name))
 
     @property
     def type(self) -> str:
         """Its driver."""
         return self._config.type
+
+    @property
+    def config(self) -> DriverConfig:
+        """What it runs with."""
+        return self._config
+
+    def reconfigure(self, config: DriverConfig, build: Callable[[], Driver]) -> bool:
+        """Have the running driver take another configuration; False when it must be run anew for that."""
+        driver = self._driver
+        if not isinstance(driver, TakesChanges) or not driver.reconfigure(config):
+            return False
+        self._config, self._build = config, build
+        return True
 
     async def run(self) -> None:
         """Run until the source ends, or for ever.
@@ -106,7 +118,7 @@ class Supervised:
             return None
         finally:
             self._driver = None
-        for device in self._ids:
+        for device in self._devices.of(self.name):
             self._devices.unavailable(device, error)
         return error
 

@@ -23,11 +23,16 @@ _C = TypeVar("_C", CheckConfig, AlarmConfig)
 class Survey:
     """Devices in the order of the file, with the rules that hold for them."""
 
-    devices: tuple[DeviceSpec, ...]
+    by_driver: dict[str, tuple[DeviceSpec, ...]]
     checks: tuple[CheckRule, ...]
     alarms: tuple[AlarmRule, ...]
     guards: tuple[Guard, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def devices(self) -> tuple[DeviceSpec, ...]:
+        """Every device."""
+        return tuple(spec for specs in self.by_driver.values() for spec in specs)
 
 
 def survey(loaded: Loaded[GatewayConfig]) -> Survey:
@@ -40,7 +45,8 @@ def survey(loaded: Loaded[GatewayConfig]) -> Survey:
     config = loaded.value
     finder.unique("drivers", [d.name for d in config.drivers])
     finder.unique("outputs", [o.name for o in config.outputs])
-    devices = finder.devices()
+    by_driver = finder.devices()
+    devices = [spec for specs in by_driver.values() for spec in specs]
     checks = finder.resolve("checks", config.checks, devices, lambda c: c.quantity)
     alarms = finder.resolve("alarms", config.alarms, devices, lambda a: a.rule)
     finder.guards(devices)
@@ -57,7 +63,7 @@ def survey(loaded: Loaded[GatewayConfig]) -> Survey:
         for g in config.guards
     )
     warnings = tuple(_warnings(config, devices))
-    return Survey(tuple(devices), check_rules, alarm_rules, guards, warnings)
+    return Survey(by_driver, check_rules, alarm_rules, guards, warnings)
 
 
 class _Finder:
@@ -75,9 +81,10 @@ class _Finder:
             if name in names[:i]:
                 self.problem((section, i, "name"), name, "already used above")
 
-    def devices(self) -> list[DeviceSpec]:
-        """Every driver's devices; what a driver says of its configuration becomes a problem of its table."""
-        found: dict[str, DeviceSpec] = {}
+    def devices(self) -> dict[str, tuple[DeviceSpec, ...]]:
+        """The devices by driver; what a driver says of its configuration becomes a problem of its table."""
+        by_driver: dict[str, tuple[DeviceSpec, ...]] = {}
+        known: set[str] = set()
         for i, config in enumerate(self._loaded.value.drivers):
             try:
                 driver = load_driver(config.type)(config, offline(config.name))
@@ -87,11 +94,12 @@ class _Finder:
             except (TocsinError, ValueError, OSError) as exc:
                 self.problem(("drivers", i), "", str(exc))
                 continue
+            by_driver[config.name] = driver.devices
             for spec in driver.devices:
-                if spec.id in found:
+                if spec.id in known:
                     self.problem(("drivers", i), spec.id, "two devices have this id")
-                found.setdefault(spec.id, spec)
-        return list(found.values())
+                known.add(spec.id)
+        return by_driver
 
     def guards(self, devices: list[DeviceSpec]) -> None:
         """A guard that fits nothing guards nothing: a mistake."""

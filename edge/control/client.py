@@ -11,15 +11,24 @@ from typing import BinaryIO
 import msgspec
 
 from edge.control.protocol import Failure, Reply, Request
-from tocsin.errors import AlarmRefusal, AlarmRefusedError, ControlError, TocsinError
+from tocsin.errors import (
+    AlarmRefusal,
+    AlarmRefusedError,
+    ConfigError,
+    ConfigProblem,
+    ControlError,
+    TocsinError,
+)
 
 _replies = msgspec.json.Decoder(Reply)
 
 
 def _raised(failure: Failure) -> TocsinError:
-    """The agent's error, raised here: an alarm's refusal stays what it is."""
+    """The agent's error, raised here: an alarm's refusal and mistakes in a file stay what they are."""
     if failure.code == AlarmRefusedError.code:
         return AlarmRefusedError(AlarmRefusal(failure.reason), failure.message, hint=failure.hint)
+    if failure.code == ConfigError.code:
+        return ConfigError([ConfigProblem(**problem) for problem in failure.problems])
     return ControlError(failure.message, hint=failure.hint)
 
 

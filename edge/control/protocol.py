@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 LONGEST_LINE = 1 << 20
@@ -22,6 +24,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     hint: str = ""
     reason: str = ""
     exit_code: int = 1
+    problems: list[dict[str, Any]] = []
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):

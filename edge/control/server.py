@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from edge.control.protocol import LONGEST_LINE, Failure, Reply, Request
-from tocsin.errors import ControlError, TocsinError
+from tocsin.errors import ConfigError, ControlError, TocsinError
 
 Args = Mapping[str, str]
 Call = Callable[[Args], Awaitable[object]]
@@ -114,7 +114,8 @@ class ControlServer:
 
 def _failure(exc: TocsinError) -> Failure:
     reason = getattr(exc, "reason", "")
-    return Failure(exc.code, exc.message, exc.hint, str(reason), exc.exit_code)
+    problems = [p.as_dict() for p in exc.problems] if isinstance(exc, ConfigError) else []
+    return Failure(exc.code, exc.message, exc.hint, str(reason), exc.exit_code, problems)
 
 
 async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:

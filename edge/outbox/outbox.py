@@ -109,6 +109,10 @@ class Outbox:
         """What the next chunks say of the gateway's clock."""
         self._store.clock_state, self._store.epoch = state, epoch
 
+    def set_codec(self, codec: Codec) -> None:
+        """Seal telemetry so from now on."""
+        self._store.codec = codec
+
     @property
     def last_clock(self) -> tuple[int, int]:
         """(epoch, wall clock in ns) at the last commit of telemetry; the clock is 0 when there was none."""

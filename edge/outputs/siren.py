@@ -33,6 +33,16 @@ class FileOutput:
         """What was written last."""
         return bool(self._written)
 
+    @property
+    def config(self) -> OutputConfig:
+        """What it does, and where."""
+        return self._config
+
+    def release(self) -> None:
+        """It leaves the configuration: nobody would switch it off any more."""
+        if self._written:
+            self.follow(())
+
     def follow(self, states: Sequence[AlarmState]) -> None:
         """Set the output for these open alarms."""
         config = self._config

@@ -29,9 +29,25 @@ class AlarmBoard:
     """All rules by (device, rule name). `orphans` keeps active states whose rule left the configuration."""
 
     def __init__(self, rules: Iterable[tuple[AlarmRule, Site]], new_id: NewId) -> None:
-        self._entries = {rule.key: _Entry(rule, site) for rule, site in rules}
+        self._entries: dict[tuple[str, str], _Entry] = {}
         self._new_id = new_id
         self.orphans: list[AlarmState] = []
+        self.replace(rules)
+
+    def replace(self, rules: Iterable[tuple[AlarmRule, Site]]) -> None:
+        """Judge by these rules from now on. States stay with their rule's name, also when its limits move."""
+        before = self._entries
+        self._entries = {rule.key: _Entry(rule, site) for rule, site in rules}
+        waiting = {(state.device, state.rule): state for state in self.orphans}
+        waiting |= {key: e.state for key, e in before.items() if e.state.active}
+        for key, entry in self._entries.items():
+            entry.state = waiting.pop(key, entry.state)
+            former = before.get(key)
+            if former is not None and former.rule == entry.rule:
+                entry.watch = former.watch
+            elif former is not None and former.rule.quantity == entry.rule.quantity:
+                entry.watch = Watch(former.watch.known)  # on-delays begin anew
+        self.orphans = list(waiting.values())
 
     def restore(self, saved: bytes) -> None:
         """Take up the states `dump` wrote.
@@ -67,8 +83,10 @@ class AlarmBoard:
         t_ns: int,
         mono_ns: int,
     ) -> AlarmDraft | None:
-        """Judge one value by one rule."""
-        e = self._entries[key]
+        """Judge one value by one rule; by none if it has left meanwhile."""
+        e = self._entries.get(key)
+        if e is None:
+            return None
         e.state, e.watch, draft = alarms.observe(
             e.rule,
             e.state,
@@ -101,7 +119,9 @@ class AlarmBoard:
 
     def near(self, key: tuple[str, str], value: float | None) -> bool:
         """Whether the rule wants every row of this value: alarm open, on-delay running, or inside the hysteresis."""
-        e = self._entries[key]
+        e = self._entries.get(key)
+        if e is None:
+            return False
         if e.state.active or e.watch.since1 is not None:
             return True
         return value is not None and e.rule.held(1, value) > 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -15,11 +16,13 @@ from edge.pipeline.rules import AlarmRule, CheckRule, VehicleRule
 from edge.pipeline.stamps import ClockStep, Epochs, Stamps
 from edge.pipeline.vehicle import VehicleJudge
 from tocsin.contract.catalogue import Value
-from tocsin.contract.columns import Layout, Row
+from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.ids import ulid
 from tocsin.contract.quality import Quality, worst
 from tocsin.sdk.samples import DeviceSpec, Sample
+
+_R = TypeVar("_R", CheckRule, AlarmRule)
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -55,7 +58,32 @@ class Pipeline:
         epoch: int = 0,
         last_wall_ns: int = 0,
     ) -> None:
-        converters = {spec.id: Converter(spec) for spec in specs}
+        self.board = AlarmBoard((), new_id)
+        self.epochs = Epochs(epoch, last_wall_ns)
+        self._earliest_ns, self._last_wall_ns = earliest_ns, last_wall_ns
+        self._devices: dict[str, DeviceJudge] = {}
+        self.replace(specs, checks, alarms, vehicle=vehicle)
+
+    def replace(
+        self,
+        specs: Sequence[DeviceSpec],
+        checks: Sequence[CheckRule] = (),
+        alarms: Sequence[AlarmRule] = (),
+        *,
+        vehicle: VehicleRule | None = None,
+    ) -> None:
+        """Judge by these from now on. A device whose rules stay keeps its judge; alarms keep their states.
+
+        Raises:
+            ValueError: as the constructor; nothing has changed then.
+        """
+        known_as = {name: judge.rules.spec for name, judge in self._devices.items()}
+        converters = {
+            spec.id: self._devices[spec.id].converter
+            if known_as.get(spec.id) == spec
+            else Converter(spec)
+            for spec in specs
+        }
         if len(converters) != len(specs):
             raise ValueError("two devices have the same id")
         wanted = [(r.device, r.quantity) for r in checks] + [(r.device, r.quantity) for r in alarms]
@@ -63,23 +91,36 @@ class Pipeline:
             known = converters.get(device)
             if known is None or quantity not in known.layout.quantities:
                 raise ValueError(f"no device gives {device} {quantity}")
-        self.board = AlarmBoard(
-            [(rule, _site(converters[rule.device], rule.quantity)) for rule in alarms], new_id
+        self.board.replace(
+            [(rule, _site(converters[rule.device], rule.quantity)) for rule in alarms]
         )
-        self.epochs = Epochs(epoch, last_wall_ns)
-        self._devices = {
-            spec.id: _Device(
+        checks_of, alarms_of = _by_device(checks), _by_device(alarms)
+        found: dict[str, DeviceJudge] = {}
+        for spec in specs:
+            rules = Rules(
                 spec,
-                converters[spec.id],
-                [rule for rule in checks if rule.device == spec.id],
-                [rule for rule in alarms if rule.device == spec.id],
+                tuple(checks_of.get(spec.id, ())),
+                tuple(alarms_of.get(spec.id, ())),
                 vehicle or VehicleRule(),
-                self.board,
-                earliest_ns,
-                last_wall_ns,
             )
-            for spec in specs
-        }
+            before = self._devices.get(spec.id)
+            if before is None or before.rules != rules:
+                judge = DeviceJudge(
+                    rules, converters[spec.id], self.board, self._earliest_ns, self._last_wall_ns
+                )
+                if before is not None:
+                    judge.follow(before)
+                before = judge
+            found[spec.id] = before
+        self._devices = found
+
+    def judge(self, device: str) -> DeviceJudge:
+        """Who judges the samples of a device now.
+
+        Raises:
+            KeyError: no device of this id was announced.
+        """
+        return self._devices[device]
 
     def process(self, sample: Sample, mono_ns: int) -> Output:
         """Convert and judge one sample; `mono_ns` is when it arrived.
@@ -98,9 +139,12 @@ class Pipeline:
         """Call it regularly with both clocks read together; says when the wall clock went back."""
         return self.epochs.observe(wall_ns, mono_ns)
 
-    def layouts(self) -> dict[str, tuple[Layout, tuple[str, ...]]]:
-        """Per device its row layout and canonical units."""
-        return {name: (d.layout, d.units) for name, d in self._devices.items()}
+
+def _by_device(rules: Iterable[_R]) -> dict[str, list[_R]]:
+    found: dict[str, list[_R]] = {}
+    for rule in rules:
+        found.setdefault(rule.device, []).append(rule)
+    return found
 
 
 def _site(converter: Converter, quantity: str) -> Site:
@@ -108,36 +152,47 @@ def _site(converter: Converter, quantity: str) -> Site:
     return Site(layout.measurement, converter.units[layout.quantities.index(quantity)])
 
 
-class _Device:
+class Rules(msgspec.Struct, frozen=True):
+    """A device and all it is judged by."""
+
+    spec: DeviceSpec
+    checks: tuple[CheckRule, ...]
+    alarms: tuple[AlarmRule, ...]
+    vehicle: VehicleRule
+
+
+class DeviceJudge:
+    """Judges the samples of one device, in their order."""
+
     __slots__ = (
         "_alarms",
         "_board",
         "_checkers",
-        "_converter",
         "_deadband",
         "_earliest_ns",
         "_plain",
         "_stamps",
         "_vehicle",
+        "converter",
         "layout",
+        "rules",
         "units",
     )
 
     def __init__(
         self,
-        spec: DeviceSpec,
+        rules: Rules,
         converter: Converter,
-        checks: list[CheckRule],
-        alarms: list[AlarmRule],
-        vehicle: VehicleRule,
         board: AlarmBoard,
         earliest_ns: int,
         last_wall_ns: int,
     ) -> None:
+        self.rules = rules
+        spec, checks, alarms = rules.spec, rules.checks, rules.alarms
         layout = converter.layout
         index = layout.quantities.index
         self.layout, self.units = layout, converter.units
-        self._converter, self._board = converter, board
+        self.converter, self._board = converter, board
         self._stamps = Stamps(spec.window, last_wall_ns or None)
         self._earliest_ns = earliest_ns
         self._checkers = [Checker(index(rule.quantity), rule) for rule in checks]
@@ -145,8 +200,20 @@ class _Device:
         banded = any(rule.deadband is not None for rule in checks)
         self._deadband = Deadband(layout, checks) if banded else None
         positions = spec.measurement == "vehicle" and {"lat", "lon"} <= set(layout.quantities)
-        self._vehicle = VehicleJudge(layout, vehicle) if positions else None
+        self._vehicle = VehicleJudge(layout, rules.vehicle) if positions else None
         self._plain = converter.is_identity and not (checks or alarms or positions)
+
+    def follow(self, before: DeviceJudge) -> None:
+        """Go on where the device's former judge ends: its stamps, and what rules that stay know of earlier values."""
+        self._stamps.follow(before._stamps)
+        if self.layout != before.layout:
+            return
+        known = {checker.rule: checker for checker in before._checkers}
+        self._checkers = [known.get(checker.rule, checker) for checker in self._checkers]
+        if self.rules.checks == before.rules.checks:
+            self._deadband = before._deadband
+        if self.rules.vehicle == before.rules.vehicle:
+            self._vehicle = before._vehicle
 
     def stamp(self, row: Row, at_ns: int) -> Row:
         """Place a row whose time was not known."""
@@ -169,7 +236,7 @@ class _Device:
         source_ns = sample.source_ns
         axis_ns = source_ns if believed and source_ns is not None else mono_ns
         quality = [0] * len(sample.values) if sample.quality is None else list(sample.quality)
-        values, raw = self._converter.apply(sample.values, quality)
+        values, raw = self.converter.apply(sample.values, quality)
         for checker in self._checkers:
             i = checker.index
             quality[i] = checker.judge(

@@ -22,6 +22,10 @@ class Stamps:
         self._last_ns = last_ns
         self._taken: dict[int, int] = {}
 
+    def follow(self, before: Stamps) -> None:
+        """Go on after the stamps that `before` gave."""
+        self._last_ns, self._taken = before._last_ns, before._taken
+
     def place(self, ts_ns: int, source_ns: int | None) -> tuple[int, bool]:
         """(time of the row, whether the source's time was believed).
 

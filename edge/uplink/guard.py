@@ -24,6 +24,10 @@ class CommandGuard:
         self._seen: dict[str, int] = {}
         self._since_ns = 0
 
+    def set_key(self, key: bytes) -> None:
+        """Believe this key from now on."""
+        self._key = key
+
     def restore(self, seen: Mapping[str, int], since_ns: int) -> None:
         """Take up ids, with their expiry, of an earlier run; what was carried out before `since_ns` may be missing."""
         self._seen.update(seen)

@@ -77,6 +77,10 @@ class Uplink:
         """`5` or `3.1.1`."""
         return "5" if self._connector.protocol is aiomqtt.ProtocolVersion.V5 else "3.1.1"
 
+    def set_command_key(self, key: bytes) -> None:
+        """Believe commands signed with this key from now on."""
+        self._guard.set_key(key)
+
     async def run(self) -> None:
         """Hold a session until cancelled; on the way out tell the broker that we leave.
 

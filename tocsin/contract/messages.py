@@ -144,7 +144,8 @@ class Alarm(msgspec.Struct, frozen=True, omit_defaults=True):
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that happened at a gateway and is no reading and no alarm. `kind` is dotted, `data` its details.
 
-    Kinds: `agent.started`, `agent.stopped`, `device.announced`, `device.unavailable`, `device.recovered`,
+    Kinds: `agent.started`, `agent.stopped`, `config.reloaded`, `config.refused`, `device.announced`,
+    `device.removed`, `device.unavailable`, `device.recovered`,
     `clock.stepped`, `clock.set`, `cloud.restored`, `command.done`, `command.refused`, `command.accepted`,
     `command.result` (docs/reference/commands.md), `outbox.salvaged`,
     `outbox.thinned`. `data.clock` is `unset` where `t` is of a clock that was never set.

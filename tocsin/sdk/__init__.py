@@ -9,6 +9,7 @@ from tocsin.sdk.driver import (
     DriverConfig,
     DriverContext,
     ProbeLine,
+    TakesChanges,
     TakesCommands,
     load_driver,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Sample",
     "SourceWindow",
     "SystemClock",
+    "TakesChanges",
     "TakesCommands",
     "codec_names",
     "load_codec",

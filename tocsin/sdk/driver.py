@@ -97,6 +97,19 @@ class Driver(Protocol):
 
 
 @runtime_checkable
+class TakesChanges(Protocol):
+    """A driver that can take another configuration while it runs; any other is stopped and built anew."""
+
+    def reconfigure(self, config: DriverConfig) -> bool:
+        """Go on with `config` from now on; False, with nothing changed, when that takes a new connection.
+
+        A device whose part of `config` stays keeps its period and state. From this call on nothing may be told of a
+        device that has left, nor of a changed one as it was: what is being read of them is dropped.
+        """
+        ...
+
+
+@runtime_checkable
 class TakesCommands(Protocol):
     """A driver whose devices can be told something: a relay, a siren, a text on a display.
 

@@ -19,6 +19,7 @@ from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sampl
 
 _Part = tuple[Block, bytes | None, DeviceFaultError | None]  # read or refused
 
+LOOK_S = 0.5  # a change of the configuration is seen so soon
 _PORT_REASONS = frozenset(
     {
         DriverReason.CLOSED,
@@ -42,6 +43,7 @@ class ModbusDriver:
         self._context = context
         self._link = ModbusLink(config, context)
         self._stations = tuple(Station(config, device) for device in config.devices)
+        self._rota: Rota[Station] | None = None
         self._random = Random()
         self._late = 0
 
@@ -66,14 +68,35 @@ class ModbusDriver:
         finally:
             self._link.close()
 
+    def reconfigure(self, config: DriverConfig) -> bool:
+        """Takes other devices while it runs; anything else needs the port anew."""
+        if not isinstance(config, ModbusConfig):
+            return False
+        if config.model_copy(update={"devices": self._config.devices}) != self._config:
+            return False
+        before = {station.device.id: station for station in self._stations}
+        self._stations = tuple(
+            before[device.id]
+            if device.id in before and before[device.id].device == device
+            else Station(config, device)
+            for device in config.devices
+        )
+        self._config = config
+        if self._rota is not None:
+            self._rota.replace(self._stations, self._context.clock.mono_ns())
+        return True
+
     async def _poll(self) -> None:
         clock = self._context.clock
-        rota = Rota(self._stations, clock.mono_ns())
+        self._rota = rota = Rota(self._stations, clock.mono_ns())
         while True:
-            now_ns = clock.mono_ns()
+            now_ns, stations = clock.mono_ns(), self._stations
             station, due_ns = rota.next(now_ns)
-            if due_ns > now_ns:
-                await clock.sleep((due_ns - now_ns) / NS)
+            while due_ns > now_ns and stations is self._stations:
+                await clock.sleep(min((due_ns - now_ns) / NS, LOOK_S))
+                now_ns = clock.mono_ns()
+            if stations is not self._stations:
+                continue
             started_ns = clock.mono_ns()
             await self._turn(station, started_ns)
             rota.took(station, started_ns, clock.mono_ns())
@@ -87,6 +110,8 @@ class ModbusDriver:
                 sample, refusal = await self._scan(station)
                 break
             except DriverError as exc:
+                if station not in self._stations and exc.reason not in _PORT_REASONS:
+                    return
                 context.count(exc.reason.value, 1)
                 if exc.reason in _PORT_REASONS:
                     raise
@@ -95,6 +120,8 @@ class ModbusDriver:
                 if tries == 0 or isinstance(exc, DeviceFaultError):
                     await self._give_up(station, exc)
                     return
+        if station not in self._stations:
+            return  # reconfigured while it was read
         station.unsure = False
         missed = station.succeeded(started_ns, context.clock.mono_ns())
         context.count("reads", 1)

@@ -47,6 +47,18 @@ def start_head() -> Iterator[Start]:
         yield start
 
 
+def start_line(stack: ExitStack, units: int, *, releasing: int = 0) -> Process:
+    """A line of so many four-gas heads over TCP; gas comes at unit `releasing` from the start."""
+    argv = [sys.executable, "-m", "firmware_bridges.modbus.device", "--tcp", "127.0.0.1:0"]
+    for n in range(1, units + 1):
+        extra = ",release_after_s=0" if n == releasing else ""
+        unit = f"unit={n},device=gas-{n:02},model=gas-head,profile=four-gas-head{extra}"
+        argv += ["--unit", unit]
+    process = stack.enter_context(run_process([*argv, "--stdin-lease"]))
+    process.wait_line('"ready":true')
+    return process
+
+
 def port_of(head: Process) -> int:
     """The TCP port a virtual device listens on."""
     ready = msgspec.json.decode(head.wait_line('"ready":true'))

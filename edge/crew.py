@@ -1,0 +1,65 @@
+"""The drivers and buttons of a running agent, each a task of its own that can be ended and begun anew."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from tocsin.errors import DriverError
+
+_log = logging.getLogger("edge")
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Crew:
+    """Tasks by name. One that ends with an error at the start ends the agent; later ones are only told."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, name: str, work: Work) -> None:
+        """Begin; whatever it raises ends the agent."""
+        self._running[name] = self._tasks.create_task(_awaited(work), name=name)
+
+    def replace(self, name: str, work: Work) -> None:
+        """End what runs under this name at once, and begin `work` when it has ended."""
+        before = self._running.get(name)
+        if before is not None:
+            before.cancel()
+        self._running[name] = self._tasks.create_task(_after(name, before, work), name=name)
+
+    def end(self, name: str) -> asyncio.Task[None] | None:
+        """Cancel one task."""
+        task = self._running.pop(name, None)
+        if task is not None:
+            task.cancel()
+        return task
+
+    async def wind_down(self, timeout_s: float) -> None:
+        """Cancel all and wait for them, but not for ever."""
+        await ended([task for name in list(self._running) if (task := self.end(name))], timeout_s)
+
+
+async def ended(tasks: Iterable[asyncio.Task[None]], timeout_s: float) -> None:
+    """Wait for cancelled tasks; who does not end is told."""
+    waited = set(tasks)
+    if waited:
+        _, late = await asyncio.wait(waited, timeout=timeout_s)
+        for task in late:
+            _log.warning("%s does not end", task.get_name())
+
+
+async def _awaited(work: Work) -> None:
+    await work()
+
+
+async def _after(name: str, before: asyncio.Task[None] | None, work: Work) -> None:
+    if before is not None:
+        await asyncio.wait({before})
+    try:
+        await work()
+    except DriverError as exc:
+        _log.error("%s: going without it: %s", name, exc.message)
