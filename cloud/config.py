@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cloud.stores.local.options import LocalOptions
 from tocsin.config import (
+    Clear,
     ConfigPath,
     Loaded,
     Mistake,
@@ -17,6 +18,7 @@ from tocsin.config import (
     Secret,
     Section,
     TlsOptions,
+    is_loopback,
     load,
 )
 from tocsin.contract import topics
@@ -29,6 +31,9 @@ def _name(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+
+
+_CLEAR = "is beyond this machine: add a {} table, or say `clear = true`"
 
 
 class CloudSection(Section):
@@ -81,6 +86,7 @@ class BrokerSection(Section):
     listener_tls: ListenerTls | None = Field(
         default=None, description="Child only: the broker speaks TLS with this certificate."
     )
+    clear: Clear = False
     keepalive_s: int = Field(default=15, ge=5, le=1200, description="MQTT keep-alive, seconds.")
     window_messages: int = Field(
         default=8192,
@@ -101,6 +107,12 @@ class BrokerSection(Section):
     def _mode(self) -> BrokerSection:
         if self.mode == "external" and self.port == 0:
             raise ValueError("an external broker needs its port")
+        if self.clear:
+            return self
+        if self.mode == "external" and self.tls is None and not is_loopback(self.host):
+            raise MistakesError([Mistake(("host",), _CLEAR.format("[broker.tls]"))])
+        if self.mode == "child" and self.listener_tls is None and not is_loopback(self.bind):
+            raise MistakesError([Mistake(("bind",), _CLEAR.format("[broker.listener_tls]"))])
         return self
 
 
@@ -166,6 +178,7 @@ class HttpSection(Section):
     )
     cert: ConfigPath | None = Field(default=None, description="PEM certificate: speak HTTPS.")
     key: ConfigPath | None = Field(default=None, description="PEM key of that certificate.")
+    clear: Clear = False
     tiles: ConfigPath | None = Field(
         default=None, description="PMTiles file: base map of the console; without it a graticule."
     )
@@ -174,6 +187,9 @@ class HttpSection(Section):
     def _cert_and_key(self) -> HttpSection:
         if (self.cert is None) != (self.key is None):
             raise ValueError("cert and key belong together")
+        if self.cert is None and not self.clear and not is_loopback(self.host):
+            allowed = "is beyond this machine: give `cert` and `key`, or say `clear = true`"
+            raise MistakesError([Mistake(("host",), allowed)])
         return self
 
 

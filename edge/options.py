@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from tocsin.config import Secret, Section, TlsOptions
+from tocsin.config import (
+    Clear,
+    Mistake,
+    MistakesError,
+    Secret,
+    Section,
+    TlsOptions,
+    is_loopback,
+)
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec
 
@@ -32,6 +40,7 @@ class UplinkOptions(Section):
         default=None, description='Broker password; "${env:NAME}" or "${file:PATH}" keep it out.'
     )
     tls: TlsOptions | None = Field(default=None, description="Present: speak TLS.")
+    clear: Clear = False
     keepalive_s: int = Field(default=15, ge=5, le=1200, description="MQTT keep-alive, seconds.")
     connect_timeout_s: float = Field(
         default=10.0, gt=0, le=120, description="Longest wait for a connection, seconds."
@@ -56,6 +65,13 @@ class UplinkOptions(Section):
         ge=1 << 10,
         description="Pace of stored readings after an outage, bytes per second.",
     )
+
+    @model_validator(mode="after")
+    def _not_in_clear(self) -> UplinkOptions:
+        if self.tls is None and not self.clear and not is_loopback(self.host):
+            allowed = "is beyond this machine: add a [uplink.tls] table, or say `clear = true`"
+            raise MistakesError([Mistake(("host",), allowed)])
+        return self
 
 
 class OutboxOptions(Section):

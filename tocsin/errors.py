@@ -28,6 +28,7 @@
     ├── BadRequestError        a request that cannot be understood
     ├── AlarmRefusedError      an operator action the alarm's state forbids
     ├── CommandRefusedError    a command a gateway did not carry out
+    ├── ProvisionError         keys and certificates that cannot be made or found
     └── ControlError           the control socket of a running agent
 
 Each class has a stable `code` (documented in docs/reference/errors.md), says whether trying again can help
@@ -443,6 +444,28 @@ class CommandRefusedError(TocsinError):
     exit_code = 8
 
     def __init__(self, reason: CommandRefusal, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class ProvisionReason(StrEnum):
+    """Why no key or certificate was made."""
+
+    EXISTS = "exists"
+    NO_AUTHORITY = "no-authority"
+    NAME_TAKEN = "name-taken"
+    UNKNOWN_NAME = "unknown-name"
+    UNREADABLE = "unreadable"
+    UNWRITABLE = "unwritable"
+
+
+class ProvisionError(TocsinError):
+    """Keys and certificates that cannot be made or found; nothing that was there is changed."""
+
+    code = "provision.refused"
+    exit_code = 3
+
+    def __init__(self, reason: ProvisionReason, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
 

@@ -33,12 +33,12 @@ def standing_broker(request: pytest.FixtureRequest) -> Iterator[ChildBroker]:
         yield broker
 
 
-def ingester(broker: ChildBroker, **kwargs: bool) -> Peer:
-    return Peer(broker.port, INGESTER.user, INGESTER.password, client_id="ingest-0", **kwargs)
+def ingester(broker: ChildBroker, *, clean: bool = True) -> Peer:
+    return Peer(broker.port, INGESTER.user, INGESTER.password, client_id="ingest-0", clean=clean)
 
 
-def gateway(broker: ChildBroker, name: str = "gw-1", **kwargs: bool) -> Peer:
-    return Peer(broker.port, name, f"{name}-password", client_id=name, **kwargs)
+def gateway(broker: ChildBroker, name: str = "gw-1", *, clean: bool = True) -> Peer:
+    return Peer(broker.port, name, f"{name}-password", client_id=name, clean=clean)
 
 
 def test_only_the_right_password_is_let_in(standing_broker: ChildBroker) -> None:

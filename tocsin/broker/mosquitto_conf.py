@@ -11,6 +11,33 @@ from tocsin.broker.accounts import Account, hash_password, rules
 from tocsin.contract.codec import MAX_MESSAGE_BYTES
 from tocsin.contract.topics import ROOT
 
+FLOW = (
+    "max_inflight_messages 0",
+    "max_queued_messages 0",
+    f"max_packet_size {MAX_MESSAGE_BYTES + 4096}",
+    "set_tcp_nodelay true",
+)
+
+
+def identity_listener(folder: str, port: int) -> list[str]:
+    """A listener on which everyone shows a certificate whose common name is the user and the client id.
+
+    With the client id taken from it too, nobody can end another one's session by its client id.
+    """
+    return [
+        f"listener {port}",
+        f"certfile {folder}/cert.pem",
+        f"keyfile {folder}/key.pem",
+        f"cafile {folder}/ca.pem",
+        f"crlfile {folder}/crl.pem",
+        "tls_version tlsv1.2",
+        "require_certificate true",
+        "use_identity_as_username true",
+        "use_username_as_clientid true",
+        "allow_anonymous false",
+        f"acl_file {folder}/tocsin.acl",
+    ]
+
 
 def password_file(accounts: Sequence[Account]) -> str:
     """One `user:hash` line per account."""
@@ -49,11 +76,8 @@ def main_file(
         "persistence true",
         f"persistence_location {directory}/",
         f"autosave_interval {autosave_s}",
-        "max_inflight_messages 0",
-        "max_queued_messages 0",
+        *FLOW,
         f"max_queued_bytes {max_queued_bytes}",
-        f"max_packet_size {MAX_MESSAGE_BYTES + 4096}",
-        "set_tcp_nodelay true",
         "connection_messages false",
         "log_dest stderr",
         "log_type error",

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "alarms": ("List, acknowledge and reset alarms", "cloud"),
     "token": ("Create, list and revoke API tokens", "cloud"),
     "deadletters": ("Look at messages that could not be stored", "cloud"),
+    "provision": ("Make keys and certificates: mutual TLS for gateways, broker and cloud", "cloud"),
     "check": ("Check configuration files; every mistake with file, line and key", "all"),
     "decode": ("Read frames of a field protocol and print what they say", "edge"),
     "schema": ("Print the JSON Schema of a message or a configuration file", "all"),

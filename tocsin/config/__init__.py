@@ -1,5 +1,6 @@
 """TOML files into validated models: every mistake at once, each with file, line, key, value and what is allowed."""
 
+from tocsin.config.clear import Clear, is_loopback
 from tocsin.config.lines import KeyPath, dotted
 from tocsin.config.load import Draft, Loaded, Resolver, load
 from tocsin.config.mistakes import Mistake, MistakesError
@@ -9,6 +10,7 @@ from tocsin.config.types import ConfigPath, Secret
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Clear",
     "ConfigPath",
     "Draft",
     "KeyPath",
@@ -20,6 +22,7 @@ __all__ = [
     "Section",
     "TlsOptions",
     "dotted",
+    "is_loopback",
     "json_schema",
     "load",
 ]

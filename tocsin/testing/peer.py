@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any, Self
 
 import paho.mqtt.client as mqtt
@@ -14,7 +15,14 @@ class Peer:
     """Connects, subscribes, publishes and remembers what it got."""
 
     def __init__(
-        self, port: int, user: str, password: str, *, client_id: str = "", clean: bool = True
+        self,
+        port: int,
+        user: str,
+        password: str,
+        *,
+        client_id: str = "",
+        clean: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.connected: list[bool] = []
         self.got: list[tuple[str, bytes]] = []
@@ -25,14 +33,23 @@ class Peer:
             clean_session=clean,
             reconnect_on_failure=False,
         )
-        self._client.username_pw_set(user, password)
+        if password:
+            self._client.username_pw_set(user, password)
+        if tls is not None:
+            self._client.tls_set_context(tls)
+        self._host = "127.0.0.1" if tls is None else "localhost"  # as in the certificate
         self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.on_subscribe = self._on_subscribe
         self._port = port
 
     def _on_connect(self, _c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
         self.connected.append(not reason.is_failure)
+
+    def _on_disconnect(self, _c: Any, _u: Any, _f: Any, _reason: Any, _p: Any) -> None:
+        if not self.connected:  # hung up instead of an answer
+            self.connected.append(False)
 
     def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
         self.got.append((message.topic, bytes(message.payload)))
@@ -46,7 +63,7 @@ class Peer:
 
     def connect(self) -> bool:
         """Whether the broker accepted us."""
-        self._client.connect("127.0.0.1", self._port)
+        self._client.connect(self._host, self._port)
         self._client.loop_start()
         wait_until_sync(lambda: self.connected, 10.0, "a CONNACK")
         return self.connected[-1]
@@ -61,6 +78,11 @@ class Peer:
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """QoS 1; returns after the PUBACK."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10.0)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the session still stands."""
+        return self._client.is_connected()
 
     def drop(self) -> None:
         """Close the socket without a DISCONNECT."""
