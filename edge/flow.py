@@ -18,6 +18,7 @@ TICK_S = 0.25
 _BURST = 64  # samples judged before the outbox and the other tasks get a turn
 
 Listener = Callable[[Row], None]
+Sampler = Callable[[Sample], None]
 # who judges it (as the configuration stood when it came), sample, monotonic ns, who waits for it
 _Item = tuple[DeviceJudge, Sample, int, asyncio.Future[None] | None]
 
@@ -54,6 +55,7 @@ class Flow:
         self._turn = asyncio.Lock()
         self._queue = _Samples(queue_samples)
         self._listeners: set[Listener] = set()
+        self._samplers: set[Sampler] = set()
         self.counters: Counter[str] = Counter()
         self.processed = self.readings = 0
 
@@ -91,6 +93,8 @@ class Flow:
             raise ValueError(
                 f"{spec.id}: {len(sample.values)} values, {len(spec.channels)} announced"
             )
+        for sampler in self._samplers:
+            sampler(sample)
         await self._queue.put((judge, sample, self._clock.mono_ns(), judged))
 
     def resize(self, queue_samples: int) -> None:
@@ -109,6 +113,14 @@ class Flow:
     def unlisten(self, listener: Listener) -> None:
         """Hear no more."""
         self._listeners.discard(listener)
+
+    def sample(self, sampler: Sampler) -> None:
+        """Hear every sample as its driver gave it; it must not block."""
+        self._samplers.add(sampler)
+
+    def unsample(self, sampler: Sampler) -> None:
+        """Hear no more."""
+        self._samplers.discard(sampler)
 
     async def run(self) -> None:
         """Judge and keep until cancelled."""

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 import msgspec
 
-from tocsin.errors import ControlError
+from tocsin.errors import UsageError
 from tocsin.sdk import Clock, Direction
 
 KEPT = 32  # frames per device
@@ -56,28 +56,27 @@ class _Log:
 
 
 class Watch:
-    """New frames of some devices, as they come. A watcher that is slow misses some, and is told how many."""
+    """New frames as they come. A watcher that is slow misses some, and is told how many."""
 
     def __init__(self, logs: list[_Log]) -> None:
         self._logs = logs
-        self._queue: asyncio.Queue[tuple[_Log, _Shown]] = asyncio.Queue(WAITING)
+        self._queue: asyncio.Queue[object] = asyncio.Queue(WAITING)
         self._missed = 0
         for log in logs:
             log.watchers.add(self)
 
-    def put(self, log: _Log, shown: _Shown) -> None:
-        """Never waits."""
+    def offer(self, item: object) -> None:
+        """A frame, or what belongs between frames. Never waits."""
         if self._queue.full():
             self._missed += 1
         else:
-            self._queue.put_nowait((log, shown))
+            self._queue.put_nowait(item)
 
-    async def next(self) -> list[Frame | Missed]:
-        """The next frame; before it, how many were missed when it came."""
-        log, shown = await self._queue.get()
+    async def next(self) -> list[object]:
+        """The next item; before it, how many were missed until now."""
+        item = await self._queue.get()
         missed, self._missed = self._missed, 0
-        frame = log.frame(shown)
-        return [Missed(missed), frame] if missed else [frame]
+        return [Missed(missed), item] if missed else [item]
 
     def close(self) -> None:
         """Watch no more."""
@@ -117,8 +116,9 @@ class FrameLog:
         shown = (self._now_ns(), direction, data[:LONGEST], len(data))
         log.shown.append(shown)
         if log.watchers:
+            frame = log.frame(shown)
             for watch in log.watchers:
-                watch.put(log, shown)
+                watch.offer(frame)
 
     def names(self) -> list[str]:
         """What can be traced: devices, then drivers."""
@@ -128,7 +128,7 @@ class FrameLog:
         """The last `count` frames of a device, or of all a driver's devices and strangers, oldest first.
 
         Raises:
-            ControlError: no such device or driver; so does `watch`.
+            UsageError: no such device or driver; so does `watch`.
         """
         found = [(shown, log) for log in self._of(name) for shown in log.shown]
         found.sort(key=lambda one: one[0][0])
@@ -147,8 +147,8 @@ class FrameLog:
         raise unknown_name(name, self.names())
 
 
-def unknown_name(name: str, known: Iterable[str]) -> ControlError:
+def unknown_name(name: str, known: Iterable[str]) -> UsageError:
     """What to say of a device or driver that is not there."""
     near = get_close_matches(name, list(known), n=1)
     hint = f"did you mean {near[0]!r}?" if near else "there are: " + ", ".join(known)
-    return ControlError(f"no device or driver {name!r} at this gateway", hint=hint)
+    return UsageError(f"no device or driver {name!r} at this gateway", hint=hint)

@@ -13,7 +13,8 @@ from edge import vitals
 from edge.alarm_desk import AlarmView
 from edge.control.server import Args, Call, Stream
 from edge.devices import LastValue
-from edge.frames import KEPT, Frame, Missed
+from edge.field.taken import taken
+from edge.frames import KEPT
 from edge.orders.results import Result
 from edge.reload import Reloaded
 from tocsin.contract.columns import Row
@@ -21,7 +22,7 @@ from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import ClockState, DeviceHealth
 from tocsin.contract.orders import unpack
 from tocsin.errors import ControlError
-from tocsin.sdk import CommandSpec
+from tocsin.sdk import CommandSpec, Sample
 
 if TYPE_CHECKING:
     from edge.app import Agent
@@ -115,7 +116,7 @@ class Operations:
             "confirm": self._confirm,
             "reload": self._reload,
         }
-        return calls, {"tail": self._tail, "trace": self._trace}
+        return calls, {"tail": self._tail, "trace": self._trace, "samples": self._samples}
 
     async def _status(self, args: Args) -> Status:
         agent = self._agent
@@ -208,7 +209,7 @@ class Operations:
         finally:
             flow.unlisten(hear)
 
-    async def _trace(self, args: Args) -> AsyncIterator[Frame | Missed]:
+    async def _trace(self, args: Args) -> AsyncIterator[object]:
         """The last frames of a device or driver; with `follow`, new ones after them."""
         frames, name = self._agent.frames, args.get("name", "")
         last = frames.last(name, int(args.get("last", KEPT)))
@@ -220,6 +221,24 @@ class Operations:
                 for item in await watch.next():
                     yield item
         finally:
+            watch.close()
+
+    async def _samples(self, args: Args) -> AsyncIterator[object]:
+        """New frames of a device, and its samples as the driver gives them."""
+        device, flow = args.get("device", ""), self._agent.flow
+        watch = self._agent.frames.watch(device)
+
+        def hear(sample: Sample) -> None:
+            if sample.spec.id == device:
+                watch.offer(taken(sample))
+
+        flow.sample(hear)
+        try:
+            while True:
+                for item in await watch.next():
+                    yield item
+        finally:
+            flow.unsample(hear)
             watch.close()
 
     def _device(self, args: Args) -> str:

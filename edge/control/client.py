@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,17 +18,20 @@ from tocsin.errors import (
     ConfigProblem,
     ControlError,
     TocsinError,
+    UsageError,
 )
 
 _replies = msgspec.json.Decoder(Reply)
 
 
 def _raised(failure: Failure) -> TocsinError:
-    """The agent's error, raised here: an alarm's refusal and mistakes in a file stay what they are."""
+    """The agent's error, raised here: an alarm's refusal, mistakes in a file and a wrong name stay what they are."""
     if failure.code == AlarmRefusedError.code:
         return AlarmRefusedError(AlarmRefusal(failure.reason), failure.message, hint=failure.hint)
     if failure.code == ConfigError.code:
         return ConfigError([ConfigProblem(**problem) for problem in failure.problems])
+    if failure.code == UsageError.code:
+        return UsageError(failure.message, hint=failure.hint)
     return ControlError(failure.message, hint=failure.hint)
 
 
@@ -46,13 +49,31 @@ def ask(
         return lines.receive().result
 
 
-def follow(path: Path, op: str, args: dict[str, str] | None = None) -> Iterator[dict[str, object]]:
-    """The items of a stream, until it ends.
+def answers(path: Path) -> bool:
+    """Whether an agent runs there, and owns its ports.
+
+    Raises:
+        ControlError: nobody can tell: the socket is another user's.
+    """
+    try:
+        with _connected(path, 1.0):
+            return True
+    except ControlError as exc:
+        gone = exc.__cause__
+        if isinstance(gone, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
+            return False
+        raise
+
+
+def follow(
+    path: Path, op: str, args: dict[str, str] | None = None, *, idle_s: float | None = None
+) -> Iterator[dict[str, object]]:
+    """The items of a stream, until it ends, or none came for `idle_s`.
 
     Raises:
         ControlError: no agent answers there, or it went away.
     """
-    with _connected(path, None) as lines:
+    with _connected(path, idle_s) as lines, suppress(TimeoutError):
         lines.send(Request(op, args or {}))
         while not (reply := lines.receive()).end:
             yield msgspec.convert(reply.item, dict[str, object])

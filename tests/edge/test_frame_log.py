@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge.frames import KEPT, LONGEST, WAITING, Frame, FrameLog, Missed
 from edge.shown import LONGEST as LONGEST_PIECE
 from edge.shown import Pieces
-from tocsin.errors import ControlError
+from tocsin.errors import UsageError
 
 
 class Clock:
@@ -63,7 +63,7 @@ def test_a_driver_shows_all_its_devices_and_strangers_in_the_order_of_time() -> 
         ("", b"d"),
     ]
     assert log.last("truck-01", 9) == []
-    with pytest.raises(ControlError, match="no device or driver 'gas-03'") as refused:
+    with pytest.raises(UsageError, match="no device or driver 'gas-03'") as refused:
         log.last("gas-03", 1)
     assert refused.value.hint.startswith("did you mean 'gas-0")
 

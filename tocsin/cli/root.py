@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deadletters": ("Look at messages that could not be stored", "cloud"),
     "provision": ("Make keys and certificates: mutual TLS for gateways, broker and cloud", "cloud"),
     "check": ("Check configuration files; every mistake with file, line and key", "all"),
+    "test": ("Try a device: decoded samples beside the frames they came in", "edge"),
+    "trace": ("Show the frames of a device as they are on the wire", "edge"),
     "decode": ("Read frames of a field protocol and print what they say", "edge"),
     "schema": ("Print the JSON Schema of a message or a configuration file", "all"),
     "plugins": ("List installed drivers, codecs and commands, and whether they load", "all"),

@@ -21,9 +21,6 @@ OURS = frozenset({"tocsin", "edge", "cloud", "firmware_bridges"})
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # what a shell reports for a command that SIGPIPE ended
 
-# Extra of a shipped command, for the line that says how to install what it lacks.
-_EXTRA = {"edge": "edge", "demo": "all", "bench": "all", "check": "all", "schema": "all"}
-
 
 def debugging() -> bool:
     """Whether tracebacks are wanted: `--debug` or TOCSIN_DEBUG=1."""
@@ -101,7 +98,9 @@ def _missing(command: str, exc: ModuleNotFoundError) -> TocsinError:
     module = (exc.name or "").split(".")[0]
     if module in OURS or not module:
         raise exc
-    return MissingExtraError(_EXTRA.get(command, "cloud"), module)
+    from tocsin.cli.root import COMMANDS
+
+    return MissingExtraError(COMMANDS[command][1] if command in COMMANDS else "all", module)
 
 
 def _fail(error: TocsinError, *, as_json: bool) -> int:

@@ -1,0 +1,1 @@
+"""What a technician does at a device: look at its frames and samples, find out what is connected."""
