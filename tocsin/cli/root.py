@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # One line per shipped command, so that help needs no import. Second field: the extra that holds what it needs.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("Run a whole site with virtual devices on this machine", "all"),
+    "init": ("Write a first gateway.toml and its systemd unit", "edge"),
     "edge": ("Run and operate a gateway: run, status, probe, alarms", "edge"),
     "cloud": ("Run and operate the cloud side: run, status", "cloud"),
     "query": ("Ask the time-series store one SELECT", "cloud"),
