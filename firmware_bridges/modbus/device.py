@@ -38,9 +38,9 @@ class UnitConfig(_Model):
 
     unit: int = Field(ge=1, le=255, description="Unit number.")
     device: str = Field(description="Name in the ledger.")
-    model: Literal["gas-head", "rain-gauge", "river-gauge", "power-meter", "counter"] = Field(
-        description="What it measures."
-    )
+    model: Literal[
+        "gas-head", "rain-gauge", "river-gauge", "power-meter", "counter", "actuator"
+    ] = Field(description="What it measures; an actuator does what it is told.")
     profile: str = Field(description="Device profile: name or path.")
     seed: int | None = Field(default=None, description="Seed of its signals; default the unit.")
     release_after_s: float | None = Field(default=None, description="Start of a gas release.")

@@ -22,6 +22,7 @@ class FaultKind(StrEnum):
     WRONG_UNIT = "wrong-unit"
     SPLIT = "split"
     ECHO = "echo"
+    ECHO_ONLY = "echo-only"  # the adapter repeats the request, the device is silent
 
 
 HARMLESS = frozenset(

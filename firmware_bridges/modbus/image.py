@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 
+from firmware_bridges.modbus.orders import COIL_FUNCTIONS
 from firmware_bridges.modbus.pdu import READ_BIT_FUNCTIONS
 from firmware_bridges.modbus.profile import Point, Profile
 from firmware_bridges.modbus.values import RegisterType, decode, encode, limits
@@ -75,6 +76,10 @@ class RegisterImage:
             if point.decimals_address is not None:
                 words[point.decimals_address] = DECIMALS
         self._fill_small_gaps(profile.profile.max_gap)
+        for command in profile.commands:
+            words = self._words.setdefault(1 if command.function in COIL_FUNCTIONS else 3, {})
+            for address in range(command.address, command.address + command.count):
+                words.setdefault(address, 0)
 
     def _fill_small_gaps(self, max_gap: int) -> None:
         for words in self._words.values():
@@ -118,7 +123,7 @@ class RegisterImage:
 
     def write(self, function: int, address: int, values: tuple[int, ...]) -> bool:
         """Overwrites existing registers or coils; False when one does not exist."""
-        words = self._words.get(1 if function in (5, 15) else 3, {})
+        words = self._words.get(1 if function in COIL_FUNCTIONS else 3, {})
         if not all(address + i in words for i in range(len(values))):
             return False
         words.update({address + i: value for i, value in enumerate(values)})

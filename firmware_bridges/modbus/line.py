@@ -63,6 +63,8 @@ class Line:
         if isinstance(request, Refused):
             return [Piece(frame(number, encode_answer(request)))]
         answer = unit.answer(request)
+        if not isinstance(answer, Refused):
+            unit.record_write(request, now_ns)
         if (fault is None or fault.kind in HARMLESS) and not isinstance(answer, Refused):
             unit.record(request, now_ns)
         whole = frame(number, encode_answer(answer))
@@ -92,6 +94,8 @@ class Line:
                 return [Piece(frame(number % 247 + 1, b"\x03\x02\x12\x34"))]
             case FaultKind.SPLIT:
                 return [Piece(whole[:middle]), Piece(whole[middle:], SPLIT_PAUSE_S)]
+            case FaultKind.ECHO_ONLY:
+                return [Piece(asked)]
             case FaultKind.ECHO:
                 return [Piece(asked), Piece(whole)]
             case _:

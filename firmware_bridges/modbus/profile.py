@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from firmware_bridges.modbus.loop import loop_map
+from firmware_bridges.modbus.orders import Writable
 from firmware_bridges.modbus.pdu import MAX_REGISTERS, READ_BIT_FUNCTIONS
 from firmware_bridges.modbus.values import Order, RegisterType, order_of, width
 from tocsin.config import Mistake, MistakesError
@@ -154,6 +155,9 @@ class Profile(_Model):
 
     profile: Header = Field(description="What holds for the whole device.")
     points: tuple[Point, ...] = Field(description="The quantities.")
+    commands: tuple[Writable, ...] = Field(
+        default=(), description="What the device can be told; nothing else is ever written to it."
+    )
 
     @model_validator(mode="after")
     def _points_agree(self) -> Profile:
@@ -166,6 +170,12 @@ class Profile(_Model):
             if point.registers > self.profile.max_registers:
                 found.append(Mistake(("points", i, "type"), "is wider than max_registers"))
             found += (Mistake(("points", i, key), text) for key, text in self._against(point))
+        names = [command.name for command in self.commands]
+        found += (
+            Mistake(("commands", i, "name"), "stands twice")
+            for i, name in enumerate(names)
+            if name in names[:i]
+        )
         if found:
             raise MistakesError(found)
         return self

@@ -137,6 +137,12 @@ def counter(seed: int) -> Signals:
     return at
 
 
+def actuator(seed: int) -> Signals:
+    """Measures nothing: its registers hold what they were told."""
+    del seed
+    return lambda t: {}
+
+
 def signals(model: str, seed: int, release_after_s: float | None = None) -> Signals:
     """The signals of a device model.
 
@@ -150,7 +156,8 @@ def signals(model: str, seed: int, release_after_s: float | None = None) -> Sign
         "river-gauge": river_gauge,
         "power-meter": power_meter,
         "counter": counter,
+        "actuator": actuator,
     }[model](seed)
 
 
-MODELS = ("gas-head", "rain-gauge", "river-gauge", "power-meter", "counter")
+MODELS = ("gas-head", "rain-gauge", "river-gauge", "power-meter", "counter", "actuator")

@@ -85,6 +85,18 @@ class VirtualUnit:
             function, address, request.values[0] if function == 6 else len(request.values)
         )
 
+    def record_write(self, request: Request, now_ns: int) -> None:
+        """Writes down what was written, whether its answer arrives or not."""
+        if not isinstance(request, ReadRequest):
+            self._ledger.mark(
+                "write",
+                self.device,
+                now_ns,
+                function=request.function,
+                address=request.address,
+                values=",".join(map(str, request.values)),
+            )
+
     def record(self, request: Request, now_ns: int) -> None:
         """Writes the values that the answer to `request` encodes; call it before the answer leaves."""
         if isinstance(request, ReadRequest):

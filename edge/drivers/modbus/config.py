@@ -167,7 +167,8 @@ class ModbusConfig(DriverConfig):
             if device.id in seen:
                 found.append(Mistake(("devices", i, "id"), "another device has this name"))
             seen.add(device.id)
-            if self.rtu is not None and device.unit_id == 0:
+            on_a_line = self.rtu is not None or (self.tcp is not None and self.tcp.framing == "rtu")
+            if on_a_line and device.unit_id == 0:
                 found.append(Mistake(("devices", i, "unit_id"), "0 is for broadcasts; 1 to 247"))
         if found:
             raise MistakesError(found)

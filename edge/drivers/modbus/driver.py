@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from random import Random
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from edge.drivers.modbus.config import ModbusConfig
 from edge.drivers.modbus.link import ModbusLink
+from edge.drivers.modbus.orders import Orders
 from edge.drivers.modbus.plan import Block
 from edge.drivers.modbus.station import Station
 from edge.rota import NS, Rota
 from firmware_bridges.modbus.pdu import ExceptionCode
 from tocsin.contract.catalogue import Value
 from tocsin.contract.quality import Quality
-from tocsin.errors import DeviceFaultError, DriverError, DriverReason, FrameError, LinkError
+from tocsin.errors import (
+    DeviceFaultError,
+    DriverError,
+    DriverReason,
+    FrameError,
+    LinkError,
+    UsageError,
+)
 from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample
 
 _Part = tuple[Block, bytes | None, DeviceFaultError | None]  # read or refused
 
-LOOK_S = 0.5  # a change of the configuration is seen so soon
 _PORT_REASONS = frozenset(
     {
         DriverReason.CLOSED,
@@ -44,6 +52,7 @@ class ModbusDriver:
         self._link = ModbusLink(config, context)
         self._stations = tuple(Station(config, device) for device in config.devices)
         self._rota: Rota[Station] | None = None
+        self._orders = Orders(config, self._link, context.clock)
         self._random = Random()
         self._late = 0
 
@@ -60,12 +69,14 @@ class ModbusDriver:
         """
         try:
             await self._link.open()
+            self._orders.open = True
             await self._poll()
         except LinkError as exc:
             for station in self._stations:
                 await self._lost(station, exc)
             raise
         finally:
+            self._orders.close()
             self._link.close()
 
     def reconfigure(self, config: DriverConfig) -> bool:
@@ -82,21 +93,37 @@ class ModbusDriver:
             for device in config.devices
         )
         self._config = config
+        self._orders.keep(self._stations)
         if self._rota is not None:
             self._rota.replace(self._stations, self._context.clock.mono_ns())
         return True
+
+    async def command(
+        self, device: str, name: str, args: Mapping[str, Any], within_s: float
+    ) -> dict[str, Any]:
+        """Have one write carried out before the next read; `{"written": [...]}`, and `"verified"` if it was read back.
+
+        Raises:
+            UsageError: no such command, or wrong arguments.
+            CommandRefusedError: 16 wait already, or its turn did not come in time.
+            DriverError: see `tocsin.sdk.TakesCommands`.
+        """
+        station = next((s for s in self._stations if s.spec.id == device), None)
+        if station is None:
+            raise UsageError(f"{self._config.name} has no device {device!r}")
+        return await self._orders.put(station, name, args, within_s)
 
     async def _poll(self) -> None:
         clock = self._context.clock
         self._rota = rota = Rota(self._stations, clock.mono_ns())
         while True:
+            await self._orders.carry_out()
             now_ns, stations = clock.mono_ns(), self._stations
             station, due_ns = rota.next(now_ns)
-            while due_ns > now_ns and stations is self._stations:
-                await clock.sleep(min((due_ns - now_ns) / NS, LOOK_S))
-                now_ns = clock.mono_ns()
-            if stations is not self._stations:
-                continue
+            if due_ns > now_ns:
+                await self._orders.pause((due_ns - now_ns) / NS)
+                if stations is not self._stations or clock.mono_ns() < due_ns:
+                    continue  # other devices, or a command
             started_ns = clock.mono_ns()
             await self._turn(station, started_ns)
             rota.took(station, started_ns, clock.mono_ns())
@@ -120,6 +147,7 @@ class ModbusDriver:
                 if tries == 0 or isinstance(exc, DeviceFaultError):
                     await self._give_up(station, exc)
                     return
+                await self._orders.carry_out()
         if station not in self._stations:
             return  # reconfigured while it was read
         station.unsure = False

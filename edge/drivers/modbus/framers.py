@@ -9,7 +9,7 @@ from __future__ import annotations
 from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 
-from edge.drivers.modbus.plan import Block
+from edge.drivers.modbus.plan import Expected
 from firmware_bridges.modbus.crc import crc16
 from firmware_bridges.modbus.frames import MBAP_SIZE, tcp_size
 from firmware_bridges.modbus.pdu import answer_size
@@ -40,20 +40,24 @@ class Listener:
 
     def __init__(self) -> None:
         self.unit = 0
-        self.block: Block | None = None
+        self.block: Expected | None = None
         self.body = b""
         self.heard = b""
         self.stale = False
         self.late = 0
         self.late_from: set[int] = set()
+        self.echoes: bool | None = (
+            None  # whether the adapter repeats what we send; unknown at first
+        )
+        self.asked = b""
         self._lead = b""
         self._refusal = b""
 
-    def expect(self, unit: int, block: Block) -> None:
-        """A request goes out: its answer is one of two heads, data or refusal."""
-        self.unit, self.block = unit, block
+    def expect(self, unit: int, block: Expected, asked: bytes = b"") -> None:
+        """A request (`asked`, its frame on a serial line) goes out: its answer is one of two heads, data or refusal."""
+        self.unit, self.block, self.asked = unit, block, asked
         self.heard, self.stale = b"", False
-        self._lead = bytes((unit, block.function, block.answer_bytes))
+        self._lead = bytes((unit,)) + block.head
         self._refusal = bytes((unit, block.function | 0x80))
 
     def done(self) -> None:
@@ -69,8 +73,10 @@ class Listener:
         """The frame asked for, wherever in `data` it stands, its checksum right."""
         if self.block is None:
             return None
-        for head, size in ((self._lead, 5 + self.block.answer_bytes), (self._refusal, 5)):
-            start = data.find(head)
+        # the answer to a write of one value looks like its request
+        skip = len(self.asked) if self.echoes and data.startswith(self.asked) else 0
+        for head, size in ((self._lead, 3 + self.block.size), (self._refusal, 5)):
+            start = data.find(head, skip)
             while start >= 0:
                 frame = data[start : start + size]
                 if len(frame) == size and crc16(frame) == 0:
@@ -89,8 +95,8 @@ class Listener:
             return DriverReason.LATE_ANSWER, f"an answer to another request came: {shown}"
         if other is not None:
             return DriverReason.GARBAGE, f"unit {other[0]} answered for unit {self.unit}"
-        expected = 5 + (self.block.answer_bytes if self.block else 0)
-        if len(heard) < expected and heard[:3] == self._lead[: len(heard)]:
+        expected = 3 + (self.block.size if self.block else 2)
+        if len(heard) < expected and heard[: len(self._lead)] == self._lead[: len(heard)]:
             return DriverReason.HALF_FRAME, f"{len(heard)} of {expected} bytes came: {shown}"
         return DriverReason.GARBAGE, f"not an answer: {shown}"
 
@@ -125,7 +131,10 @@ class StrictRtu(FramerRTU):
         found = listener.find_rtu(data)
         if found is None:
             return 0, None
-        earlier = valid_frame(data[: data.find(found)])
+        before = data[: data.rfind(found)]
+        if found != listener.asked:
+            listener.echoes = bool(listener.asked) and before.startswith(listener.asked)
+        earlier = valid_frame(before)
         if earlier is not None and earlier[0] != listener.unit:
             listener.note_late(earlier[0])
         listener.done()
@@ -174,14 +183,14 @@ class StrictMbap(FramerSocket):
             listener.done()
             return used, self._take(rest[MBAP_SIZE:size], rest[6], exp_tid, block)
 
-    def _take(self, body: bytes, unit: int, transaction: int, block: Block) -> ModbusPDU:
+    def _take(self, body: bytes, unit: int, transaction: int, block: Expected) -> ModbusPDU:
         listener = self._listener
         asked = listener.unit
         if unit != asked:
             text = f"unit {unit} answered for unit {asked}"
             return Rejected(asked, DriverReason.GARBAGE, text)
-        if len(body) == 2 + block.answer_bytes:
-            if body[0] == block.function and body[1] == block.answer_bytes:
+        if len(body) == block.size:
+            if body.startswith(block.head):
                 listener.body = body[2:]
                 return Answer(unit, block.function, transaction)
         elif len(body) == 2 and body[0] == block.function | 0x80:

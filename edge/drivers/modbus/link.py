@@ -13,14 +13,25 @@ from pymodbus.client.base import ModbusBaseClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from pymodbus.pdu.bit_message import (
+    ReadCoilsRequest,
+    ReadDiscreteInputsRequest,
+    WriteMultipleCoilsRequest,
+    WriteSingleCoilRequest,
+)
+from pymodbus.pdu.register_message import (
+    ReadHoldingRegistersRequest,
+    ReadInputRegistersRequest,
+    WriteMultipleRegistersRequest,
+    WriteSingleRegisterRequest,
+)
 
 from edge.adapters import find_adapter
 from edge.drivers.modbus.config import ModbusConfig
 from edge.drivers.modbus.framers import Listener, Rejected, StrictMbap, StrictRtu
-from edge.drivers.modbus.plan import Block
-from firmware_bridges.modbus.pdu import ExceptionCode
+from edge.drivers.modbus.plan import Block, Expected, Written
+from firmware_bridges.modbus import pdu
+from firmware_bridges.modbus.pdu import ExceptionCode, WriteRequest
 from tocsin.errors import DeviceFaultError, DriverError, DriverReason, FrameError, LinkError
 from tocsin.sdk import DriverContext
 
@@ -52,6 +63,7 @@ class ModbusLink:
         self._client: ModbusBaseClient | None = None
         self._quiet_until_ns = 0
         self._out_of_step = False
+        self._asked = False  # whether the last request was sent
 
     @property
     def late(self) -> int:
@@ -152,6 +164,16 @@ class ModbusLink:
         )
         return client
 
+    @property
+    def connected(self) -> bool:
+        """Whether the port is open."""
+        return self._client is not None and self._client.connected
+
+    @property
+    def echo_known(self) -> bool:
+        """Whether an answer to a write can be told from its echo: not before something was read on a serial line."""
+        return self._config.has_transactions or self._listener.echoes is not None
+
     async def read(self, device: str, unit: int, block: Block, timeout_s: float) -> bytes:
         """The data bytes of the answer, exactly those asked for. What the line carries is shown as `device`'s.
 
@@ -160,6 +182,39 @@ class ModbusLink:
             FrameError: garbage, half a frame or a late answer.
             LinkError: no answer, or the port is gone.
         """
+        request = _REQUESTS[block.function](dev_id=unit, address=block.address, count=block.count)
+        return await self._exchange(device, request, block, timeout_s)
+
+    async def write(self, device: str, unit: int, order: WriteRequest, timeout_s: float) -> None:
+        """Returns once the device has confirmed the write.
+
+        Raises:
+            DeviceFaultError: the device refused.
+            FrameError: garbage, half a frame or a late answer: nobody knows whether it was written.
+            LinkError: `NO_ANSWER` likewise; `CLOSED`: nothing was sent.
+        """
+        value = order.values[0] if order.function in (5, 6) else len(order.values)
+        if order.function == 5:
+            value *= 0xFF00
+        head = pdu.encode_answer(pdu.Written(order.function, order.address, value))
+        self._asked = False
+        try:
+            await self._exchange(
+                device, _write(unit, order), Written(order.function, head), timeout_s
+            )
+        except LinkError as exc:
+            if not self._asked:
+                raise LinkError(DriverReason.CLOSED, exc.message, hint=exc.hint) from exc
+            if exc.reason is DriverReason.NO_ANSWER:
+                raise
+            text = f"{exc.message} before it answered"
+            raise LinkError(DriverReason.NO_ANSWER, text, hint=exc.hint) from exc
+
+    async def _exchange(
+        self, device: str, request: ModbusPDU, block: Expected, timeout_s: float
+    ) -> bytes:
+        """One request and the answer to it; the answer's bytes after its first two."""
+        unit = request.dev_id
         if self._out_of_step:
             await self.open()
         client, listener = self._client, self._listener
@@ -169,8 +224,9 @@ class ModbusLink:
         if not client.connected:
             raise self._gone()
         client.ctx.comm_params.timeout_connect = timeout_s
-        request = _REQUESTS[block.function](dev_id=unit, address=block.address, count=block.count)
-        listener.expect(unit, block)
+        serial = not self._config.has_transactions
+        listener.expect(unit, block, client.ctx.framer.buildFrame(request) if serial else b"")
+        self._asked = True
         self._device, self._asking = device, True
         try:
             answer = await client.ctx.execute(False, request)
@@ -204,7 +260,7 @@ class ModbusLink:
     def _unanswered(self, request: ModbusPDU) -> DriverError:
         listener, client = self._listener, self._client
         if not self._config.has_transactions and client is not None:
-            reason, text = listener.verdict(client.ctx.framer.buildFrame(request))
+            reason, text = listener.verdict(listener.asked)
         elif listener.heard:
             self._out_of_step = True
             shown = listener.heard[:16].hex(" ")
@@ -238,6 +294,20 @@ class ModbusLink:
 
     def _gone(self) -> LinkError:
         return LinkError(DriverReason.CLOSED, f"{self._config.address} hung up")
+
+
+def _write(unit: int, order: WriteRequest) -> ModbusPDU:
+    address, values = order.address, list(order.values)
+    match order.function:
+        case 5:
+            return WriteSingleCoilRequest(dev_id=unit, address=address, bits=[bool(values[0])])
+        case 6:
+            return WriteSingleRegisterRequest(dev_id=unit, address=address, registers=values)
+        case 15:
+            bits = [bool(value) for value in values]
+            return WriteMultipleCoilsRequest(dev_id=unit, address=address, bits=bits)
+        case _:
+            return WriteMultipleRegistersRequest(dev_id=unit, address=address, registers=values)
 
 
 def _link_error(address: str, exc: OSError) -> LinkError:

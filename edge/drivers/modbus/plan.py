@@ -20,6 +20,31 @@ class Block(msgspec.Struct, frozen=True):
         """Data bytes of its answer."""
         return (self.count + 7) // 8 if self.function in READ_BIT_FUNCTIONS else 2 * self.count
 
+    @property
+    def head(self) -> bytes:
+        """How the PDU of its answer begins."""
+        return bytes((self.function, self.answer_bytes))
+
+    @property
+    def size(self) -> int:
+        """Bytes of that PDU."""
+        return 2 + self.answer_bytes
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What the device answers to a write: the whole PDU is known beforehand."""
+
+    function: int
+    head: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of that PDU."""
+        return len(self.head)
+
+
+Expected = Block | Written
+
 
 def plan_blocks(profile: Profile) -> tuple[Block, ...]:
     """The fewest blocks that hold every point whole, reading across no wider gap than the profile allows."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from edge.drivers.modbus.config import ModbusConfig, ModbusDevice
 from edge.drivers.modbus.plan import Block, split, sync_block
 from edge.drivers.modbus.scan import Scan
 from edge.rota import Turn
-from tocsin.sdk import DeviceSpec
+from firmware_bridges.modbus.orders import Writable, Write, write_of
+from firmware_bridges.modbus.values import RegisterType
+from tocsin.errors import UsageError
+from tocsin.sdk import Argument, CommandSpec, DeviceSpec
 
 
 class Station(Turn):
@@ -28,8 +34,24 @@ class Station(Turn):
             channels=self.scan.channels,
             period_s=device.period_s,
             model=profile.profile.model or profile.profile.title,
+            commands=tuple(map(_spec, profile.commands)),
         )
         self.unsure = False  # an answer to a request that was given up may still come
+
+    def write_of(self, name: str, args: Mapping[str, Any]) -> Write:
+        """What one command writes.
+
+        Raises:
+            UsageError: no such command, or wrong arguments.
+        """
+        header = self._profile.profile
+        found = next((c for c in self._profile.commands if c.name == name), None)
+        if found is None:
+            names = ", ".join(c.name for c in self._profile.commands) or "none"
+            raise UsageError(
+                f"{self.device.id} takes no command {name!r}", hint=f"it takes: {names}"
+            )
+        return write_of(found, args, word_order=header.word_order, byte_order=header.byte_order)
 
     def _read_as(self, scan: Scan) -> None:
         self.scan = scan
@@ -49,3 +71,17 @@ class Station(Turn):
             return False
         self._read_as(Scan(self._profile, blocks))
         return True
+
+
+def _spec(command: Writable) -> CommandSpec:
+    argument = command.argument
+    if argument is None:
+        return CommandSpec(command.name, command.title)
+    if argument.type is RegisterType.BIT:
+        told = Argument(argument.name, "flag")
+    elif argument.choices:
+        told = Argument(argument.name, "text", choices=tuple(c.name for c in argument.choices))
+    else:
+        unit = "" if argument.unit == "1" else argument.unit
+        told = Argument(argument.name, "number", unit, argument.low, argument.high)
+    return CommandSpec(command.name, command.title, (told,))

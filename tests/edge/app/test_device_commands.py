@@ -215,3 +215,60 @@ def test_a_guard_that_fits_no_command_is_a_mistake(
     told = capsys.readouterr()
     assert "did you mean 'report-interval'?" in told.out + told.err
     assert "no device of this file has this id" in told.out + told.err
+
+
+def valve_gateway(port: str, broker: int) -> str:
+    return f"""schema = 1
+[gateway]
+id = "gw-1"
+site = "plant"
+data_dir = "data"
+[[drivers]]
+type = "modbus"
+name = "line"
+timeout_s = 20
+rtu = {{ port = "{port}" }}
+devices = [{{ id = "valve-1", unit_id = 1, profile = "valve-actuator", period_s = 600 }}]
+{uplink_toml(broker)}
+"""
+
+
+def test_a_command_whose_gateway_dies_while_it_is_carried_out_is_unknown_and_not_repeated(
+    mosquitto: ChildBroker, tmp_path: Path, start_edge: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger, config = tmp_path / "truth.ndjson", tmp_path / "gateway.toml"
+
+    def written() -> list[str]:
+        told = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()]
+        return [t["values"] for t in told if t.get("mark") == "write"]
+
+    unit = "unit=1,device=valve-1,model=actuator,profile=valve-actuator"
+    fault = (
+        "unit=1,kind=silent,after=4,times=1"  # two requests of a scan, a write and its read-back
+    )
+    argv = [
+        sys.executable, "-m", "firmware_bridges.modbus.device", "--link", str(tmp_path / "rs485"),
+        "--unit", unit, "--fault", fault, "--ledger", str(ledger), "--stdin-lease",
+    ]  # fmt: skip
+    with ingester(mosquitto.port) as cloud, run_process(argv) as valve:
+        valve.wait_line("ready")
+        toml = valve_gateway(str(tmp_path / "rs485"), mosquitto.port)
+        agent = start_edge(toml)
+        wait_until_sync(lambda: known(config, capsys), what=f"the valve: {agent.stderr}")
+        cloud.command(tell("v1", "move", device="valve-1", position=25.5))
+        answer = outcome(cloud, "v1").data
+        assert answer["outcome"] == "done"
+        assert answer["answer"] == {"written": [255], "address": 0, "verified": True}
+        lost = tell("v2", "move", device="valve-1", position=50)
+        cloud.command(lost)
+        wait_until_sync(lambda: written() == ["255", "500"])
+        agent.kill9()
+        agent = start_edge(toml)
+        assert outcome(cloud, "v2").data["outcome"] == "unknown"
+        wait_until_sync(lambda: known(config, capsys), what=f"the valve: {agent.stderr}")
+        cloud.command(lost)
+        cloud.command(tell("v3", "close", device="valve-1"))
+        assert outcome(cloud, "v3").data["outcome"] == "done"
+        assert written() == ["255", "500", "0"]
+        assert len(results(cloud, "v2")) == 1
+        assert agent.terminate() == 0

@@ -14,6 +14,7 @@ from edge.drivers.modbus.plan import Block, plan_blocks, split, sync_block
 from edge.drivers.modbus.scan import Scan
 from edge.pipeline.convert import Converter
 from firmware_bridges.modbus.image import RegisterImage
+from firmware_bridges.modbus.pdu import READ_BIT_FUNCTIONS, Bits, encode_answer
 from firmware_bridges.modbus.profile import Profile
 from firmware_bridges.modbus.profiles import load_profile, profile_names
 from tocsin.contract.quality import Quality
@@ -98,7 +99,10 @@ def test_the_driver_decodes_what_a_device_of_the_same_profile_encodes(
     for block in scan.blocks:
         registers = image.read(block.function, block.address, block.count)
         assert registers is not None
-        bodies.append(struct.pack(f">{len(registers)}H", *registers))
+        if block.function in READ_BIT_FUNCTIONS:
+            bodies.append(encode_answer(Bits(block.function, tuple(map(bool, registers))))[2:])
+        else:
+            bodies.append(struct.pack(f">{len(registers)}H", *registers))
     values, quality = scan.decode(bodies)
     spec = DeviceSpec("d", profile.profile.measurement, scan.channels)
     judged, _ = Converter(spec).apply(values, list(quality or (0,) * len(values)))
