@@ -306,6 +306,12 @@ class Agent:
             f"tocsin {tocsin.__version__}",
             {"boot": self.boot, "version": tocsin.__version__, "pid": os.getpid()},
         )
+        for part in self.loaded.left_out:
+            for problem in part.problems:
+                _log.error("left out: %s: %s", part.name, problem)
+            text = f"{part.name} has mistakes and is left out"
+            problems = [problem.as_dict() for problem in part.problems]
+            self.events.say("config.left-out", "", text, {"name": part.name, "problems": problems})
         self.announce(self.devices.specs())
 
     def announce(self, specs: Sequence[DeviceSpec]) -> None:

@@ -39,15 +39,18 @@ def run(
     config: Config = None,
     as_json: Json = False,
     log_level: Annotated[LogLevel, typer.Option(help="debug, info, warning or error.")] = "info",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Do not start while anything in the file is wrong.")
+    ] = False,
 ) -> None:
-    """Acquire, judge, keep and send until SIGTERM or Ctrl-C. With --json: one object at the end."""
+    """Acquire, judge, keep and send until SIGTERM or Ctrl-C; sections with mistakes are told and left out. With --json: one object at the end."""
     from edge.app import run_agent
-    from edge.config import load_gateway
+    from edge.config import load_gateway, load_right_sections
     from tocsin.cli.logs import setup_logging
 
     path = config_path(config)
     setup_logging(log_level)
-    loaded = load_gateway(path)
+    loaded = load_gateway(path) if strict else load_right_sections(path)
     for text in loaded.warnings:
         output.note(f"{path}: warning: {text}")
     summary = asyncio.run(run_agent(loaded))
@@ -183,6 +186,9 @@ def _print_status(found: dict[str, Any]) -> None:
     )
     for key in found["at_restart"]:
         output.note(f"warning: {key} counts only when the agent is started again")
+    for part in found["left_out"]:
+        for problem in part["problems"]:
+            output.note(f"left out: {part['name']}: {problem}")
     rows = [
         [d["id"], d["kind"], d["state"], str(d.get("reads", 0)), d.get("last_error", "")]
         for d in found["devices"]

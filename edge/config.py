@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, Field, model_validator
 from edge.options import Name, OutboxOptions, UplinkOptions
 from tocsin.config import (
     ConfigPath,
+    Document,
     Loaded,
     Mistake,
     MistakesError,
@@ -18,11 +20,15 @@ from tocsin.config import (
     Secret,
     Section,
     load,
+    load_right_parts,
 )
+from tocsin.config.load import read
 from tocsin.errors import ConfigError
 from tocsin.sdk import DriverConfig
 from tocsin.sdk.driver import driver_names, load_driver
 from tocsin.sdk.plugins import PluginError
+
+ESSENTIAL = ("schema", "gateway", "outbox", "control")  # nothing works without these
 
 
 class GatewaySection(Section):
@@ -240,6 +246,19 @@ def load_gateway(path: Path) -> Loaded[GatewayConfig]:
     Raises:
         ConfigError: with every mistake in it.
     """
+    return _validated(path, read(path))
+
+
+def load_right_sections(path: Path) -> Loaded[GatewayConfig]:
+    """As `load_gateway`, but going without the devices, drivers, rules and sections that are wrong.
+
+    Raises:
+        ConfigError: with every mistake, if one is in a section that there is no going without.
+    """
+    return load_right_parts(path, partial(_validated, path), ESSENTIAL)
+
+
+def _validated(path: Path, document: Document) -> Loaded[GatewayConfig]:
     from edge.references import references
     from edge.survey import survey
 
@@ -251,8 +270,9 @@ def load_gateway(path: Path) -> Loaded[GatewayConfig]:
         "guards": lambda _: GuardConfig,
     }
     try:
-        loaded = load(path, GatewayConfig, resolve=models)
+        loaded = load(path, GatewayConfig, resolve=models, document=document)
     except ConfigError:
-        load(path, GatewayConfig, resolve=models, cross=references)  # tells those between too
+        # tells the mistakes between the sections too
+        load(path, GatewayConfig, resolve=models, cross=references, document=document)
         raise
     return replace(loaded, warnings=survey(loaded).warnings)

@@ -66,6 +66,7 @@ def health(agent: Agent) -> Health:
         rss_bytes=vitals.rss_bytes(),
         cpu_s=round(vitals.cpu_s(), 3),
         counters=agent.counts(),
+        left_out=[part.name for part in agent.loaded.left_out],
     )
 
 

@@ -40,6 +40,14 @@ class DriverStatus(msgspec.Struct, frozen=True):
     restarts: int
 
 
+class LeftOutStatus(msgspec.Struct, frozen=True):
+    """A section of the file that is wrong, with its mistakes as `tocsin check` tells them."""
+
+    name: str
+    line: int
+    problems: list[str]
+
+
 class OutputStatus(msgspec.Struct, frozen=True):
     """One local output."""
 
@@ -72,6 +80,7 @@ class Status(msgspec.Struct, frozen=True):
     alarms: int
     config: str  # the file in force
     at_restart: list[str]  # keys that differ in it and count only after a restart
+    left_out: list[LeftOutStatus]  # sections with mistakes that we go without
     drivers: list[DriverStatus]
     devices: list[DeviceHealth]
     outputs: list[OutputStatus]
@@ -143,6 +152,10 @@ class Operations:
             alarms=len(agent.pipeline.board.active()),
             config=str(agent.loaded.path),
             at_restart=agent.reloader.at_restart,
+            left_out=[
+                LeftOutStatus(part.name, part.line, [str(p) for p in part.problems])
+                for part in agent.loaded.left_out
+            ],
             drivers=[DriverStatus(d.name, d.type, d.state, d.restarts) for d in agent.drivers],
             devices=agent.devices.health(),
             outputs=[OutputStatus(o.name, o.is_on, o.failures) for o in agent.desk.outputs],

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+from edge.supervisor import specs_of
 from edge.survey import gives, offline
 from tocsin.config import Draft, Mistake, Section
 from tocsin.errors import TocsinError
-from tocsin.sdk import DeviceSpec, DriverConfig, load_driver
+from tocsin.sdk import DeviceSpec, DriverConfig
 
 
 def references(draft: Draft) -> Iterator[Mistake]:
@@ -45,7 +46,7 @@ def _devices(draft: Draft) -> tuple[list[DeviceSpec], set[str]]:
         try:
             if not isinstance(config, DriverConfig):
                 raise ValueError("told already")
-            devices += load_driver(config.type)(config, offline(config.name)).devices
+            devices += specs_of(config, offline(config.name))
         except (TocsinError, ValueError, OSError):
             doubtful |= set(_words(table))
     return devices, doubtful

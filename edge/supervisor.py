@@ -10,7 +10,16 @@ from typing import Any
 
 from edge.devices import Devices
 from tocsin.errors import DriverError, DriverReason, LinkError, TocsinError, UsageError
-from tocsin.sdk import Clock, Driver, DriverConfig, TakesChanges, TakesCommands
+from tocsin.sdk import (
+    Clock,
+    DeviceSpec,
+    Driver,
+    DriverConfig,
+    DriverContext,
+    TakesChanges,
+    TakesCommands,
+    load_driver,
+)
 
 _log = logging.getLogger("edge.supervisor")
 
@@ -22,6 +31,22 @@ STABLE_S = 60.0
 def backoff_s(attempt: int, pick: Callable[[float, float], float] = random.uniform) -> float:
     """Full jitter: anywhere up to 1, 2, 4 ... 60 s (attempt 0, 1, 2 ...)."""
     return pick(0.0, min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt, 16)))
+
+
+def specs_of(config: DriverConfig, context: DriverContext) -> tuple[DeviceSpec, ...]:
+    """The devices of a configured driver, built without I/O.
+
+    Raises:
+        TocsinError, ValueError, OSError: what the driver says of its configuration.
+        DriverError: it crashed over it.
+    """
+    try:
+        return load_driver(config.type)(config, context).devices
+    except (TocsinError, ValueError, OSError):
+        raise
+    except Exception as exc:
+        text = f"the driver crashed over this: {type(exc).__name__}: {exc}"
+        raise DriverError(DriverReason.CLOSED, text) from exc
 
 
 class Supervised:

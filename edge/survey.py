@@ -12,6 +12,8 @@ from typing import TypeVar
 from edge.config import AlarmConfig, CheckConfig, GatewayConfig
 from edge.orders.two_step import Guard
 from edge.pipeline import AlarmRule, CheckRule, Pipeline
+from edge.pipeline.convert import Converter
+from edge.supervisor import specs_of
 from tocsin.config import KeyPath, Loaded
 from tocsin.errors import ConfigError, ConfigProblem, DriverError, TocsinError
 from tocsin.sdk import DeviceSpec, Driver, DriverContext, Sample, SystemClock, load_driver
@@ -87,15 +89,19 @@ class _Finder:
         known: set[str] = set()
         for i, config in enumerate(self._loaded.value.drivers):
             try:
-                driver = load_driver(config.type)(config, offline(config.name))
+                specs = specs_of(config, offline(config.name))
+                for spec in specs:
+                    Converter(spec)  # the units and types are the catalogue's
             except ConfigError as exc:
+                for problem in exc.problems:
+                    problem.path = ("drivers", i)
                 self.problems += exc.problems
                 continue
             except (TocsinError, ValueError, OSError) as exc:
                 self.problem(("drivers", i), "", str(exc))
                 continue
-            by_driver[config.name] = driver.devices
-            for spec in driver.devices:
+            by_driver[config.name] = specs
+            for spec in specs:
                 if spec.id in known:
                     self.problem(("drivers", i), spec.id, "two devices have this id")
                 known.add(spec.id)

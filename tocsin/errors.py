@@ -59,14 +59,22 @@ class TocsinError(Exception):
 
 
 class ConfigProblem:
-    """One mistake: where it is, what was found, what is allowed."""
+    """One mistake: where it is, what was found, what is allowed. `path` is its key in parts, where it has one."""
 
-    __slots__ = ("allowed", "file", "key", "line", "nearest", "value")
+    __slots__ = ("allowed", "file", "key", "line", "nearest", "path", "value")
 
     def __init__(
-        self, *, file: str, line: int, key: str, value: str, allowed: str, nearest: str = ""
+        self,
+        *,
+        file: str,
+        line: int,
+        key: str,
+        value: str,
+        allowed: str,
+        nearest: str = "",
+        path: tuple[str | int, ...] = (),
     ) -> None:
-        self.file, self.line, self.key = file, line, key
+        self.file, self.line, self.key, self.path = file, line, key, path
         self.value, self.allowed, self.nearest = value, allowed, nearest
 
     def __str__(self) -> str:
@@ -78,7 +86,7 @@ class ConfigProblem:
 
     def as_dict(self) -> dict[str, object]:
         """All fields, for `--json`."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "path"}
 
 
 class ConfigError(TocsinError):

@@ -2,7 +2,15 @@
 
 from tocsin.config.clear import Clear, is_loopback
 from tocsin.config.lines import KeyPath, dotted
-from tocsin.config.load import Draft, Loaded, Resolver, load
+from tocsin.config.load import (
+    Document,
+    Draft,
+    LeftOut,
+    Loaded,
+    Resolver,
+    load,
+    load_right_parts,
+)
 from tocsin.config.mistakes import Mistake, MistakesError
 from tocsin.config.schema import SCHEMA_VERSION, json_schema
 from tocsin.config.sections import Section, TlsOptions
@@ -12,8 +20,10 @@ __all__ = [
     "SCHEMA_VERSION",
     "Clear",
     "ConfigPath",
+    "Document",
     "Draft",
     "KeyPath",
+    "LeftOut",
     "Loaded",
     "Mistake",
     "MistakesError",
@@ -25,4 +35,5 @@ __all__ = [
     "is_loopback",
     "json_schema",
     "load",
+    "load_right_parts",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from tocsin.config.explain import Explainer, Finding, show
 from tocsin.config.lines import KeyPath, dotted, key_lines
 from tocsin.config.mistakes import Mistake, MistakesError
+from tocsin.config.prune import element_of, without
 from tocsin.config.references import References
 from tocsin.config.schema import SCHEMA_VERSION, declares_version
 from tocsin.errors import ConfigError, ConfigProblem
@@ -31,8 +32,18 @@ class Draft:
 
 
 Cross = Callable[[Draft], Iterable[Mistake]]
+Document = tuple[dict[str, Any], dict[KeyPath, int]]
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A section or element that is wrong, with its mistakes."""
+
+    name: str
+    line: int
+    problems: tuple[ConfigProblem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class Loaded(Generic[M]):
     path: Path
     lines: Mapping[KeyPath, int] = field(repr=False)
     warnings: tuple[str, ...] = ()  # right, but probably not what was meant
+    left_out: tuple[LeftOut, ...] = ()  # wrong, and the rest goes without it
 
     @property
     def dir(self) -> Path:
@@ -65,6 +77,7 @@ class Loaded(Generic[M]):
             key=dotted(key_path),
             value=value,
             allowed=allowed,
+            path=key_path,
         )
 
 
@@ -74,8 +87,9 @@ def load(
     *,
     resolve: Mapping[str, Resolver] | None = None,
     cross: Cross | None = None,
+    document: Document | None = None,
 ) -> Loaded[M]:
-    """Read and validate `path`.
+    """Read and validate `path`, or what `document` holds of it.
 
     `resolve[name](table)` gives the model of one element of the top-level array `name`; it may raise `MistakesError`, and
     None means that its `type` is not known. `cross(draft)` looks at the whole file, whatever else is wrong with it, and
@@ -84,7 +98,8 @@ def load(
     Raises:
         ConfigError: with all mistakes, in the order of the file.
     """
-    raw, lines = read(path)
+    raw, lines = read(path) if document is None else document
+    raw = dict(raw)
     references = References(path.parent)
     findings = list(_version(raw))
     if declares_version(model):
@@ -123,6 +138,36 @@ def load(
     return Loaded(value, path, lines)
 
 
+def load_right_parts(
+    path: Path, attempt: Callable[[Document], Loaded[M]], essential: Collection[str]
+) -> Loaded[M]:
+    """What `attempt` makes of the file, without the elements it finds mistakes in; those are in `left_out`.
+
+    Raises:
+        ConfigError: with every mistake, when one is in an `essential` section or in the file as such.
+    """
+    document = read(path)
+    left_out: list[LeftOut] = []
+    while True:
+        try:
+            loaded = attempt(document)
+        except ConfigError as exc:
+            raw, lines = document
+            wrong: dict[KeyPath, list[ConfigProblem]] = {}
+            for problem in exc.problems:
+                wrong.setdefault(element_of(raw, problem.path), []).append(problem)
+            if any(not element or element[0] in essential for element in wrong):
+                raise
+            left_out += [
+                LeftOut(dotted(element), line_of(lines, element), tuple(problems))
+                for element, problems in wrong.items()
+            ]
+            document = without(raw, lines, wrong)
+        else:
+            told = sorted(left_out, key=lambda part: part.line)
+            return replace(loaded, left_out=tuple(told))
+
+
 def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
     """Line of `path`, or of the nearest table around it; 1 for the file itself."""
     for end in range(len(path), 0, -1):
@@ -131,7 +176,7 @@ def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
     return 1
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+def read(path: Path) -> Document:
     """The tables of a TOML file and the line of each key.
 
     Raises:
@@ -218,4 +263,5 @@ def _problem(path: Path, lines: Mapping[KeyPath, int], finding: Finding) -> Conf
         value=finding.value,
         allowed=finding.allowed,
         nearest=finding.nearest,
+        path=finding.path,
     )

@@ -144,7 +144,7 @@ class Alarm(msgspec.Struct, frozen=True, omit_defaults=True):
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that happened at a gateway and is no reading and no alarm. `kind` is dotted, `data` its details.
 
-    Kinds: `agent.started`, `agent.stopped`, `config.reloaded`, `config.refused`, `device.announced`,
+    Kinds: `agent.started`, `agent.stopped`, `config.reloaded`, `config.refused`, `config.left-out`, `device.announced`,
     `device.removed`, `device.unavailable`, `device.recovered`,
     `clock.stepped`, `clock.set`, `cloud.restored`, `command.done`, `command.refused`, `command.accepted`,
     `command.result` (docs/reference/commands.md), `outbox.salvaged`,
@@ -252,6 +252,9 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     rss_bytes: int = 0
     cpu_s: float = 0.0
     counters: dict[str, int] = {}
+    left_out: list[
+        str
+    ] = []  # sections of its configuration that are wrong, and that it goes without
 
 
 SCHEMAS: dict[str, type[msgspec.Struct]] = {
