@@ -20,6 +20,7 @@ from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.cli.data import data_dir as shipped
 from tocsin.cli.sample import sample_of
+from tocsin.config import is_loopback
 from tocsin.contract import topics
 from tocsin.errors import FolderError, UsageError
 from tocsin.sdk.driver import driver_names, driver_point
@@ -42,7 +43,9 @@ BROKER = """
 host = "{host}"
 port = {port}
 # password = "${{file:/etc/tocsin/broker-password}}"
-# [uplink.tls]                  # present: TLS, always verified; port 8883
+"""
+TLS = """
+[uplink.tls]                    # always verified; without `ca` by the system's authorities
 # ca = "/etc/tocsin/broker-ca.pem"
 """
 NO_BROKER = """
@@ -184,10 +187,10 @@ def _driver(text: str) -> str:
 
 
 def broker_of(text: str) -> tuple[str, int]:
-    """`host` or `host:port`; the port is 1883 if not given."""
+    """`host` or `host:port`; the port is 8883 if not given, on this machine 1883."""
     host, colon, port = text.rpartition(":")
     if not colon:
-        host, port = text, "1883"
+        host, port = text, "1883" if is_loopback(text) else "8883"
     if not re.fullmatch(r"[^\s\"\\:]+|\[[0-9a-fA-F:]+\]", host) or not port.isdecimal():
         raise UsageError(f"a broker is written host or host:port, not {text!r}")
     return host.strip("[]"), int(port)
@@ -198,7 +201,7 @@ def config_text(answers: Answers, config: Path, data_dir: Path) -> str:
     text = HEAD.format(id=answers.id, site=answers.site, config=config, data_dir=data_dir)
     if answers.broker:
         host, port = broker_of(answers.broker)
-        text += BROKER.format(host=host, port=port)
+        text += BROKER.format(host=host, port=port) + ("" if is_loopback(host) else TLS)
     else:
         text += NO_BROKER
     if answers.driver:

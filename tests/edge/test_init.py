@@ -52,6 +52,18 @@ def test_without_a_driver_or_broker_the_file_still_passes_the_check(tmp_path: Pa
     assert dispatch(["check", str(tmp_path / "gateway.toml")]) == 0
 
 
+@pytest.mark.parametrize(
+    ("broker", "port", "tls"),
+    [("localhost", 1883, False), ("127.0.0.1:1999", 1999, False), ("cloud", 8883, True)],
+)
+def test_beyond_this_machine_the_broker_is_spoken_to_by_tls(
+    broker: str, port: int, tls: bool, tmp_path: Path
+) -> None:
+    assert _init(tmp_path, "--broker", broker) == 0
+    uplink = tomllib.loads((tmp_path / "gateway.toml").read_text("utf-8"))["uplink"]
+    assert (uplink["port"], "tls" in uplink) == (port, tls)
+
+
 def test_what_is_commented_out_can_be_taken_in(tmp_path: Path) -> None:
     assert (
         _init(tmp_path, "--broker", "cloud:8883", "--driver", "modbus", "--port", SHAPES["serial"])
@@ -60,7 +72,7 @@ def test_what_is_commented_out_can_be_taken_in(tmp_path: Path) -> None:
     text = (tmp_path / "gateway.toml").read_text("utf-8")
     for name in ("broker-password", "broker-ca.pem", "command-key"):
         (tmp_path / name).write_text("secret\n", "utf-8")
-    assert tomllib.loads(text)["uplink"] == {"host": "cloud", "port": 8883}
+    assert tomllib.loads(text)["uplink"] == {"host": "cloud", "port": 8883, "tls": {}}
     known = (
         "[",
         "password",
