@@ -58,19 +58,80 @@ def demo(report: dict[str, Any]) -> list[str]:
     ]
 
 
+def line(result: dict[str, Any]) -> list[str]:
+    """The section on `tocsin bench line`."""
+    settings = ", ".join(f"{key} {value}" for key, value in result["settings"].items())
+    lines = [
+        "## `tocsin bench line`",
+        "",
+        "How far the sample times of the live devices on a serial line lie off their period, in per cent of it.",
+        "",
+        "| line | samples | missed polls | p50 | p95 | p99 | most |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, kept in result["lines"].items():
+        off = " | ".join(f"{kept[f'{q}_percent']:.1f}" for q in ("p50", "p95", "p99", "max"))
+        lines.append(
+            f"| {name.replace('_', ' ')} | {kept['samples']} | {kept['missed_polls']} | {off} |"
+        )
+    verdict = "within" if result["within"] else "not within"
+    return [
+        *lines,
+        "",
+        f"Beside a dead and a slow device the live ones are {verdict} {result['allowed_percent']:g} % (p99) over "
+        f"{result['seconds']:g} s. A dead device gets its full time-out once in five minutes, whoever is late by it; "
+        f"the run is shorter than that. Settings: {settings}.",
+    ]
+
+
+def drivers(result: dict[str, Any]) -> list[str]:
+    """The section on `tocsin bench drivers`."""
+    lines = [
+        "## `tocsin bench drivers`",
+        "",
+        "Frames of our own encoders from bytes to named values (as `tocsin decode` does), one core; and from a stream's bytes.",
+        "",
+        "| codec | frames/s | MB/s | bytes a frame | stream MB/s |",
+        "|---|---|---|---|---|",
+    ]
+    for name, c in result["codecs"].items():
+        stream = "" if c["stream_mb_per_s"] is None else f"{c['stream_mb_per_s']:.2f}"
+        lines.append(
+            f"| {name} | {c['frames_per_s']:,.0f} | {c['mb_per_s']:.2f} | {c['mean_bytes']:.0f} | {stream} |"
+        )
+    fleet, peer = result["modbus_tcp"], result["peer"]
+    kept = fleet["kept"]
+    settings = ", ".join(f"{key} {value}" for key, value in result["settings"].items())
+    return [
+        *lines,
+        "",
+        f"{fleet['devices']} Modbus TCP devices x {fleet['tags']} tags once a second, a connection each, on one gateway: "
+        f"{fleet['tags_per_s']:,.0f} tags/s over {fleet['seconds']:g} s, {fleet['cpu_share']:.0%} of one core, "
+        f"{fleet['rss_mb']:.0f} MB (peak {fleet['peak_rss_mb']:.0f}); missed polls {kept['missed_polls']}, wrong "
+        f"{fleet['wrong']}, lost {fleet['lost']}; sample times off their period by p50 {kept['p50_percent']:g} %, p99 "
+        f"{kept['p99_percent']:g} %; every device heard {fleet['all_heard_s']:g} s after the start. A published peer: "
+        f"{peer['tags_per_s']:,.0f} tags/s over {peer['devices']:g} devices at {peer['cpu_share']:.0%} CPU. "
+        f"Settings: {settings}.",
+    ]
+
+
 def main() -> None:
     """Reads what is there and writes the page."""
     folder, page = Path(sys.argv[1]), Path(sys.argv[2])
     lines = [
         "# Figures",
         "",
-        f"Measured {datetime.now(UTC):%Y-%m-%d} by `tocsin demo` and `tocsin bench spine` on {os.cpu_count()} cores, "
+        f"Measured {datetime.now(UTC):%Y-%m-%d} by `tocsin demo` and `tocsin bench` on {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}; all processes share those cores. Other machines differ: "
         "run it on yours.",
         "",
         *demo(json.loads((folder / "demo.json").read_text("utf-8"))),
         "",
         *spine(json.loads((folder / "spine.json").read_text("utf-8"))),
+        "",
+        *drivers(json.loads((folder / "drivers.json").read_text("utf-8"))),
+        "",
+        *line(json.loads((folder / "line.json").read_text("utf-8"))),
         "",
     ]
     page.write_text("\n".join(lines), "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from firmware_bridges.modbus.profile import Profile
@@ -33,6 +34,16 @@ def load_profile(name: str, folder: Path = Path()) -> Profile:
         allowed = f"no such profile; shipped: {', '.join(profile_names())}; or give a path"
         problem = ConfigProblem(file=str(path), line=0, key="", value=name, allowed=allowed)
         raise ConfigError([problem])
+    try:
+        found = path.stat()
+    except OSError:
+        return load(path, Profile).value
+    return _read(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _mtime_ns: int, _size: int) -> Profile:
+    """One object for every device that has this profile, until the file changes."""
     return load(path, Profile).value
 
 

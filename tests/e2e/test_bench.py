@@ -1,4 +1,4 @@
-"""`tocsin bench spine` runs and its count is clean. How fast it is belongs to the bench, not to a test."""
+"""The benches run and their counts are clean. How fast it is belongs to the bench, not to a test."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from tocsin.sdk.codec import codec_names, load_examples
 
 
-def test_the_spine_bench_reads_back_every_stored_reading(tmp_path: Path) -> None:
+def bench(tmp_path: Path, *args: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "tocsin.cli", "bench", "spine", "--seconds", "3", "--json"],
+        [sys.executable, "-P", "-m", "tocsin.cli", "bench", *args, "--seconds", "3", "--json"],
         env={**os.environ, "TOCSIN_DATA": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -19,7 +22,12 @@ def test_the_spine_bench_reads_back_every_stored_reading(tmp_path: Path) -> None
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads(done.stdout)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def test_the_spine_bench_reads_back_every_stored_reading(tmp_path: Path) -> None:
+    result = bench(tmp_path, "spine")
     for figure in (result["modbus"], result["generated"]):
         assert figure["readings_read_back"] == figure["readings_stored"] > 0
         assert (figure["wrong"], figure["duplicates"]) == (0, 0), figure
@@ -27,3 +35,21 @@ def test_the_spine_bench_reads_back_every_stored_reading(tmp_path: Path) -> None
     assert result["modbus"]["missing"] == 0
     assert result["readings_per_s"] == result["modbus"]["readings_per_s"] > 0
     assert result["reference_reads_per_s"] > 0
+
+
+def test_the_bench_of_a_line_measures_its_live_devices_beside_others(tmp_path: Path) -> None:
+    result = bench(tmp_path, "line")
+    assert set(result["lines"]) == {"live", "dead", "slow", "dead_and_slow"}
+    for kept in result["lines"].values():
+        assert kept["samples"] >= 8
+        assert 0 <= kept["p50_percent"] <= kept["p99_percent"] <= kept["max_percent"]
+
+
+def test_the_bench_of_drivers_reads_every_codec_and_loses_no_read(tmp_path: Path) -> None:
+    result = bench(tmp_path, "drivers", "--devices", "20", "--servers", "2")
+    assert set(result["codecs"]) == {n for n in codec_names() if load_examples(n).frames}
+    assert all(codec["frames_per_s"] > 0 for codec in result["codecs"].values())
+    fleet = result["modbus_tcp"]
+    assert (fleet["devices"], fleet["wrong"], fleet["lost"]) == (20, 0, 0)
+    assert fleet["kept"]["samples"] >= 20
+    assert fleet["rss_mb"] > 0

@@ -173,11 +173,6 @@ def _summary(report: Report) -> str:
 bench_app = new_app("Measure this machine: sustained rates, CPU per reading, memory, latency.")
 
 
-@bench_app.callback()
-def _bench() -> None:
-    """Keeps `spine` a sub-command."""
-
-
 @bench_app.command()
 def spine(
     seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=3)] = 20.0,
@@ -197,3 +192,38 @@ def spine(
         seconds=seconds, units=units, servers=servers, broker=broker, say=output.note
     )
     output.emit(result, as_json=as_json, human=spine_summary(result))
+
+
+@bench_app.command()
+def line(
+    seconds: Annotated[float, typer.Option(help="Length of the measurement.", min=3)] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """What a dead and a slow device do to the sample times of the others on their serial line."""
+    from tocsin.lab.line import line_summary, run_line
+
+    result = run_line(seconds=seconds, say=output.note)
+    output.emit(result, as_json=as_json, human=line_summary(result))
+
+
+@bench_app.command()
+def drivers(
+    seconds: Annotated[
+        float, typer.Option(help="Length of the gateway's measurement.", min=3)
+    ] = 30.0,
+    devices: Annotated[
+        int, typer.Option(help="Modbus TCP devices, a connection each.", min=1, max=2000)
+    ] = 500,
+    tags: Annotated[int, typer.Option(help="Registers of each device.", min=1, max=99)] = 30,
+    servers: Annotated[
+        int, typer.Option(help="Server processes they are spread over.", min=1, max=16)
+    ] = 4,
+    as_json: Json = False,
+) -> None:
+    """How fast each codec reads frames, and one gateway that polls many Modbus TCP devices once a second."""
+    from tocsin.lab.drivers import drivers_summary, run_drivers
+
+    result = run_drivers(
+        seconds=seconds, devices=devices, tags=tags, servers=servers, say=output.note
+    )
+    output.emit(result, as_json=as_json, human=drivers_summary(result))

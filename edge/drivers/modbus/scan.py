@@ -36,8 +36,22 @@ class _Rule(msgspec.Struct, frozen=True):
     decimals: Reader | None
 
 
+_RECENT = 64
+_scans: dict[int, Scan] = {}
+
+
+def scan_of(profile: Profile) -> Scan:
+    """The scan of a profile with the blocks of the plan; one object for all devices that share it."""
+    scan = _scans.get(id(profile))
+    if scan is None or scan.profile is not profile:
+        if len(_scans) >= _RECENT:
+            del _scans[next(iter(_scans))]
+        scan = _scans[id(profile)] = Scan(profile)
+    return scan
+
+
 class Scan:
-    """The blocks of one device and how to decode them."""
+    """The blocks of one device and how to decode them. Never changes."""
 
     def __init__(self, profile: Profile, blocks: tuple[Block, ...] | None = None) -> None:
         self.profile = profile

@@ -7,7 +7,7 @@ from typing import Any
 
 from edge.drivers.modbus.config import ModbusConfig, ModbusDevice
 from edge.drivers.modbus.plan import Block, split, sync_block
-from edge.drivers.modbus.scan import Scan
+from edge.drivers.modbus.scan import Scan, scan_of
 from edge.rota import Turn
 from firmware_bridges.modbus.orders import Writable, Write, write_of
 from firmware_bridges.modbus.values import RegisterType
@@ -27,7 +27,7 @@ class Station(Turn):
         self.device = device
         self._profile = profile = device.effective_profile()
         self._whole: set[Block] = set()
-        self._read_as(Scan(profile))
+        self._read_as(scan_of(profile))
         self.spec = DeviceSpec(
             id=device.id,
             measurement=profile.profile.measurement,
