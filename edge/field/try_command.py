@@ -15,13 +15,13 @@ from edge.control import client
 from edge.control.place import Config, config_path, socket_of
 from edge.devices import LastValue
 from edge.field.alone import Trouble, Unacknowledged, owner, run_alone
+from edge.field.picture import quality_name
 from edge.field.shown_frame import Reader, missed_line
 from edge.field.taken import Taken, Trial
 from edge.frames import Frame, Missed, unknown_name
 from edge.survey import survey
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
-from tocsin.contract.quality import Quality
 from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import Channel, DriverConfig
 
@@ -160,7 +160,7 @@ class _Watcher:
         rows = []
         for value in values:
             number, channel = given[value.quantity]
-            row = [f"  {value.quantity}", _number(value.value), value.unit, _quality(value.q)]
+            row = [f"  {value.quantity}", _number(value.value), value.unit, quality_name(value.q)]
             rows.append([*row, f"raw {_number(number)} {_raw_unit(channel)}"] if self._raw else row)
         typer.echo(f"sample {self.answered} of {self._count}")
         if rows:
@@ -176,12 +176,6 @@ def _number(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.7g}" if isinstance(value, float) else str(value)
-
-
-def _quality(code: int) -> str:
-    if not code:
-        return "good"
-    return Quality(code).name.lower().replace("_", " ") if code in list(Quality) else str(code)
 
 
 def _why(device: str, driver: DriverConfig, watcher: _Watcher, told: str | None) -> LinkError:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("Check configuration files; every mistake with file, line and key", "all"),
     "test": ("Try a device: decoded samples beside the frames they came in", "edge"),
     "trace": ("Show the frames of a device as they are on the wire", "edge"),
+    "watch": ("The values of a running gateway on a full screen, the worst first", "edge"),
     "decode": ("Read frames of a field protocol and print what they say", "edge"),
     "schema": ("Print the JSON Schema of a message or a configuration file", "all"),
     "plugins": ("List installed drivers, codecs and commands, and whether they load", "all"),
