@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("Print the JSON Schema of a message or a configuration file", "all"),
     "plugins": ("List installed drivers, codecs and commands, and whether they load", "all"),
     "sample": ("Print a driver's sample configuration, ready to paste", "edge"),
+    "new": ("Write the beginning of a driver of your own", "edge"),
     "conformance": ("Run the rules of the driver contract against a driver", "edge"),
     "bench": ("Measure this machine", "all"),
 }
