@@ -8,13 +8,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from typing import Protocol
+from typing import Literal, Protocol
 
 import serial
 
 from edge.adapters import find_adapter
 from tocsin.errors import DriverReason, LinkError
 
+Parity = Literal["N", "E", "O"]
+# Reasons for which a whole port is lost, not one of the devices on it.
+PORT_REASONS = frozenset(
+    {DriverReason.CLOSED, DriverReason.NO_PORT, DriverReason.REFUSED, DriverReason.PERMISSION}
+)
 _CHUNK = 4096
 _WRITE_TIMEOUT_S = 5.0
 
@@ -52,9 +57,11 @@ class SerialLink:
         LinkError: it cannot be opened.
     """
 
-    def __init__(self, port: str, baudrate: int) -> None:
+    def __init__(self, port: str, baudrate: int, parity: Parity = "N") -> None:
         try:
-            self._serial = serial.Serial(find_adapter(port), baudrate, timeout=0, exclusive=True)
+            self._serial = serial.Serial(
+                find_adapter(port), baudrate, parity=parity, timeout=0, exclusive=True
+            )
         except (serial.SerialException, OSError, ValueError) as exc:
             raise cannot_open(port, exc) from exc
         self._port = port
@@ -176,12 +183,14 @@ def cannot_open(name: str, exc: Exception) -> LinkError:
     return LinkError(DriverReason.REFUSED, f"{name}: {exc}")
 
 
-async def open_port(port: str | None, baudrate: int, connect: str, timeout_s: float) -> Duplex:
+async def open_port(
+    port: str | None, baudrate: int, connect: str, timeout_s: float, parity: Parity = "N"
+) -> Duplex:
     """The serial port if one is named, else a connection to host:port, open.
 
     Raises:
         LinkError: it cannot be opened.
     """
     if port is not None:
-        return SerialLink(port, baudrate)
+        return SerialLink(port, baudrate, parity)
     return await TcpLink.open(connect, timeout_s)

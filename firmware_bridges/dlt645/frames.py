@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import msgspec
 
 from tocsin.errors import CodecError, CodecReason
 
 PREAMBLE, START, END = 0xFE, 0x68, 0x16
 MAX_DATA = 200
-MAX_PREAMBLE = 16
-_HEAD = 10
+HEAD, TAIL = 10, 2
+
+
+class Function(IntEnum):
+    """D4 to D0 of the control byte: 2007, 7.1, and what 1997 has for reading and writing."""
+
+    READ_1997 = 0x01
+    READ_MORE_1997 = 0x02
+    WRITE_1997 = 0x04
+    SET_TIME = 0x08
+    SECURITY = 0x03
+    READ = 0x11
+    READ_MORE = 0x12
+    READ_ADDRESS = 0x13
+    WRITE = 0x14
+    WRITE_ADDRESS = 0x15
+    FREEZE = 0x16
+    SET_SPEED = 0x17
+    SET_PASSWORD = 0x18
+    CLEAR_DEMAND = 0x19
+    CLEAR_METER = 0x1A
+    CLEAR_EVENTS = 0x1B
+    CONTROL = 0x1C
+
+
+FUNCTIONS: dict[int, str] = {f.value: f.name.lower() for f in Function}
+# Bits of the error byte: 2007, annex B; 1997, table 5.
+ERRORS = {
+    0: "other",
+    1: "no_such_data",
+    2: "password_or_permission",
+    3: "speed_cannot_change",
+    4: "too_many_year_zones",
+    5: "too_many_day_slots",
+    6: "too_many_tariffs",
+}
+ERRORS_1997 = {
+    0: "illegal_data",
+    1: "identifier",
+    2: "password",
+    4: "too_many_year_zones",
+    5: "too_many_day_slots",
+    6: "too_many_tariffs",
+}
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -27,6 +71,16 @@ class Frame(msgspec.Struct, frozen=True):
         return bool(self.control & 0x80)
 
     @property
+    def function(self) -> int:
+        """What it asks or answers (D4 to D0)."""
+        return self.control & 0x1F
+
+    @property
+    def more(self) -> bool:
+        """Whether the meter has more data for this (D5)."""
+        return bool(self.control & 0x20)
+
+    @property
     def refused(self) -> bool:
         """Whether it is a meter's refusal (D6)."""
         return bool(self.control & 0x40)
@@ -42,12 +96,12 @@ def decode_frame(data: bytes) -> Frame:
     skipped = len(data) - len(bare)
     if bare[:1] != b"\x68" or (len(bare) > 7 and bare[7] != START):
         raise CodecError(CodecReason.FRAMING, "no 68 where a frame has it", offset=skipped)
-    if len(bare) < _HEAD + 2:
+    if len(bare) < HEAD + TAIL:
         raise CodecError(CodecReason.TRUNCATED, f"{len(bare)} bytes, at least 12", offset=len(data))
     length = bare[9]
-    end = _HEAD + length + 2
+    end = HEAD + length + TAIL
     if len(bare) < end:
-        text = f"length is {length}, {len(bare) - _HEAD} bytes follow"
+        text = f"length is {length}, {len(bare) - HEAD} bytes follow"
         raise CodecError(CodecReason.TRUNCATED, text, offset=len(data))
     if len(bare) > end or bare[end - 1] != END:
         text = f"length is {length}, the frame does not end with 16 there"
@@ -56,7 +110,7 @@ def decode_frame(data: bytes) -> Frame:
     if told != counted:
         text = f"sum is {told:02X}, counted {counted:02X}"
         raise CodecError(CodecReason.CHECKSUM, text, offset=skipped + end - 2)
-    body = bytes((byte - 0x33) & 0xFF for byte in bare[_HEAD : end - 2])
+    body = bytes((byte - 0x33) & 0xFF for byte in bare[HEAD : end - 2])
     return Frame(bare[1:7][::-1].hex(), bare[8], body, skipped)
 
 

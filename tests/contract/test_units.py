@@ -50,6 +50,8 @@ FIGURES: list[tuple[float, str, float, str]] = [
     (12_000, "mV", 12, "V"),
     (4, "mA", 0.004, "A"),
     (1.5, "kW", 1500, "W"),
+    (1.5, "kvar", 1500, "var"),
+    (1.5, "kV.A", 1500, "V.A"),
     (1000, "W.h", 1, "kW.h"),
     (1500, "ms", 1.5, "s"),
     (1, "min", 60, "s"),
@@ -59,7 +61,7 @@ FIGURES: list[tuple[float, str, float, str]] = [
 ]
 
 # nothing else of their kind to convert to
-ALONE = {"1", "%", "%{LEL}", "Hz", "{dBm}", "{NTU}", "{FNU}", "By"}
+ALONE = {"1", "%", "%{LEL}", "Hz", "{dBm}", "{NTU}", "{FNU}", "By", "kvar.h", "kV.A.h"}
 
 
 @pytest.mark.parametrize(("value", "source", "expected", "target"), FIGURES)

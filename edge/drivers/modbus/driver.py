@@ -12,6 +12,7 @@ from edge.drivers.modbus.link import ModbusLink
 from edge.drivers.modbus.orders import Orders
 from edge.drivers.modbus.plan import Block
 from edge.drivers.modbus.station import Station
+from edge.ports import PORT_REASONS
 from edge.rota import NS, Rota
 from firmware_bridges.modbus.pdu import ExceptionCode
 from tocsin.contract.catalogue import Value
@@ -27,15 +28,6 @@ from tocsin.errors import (
 from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample
 
 _Part = tuple[Block, bytes | None, DeviceFaultError | None]  # read or refused
-
-_PORT_REASONS = frozenset(
-    {
-        DriverReason.CLOSED,
-        DriverReason.NO_PORT,
-        DriverReason.REFUSED,
-        DriverReason.PERMISSION,
-    }
-)
 
 
 class ModbusDriver:
@@ -137,10 +129,10 @@ class ModbusDriver:
                 sample, refusal = await self._scan(station)
                 break
             except DriverError as exc:
-                if station not in self._stations and exc.reason not in _PORT_REASONS:
+                if station not in self._stations and exc.reason not in PORT_REASONS:
                     return
                 context.count(exc.reason.value, 1)
-                if exc.reason in _PORT_REASONS:
+                if exc.reason in PORT_REASONS:
                     raise
                 station.unsure = station.unsure or not isinstance(exc, DeviceFaultError)
                 tries -= 1
@@ -263,7 +255,7 @@ class ModbusDriver:
         try:
             sample, refusal = await self._scan(station)
         except (DeviceFaultError, FrameError, LinkError) as exc:
-            if exc.reason in _PORT_REASONS:
+            if exc.reason in PORT_REASONS:
                 raise
             station.unsure = True
             return ProbeLine(name, ok=False, text=_told(exc))
