@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, IPvAnyNetwork
 
 from tocsin.errors import CodecError, DriverError, DriverReason, LinkError
-from tocsin.sdk import DriverConfig, DriverContext
+from tocsin.sdk import DriverConfig, DriverContext, Endpoint
 
 
 def address_of(listen: str) -> tuple[str, int]:
@@ -58,6 +58,10 @@ class ListenerConfig(DriverConfig):
         le=16_777_216,
         description="Most unread bytes held for one link.",
     )
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where it listens."""
+        return (Endpoint("listen", self.listen),)
 
 
 class Peer:

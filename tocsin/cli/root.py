@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "alarms": ("List, acknowledge and reset alarms", "cloud"),
     "token": ("Create, list and revoke API tokens", "cloud"),
     "deadletters": ("Look at messages that could not be stored", "cloud"),
+    "doctor": ("Look at ports, clock, disk, broker and certificates; say what mends them", "edge"),
     "provision": ("Make keys and certificates: mutual TLS for gateways, broker and cloud", "cloud"),
     "check": ("Check configuration files; every mistake with file, line and key", "all"),
     "test": ("Try a device: decoded samples beside the frames they came in", "edge"),

@@ -21,6 +21,20 @@ from tocsin.sdk.samples import DeviceSpec, Sample
 SDK_VERSION = 1  # a driver class states the version it is made for as `sdk`
 
 
+class Endpoint(msgspec.Struct, frozen=True):
+    """What a driver opens: a serial port, a file, `host:port` to connect to, or `address:port` to listen on."""
+
+    kind: Literal["serial", "file", "connect", "listen"]
+    address: str
+
+    @classmethod
+    def line(cls, port: str | None, connect: str | None) -> tuple[Endpoint, ...]:
+        """A serial port, or the connection that takes its place."""
+        if port is not None:
+            return (cls("serial", port),)
+        return (cls("connect", connect),) if connect else ()
+
+
 class DriverConfig(BaseModel):
     """What every driver's configuration has. Subclass it; unknown keys are mistakes."""
 
@@ -34,6 +48,10 @@ class DriverConfig(BaseModel):
         default="retry",
         description="When the port cannot be opened at start: keep trying, stop the agent, or go without.",
     )
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What it will open, for `tocsin doctor`."""
+        return ()
 
 
 Direction = Literal["rx", "tx"]

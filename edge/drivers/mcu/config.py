@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from tocsin.config import Section
-from tocsin.sdk import DriverConfig
+from tocsin.sdk import DriverConfig, Endpoint
 
 
 class BoardChannel(Section):
@@ -60,6 +60,10 @@ class McuConfig(DriverConfig):
         ge=0,
         description="How old a sample the board held back may be and still keep its own time, seconds.",
     )
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The board's port, or the connection to it."""
+        return Endpoint.line(self.port, self.connect)
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

@@ -21,7 +21,7 @@ from firmware_bridges.modbus.profile import Profile
 from firmware_bridges.modbus.profiles import load_profile, profile_names
 from tocsin.config import Mistake, MistakesError
 from tocsin.errors import ConfigError
-from tocsin.sdk import DriverConfig
+from tocsin.sdk import DriverConfig, Endpoint
 
 BITS_PER_CHAR = 11  # start, 8 data, parity or second stop, stop
 SILENCE_CHARS = 3.5  # Modbus over serial line V1.02, 2.5.1.1
@@ -173,6 +173,10 @@ class ModbusConfig(DriverConfig):
         if found:
             raise MistakesError(found)
         return self
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The line or the connection."""
+        return Endpoint.line(self.rtu.port if self.rtu else None, self.address)
 
     @property
     def pause_s(self) -> float:

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from tocsin.config import ConfigPath
-from tocsin.sdk import DriverConfig
+from tocsin.sdk import DriverConfig, Endpoint
 
 
 class NmeaConfig(DriverConfig):
@@ -54,6 +54,12 @@ class NmeaConfig(DriverConfig):
     max_future_s: float = Field(
         default=300.0, ge=0, le=300, description="How far ahead it may be, seconds."
     )
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Its one source."""
+        if self.file is not None:
+            return (Endpoint("file", str(self.file)),)
+        return Endpoint.line(self.port, self.connect)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

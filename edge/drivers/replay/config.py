@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from tocsin.config import ConfigPath
 from tocsin.contract.catalogue import TypeCode, is_identifier
 from tocsin.contract.units import all_units, known
-from tocsin.sdk import DriverConfig
+from tocsin.sdk import DriverConfig, Endpoint
 
 
 def _unit(value: str) -> str:
@@ -129,6 +129,10 @@ class ReplayConfig(DriverConfig):
         gt=0,
         description="Expected time between rows, seconds; for rows without a time too.",
     )
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The recording."""
+        return (Endpoint("file", str(self.file)),)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

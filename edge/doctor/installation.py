@@ -1,0 +1,68 @@
+"""What is installed: packages that fight, models that were changed, the unit that starts the agent."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import tocsin
+from edge.doctor.findings import Finding, fail, ok, warn
+
+UNIT = "tocsin-edge.service"
+_RIVALS = ("opencv-python", "opencv-python-headless")
+
+
+def look(models: Path) -> Iterator[Finding]:
+    """Packages, unit and models."""
+    yield ok("tocsin", f"version {tocsin.__version__}")
+    if all(map(_installed, _RIVALS)):
+        text = (
+            "opencv-python and opencv-python-headless are both installed and overwrite each other"
+        )
+        yield fail("packages", text, "pip uninstall opencv-python-headless opencv-python, then one")
+    yield from _unit()
+    for file in sorted(models.glob("*/model.toml")):
+        yield _model(file)
+
+
+def _unit() -> Iterator[Finding]:
+    if not Path("/run/systemd/system").is_dir() or shutil.which("systemctl") is None:
+        return
+    told = subprocess.run(  # noqa: S603
+        ["systemctl", "is-enabled", UNIT],  # noqa: S607
+        capture_output=True, text=True, timeout=10, check=False,
+    ).stdout.strip()  # fmt: skip
+    if told == "enabled":
+        yield ok("service", f"{UNIT} starts with the machine")
+    else:
+        text = f"{UNIT} is {told or 'not there'}: after a power cut nothing starts the agent"
+        yield warn("service", text, f"systemctl enable --now {UNIT}")
+
+
+def _model(file: Path) -> Finding:
+    """Whether the model is the one its card speaks of."""
+    name = f"model {file.parent.name}"
+    mend = "install tocsin again, or the model from its source"
+    try:
+        told = tomllib.loads(file.read_text("utf-8"))
+        onnx = file.parent / str(told.get("file", f"{file.parent.name}.onnx"))
+        with onnx.open("rb") as data:
+            found = hashlib.file_digest(data, "sha256").hexdigest()
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        return fail(name, f"cannot be read: {exc}", mend)
+    if found != told.get("sha256"):
+        return fail(name, f"{onnx.name} is not the file that {file.name} names", mend)
+    return ok(name, f"{onnx.name} is the file that {file.name} names")
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
