@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import typer
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.cli.configs import load_any
+from tocsin.config import Setting, settings
+from tocsin.config.types import HIDDEN
 from tocsin.errors import ConfigError, ConfigProblem
 
 app = new_app(
@@ -24,6 +27,7 @@ class Checked(msgspec.Struct, frozen=True):
     file: str
     kind: str
     warnings: tuple[str, ...] = ()
+    settings: list[Setting] | msgspec.UnsetType = msgspec.UNSET  # with --show
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -40,9 +44,15 @@ def check(
         typer.Option("--config", "-c", help="Configuration file; may be given several times."),
     ] = None,
     files: Annotated[list[Path] | None, typer.Argument(help="More configuration files.")] = None,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show", help="Print every setting that holds, its value and where it is from."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check configuration files; exit code 3 when one is wrong."""
+    """Check configuration files; exit code 3 when one is wrong. Touches no device. Secrets print as ***."""
     paths = [*(config or ()), *(files or ())]
     if not paths:
         raise typer.BadParameter("name a file: tocsin check -c gateway.toml")
@@ -54,16 +64,19 @@ def check(
         except ConfigError as exc:
             problems += exc.problems
         else:
-            checked.append(Checked(str(path), kind, loaded.warnings))
+            held = list(settings(loaded)) if show else msgspec.UNSET
+            checked.append(Checked(str(path), kind, loaded.warnings, held))
     if problems:
         raise ConfigError(problems)
-    human = "\n".join(
-        "\n".join(
-            [
-                f"{item.file}: ok ({item.kind})",
-                *(f"{item.file}: warning: {text}" for text in item.warnings),
-            ]
-        )
-        for item in checked
-    )
-    output.emit(Report(ok=True, files=checked), as_json=as_json, human=human)
+    lines = [line for item in checked for line in _lines(item)]
+    output.emit(Report(ok=True, files=checked), as_json=as_json, human="\n".join(lines))
+
+
+def _lines(item: Checked) -> Iterator[str]:
+    yield f"{item.file}: ok ({item.kind})"
+    for text in item.warnings:
+        yield f"{item.file}: warning: {text}"
+    if isinstance(item.settings, list):
+        for setting in item.settings:
+            value = setting.value if setting.value == HIDDEN else output.to_json(setting.value)
+            yield f"{setting.key} = {'none' if setting.value is None else value}  # {setting.told}"

@@ -1,6 +1,7 @@
 """TOML files into validated models: every mistake at once, each with file, line, key, value and what is allowed."""
 
 from tocsin.config.clear import Clear, is_loopback
+from tocsin.config.effective import Setting, settings
 from tocsin.config.lines import KeyPath, dotted
 from tocsin.config.load import (
     Document,
@@ -30,10 +31,12 @@ __all__ = [
     "Resolver",
     "Secret",
     "Section",
+    "Setting",
     "TlsOptions",
     "dotted",
     "is_loopback",
     "json_schema",
     "load",
     "load_right_parts",
+    "settings",
 ]

@@ -97,7 +97,7 @@ class Explainer:
             known = self._view.keys(node)
             nearest = _nearest(path[-1], known)
             near_node = self._view.child(node, nearest) or {}
-            hide = _sounds_secret(str(path[-1])) or self._view.is_secret(near_node)
+            hide = sounds_secret(str(path[-1])) or self._view.is_secret(near_node)
             shown = HIDDEN if hide else self._shown(full, None, value)
             allowed = "not a known key; known here: " + ", ".join(known)
             return Finding(full, shown, allowed, nearest, unknown_key=True)
@@ -148,7 +148,7 @@ def show(value: object) -> str:
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
 
-def _sounds_secret(name: str) -> bool:
+def sounds_secret(name: str) -> bool:
     """Whether a key, perhaps misspelled, names something that must not be shown."""
     parts = [part for part in re.split(r"[^a-z]+", name.lower()) if part]
     return any(get_close_matches(part, _SECRET_WORDS, n=1, cutoff=0.75) for part in parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tocsin.config.explain import sounds_secret
 from tocsin.config.schema import model_keys
 from tocsin.contract import catalogue, units
 from tocsin.sdk import SDK_VERSION, DeviceSpec, DriverConfig
@@ -18,7 +18,6 @@ from tocsin.testing.conformance.readme import readme_mistakes
 from tocsin.testing.conformance.subject import Rule, Subject
 from tocsin.testing.conformance.surroundings import Surroundings
 
-_SECRET = re.compile(r"(^|_)(password|passwd|passphrase|secret|token|credential|auth_code)s?($|_)")
 _IO = (
     "open",
     "socket.",
@@ -87,9 +86,12 @@ async def _described(subject: Subject) -> list[str]:
 async def _secrets(subject: Subject) -> list[str]:
     found = []
     for key, node, view, _ in model_keys(subject.kind.Config):
-        is_text = any(branch.get("type") == "string" for branch in view.branches(node))
+        is_text = any(
+            branch.get("type") == "string" and branch.get("format") != "path"
+            for branch in view.branches(node)
+        )
         name = key.rpartition(".")[2]
-        if is_text and _SECRET.search(name) and not view.is_secret(node):
+        if is_text and sounds_secret(name) and not view.is_secret(node):
             found.append(
                 f"`{key}` is plain text: make it tocsin.config.Secret, which prints as ***"
             )
