@@ -48,7 +48,7 @@ def describe(given: FrameInput) -> dict[str, Any]:
         facts |= {"packet_total": frame.parts, "packet_index": frame.part}
     if frame.part is not None and frame.part > 1:
         return facts
-    body = parse(frame.body, up=frame.up)
+    body = parse(frame.body)
     told = {
         "serial": body.serial,
         "send_time": body.send_time,

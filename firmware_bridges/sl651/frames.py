@@ -8,7 +8,9 @@ from firmware_bridges.modbus.crc import crc16
 from tocsin.errors import CodecError, CodecReason
 
 START = b"\x7e\x7e"
-SOH, STX, SYN = 0x01, 0x02, 0x16
+SOH, STX, SYN = 0x01, 0x02, 0x16  # what begins a body
+ETX, ETB = 0x03, 0x17  # ends a station's: no more, more to come
+ENQ, ACK, NAK, EOT, ESC = 0x05, 0x06, 0x15, 0x04, 0x1B  # ends a centre's
 _HEAD = 14  # up to and including STX
 _PARTS = 3
 _TAIL = 3  # end byte and CRC

@@ -108,7 +108,7 @@ def test_sl651_frames_come_back(
         len(tail),
     )
     assert sl651.decode_frame(sl651.encode_frame(frame) + tail) == frame
-    sl651_body.parse(body, up=True)
+    sl651_body.parse(body)
     sl651_body.elements(body)
 
 
