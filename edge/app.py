@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-import msgspec
-
 import tocsin
 from edge.alarm_desk import AlarmDesk
 from edge.alarm_file import AlarmFile
@@ -21,6 +19,7 @@ from edge.control.server import ControlServer
 from edge.crew import Crew, ended
 from edge.devices import Devices
 from edge.events import EventQueue
+from edge.figures import SelfReader, metrics, own_device
 from edge.flow import Flow
 from edge.frames import FrameLog
 from edge.link import delivered, open_link
@@ -30,7 +29,9 @@ from edge.orders.desk import OrderDesk
 from edge.outbox import Outbox
 from edge.outputs import FileButton, FileOutput
 from edge.pipeline import Pipeline, VehicleRule
+from edge.prometheus import MetricsDoor
 from edge.reload import Reloader
+from edge.summary import Summary, summary_of
 from edge.supervisor import Supervised
 from edge.survey import survey
 from edge.timekeeper import Timekeeper, power_on
@@ -55,22 +56,6 @@ DRAIN_S = 1.0
 UPLINK_GRACE_S = 1.5
 LINK_STOP_S = 5.0
 LONGEST_STOP_S = 4.8
-
-
-class Summary(msgspec.Struct, frozen=True):
-    """What a run came to. `uncommitted_readings` were taken and not yet committed when the agent stopped."""
-
-    gateway: str
-    boot: str
-    seconds: float
-    samples: int
-    readings: int
-    suppressed_readings: int
-    uncommitted_readings: int
-    pending_rows: int
-    alarms_raised: int
-    driver_restarts: int
-    driver_crashes: int
 
 
 class Agent:
@@ -129,7 +114,7 @@ class Agent:
         self.reloader = Reloader(self)
         self._stopping = asyncio.Event()
         self._notifier = Notifier()
-        self._abandoned = 0
+        self.abandoned = 0
 
     @classmethod
     async def open(
@@ -192,8 +177,8 @@ class Agent:
             for number in hear:
                 loop.remove_signal_handler(number)
             await self.outbox.aclose()
-            self._abandoned = self.flow.abandon()
-        return self.summary()
+            self.abandoned = self.flow.abandon()
+        return summary_of(self)
 
     async def _run(self, tasks: asyncio.TaskGroup) -> None:
         config = self.config
@@ -215,6 +200,7 @@ class Agent:
             self.crew.start(f"driver:{driver.name}", driver.run)
         for button in config.inputs.acknowledge:
             self.start_button(button)
+        self.start_metrics()
         watchdog = Watchdog(
             self._notifier,
             self.clock,
@@ -299,6 +285,19 @@ class Agent:
         button = FileButton(config)
         self.crew.replace(f"input:{config.name}", lambda: button.run(self.clock, self.desk.pressed))
 
+    def start_metrics(self) -> None:
+        """Read ourselves, and let Prometheus in, as `[metrics]` says now."""
+        options, own = self.config.metrics, own_device(self.config)
+        if own:
+            self.crew.replace("metrics", SelfReader(self, own[0]).run)
+        else:
+            self.crew.end("metrics")
+        if options is not None and options.listen:
+            door = MetricsDoor(options.listen, partial(metrics, self))
+            self.crew.replace("metrics-door", door.run)
+        else:
+            self.crew.end("metrics-door")
+
     def _started(self) -> None:
         self.events.say(
             "agent.started",
@@ -348,8 +347,9 @@ class Agent:
     def take_devices(self) -> list[DeviceSpec]:
         """The devices of the drivers as they are now; which are no longer among them."""
         by_driver = self.found.by_driver
+        for name, specs in by_driver.items():
+            self.devices.add(name, specs)
         for driver in self.drivers:
-            self.devices.add(driver.name, by_driver[driver.name])
             ids = [spec.id for spec in by_driver[driver.name]]
             self.frames.add(driver.name, driver.type, ids)
         known = {spec.id for spec in self.found.devices}
@@ -362,37 +362,9 @@ class Agent:
         found = next((d for d in self.drivers if device in d.devices), None)
         return (found, spec) if found is not None and spec is not None else None
 
-    def counts(self) -> dict[str, int]:
-        """Every counter that is not zero."""
-        found = self.counters + self.flow.counters
-        if self.link is not None:
-            found.update({f"uplink.{name}": n for name, n in self.link.counters.items()})
-        found["events_dropped"] += self.events.dropped
-        found["held_rows"] += self.outbox.holds
-        for output in self.desk.outputs:
-            found["output_failures"] += output.failures
-        return {name: n for name, n in sorted(found.items()) if n}
-
     def uptime_s(self) -> float:
         """Seconds since the agent was built."""
         return (self.clock.mono_ns() - self._began_ns) / 1e9
-
-    def summary(self) -> Summary:
-        """Counts so far."""
-        stats = self.outbox.stats()
-        return Summary(
-            gateway=self.config.gateway.id,
-            boot=self.boot,
-            seconds=round(self.uptime_s(), 3),
-            samples=self.flow.processed,
-            readings=stats.readings,
-            suppressed_readings=self.flow.counters["suppressed"],
-            uncommitted_readings=self._abandoned + self.flow.readings - stats.readings,
-            pending_rows=stats.pending_rows,
-            alarms_raised=self.desk.raised,
-            driver_restarts=self.counters["driver_restarts"],
-            driver_crashes=self.counters["driver_crashes"],
-        )
 
 
 def _count(counters: Counter[str], driver: str, name: str, n: int) -> None:

@@ -134,6 +134,17 @@ def values(config: Config = None, as_json: Json = False) -> None:
     output.emit(found, as_json=as_json, human="\n".join(map(_value_line, found)) or "none yet")
 
 
+@app.command()
+def metrics(config: Config = None, as_json: Json = False) -> None:
+    """What the running agent counts and measures of itself, in the text format of Prometheus."""
+    from msgspec import convert
+
+    from edge.prometheus import Metric, text_of
+
+    found = convert(_asked(config, "metrics"), list[Metric])
+    output.emit(found, as_json=as_json, human=lambda: typer.echo(text_of(found), nl=False))
+
+
 @alarms_app.callback()
 def alarms(
     context: typer.Context,

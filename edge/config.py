@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from edge.options import Name, OutboxOptions, UplinkOptions
+from edge.options import MetricsOptions, Name, OutboxOptions, UplinkOptions
 from tocsin.config import (
     ConfigPath,
     Document,
@@ -207,6 +207,9 @@ class GatewayConfig(Section):
         default=CommandOptions(), description="Commands from the cloud."
     )
     pipeline: PipelineOptions = Field(default=PipelineOptions(), description="The pipeline.")
+    metrics: MetricsOptions | None = Field(
+        default=None, description="The gateway about itself; without it only health messages."
+    )
     drivers: tuple[DriverConfig, ...] = Field(
         default=(), description="Connections to devices; keys depend on `type`."
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import tocsin
 from edge import vitals
+from edge.summary import counts_of
 from tocsin.contract.messages import VERSION, Command, Health
 from tocsin.contract.orders import ORDER_KINDS
 
@@ -65,7 +66,7 @@ def health(agent: Agent) -> Health:
         volatile=stats.volatile,
         rss_bytes=vitals.rss_bytes(),
         cpu_s=round(vitals.cpu_s(), 3),
-        counters=agent.counts(),
+        counters=counts_of(agent),
         left_out=[part.name for part in agent.loaded.left_out],
     )
 

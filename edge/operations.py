@@ -14,9 +14,12 @@ from edge.alarm_desk import AlarmView
 from edge.control.server import Args, Call, Stream
 from edge.devices import LastValue
 from edge.field.taken import taken
+from edge.figures import metrics
 from edge.frames import KEPT
 from edge.orders.results import Result
+from edge.prometheus import Metric
 from edge.reload import Reloaded
+from edge.summary import counts_of
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import ClockState, DeviceHealth
@@ -124,6 +127,7 @@ class Operations:
             "command": self._command,
             "confirm": self._confirm,
             "reload": self._reload,
+            "metrics": self._metrics,
         }
         return calls, {"tail": self._tail, "trace": self._trace, "samples": self._samples}
 
@@ -159,7 +163,7 @@ class Operations:
             drivers=[DriverStatus(d.name, d.type, d.state, d.restarts) for d in agent.drivers],
             devices=agent.devices.health(),
             outputs=[OutputStatus(o.name, o.is_on, o.failures) for o in agent.desk.outputs],
-            counters=agent.counts(),
+            counters=counts_of(agent),
         )
 
     async def _devices(self, args: Args) -> list[DeviceHealth]:
@@ -195,11 +199,14 @@ class Operations:
         actor, within_s = args.get("actor", ""), _within_s(args)
         return await self._agent.orders.confirm(args.get("code", ""), actor, within_s)
 
+    async def _metrics(self, args: Args) -> list[Metric]:
+        return metrics(self._agent)
+
     async def _reload(self, args: Args) -> Reloaded:
         return await self._agent.reloader.from_file(self._agent.loaded.path)
 
     async def _counters(self, args: Args) -> dict[str, int]:
-        return self._agent.counts()
+        return counts_of(self._agent)
 
     async def _tail(self, args: Args) -> AsyncIterator[LastValue]:
         """Values as they are stored; an asker that is too slow misses some."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from edge.listening import address_of
 from tocsin.config import (
     Clear,
     Mistake,
@@ -26,6 +27,11 @@ def _name(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+
+
+def _listen(text: str) -> str:
+    address_of(text)
+    return text
 
 
 class UplinkOptions(Section):
@@ -71,6 +77,34 @@ class UplinkOptions(Section):
         if self.tls is None and not self.clear and not is_loopback(self.host):
             allowed = "is beyond this machine: add a [uplink.tls] table, or say `clear = true`"
             raise MistakesError([Mistake(("host",), allowed)])
+        return self
+
+
+class MetricsOptions(Section):
+    """The gateway about itself; present: it does."""
+
+    readings: bool = Field(
+        default=True, description="Store them as readings of a device, measurement `gateway`."
+    )
+    period_s: float = Field(
+        default=60.0, ge=1, le=3600, description="Time between two such rows, seconds."
+    )
+    device: Name | None = Field(
+        default=None, description="Id of that device; default the gateway's id."
+    )
+    listen: Annotated[str, AfterValidator(_listen)] | None = Field(
+        default=None,
+        description="Address and port where Prometheus finds `/metrics`, like 127.0.0.1:9469; default nowhere.",
+    )
+    clear: Clear = False
+
+    @model_validator(mode="after")
+    def _not_in_clear(self) -> MetricsOptions:
+        if self.listen and not self.clear and not is_loopback(address_of(self.listen)[0]):
+            allowed = (
+                "is beyond this machine, without TLS: listen on 127.0.0.1, or say `clear = true`"
+            )
+            raise MistakesError([Mistake(("listen",), allowed)])
         return self
 
 

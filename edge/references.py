@@ -40,6 +40,8 @@ def _devices(draft: Draft) -> tuple[list[DeviceSpec], set[str]]:
     """Devices of the drivers that can be built, and every word in the tables of the others."""
     devices: list[DeviceSpec] = []
     doubtful: set[str] = set()
+    if "metrics" in draft.raw:  # the gateway as a device of itself
+        doubtful |= set(_words([draft.raw["metrics"], draft.raw.get("gateway")]))
     tables = draft.raw.get("drivers", [])
     for i, table in enumerate(tables if isinstance(tables, list) else []):
         config = draft.valid.get("drivers", {}).get(i)

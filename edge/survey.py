@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from edge.config import AlarmConfig, CheckConfig, GatewayConfig
+from edge.figures import SELF, own_device
 from edge.orders.two_step import Guard
 from edge.pipeline import AlarmRule, CheckRule, Pipeline
 from edge.pipeline.convert import Converter
@@ -105,6 +106,11 @@ class _Finder:
                 if spec.id in known:
                     self.problem(("drivers", i), spec.id, "two devices have this id")
                 known.add(spec.id)
+        for spec in (own := own_device(self._loaded.value)):
+            if spec.id in known:
+                text = "a device of a driver has this id: give the gateway's own one another"
+                self.problem(("metrics", "device"), spec.id, text)
+            by_driver[SELF] = own
         return by_driver
 
     def guards(self, devices: list[DeviceSpec]) -> None:

@@ -17,6 +17,15 @@ def rss_bytes() -> int:
         return 0
 
 
+def disk_free_bytes(folder: Path) -> int:
+    """Room for us on the disk of `folder`; 0 where that cannot be told."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize
+
+
 def cpu_s() -> float:
     """CPU seconds of this process, user and system."""
     return time.process_time()
