@@ -11,7 +11,7 @@ from edge.ports import Parity
 from firmware_bridges.dlt645.identifiers import meaning
 from tocsin.contract.catalogue import is_identifier
 from tocsin.contract.units import known
-from tocsin.sdk import Channel, DriverConfig
+from tocsin.sdk import Channel, DriverConfig, Endpoint
 
 ANY = "a" * 12
 
@@ -135,6 +135,10 @@ class Dlt645Config(DriverConfig):
         default=5.0, gt=0, le=60, description="Time allowed to open the connection, seconds."
     )
     devices: tuple[MeterConfig, ...] = Field(min_length=1, description="The meters on the line.")
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The line."""
+        return Endpoint.line(self.port, self.connect)
 
     @model_validator(mode="after")
     def _one_line(self) -> Self:

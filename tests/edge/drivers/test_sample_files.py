@@ -27,6 +27,13 @@ def test_the_sample_is_valid(name: str) -> None:
         assert load_driver(name).Config.model_validate(table).type == name
 
 
+@pytest.mark.parametrize("name", IN_EDGE)
+def test_the_doctor_is_told_what_is_opened(name: str) -> None:
+    text = (folder_of(driver_point(name)) / "sample.toml").read_text("utf-8")
+    for table in tomllib.loads(text)["drivers"]:
+        assert load_driver(name).Config.model_validate(table).endpoints()
+
+
 @pytest.mark.parametrize("name", DRIVERS)
 def test_the_readme_has_its_sections(name: str) -> None:
     text = (folder_of(driver_point(name)) / "README.md").read_text("utf-8")
