@@ -19,6 +19,7 @@ import typer
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.cli.data import data_dir as shipped
+from tocsin.cli.names import drivers
 from tocsin.cli.sample import sample_of
 from tocsin.config import is_loopback
 from tocsin.contract import topics
@@ -92,7 +93,9 @@ def init(
     gateway: Annotated[str, typer.Option("--id", help="Name of this gateway.")] = "",
     site: Annotated[str, typer.Option(help="Site it belongs to.")] = "",
     broker: Annotated[str, typer.Option(help="Broker, host or host:port; none: no uplink.")] = "",
-    driver: Annotated[str, typer.Option(help="First driver; `tocsin sample` lists them.")] = "",
+    driver: Annotated[
+        str, typer.Option(help="First driver; `tocsin sample` lists them.", autocompletion=drivers)
+    ] = "",
     port: Annotated[str, typer.Option(help="Its serial port, or address and port, or file.")] = "",
     folder: Annotated[Path, typer.Option("--dir", help="Folder for the two files.")] = Path(),
     data_dir: Annotated[Path, typer.Option(help="Folder for outbox and alarm states.")] = Path(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import tocsin
-from tocsin.cli.root import COMMANDS, help_text
+from tocsin.cli.root import COMMANDS, dispatch, help_text
 
 HANG_S = 60
 # what must not be imported to print help: rooms, and what makes start-up slow
@@ -96,8 +96,29 @@ def test_json_may_stand_before_the_command(tmp_path: Path) -> None:
 def test_a_wrong_option_of_a_command_names_its_help() -> None:
     done = tocsin_command("check", "--colour")
     assert done.returncode == 2
-    assert "No such option: --colour" in done.stderr
+    assert "no such option: --colour" in done.stderr
     assert "`tocsin check --help`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said", "near"),
+    [
+        (("edge", "rnu"), "no such command: rnu", "`tocsin edge run`"),
+        (("edge", "alarms", "akc"), "no such command: akc", "`tocsin edge alarms ack`"),
+        (
+            ("edge", "run", "--conifg", "x"),
+            "no such option: --conifg",
+            "`tocsin edge run --config`",
+        ),
+        (("init", "--drivr", "x"), "no such option: --drivr", "`tocsin init --driver`"),
+    ],
+)
+def test_a_typo_in_a_sub_command_or_option_offers_the_nearest(
+    args: tuple[str, ...], said: str, near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dispatch(args) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {said}\nhint: did you mean {near}?")
 
 
 def test_the_traceback_is_printed_only_when_asked_for(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
+from tocsin.cli.names import codecs
 from tocsin.errors import CodecError, CodecReason, MissingExtraError, UsageError
 from tocsin.sdk.codec import Describe, FrameInput, Kind, codec_names, load_codec
 
@@ -25,7 +26,9 @@ _BETWEEN = bytes.maketrans(b"", b""), b" \t:-"
 
 @app.command()
 def decode(
-    protocol: Annotated[str, typer.Argument(help="Protocol; none lists them.")] = "",
+    protocol: Annotated[
+        str, typer.Argument(help="Protocol; none lists them.", autocompletion=codecs)
+    ] = "",
     frames: Annotated[
         list[str] | None, typer.Argument(help="Frames; without any, lines of standard input.")
     ] = None,

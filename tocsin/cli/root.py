@@ -32,8 +32,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("List installed drivers, codecs and commands, and whether they load", "all"),
     "sample": ("Print a driver's sample configuration, ready to paste", "edge"),
     "new": ("Write the beginning of a driver of your own", "edge"),
+    "completion": ("Print the completion script of bash, zsh or fish", "all"),
     "conformance": ("Run the rules of the driver contract against a driver", "edge"),
     "bench": ("Measure this machine", "all"),
+}
+
+ROOT_OPTIONS = {
+    "--version": "print the version",
+    "--debug": "print the traceback of a failure (also TOCSIN_DEBUG=1)",
+    "--help": "print this",
 }
 
 USAGE = "usage: tocsin [--debug] COMMAND [ARGS]..."
@@ -65,9 +72,7 @@ def help_text() -> str:
     lines += [
         "",
         "options:",
-        "  --version   print the version",
-        "  --debug     print the traceback of a failure (also TOCSIN_DEBUG=1)",
-        "  --help      print this",
+        *(f"  {name:<12}{text}" for name, text in ROOT_OPTIONS.items()),
         "",
         "Every command takes --json. Exit codes: 0 ok, 1 bug, 2 usage, 3 configuration, 4 missing extra, 5 device,",
         "6 broker or uplink, 7 store, 8 not permitted, 9 check ran and failed, 10 alarm active, 130 interrupted.",
@@ -78,6 +83,11 @@ def help_text() -> str:
 def dispatch(argv: Sequence[str]) -> int:
     """Run one command line (without the program's name); the exit code."""
     args = list(argv)
+    if args[:1] == ["--complete"]:
+        from tocsin.cli.complete import complete
+
+        sys.stdout.writelines(f"{line}\n" for line in complete(args[1:]))
+        return 0
     while args and args[0].startswith("-"):
         option = args.pop(0)
         if option in ("--help", "-h"):

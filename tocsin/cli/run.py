@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 OURS = frozenset({"tocsin", "edge", "cloud", "firmware_bridges"})
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # what a shell reports for a command that SIGPIPE ended
+
+
+_NO_COMMAND = re.compile(r"No such command '([^']*)'")
 
 
 def debugging() -> bool:
@@ -90,7 +94,27 @@ def _usage(exc: Exception, prog: str, args: Sequence[str]) -> int:
     if message.lower().startswith("usage:"):
         output.note(message)
         return 2
-    return usage_error(message, f"`{path} --help` shows what it takes", args)
+    help_hint = f"`{path} --help` shows what it takes"
+    wrong, near = _nearest(exc, message, context)
+    if near:
+        return usage_error(wrong, f"did you mean `{path} {near}`? {help_hint}", args)
+    return usage_error(wrong, help_hint, args)
+
+
+def _nearest(exc: Exception, message: str, context: typer.Context | None) -> tuple[str, str]:
+    """(what is wrong, the sub-command or option that was probably meant)."""
+    command = context.command if context is not None else None
+    option = getattr(exc, "option_name", None)
+    if option is not None:
+        known = [name for p in getattr(command, "params", ()) for name in p.opts]
+        near = get_close_matches(str(option), known, n=1)
+        return f"no such option: {option}", near[0] if near else ""
+    subcommands = list(getattr(command, "commands", ()))
+    found = _NO_COMMAND.match(message)
+    if found is not None:
+        near = get_close_matches(found[1], subcommands, n=1, cutoff=0.5)
+        return f"no such command: {found[1]}", near[0] if near else ""
+    return message, ""
 
 
 def _missing(command: str, exc: ModuleNotFoundError) -> TocsinError:

@@ -9,6 +9,7 @@ import typer
 
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
+from tocsin.cli.names import drivers
 from tocsin.sdk.driver import driver_names, driver_point
 from tocsin.sdk.plugins import PluginError, folder_of
 
@@ -24,7 +25,9 @@ class Sample(msgspec.Struct, frozen=True):
 
 @app.command()
 def sample(
-    driver: Annotated[str, typer.Argument(help="Driver; none lists them.")] = "",
+    driver: Annotated[
+        str, typer.Argument(help="Driver; none lists them.", autocompletion=drivers)
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Print the driver's [[drivers]] tables, to be pasted into gateway.toml."""

@@ -10,6 +10,7 @@ import typer
 
 from tocsin.cli.apps import Json, new_app
 from tocsin.cli.configs import kinds, model_of
+from tocsin.cli.names import schemas
 from tocsin.config import json_schema
 from tocsin.contract.messages import SCHEMAS
 from tocsin.contract.schemas import message_schema
@@ -21,7 +22,10 @@ app = new_app("Print the JSON Schema of a message or of a configuration file.")
 @app.command()
 def schema(
     name: Annotated[
-        str, typer.Argument(help="Message or configuration kind; none lists them.")
+        str,
+        typer.Argument(
+            help="Message or configuration kind; none lists them.", autocompletion=schemas
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
+from tocsin.cli.names import drivers
 from tocsin.errors import UsageError
 
 app = new_app("Run the rules of the driver contract against an installed driver.")
@@ -17,7 +18,7 @@ FAILED = 9
 
 @app.command()
 def conformance(
-    driver: Annotated[str, typer.Argument(help="Installed driver.")],
+    driver: Annotated[str, typer.Argument(help="Installed driver.", autocompletion=drivers)],
     rule: Annotated[
         list[str] | None, typer.Option("--rule", help="Only this rule; may be given several times.")
     ] = None,
