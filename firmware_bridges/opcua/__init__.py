@@ -1,0 +1,1 @@
+"""What OPC UA servers say, and a virtual one."""
