@@ -6,6 +6,7 @@ import getpass
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import quote, urlsplit
@@ -27,6 +28,24 @@ class Place(Protocol):
     def act(self, verb: str, alarm: str, actor: str | None, why: str) -> Row: ...
 
     def journal(self, alarm: str) -> list[Row]: ...
+
+    def devices(self) -> list[Row]: ...
+
+    def give(
+        self,
+        site: str,
+        device: str,
+        name: str,
+        args: Mapping[str, str],
+        actor: str | None,
+        within_s: float,
+    ) -> Row: ...
+
+    def confirm(self, command: str, actor: str | None, within_s: float) -> Row: ...
+
+    def command(self, command: str) -> Row: ...
+
+    def commands(self, limit: int) -> list[Row]: ...
 
     def letters(self, limit: int) -> list[Row]: ...
 
@@ -73,6 +92,43 @@ class SocketPlace:
     def journal(self, alarm: str) -> list[Row]:
         return cast(list[Row], call_once(self._path, "alarm_journal", alarm=alarm))
 
+    def devices(self) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "devices"))
+
+    def give(
+        self,
+        site: str,
+        device: str,
+        name: str,
+        args: Mapping[str, str],
+        actor: str | None,
+        within_s: float,
+    ) -> Row:
+        told = call_once(
+            self._path,
+            "command_give",
+            site=site,
+            device=device,
+            name=name,
+            args=dict(args),
+            actor=getpass.getuser() if actor is None else actor,
+            expires_s=within_s,
+        )
+        return cast(Row, told)
+
+    def confirm(self, command: str, actor: str | None, within_s: float) -> Row:
+        name = getpass.getuser() if actor is None else actor
+        told = call_once(
+            self._path, "command_confirm", command=command, actor=name, expires_s=within_s
+        )
+        return cast(Row, told)
+
+    def command(self, command: str) -> Row:
+        return cast(Row, call_once(self._path, "command", command=command))
+
+    def commands(self, limit: int) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "commands", limit=limit))
+
     def letters(self, limit: int) -> list[Row]:
         return cast(list[Row], call_once(self._path, "deadletters", limit=limit))
 
@@ -99,13 +155,40 @@ class HttpPlace:
         return cast(list[Row], told)
 
     def act(self, verb: str, alarm: str, actor: str | None, why: str) -> Row:
-        if actor is not None:
-            raise UsageError("--actor goes with --data", hint="the token says who you are")
+        _nobody_else(actor)
         path = f"/api/v1/alarms/{quote(alarm, safe='')}/{verb}"
         return cast(Row, self._call("POST", path, {"note": why}))
 
     def journal(self, alarm: str) -> list[Row]:
         return cast(list[Row], self._call("GET", f"/api/v1/alarms/{quote(alarm, safe='')}/journal"))
+
+    def devices(self) -> list[Row]:
+        return cast(list[Row], self._call("GET", "/api/v1/devices"))
+
+    def give(
+        self,
+        site: str,
+        device: str,
+        name: str,
+        args: Mapping[str, str],
+        actor: str | None,
+        within_s: float,
+    ) -> Row:
+        _nobody_else(actor)
+        path = f"/api/v1/devices/{quote(site, safe='')}/{quote(device, safe='')}/commands"
+        body: Row = {"name": name, "args": dict(args), "expires_s": within_s}
+        return cast(Row, self._call("POST", path, body))
+
+    def confirm(self, command: str, actor: str | None, within_s: float) -> Row:
+        _nobody_else(actor)
+        path = f"/api/v1/commands/{quote(command, safe='')}/confirm"
+        return cast(Row, self._call("POST", path, {"expires_s": within_s}))
+
+    def command(self, command: str) -> Row:
+        return cast(Row, self._call("GET", f"/api/v1/commands/{quote(command, safe='')}"))
+
+    def commands(self, limit: int) -> list[Row]:
+        return cast(list[Row], self._call("GET", f"/api/v1/commands?limit={limit}"))
 
     def letters(self, limit: int) -> list[Row]:
         return cast(list[Row], self._call("GET", f"/api/v1/deadletters?limit={limit}"))
@@ -135,6 +218,11 @@ class HttpPlace:
             raise SpineError(
                 SpineReason.GONE, f"no cloud answers at {self._url}: {exc}", hint="is it running?"
             ) from exc
+
+
+def _nobody_else(actor: str | None) -> None:
+    if actor is not None:
+        raise UsageError("--actor goes with --data", hint="the token says who you are")
 
 
 class RemoteError(TocsinError):

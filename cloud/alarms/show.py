@@ -23,7 +23,7 @@ def journal_table(rows: Sequence[dict[str, object]]) -> str:
         headings,
         [
             [
-                _time(row["t_ns"]),
+                utc(row["t_ns"]),
                 str(row["change"]),
                 str(row["level"]),
                 _value(row),
@@ -39,7 +39,7 @@ def _line(row: dict[str, object]) -> list[str]:
     where = "/".join(str(row[k]) for k in ("site", "gateway", "device") if row.get(k))
     return [
         str(row["alarm"]),
-        _time(row["raised_ns"]),
+        utc(row["raised_ns"]),
         where,
         str(row["rule"]),
         str(row["level"]),
@@ -68,7 +68,8 @@ def _value(row: dict[str, object]) -> str:
     return f"{value:g} {row.get('unit', '')}{beyond}"
 
 
-def _time(ns: object) -> str:
+def utc(ns: object) -> str:
+    """A time for a terminal, UTC to the second; empty when there is none."""
     if not isinstance(ns, int):
         return ""
     return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")

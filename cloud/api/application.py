@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
 
-from cloud.api import alarms, devices, errors, events, influx, operations, people, registry
+from cloud.api import (
+    alarms,
+    devices,
+    errors,
+    events,
+    influx,
+    operations,
+    orders,
+    people,
+    registry,
+)
 from cloud.api.gate import Gate, Reader
 from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
-ROOMS = (devices, alarms, registry, people, operations, events, influx)
+ROOMS = (devices, alarms, orders, registry, people, operations, events, influx)
 
 
 def include_routes(app: FastAPI) -> None:

@@ -11,6 +11,7 @@ from tocsin.errors import (
     AlarmRefusal,
     AlarmRefusedError,
     BadRequestError,
+    CommandRefusedError,
     IdentityError,
     IdentityReason,
     NotFoundError,
@@ -42,6 +43,7 @@ _QUERY = {
 _CLASSES: dict[type[TocsinError], int] = {
     NotFoundError: 404,
     BadRequestError: 400,
+    CommandRefusedError: 409,
     StoreUnavailableError: 503,
     SpineError: 503,
     StoreRejectedError: 422,

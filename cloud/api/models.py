@@ -117,6 +117,61 @@ class JournalEntry(Told):
     """One transition of an alarm."""
 
 
+Words = Annotated[str, Field(max_length=4096)]
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class CommandBody(Body):
+    """A command to a device."""
+
+    name: str = Field(min_length=1, max_length=64, description="Its name, as the device takes it.")
+    args: dict[
+        Annotated[str, Field(min_length=1, max_length=64)], bool | Whole | Number | Words
+    ] = Field(default={}, max_length=32, description="Its arguments.")
+    expires_s: float = Field(
+        default=30.0, gt=0, le=3600, description="Sent within so many seconds, or never."
+    )
+
+
+class ConfirmBody(Body):
+    """The second step of a command that waits for it."""
+
+    expires_s: float = Field(
+        default=30.0, gt=0, le=3600, description="Carried out within so many seconds, or never."
+    )
+
+
+class CommandTold(Told):
+    """A command to a device and what is known of it. `state`: sent, accepted, armed, or one of the outcomes.
+
+    `told` is false while only the cloud says so (no word from the gateway).
+    """
+
+    id: str
+    site: str
+    gateway: str
+    device: str
+    name: str
+    args: dict[str, Scalar]
+    actor: str
+    issued_ns: int
+    expires_ns: int
+    changed_ns: int
+    state: Literal["sent", "accepted", "armed", "done", "refused", "expired", "failed", "unknown"]
+    open: bool
+    told: bool
+    text: str
+    reason: str = ""
+    answer: dict[str, object] | None = None
+    duration_s: float | None = None
+    code: str = ""
+    confirm_until_ns: int | None = None
+    confirm_by: str = ""
+    confirms: str = ""
+    confirmed_by: str = ""
+
+
 class Note(Body):
     """What an operator says when acting on an alarm."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -11,8 +12,9 @@ from starlette.responses import RedirectResponse, Response
 
 from cloud.api.alarms import Operator
 from cloud.api.gate import COOKIE, allow, need_site, session_cookie
-from cloud.api.models import EditBody, ReplacementBody
-from cloud.api.rows import alarm_in_scope
+from cloud.api.models import CommandBody, ConfirmBody, EditBody, ReplacementBody
+from cloud.api.orders import Commander, order_in_scope
+from cloud.api.rows import alarm_in_scope, text
 from cloud.api.services import services
 from cloud.console.pages import alarm_page, device_page
 from cloud.console.render import language as language_for
@@ -21,7 +23,7 @@ from cloud.console.words import COOKIE as LANGUAGE_COOKIE
 from cloud.identity.accounts import password_problem
 from cloud.identity.rules import Action, Principal
 from cloud.registry import Edit, Replacement
-from tocsin.errors import AlarmRefusedError, IdentityError, IdentityReason
+from tocsin.errors import AlarmRefusedError, CommandRefusedError, IdentityError, IdentityReason
 
 router = APIRouter(include_in_schema=False)
 Editor = Depends(allow(Action.REGISTRY))
@@ -155,6 +157,56 @@ async def _act(request: Request, principal: Principal, op: str, alarm: str, note
         told = translator(language_for(request))(f"refused.{error.reason}")
         return await alarm_page(request, principal, alarm, told, 409)
     return RedirectResponse(f"/alarms/{alarm}", status_code=303)
+
+
+@router.post("/devices/{site}/{device}/commands")
+async def give(
+    request: Request, site: str, device: str, principal: Principal = Commander
+) -> Response:
+    """Tell a device something; its page shows what comes of it."""
+    need_site(principal, site)
+    form = await request.form()
+    given = {k.removeprefix("arg."): v for k, v in form.items() if k.startswith("arg.") and v}
+    try:
+        body = CommandBody.model_validate({"name": form.get("name"), "args": given})
+    except ValidationError as error:
+        return await device_page(request, principal, site, device, problem=_told(error))
+    asked = services(request).spine.call(
+        "command_give",
+        site=site,
+        device=device,
+        name=body.name,
+        args=body.args,
+        actor=principal.name,
+        expires_s=body.expires_s,
+    )
+    return await _commanded(request, principal, site, device, asked)
+
+
+@router.post("/commands/{command}/confirm")
+async def confirm(request: Request, command: str, principal: Principal = Commander) -> Response:
+    """The second step of a command; the device's page shows what comes of it."""
+    parts = services(request)
+    row = await order_in_scope(parts, principal, command)
+    asked = parts.spine.call(
+        "command_confirm",
+        command=command,
+        actor=principal.name,
+        expires_s=ConfirmBody().expires_s,
+    )
+    return await _commanded(request, principal, text(row, "site"), text(row, "device"), asked)
+
+
+async def _commanded(
+    request: Request, principal: Principal, site: str, device: str, asked: Awaitable[object]
+) -> Response:
+    try:
+        await asked
+    except CommandRefusedError as error:
+        return await device_page(
+            request, principal, site, device, status=409, problem=error.message
+        )
+    return RedirectResponse(f"/devices/{site}/{device}#commands", status_code=303)
 
 
 @router.post("/devices/{site}/{device}/registry")

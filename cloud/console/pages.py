@@ -9,10 +9,11 @@ from starlette.responses import FileResponse, HTMLResponse
 
 from cloud.api.devices import view_of, views
 from cloud.api.follow import take_in
-from cloud.api.gate import Reader
+from cloud.api.gate import Reader, need_site
 from cloud.api.overview import DeviceView
 from cloud.api.rows import Row, alarm_in_scope, number, row_of, rows_of, text, whole, within
 from cloud.api.services import Services, services
+from cloud.console.given import commands_of
 from cloud.console.raised import alarms_seen, limits_of, named, worst_first
 from cloud.console.render import page
 from cloud.console.show import AlarmView, alarm_view
@@ -58,7 +59,12 @@ async def device(
 
 
 async def device_page(
-    request: Request, principal: Principal, site: str, device: str, **extra: object
+    request: Request,
+    principal: Principal,
+    site: str,
+    device: str,
+    status: int = 200,
+    **extra: object,
 ) -> HTMLResponse:
     """The page of a device, also after a form was sent."""
     parts = services(request)
@@ -70,6 +76,7 @@ async def device_page(
         request,
         "device.html",
         {"message": "", "problem": ""} | extra,
+        status=status,
         device=view,
         active=await _frame(parts, principal),
         past=mine[:20],
@@ -77,6 +84,7 @@ async def device_page(
         charted=[v for v in view.values if v.quantity not in NOT_CHARTED],
         entry=entry,
         kinds=sorted(catalogue()),
+        commands=await commands_of(parts, site, device),
     )
 
 
@@ -99,6 +107,16 @@ async def device_now(
     """State and values of one device alone."""
     view = await view_of(services(request), principal, site, device)
     return page(request, "_device_now.html", device=view)
+
+
+@router.get("/fragments/devices/{site}/{device}/commands")
+async def device_commands(
+    request: Request, site: str, device: str, principal: Principal = Reader
+) -> HTMLResponse:
+    """What the device was told, alone."""
+    need_site(principal, site)
+    found = await commands_of(services(request), site, device)
+    return page(request, "_commands.html", commands=found)
 
 
 @router.get("/map")

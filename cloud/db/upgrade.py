@@ -20,10 +20,11 @@ TABLE_MODULES = (
     "cloud.identity.tables",
     "cloud.registry.tables",
     "cloud.alarms.tables",
+    "cloud.orders.tables",
     "cloud.ingest.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0002"
+HEAD = "0003"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

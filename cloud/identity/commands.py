@@ -33,7 +33,9 @@ def create(
     name: Annotated[str, typer.Argument(help="What it is for.")],
     scope: Annotated[
         list[str],
-        typer.Option("--scope", help="read, write, query, alarms, registry or admin; repeat it."),
+        typer.Option(
+            "--scope", help="read, write, query, alarms, commands, registry or admin; repeat it."
+        ),
     ],
     site: Annotated[
         list[str] | None,

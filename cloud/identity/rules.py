@@ -22,6 +22,7 @@ class Action(StrEnum):
 
     READ = "read"  # devices, values, alarms, gateways
     ALARMS = "alarms"  # acknowledge, reset
+    COMMANDS = "commands"  # tell a device something: a relay, a valve, a text
     REGISTRY = "registry"  # edit devices, replace hardware
     QUERY = "query"  # SQL over the series
     WRITE = "write"  # line protocol in
@@ -37,6 +38,7 @@ class Scope(StrEnum):
     WRITE = "write"
     QUERY = "query"
     ALARMS = "alarms"
+    COMMANDS = "commands"
     REGISTRY = "registry"
     ADMIN = "admin"
 
@@ -44,9 +46,11 @@ class Scope(StrEnum):
 _A = Action
 ROLE_ACTIONS: dict[Role, frozenset[Action]] = {
     Role.VIEWER: frozenset({_A.READ}),
-    Role.OPERATOR: frozenset({_A.READ, _A.ALARMS, _A.TOKENS}),
-    Role.DISPATCHER: frozenset({_A.READ, _A.ALARMS, _A.TOKENS}),
-    Role.OPS: frozenset({_A.READ, _A.ALARMS, _A.REGISTRY, _A.QUERY, _A.WRITE, _A.OPS, _A.TOKENS}),
+    Role.OPERATOR: frozenset({_A.READ, _A.ALARMS, _A.COMMANDS, _A.TOKENS}),
+    Role.DISPATCHER: frozenset({_A.READ, _A.ALARMS, _A.COMMANDS, _A.TOKENS}),
+    Role.OPS: frozenset(
+        {_A.READ, _A.ALARMS, _A.COMMANDS, _A.REGISTRY, _A.QUERY, _A.WRITE, _A.OPS, _A.TOKENS}
+    ),
     Role.ADMIN: frozenset(Action),
 }
 
@@ -55,6 +59,7 @@ SCOPE_ACTIONS: dict[Scope, frozenset[Action]] = {
     Scope.WRITE: frozenset({_A.WRITE}),
     Scope.QUERY: frozenset({_A.QUERY}),
     Scope.ALARMS: frozenset({_A.READ, _A.ALARMS}),
+    Scope.COMMANDS: frozenset({_A.READ, _A.COMMANDS}),
     Scope.REGISTRY: frozenset({_A.READ, _A.REGISTRY}),
     Scope.ADMIN: frozenset(Action),
 }

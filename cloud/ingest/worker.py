@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -89,7 +89,7 @@ class Ingest:
         letters: DeadLetters,
         last: LastValues,
         presence: Presence,
-        answers: Answers,
+        answers: Sequence[Answers],
         clock: Clock,
         log: logging.Logger,
         on_stored: Callable[[set[Key]], None] = lambda _keys: None,
@@ -260,7 +260,8 @@ class Ingest:
             self._presence.on_announced(event, received_ns, now_mono)
         elif event.kind == "device.removed":
             self._presence.on_removed(event.gateway, event.device)
-        self._answers.on_event(event, received_ns)
+        for answers in self._answers:
+            answers.on_event(event, received_ns)
         self.counts["events"] += 1
         self._gathered.events.append(_event_block(event, received_ns))
 

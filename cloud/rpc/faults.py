@@ -8,6 +8,8 @@ from cloud.rpc.frames import Fault
 from tocsin.errors import (
     AlarmRefusal,
     AlarmRefusedError,
+    CommandRefusal,
+    CommandRefusedError,
     IdentityError,
     IdentityReason,
     NotFoundError,
@@ -36,6 +38,9 @@ _CLASSES: dict[str, Callable[[Fault], TocsinError]] = {
     QueryError.code: _query,
     AlarmRefusedError.code: lambda f: AlarmRefusedError(
         AlarmRefusal(f.reason), f.message, hint=f.hint
+    ),
+    CommandRefusedError.code: lambda f: CommandRefusedError(
+        CommandRefusal(f.reason), f.message, hint=f.hint
     ),
     IdentityError.code: lambda f: IdentityError(IdentityReason(f.reason), f.message, hint=f.hint),
     StoreUnavailableError.code: lambda f: StoreUnavailableError(f.message, hint=f.hint),

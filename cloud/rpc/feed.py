@@ -26,7 +26,7 @@ class Feed:
     """Publish from the event loop; every subscriber has a bounded queue of its own.
 
     Items: {"kind": "last", "rows": [...]} at most ten times a second, {"kind": "alarm", "alarm": {...}},
-    {"kind": "device", "device": {...}}, {"kind": "gateway", "gateway": {...}}.
+    {"kind": "command", ...}, {"kind": "device", "device": {...}}, {"kind": "gateway", "gateway": {...}}.
 
     Overflow: last values of one device overwrite one another, so their queue holds one entry per device. Everything
     else is never dropped singly: a subscriber that lags 10,000 of them is ended with `SpineReason.TOO_SLOW`; it

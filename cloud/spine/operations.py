@@ -15,9 +15,11 @@ from cloud.config import QuerySection
 from cloud.ingest.last import LastValues
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, GatewayState, Presence
+from cloud.orders.book import OrderBook
 from cloud.rpc import Handler
 from cloud.spine.doors import Door, Language
 from cloud.spine.thin import thin
+from tocsin.contract.orders import Scalar
 from tocsin.errors import NotFoundError
 
 _R = TypeVar("_R")
@@ -66,6 +68,7 @@ class Operations:
         last: LastValues,
         presence: Presence,
         alarms: AlarmBook,
+        orders: OrderBook,
         letters: DeadLetters,
         counters: Callable[[], dict[str, object]],
         requeue: Callable[[str, bytes], None],
@@ -74,6 +77,7 @@ class Operations:
     ) -> None:
         self._door, self._limits, self._last, self._presence = door, limits, last, presence
         self._alarms, self._letters, self._counters = alarms, letters, counters
+        self._orders = orders
         self._requeue, self._registry_changed, self._now_ns = requeue, registry_changed, now_ns
         self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
         self._state = ThreadPoolExecutor(2, thread_name_prefix="state")
@@ -92,6 +96,10 @@ class Operations:
             "alarm_ack": self.alarm_ack,
             "alarm_reset": self.alarm_reset,
             "alarm_journal": self.alarm_journal,
+            "commands": self.commands,
+            "command": self.command,
+            "command_give": self.command_give,
+            "command_confirm": self.command_confirm,
             "deadletters": self.deadletters,
             "deadletter": self.deadletter,
             "deadletter_requeue": self.deadletter_requeue,
@@ -157,6 +165,36 @@ class Operations:
 
     async def alarm_journal(self, alarm: str) -> object:
         return await self._in(self._state, self._alarms.journal, alarm)
+
+    async def commands(self, site: str = "", device: str = "", limit: int = 100) -> object:
+        """Commands to devices, newest first."""
+        rows = partial(self._orders.rows, site=site, device=device, limit=limit)
+        return await self._in(self._state, rows)
+
+    async def command(self, command: str) -> object:
+        return await self._in(self._state, self._orders.row, command)
+
+    async def command_give(
+        self,
+        site: str,
+        device: str,
+        name: str,
+        args: dict[str, Scalar],
+        actor: str,
+        expires_s: float,
+    ) -> object:
+        """Send a command by the gateway that was last heard of this device."""
+        mine = [d for d in self._presence.devices() if (d.site, d.device) == (site, device)]
+        if not mine:
+            raise NotFoundError(f"site {site!r} has no device {device!r}")
+        gateway = max(mine, key=lambda d: d.alive_mono).gateway
+        give = self._orders.give
+        return await self._in(
+            self._state, give, site, gateway, device, name, args, actor, expires_s
+        )
+
+    async def command_confirm(self, command: str, actor: str, expires_s: float) -> object:
+        return await self._in(self._state, self._orders.confirm, command, actor, expires_s)
 
     async def deadletters(self, limit: int = 100) -> object:
         return await self._in(self._state, self._letters.list, limit)

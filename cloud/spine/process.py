@@ -20,6 +20,7 @@ from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, Presence
 from cloud.ingest.worker import Ingest, IngestOptions
 from cloud.link import Handover, LinkOptions, MqttLink, Received
+from cloud.orders.book import OrderBook
 from cloud.registry.tables import devices as registry_devices
 from cloud.rpc import Feed, SpineServer
 from cloud.spine.doors import Door
@@ -68,6 +69,13 @@ class Spine:
             changed=lambda alarm: self._publish("alarm", alarm),
             send=self._send,
         )
+        self.orders = OrderBook(
+            self._engine,
+            clock,
+            keys=keys,
+            changed=lambda order: self._publish("command", order),
+            send=self._send,
+        )
         self.ingest = Ingest(
             IngestOptions(
                 config.cloud.name,
@@ -82,11 +90,11 @@ class Spine:
             letters=self._letters,
             last=self._last,
             presence=self._presence,
-            answers=self.alarms,
+            answers=(self.alarms, self.orders),
             clock=clock,
             log=logging.getLogger("cloud.ingest"),
             on_stored=self._stored,
-            on_speaking=self.alarms.resend,
+            on_speaking=self._resend,
         )
         self._lane = AlarmLane(sites, self.handover, self.alarms, logging.getLogger("cloud.alarms"))
         self._operations = Operations(
@@ -95,6 +103,7 @@ class Spine:
             last=self._last,
             presence=self._presence,
             alarms=self.alarms,
+            orders=self.orders,
             letters=self._letters,
             counters=self.counters,
             requeue=self._requeue,
@@ -183,6 +192,10 @@ class Spine:
         topic = topics.down(command.site, command.gateway, "command")
         self.link.publish(topic, msgspec.json.encode(command))
 
+    def _resend(self, gateway: str) -> None:
+        self.alarms.resend(gateway)
+        self.orders.resend(gateway)
+
     def _requeue(self, topic: str, payload: bytes) -> None:
         self.handover.put(Received(topic, payload, self._clock.now_ns(), 0))
 
@@ -249,6 +262,7 @@ class Spine:
             )
         )
         self.alarms.expire()
+        self.orders.expire()
         for name, gateway in gateways.items():
             self._show("gateway", name, gateway_row(name, gateway), ("online", "t"))
         for device in devices:

@@ -10,31 +10,11 @@ from edge.control.client import ask
 from edge.control.place import Config, socket_of
 from tocsin.cli import output
 from tocsin.cli.apps import Json
+from tocsin.cli.pairs import exit_code, parse_pairs
 from tocsin.contract.orders import Outcome, pack
-from tocsin.errors import CommandRefusedError, DriverError, UsageError
+from tocsin.errors import UsageError
 
-EXIT_CODES = {
-    Outcome.REFUSED: CommandRefusedError.exit_code,
-    Outcome.EXPIRED: CommandRefusedError.exit_code,
-    Outcome.FAILED: DriverError.exit_code,
-    Outcome.UNKNOWN: DriverError.exit_code,
-}
 _ANSWER_S = 300.0
-
-
-def parse_arguments(pairs: list[str]) -> dict[str, str]:
-    """`KEY=VALUE` words as a mapping.
-
-    Raises:
-        UsageError: a word without `=`, or a key twice.
-    """
-    found: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key or key in found:
-            raise UsageError(f"{pair!r} is no argument", hint="KEY=VALUE, each key once")
-        found[key] = value
-    return found
 
 
 def command(
@@ -70,13 +50,13 @@ def command(
             raise UsageError("--confirm CODE names the command already")
         request = ("confirm", {"code": confirm} | limits)
     else:
-        own = {k: str(v) for k, v in pack(device, name, parse_arguments(arguments or [])).items()}
+        own = {k: str(v) for k, v in pack(device, name, parse_pairs(arguments or [])).items()}
         request = ("command", own | limits)
     result: Any = ask(socket, *request, timeout_s=within_s + _ANSWER_S)
     outcome = Outcome(result["outcome"])
     output.emit(result, as_json=as_json, human=f"{outcome.value}: {result['text']}{_said(result)}")
-    if outcome in EXIT_CODES:
-        raise typer.Exit(EXIT_CODES[outcome])
+    if code := exit_code(outcome):
+        raise typer.Exit(code)
 
 
 def _said(result: dict[str, Any]) -> str:

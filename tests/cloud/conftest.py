@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -28,8 +29,10 @@ from cloud.identity.accounts import Accounts
 from cloud.identity.first_admin import write_link
 from cloud.identity.rules import Role, Scope
 from cloud.identity.tokens import Tokens
+from cloud.orders.book import OrderBook
 from cloud.rpc import Feed, SpineServer
 from cloud.web import build, web_options
+from tocsin.contract.messages import Command
 from tocsin.errors import AlarmRefusal, AlarmRefusedError
 from tocsin.sdk.clock import SystemClock
 from tocsin.testing import wait_until_sync
@@ -51,6 +54,8 @@ class KnownSpine:
         self.written: list[dict[str, object]] = []
         self.registry_changes = 0
         self.gateways: list[dict[str, object]] = []
+        self.sent: list[Command] = []
+        self.orders: OrderBook
 
     def device(self, site: str, device: str, kind: str, **announced: object) -> None:
         """A gateway announced it."""
@@ -168,6 +173,18 @@ class KnownSpine:
         self.note(alarm, "reset", actor, note)
         return self.told(self.alarms[alarm])
 
+    async def op_commands(self, limit: int, site: str = "", device: str = "") -> object:
+        return self.orders.rows(site=site, device=device, limit=limit)
+
+    async def op_command(self, command: str) -> object:
+        return self.orders.row(command)
+
+    async def op_command_give(self, site: str, **given: Any) -> object:
+        return self.orders.give(site=site, gateway=f"gw-{site}", **given)
+
+    async def op_command_confirm(self, command: str, actor: str, expires_s: float) -> object:
+        return self.orders.confirm(command, actor, expires_s)
+
     async def op_series(
         self, measurement: str, device: str, quantity: str, site: str, **bounds: int
     ) -> object:
@@ -215,6 +232,13 @@ class RunningCloud:
         )
         self.engine: Engine = open_engine(self.config.state_place)
         upgrade(self.engine)
+        self.spine.orders = OrderBook(
+            self.engine,
+            SystemClock(),
+            keys={"gw-north": b"key"},
+            changed=lambda order: self.spine.feed.publish("command", order),
+            send=self.spine.sent.append,
+        )
         self.accounts = Accounts(self.engine, SystemClock())
         self.tokens = Tokens(self.engine, SystemClock())
         self.app = build(self.config, self.engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from playwright.sync_api import (
 )
 
 from cloud.identity.rules import Role
+from tocsin.contract.messages import Event
 
 if TYPE_CHECKING:
     from tests.cloud.conftest import RunningCloud
@@ -226,6 +228,77 @@ def test_a_device_has_charts_a_registry_entry_and_the_history_of_its_hardware(
     expect(rows.last).to_contain_text("SN-north")
     tab.shot("device-replaced")
     tab.done()
+
+
+VALVE = [
+    {"name": "open", "title": "Open the valve fully"},
+    {
+        "name": "move",
+        "title": "Drive the valve to a position",
+        "arguments": [{"name": "position", "unit": "%", "low": 0.0, "high": 100.0}],
+    },
+    {
+        "name": "control",
+        "title": "Who controls the valve",
+        "arguments": [{"name": "from", "type": "text", "choices": ["local", "remote"]}],
+    },
+]
+
+
+def _told(cloud: RunningCloud, command: str, outcome: str, text: str, **data: object) -> None:
+    told: dict[str, object] = {"id": command, "outcome": outcome} | data
+    event = Event(1, "north", "gw-north", "S", 0, "command.result", 1, "valve-1", text, told)
+    cloud.do(lambda spine: spine.orders.on_event(event, time.time_ns()))
+
+
+def test_a_valve_is_told_something_and_a_second_person_confirms(
+    two_sites: RunningCloud, browser: Browser
+) -> None:
+    two_sites.do(lambda spine: spine.device("north", "valve-1", "machine", commands=VALVE))
+    for name, role in (("li", Role.OPERATOR), ("wang", Role.OPERATOR), ("eye", Role.VIEWER)):
+        two_sites.account(name, role)
+    tab = Watched(browser, two_sites.url)
+    tab.log_in("li")
+    tab.page.goto("/devices/north/valve-1")
+    expect(tab.page.locator("h2#commands")).to_have_text("设备命令")
+    tab.page.locator("summary", has_text="下发命令").click()
+    form = tab.page.locator('form.give[data-name="move"]')
+    form.locator("input[name='arg.position']").fill("30")
+    tab.shot("commands-forms")
+    tab.fits()
+    form.get_by_role("button", name="下发").click()
+    row = tab.page.locator("table.commands tbody tr").first
+    expect(row).to_contain_text("move position=30")
+    expect(row).to_contain_text("已发出")
+    command = row.get_attribute("data-command") or ""
+    until_ns = time.time_ns() + 60 * 10**9
+    _told(
+        two_sites, command, "armed", "valve-1 move(position=30) is carried out once it is confirmed",
+        code="a1b2c3", confirm_until_ns=until_ns, confirm_by="another",
+    )  # fmt: skip
+    expect(row).to_contain_text("等待确认")
+    expect(row.get_by_role("button")).to_have_count(0)  # not by the one who asked
+    tab.done()
+    other = Watched(browser, two_sites.url, lang="en-GB", phone=True)
+    other.log_in("wang")
+    other.page.goto("/devices/north/valve-1")
+    other.shot("commands-armed")
+    other.fits()
+    other.page.locator("table.commands").get_by_role("button", name="Confirm").click()
+    expect(other.page.locator("table.commands tbody tr")).to_have_count(2)
+    assert two_sites.spine.sent[-1].args == {"code": "a1b2c3"}
+    assert [c.actor for c in two_sites.spine.sent] == ["li", "wang"]
+    _told(two_sites, command, "done", "valve-1 move(position=30): done", confirmed_by="wang")
+    moved = other.page.locator(f'tr[data-command="{command}"]')
+    expect(moved).to_contain_text("Done")
+    other.shot("commands-done")
+    other.done()
+    viewer = Watched(browser, two_sites.url)
+    viewer.log_in("eye")
+    viewer.page.goto("/devices/north/valve-1")
+    expect(viewer.page.locator("table.commands tbody tr")).to_have_count(2)
+    expect(viewer.page.locator("form.give")).to_have_count(0)
+    viewer.done()
 
 
 def test_the_form_of_a_device_announced_a_moment_ago_holds_what_was_announced(

@@ -20,9 +20,9 @@ from cloud.identity.rules import (
 A = Action
 TABLE = {
     Role.VIEWER: {A.READ},
-    Role.OPERATOR: {A.READ, A.ALARMS, A.TOKENS},
-    Role.DISPATCHER: {A.READ, A.ALARMS, A.TOKENS},
-    Role.OPS: {A.READ, A.ALARMS, A.REGISTRY, A.QUERY, A.WRITE, A.OPS, A.TOKENS},
+    Role.OPERATOR: {A.READ, A.ALARMS, A.COMMANDS, A.TOKENS},
+    Role.DISPATCHER: {A.READ, A.ALARMS, A.COMMANDS, A.TOKENS},
+    Role.OPS: {A.READ, A.ALARMS, A.COMMANDS, A.REGISTRY, A.QUERY, A.WRITE, A.OPS, A.TOKENS},
     Role.ADMIN: set(Action),
 }
 

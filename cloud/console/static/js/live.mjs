@@ -179,11 +179,11 @@ function connect() {
   on("hello", ({ now_ns }) => {
     setServerTime(now_ns);
     connection("live");
-    for (const kind of ["alarm", "device", "gateway"]) refresh(kind);
+    for (const kind of ["alarm", "command", "device", "gateway"]) refresh(kind);
   });
   on("heartbeat", ({ now_ns }) => { setServerTime(now_ns); connection("live"); });
   on("last", (rows) => { rows.forEach(show); tick(); });
-  for (const kind of ["alarm", "device", "gateway"]) {
+  for (const kind of ["alarm", "command", "device", "gateway"]) {
     on(kind, (body) => { if (kind === "gateway") answering(body); refresh(kind); });
   }
   on("ended", () => location.reload());

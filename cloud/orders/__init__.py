@@ -1,0 +1,1 @@
+"""Commands to devices, as the cloud sends them and follows them until their gateway tells what came of each."""
