@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import termios
 from typing import Literal, Protocol
 
 import serial
@@ -62,7 +63,7 @@ class SerialLink:
             self._serial = serial.Serial(
                 find_adapter(port), baudrate, parity=parity, timeout=0, exclusive=True
             )
-        except (serial.SerialException, OSError, ValueError) as exc:
+        except (serial.SerialException, OSError, ValueError, termios.error) as exc:
             raise cannot_open(port, exc) from exc
         self._port = port
         self._fd: int = self._serial.fileno()
@@ -180,6 +181,9 @@ def cannot_open(name: str, exc: Exception) -> LinkError:
         return LinkError(
             DriverReason.REFUSED, f"{name}: in use", hint="another program has the port open"
         )
+    if isinstance(exc, termios.error):
+        text = f"{name}: does not take this baud rate or parity"
+        return LinkError(DriverReason.REFUSED, text, hint="what does the adapter's maker say?")
     return LinkError(DriverReason.REFUSED, f"{name}: {exc}")
 
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("Look at ports, clock, disk, broker and certificates; say what mends them", "edge"),
     "provision": ("Make keys and certificates: mutual TLS for gateways, broker and cloud", "cloud"),
     "check": ("Check configuration files; every mistake with file, line and key", "all"),
+    "discover": ("Find serial ports, Modbus units, Bluetooth devices and cameras", "edge"),
     "test": ("Try a device: decoded samples beside the frames they came in", "edge"),
     "trace": ("Show the frames of a device as they are on the wire", "edge"),
     "watch": ("The values of a running gateway on a full screen, the worst first", "edge"),

@@ -1,0 +1,1 @@
+"""Finding what is connected: each kind asks only, changes nothing, and prints a block for gateway.toml."""
