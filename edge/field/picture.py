@@ -9,7 +9,6 @@ import msgspec
 
 from edge.alarm_desk import AlarmView
 from edge.devices import LastValue
-from edge.operations import Status
 from tocsin.contract.catalogue import Value
 from tocsin.contract.messages import DeviceHealth
 from tocsin.contract.quality import Quality, Severity, severity
@@ -41,8 +40,20 @@ class Line(msgspec.Struct, frozen=True):
     alarm: str
 
 
+class Gateway(msgspec.Struct, frozen=True):
+    """What is wanted of the agent's status. `left_out`: sections of its file with mistakes, which it goes without."""
+
+    gateway: str
+    site: str
+    uptime_s: float
+    connected: bool | None
+    alarms: int
+    devices: list[DeviceHealth]
+    left_out: list[object] = []
+
+
 class Picture(msgspec.Struct, frozen=True):
-    """The gateway at one moment."""
+    """The gateway at one moment; `left_out` counts sections."""
 
     time_ns: int
     gateway: str
@@ -50,14 +61,15 @@ class Picture(msgspec.Struct, frozen=True):
     uptime_s: float
     connected: bool | None
     alarms: int
+    left_out: int
     rows: list[Line]
 
 
 def picture(
-    status: Status, values: Iterable[LastValue], alarms: Iterable[AlarmView], now_ns: int
+    gateway: Gateway, values: Iterable[LastValue], alarms: Iterable[AlarmView], now_ns: int
 ) -> Picture:
     """All devices, those without a value too."""
-    health = {device.id: device for device in status.devices}
+    health = {device.id: device for device in gateway.devices}
     worst: dict[tuple[str, str], AlarmView] = {}
     for alarm in alarms:
         before = worst.get((alarm.device, alarm.quantity))
@@ -75,11 +87,12 @@ def picture(
     rows.sort(key=lambda row: (row[1].rank, row[0], row[1].device, row[1].quantity))
     return Picture(
         now_ns,
-        status.gateway,
-        status.site,
-        status.uptime_s,
-        status.connected,
-        status.alarms,
+        gateway.gateway,
+        gateway.site,
+        gateway.uptime_s,
+        gateway.connected,
+        gateway.alarms,
+        len(gateway.left_out),
         [line for _, line in rows],
     )
 

@@ -85,6 +85,8 @@ def _title(picture: Picture) -> str:
              (counts[Rank.UNCERTAIN], "uncertain"), (counts[Rank.OK], "ok")]  # fmt: skip
     parts = [f"{picture.alarms} alarm{'s' * (picture.alarms != 1)}"]
     parts += [f"{n} {name}" for n, name in named if n]
+    if picture.left_out:
+        parts.append(f"{picture.left_out} sections of the file left out")
     where = f"{picture.gateway} at {picture.site}"
     return f"{where}   {', '.join(parts)}   {link}   up {age(picture.uptime_s)}"
 

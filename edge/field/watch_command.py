@@ -21,9 +21,8 @@ from edge.alarm_desk import AlarmView
 from edge.control.client import ask
 from edge.control.place import Config, socket_of
 from edge.devices import LastValue
-from edge.field.picture import Picture, picture
+from edge.field.picture import Gateway, Picture, picture
 from edge.field.screen import coloured, lines, page_count
-from edge.operations import Status
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.errors import ControlError, UsageError
@@ -70,10 +69,10 @@ def look(socket: Path) -> Picture:
     Raises:
         ControlError: no agent answers.
     """
-    status = msgspec.convert(ask(socket, "status"), Status)
+    gateway = msgspec.convert(ask(socket, "status"), Gateway)
     values = msgspec.convert(ask(socket, "values"), list[LastValue])
     alarms = msgspec.convert(ask(socket, "alarms"), list[AlarmView])
-    return picture(status, values, alarms, time.time_ns())
+    return picture(gateway, values, alarms, time.time_ns())
 
 
 def _show(socket: Path, now: Picture, every_s: float) -> None:
