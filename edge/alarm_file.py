@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import msgspec
 
+from edge.durable import write_durably
 from edge.pipeline import AlarmBoard
 from tocsin.contract.drafts import AlarmDraft
 
@@ -51,14 +51,4 @@ class AlarmFile:
             OSError: the disk refuses.
         """
         data = msgspec.json.encode(Saved(msgspec.Raw(board.dump()), owed))
-        draft = self._path.with_suffix(".new")
-        with draft.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(self._path, data)

@@ -31,6 +31,7 @@ from edge.outputs import FileButton, FileOutput
 from edge.pipeline import Pipeline, VehicleRule
 from edge.prometheus import MetricsDoor
 from edge.reload import Reloader
+from edge.remote import RemoteDesk, Sources
 from edge.summary import Summary, summary_of
 from edge.supervisor import Supervised
 from edge.survey import survey
@@ -67,7 +68,9 @@ class Agent:
         outbox: Outbox,
         clock: Clock,
         timekeeper: Timekeeper,
+        sources: Sources,
     ) -> None:
+        self.sources = sources
         self.config, self.outbox, self.clock = loaded.value, outbox, clock
         self.crew: Crew
         self.timekeeper = timekeeper
@@ -109,6 +112,7 @@ class Agent:
         self.drivers = [self.supervised(d) for d in self.config.drivers]
         self.take_devices()
         self.orders = OrderDesk(outbox, clock, self.driver_of, found.guards)
+        self.remote = RemoteDesk(self, sources)
         self.link = open_link(self)
         self._linking: asyncio.Task[None] | None = None
         self.reloader = Reloader(self)
@@ -122,6 +126,7 @@ class Agent:
         loaded: Loaded[GatewayConfig],
         clock: Clock | None = None,
         timekeeper: Timekeeper | None = None,
+        sources: Sources | None = None,
     ) -> Agent:
         """Open the outbox and take up the alarms of the last run.
 
@@ -141,7 +146,8 @@ class Agent:
             power_on=timekeeper.power_on,
         )
         try:
-            agent = cls(loaded, outbox, clock, timekeeper)
+            sources = sources or Sources(loaded.path, config.gateway.data_dir)
+            agent = cls(loaded, outbox, clock, timekeeper, sources)
             await agent.flow.tick()
             await agent.desk.restore()
             await agent.orders.restore(await outbox.orders())
@@ -195,6 +201,7 @@ class Agent:
         await listening.wait()
         self._started()
         self._begin_link()
+        serving.append(tasks.create_task(self.remote.run(), name="remote"))
         self.crew = Crew(tasks)
         for driver in self.drivers:
             self.crew.start(f"driver:{driver.name}", driver.run)
@@ -249,7 +256,7 @@ class Agent:
 
     async def _reload(self) -> None:
         with suppress(ConfigError):
-            await self.reloader.from_file(self.loaded.path)
+            await self.reloader.again()
 
     def reloading(self, *, ended: bool) -> None:
         """Tell systemd of a reload."""
@@ -378,7 +385,7 @@ def _force() -> None:
     os._exit(1)
 
 
-async def run_agent(loaded: Loaded[GatewayConfig]) -> Summary:
+async def run_agent(sources: Sources, loaded: Loaded[GatewayConfig]) -> Summary:
     """A whole run: open, acquire until a signal, close."""
-    agent = await Agent.open(loaded)
+    agent = await Agent.open(loaded, sources=sources)
     return await agent.run()

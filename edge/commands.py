@@ -45,15 +45,15 @@ def run(
 ) -> None:
     """Acquire, judge, keep and send until SIGTERM or Ctrl-C; sections with mistakes are told and left out. With --json: one object at the end."""
     from edge.app import run_agent
-    from edge.config import load_gateway, load_right_sections
+    from edge.remote import Sources
     from tocsin.cli.logs import setup_logging
 
     path = config_path(config)
     setup_logging(log_level)
-    loaded = load_gateway(path) if strict else load_right_sections(path)
+    sources, loaded = Sources.at_start(path, strict=strict)
     for text in loaded.warnings:
-        output.note(f"{path}: warning: {text}")
-    summary = asyncio.run(run_agent(loaded))
+        output.note(f"{loaded.path}: warning: {text}")
+    summary = asyncio.run(run_agent(sources, loaded))
     output.emit(
         summary,
         as_json=as_json,
@@ -70,9 +70,16 @@ def status(config: Config = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def reload(config: Config = None, as_json: Json = False) -> None:
+def reload(
+    config: Config = None,
+    own: Annotated[
+        bool, typer.Option("--own", help="Leave what the cloud sent, and take the own file again.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Have the running agent take its gateway.toml as it is now; only what differs is touched."""
-    found: Any = ask(socket_of(config), "reload", timeout_s=RELOAD_TIMEOUT_S)
+    args = {"own": "1"} if own else {}
+    found: Any = ask(socket_of(config), "reload", args, timeout_s=RELOAD_TIMEOUT_S)
     output.emit(found, as_json=as_json, human=lambda: _print_reload(found))
 
 
@@ -195,6 +202,12 @@ def _print_status(found: dict[str, Any]) -> None:
         f"{found['gateway']} at {found['site']}: up {found['uptime_s']:.0f} s, uplink {link}, "
         f"{found['pending_rows']} rows wait for the cloud, {found['alarms']} open alarms"
     )
+    remote = found["remote"]
+    if remote.get("version"):
+        by = f"version {remote['version']} from the cloud, {remote['state']}"
+        typer.echo(
+            f"configuration: {by} (by {remote.get('actor') or 'someone'}): {found['config']}"
+        )
     for key in found["at_restart"]:
         output.note(f"warning: {key} counts only when the agent is started again")
     for part in found["left_out"]:

@@ -56,6 +56,15 @@ class CommandOptions(Section):
         default=None,
         description="Key that signs them (HMAC-SHA-256). Without it every command is refused.",
     )
+    remote_config: bool = Field(
+        default=False, description="Let the cloud send configurations, signed with the same key."
+    )
+    confirm_s: float = Field(
+        default=120.0,
+        ge=1,
+        le=3600,
+        description="A configuration from the cloud is rolled back unless the cloud still hears the gateway so many seconds after it.",
+    )
 
 
 class PipelineOptions(Section):
@@ -243,13 +252,13 @@ def driver_model(table: dict[str, object]) -> type[BaseModel]:
         raise MistakesError([Mistake(("type",), f"{exc.message}; {exc.hint}")]) from exc
 
 
-def load_gateway(path: Path) -> Loaded[GatewayConfig]:
-    """Read and validate `path`, each section and then the rules between them.
+def load_gateway(path: Path, *, folder: Path | None = None) -> Loaded[GatewayConfig]:
+    """Read and validate `path`, each section and then the rules between them. Relative paths start at `folder`.
 
     Raises:
         ConfigError: with every mistake in it.
     """
-    return _validated(path, read(path))
+    return _validated(path, read(path), folder)
 
 
 def load_right_sections(path: Path) -> Loaded[GatewayConfig]:
@@ -261,7 +270,7 @@ def load_right_sections(path: Path) -> Loaded[GatewayConfig]:
     return load_right_parts(path, partial(_validated, path), ESSENTIAL)
 
 
-def _validated(path: Path, document: Document) -> Loaded[GatewayConfig]:
+def _validated(path: Path, document: Document, folder: Path | None = None) -> Loaded[GatewayConfig]:
     from edge.references import references
     from edge.survey import survey
 
@@ -273,9 +282,15 @@ def _validated(path: Path, document: Document) -> Loaded[GatewayConfig]:
         "guards": lambda _: GuardConfig,
     }
     try:
-        loaded = load(path, GatewayConfig, resolve=models, document=document)
-    except ConfigError:
-        # tells the mistakes between the sections too
-        load(path, GatewayConfig, resolve=models, cross=references, document=document)
+        loaded = load(path, GatewayConfig, resolve=models, document=document, folder=folder)
+    except ConfigError:  # the mistakes between the sections are told too
+        load(
+            path,
+            GatewayConfig,
+            resolve=models,
+            cross=references,
+            document=document,
+            folder=folder,
+        )
         raise
     return replace(loaded, warnings=survey(loaded).warnings)

@@ -32,6 +32,7 @@ def open_link(agent: Agent) -> Uplink | None:
         gateway=agent.config.gateway.id,
         clock=agent.clock,
         on_command=partial(_command, agent),
+        on_config=agent.remote.command,
         command_key=agent.command_key,
         health=lambda: health(agent),
     )
@@ -68,6 +69,7 @@ def health(agent: Agent) -> Health:
         cpu_s=round(vitals.cpu_s(), 3),
         counters=counts_of(agent),
         left_out=[part.name for part in agent.loaded.left_out],
+        config_version=agent.sources.store.state.version,
     )
 
 

@@ -19,6 +19,7 @@ from edge.frames import KEPT
 from edge.orders.results import Result
 from edge.prometheus import Metric
 from edge.reload import Reloaded
+from edge.remote.store import RemoteState
 from edge.summary import counts_of
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
@@ -82,6 +83,7 @@ class Status(msgspec.Struct, frozen=True):
     cpu_s: float
     alarms: int
     config: str  # the file in force
+    remote: RemoteState  # what the cloud sent; version 0: the gateway's own file is in force
     at_restart: list[str]  # keys that differ in it and count only after a restart
     left_out: list[LeftOutStatus]  # sections with mistakes that we go without
     drivers: list[DriverStatus]
@@ -155,6 +157,7 @@ class Operations:
             cpu_s=round(vitals.cpu_s(), 3),
             alarms=len(agent.pipeline.board.active()),
             config=str(agent.loaded.path),
+            remote=agent.sources.store.state,
             at_restart=agent.reloader.at_restart,
             left_out=[
                 LeftOutStatus(part.name, part.line, [str(p) for p in part.problems])
@@ -203,7 +206,7 @@ class Operations:
         return metrics(self._agent)
 
     async def _reload(self, args: Args) -> Reloaded:
-        return await self._agent.reloader.from_file(self._agent.loaded.path)
+        return await self._agent.reloader.again(own=bool(args.get("own")))
 
     async def _counters(self, args: Args) -> dict[str, int]:
         return counts_of(self._agent)

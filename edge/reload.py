@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge.changes import AT_RESTART, FIXED, Part, compare, said
-from edge.config import GatewayConfig, load_gateway
+from edge.config import GatewayConfig
 from edge.pipeline import VehicleRule
 from edge.survey import Survey, survey
 from tocsin.config import Loaded
 from tocsin.errors import ConfigError, ConfigProblem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge.app import Agent
 
 _log = logging.getLogger("edge")
@@ -54,20 +52,43 @@ class Reloader:
         self._started_with = agent.config
         self.at_restart: list[str] = []
 
-    async def from_file(self, path: Path) -> Reloaded:
-        """Take the file as it is now.
+    async def again(self, *, own: bool = False) -> Reloaded:
+        """Take what is in force as it is now: the own file once it is changed, and with `own` in any case.
 
         Raises:
             ConfigError: with every mistake in it, and every key that cannot change while the agent runs.
         """
+        agent, sources = self._agent, self._agent.sources
         async with self._turn:
-            self._agent.reloading(ended=False)
+            agent.reloading(ended=False)
             try:
-                loaded = await asyncio.to_thread(load_gateway, path)
-                return await self._take(loaded, await asyncio.to_thread(survey, loaded))
+                loaded = await asyncio.to_thread(sources.again, own=own)
+                done = await self._take(loaded)
+                if loaded.path == sources.path:
+                    await agent.remote.superseded()
             except ConfigError as exc:
                 self._refused(exc)
                 raise
+            finally:
+                agent.reloading(ended=True)
+        return done
+
+    async def take(
+        self,
+        loaded: Loaded[GatewayConfig],
+        *,
+        fixed: tuple[str, ...] = FIXED,
+        ready: Callable[[], None] = lambda: None,
+    ) -> Reloaded:
+        """Put a right configuration in force. `ready` is called when nothing but the switch itself is left to do.
+
+        Raises:
+            ConfigError: it changes a key that begins with one of `fixed`.
+        """
+        async with self._turn:
+            self._agent.reloading(ended=False)
+            try:
+                return await self._take(loaded, fixed, ready)
             finally:
                 self._agent.reloading(ended=True)
 
@@ -77,12 +98,19 @@ class Reloader:
         _log.error("the new configuration is refused: %s:\n%s", text, exc.message)
         self._agent.events.say("config.refused", "", text, {"problems": problems[:50]})
 
-    async def _take(self, loaded: Loaded[GatewayConfig], found: Survey) -> Reloaded:
+    async def _take(
+        self,
+        loaded: Loaded[GatewayConfig],
+        fixed: tuple[str, ...] = FIXED,
+        ready: Callable[[], None] = lambda: None,
+    ) -> Reloaded:
         agent, config = self._agent, loaded.value
+        found = await asyncio.to_thread(survey, loaded)
         parts = compare(agent.config, agent.found, config, found)
-        fixed = list(_fixed(parts["settings"], loaded))
-        if fixed:
-            raise ConfigError(fixed)
+        refused = list(_fixed(parts["settings"], loaded, fixed))
+        if refused:
+            raise ConfigError(refused)
+        ready()
         old_link = agent.config.uplink
         restarted = self._switch(loaded, found, parts)
         reconnected = config.uplink != old_link
@@ -159,8 +187,12 @@ class Reloader:
         return restarted
 
 
-def _fixed(settings: Part, loaded: Loaded[GatewayConfig]) -> Iterator[ConfigProblem]:
+def _fixed(
+    settings: Part, loaded: Loaded[GatewayConfig], fixed: tuple[str, ...]
+) -> Iterator[ConfigProblem]:
     for key in settings.touched:
-        if key in FIXED:
+        if key.startswith(fixed):
             text = "cannot change while the agent runs: it is who this gateway is; stop it first"
+            if not key.startswith(FIXED):
+                text = "cannot be changed from the cloud, only at the gateway"
             yield loaded.problem(tuple(key.split(".")), text)

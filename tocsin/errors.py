@@ -442,6 +442,7 @@ class CommandRefusal(StrEnum):
     DUPLICATE = "duplicate"
     UNKNOWN_KIND = "unknown-kind"
     NOT_FOR_US = "not-for-us"
+    OLD_VERSION = "old-version"
     REFUSED = "refused"
 
 

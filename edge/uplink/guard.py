@@ -33,13 +33,13 @@ class CommandGuard:
         self._seen.update(seen)
         self._since_ns = since_ns
 
-    def check(self, payload: bytes, now_ns: int) -> Command:
+    def check(self, payload: bytes, now_ns: int, *, max_bytes: int = MAX_COMMAND_BYTES) -> Command:
         """The command, if it may be carried out now.
 
         Raises:
             CommandRefusedError: with the reason, and the command as `command` if it could be read.
         """
-        if len(payload) > MAX_COMMAND_BYTES:
+        if len(payload) > max_bytes:
             raise refusal(CommandRefusal.REFUSED, f"a command of {len(payload)} bytes")
         try:
             command = _decoder.decode(payload)

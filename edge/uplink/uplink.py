@@ -15,12 +15,13 @@ from edge.orders.results import open_note, refused_data
 from edge.outbox import Outbox
 from edge.uplink.backoff import Backoff
 from edge.uplink.cancel import raise_if_cancelled
-from edge.uplink.guard import CommandGuard, RefusedCommandError
+from edge.uplink.guard import MAX_COMMAND_BYTES, CommandGuard, RefusedCommandError
 from edge.uplink.sender import Sender
 from edge.uplink.session import Connector
 from tocsin.contract import topics
 from tocsin.contract.messages import Command, CommitAck, Health
 from tocsin.contract.orders import ORDER_KINDS, RESULT, unpack
+from tocsin.contract.remote import MAX_COMMAND_BYTES as MAX_CONFIG_BYTES
 from tocsin.errors import CommandRefusal, CommandRefusedError, OutboxError, UplinkError
 from tocsin.sdk import Clock
 
@@ -39,7 +40,7 @@ class Uplink:
     """One gateway's uplink. `counters` are for health and the control socket.
 
     `on_command` carries out a checked command and returns what to say of it, None when its result follows as an event
-    of its own; it raises `CommandRefusedError`.
+    of its own; it raises `CommandRefusedError`. `on_config` does the same with what comes on `down/config`.
     `health` makes the message of the moment; without it none is sent.
     """
 
@@ -52,6 +53,7 @@ class Uplink:
         gateway: str,
         clock: Clock,
         on_command: CommandHandler,
+        on_config: CommandHandler | None = None,
         command_key: bytes = b"",
         health: Callable[[], Health] | None = None,
         backoff: Backoff | None = None,
@@ -59,7 +61,7 @@ class Uplink:
     ) -> None:
         self._options, self._outbox, self._clock = options, outbox, clock
         self._site, self._gateway = site, gateway
-        self._on_command, self._health = on_command, health
+        self._on_command, self._on_config, self._health = on_command, on_config, health
         self._guard = CommandGuard(site, gateway, command_key)
         self._backoff = backoff or Backoff()
         self._log = log or logging.getLogger("tocsin.uplink")
@@ -109,8 +111,11 @@ class Uplink:
         self._guard.restore(*await self._outbox.commands())
 
     async def _serve(self, client: aiomqtt.Client) -> None:
-        for flt in (topics.down(self._site, self._gateway, "command"), self._acks()):
-            granted = await client.subscribe(flt, qos=1 if flt.endswith("command") else 0)
+        wanted = [(topics.down(self._site, self._gateway, "command"), 1), (self._acks(), 0)]
+        if self._on_config is not None:
+            wanted.append((topics.down(self._site, self._gateway, "config"), 1))
+        for flt, qos in wanted:
+            granted = await client.subscribe(flt, qos=qos)
             if any(getattr(code, "is_failure", code == 128) for code in granted):
                 raise UplinkError(
                     f"the broker does not let {self._gateway} read {flt}",
@@ -141,12 +146,16 @@ class Uplink:
 
     async def _receive(self, client: aiomqtt.Client, sender: Sender) -> None:
         command_topic = topics.down(self._site, self._gateway, "command")
+        config_topic = topics.down(self._site, self._gateway, "config")
         async for message in client.messages:
             payload = message.payload
             if not isinstance(payload, bytes):
                 continue
             if message.topic.value == command_topic:
-                await self._command(payload)
+                await self._command(payload, self._on_command, MAX_COMMAND_BYTES)
+            elif message.topic.value == config_topic:
+                if self._on_config is not None:
+                    await self._command(payload, self._on_config, MAX_CONFIG_BYTES)
             else:
                 await self._ack(payload, sender)
 
@@ -161,14 +170,14 @@ class Uplink:
         sender.acknowledged()
         self.window_bytes = sender.window.bytes
 
-    async def _command(self, payload: bytes) -> None:
+    async def _command(self, payload: bytes, carry_out: CommandHandler, max_bytes: int) -> None:
         now_ns = self._clock.now_ns()
         command: Command | None = None
         try:
-            command = self._guard.check(payload, now_ns)
+            command = self._guard.check(payload, now_ns, max_bytes=max_bytes)
             await self._outbox.remember_command(command.id, command.expires_ns, open_note(command))
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                text = await self._on_command(command)
+                text = await carry_out(command)
         except CommandRefusedError as exc:
             if isinstance(exc, RefusedCommandError):
                 command = exc.command

@@ -88,8 +88,9 @@ def load(
     resolve: Mapping[str, Resolver] | None = None,
     cross: Cross | None = None,
     document: Document | None = None,
+    folder: Path | None = None,
 ) -> Loaded[M]:
-    """Read and validate `path`, or what `document` holds of it.
+    """Read and validate `path`, or what `document` holds of it. `folder`, where relative paths start, is that of `path`.
 
     `resolve[name](table)` gives the model of one element of the top-level array `name`; it may raise `MistakesError`, and
     None means that its `type` is not known. `cross(draft)` looks at the whole file, whatever else is wrong with it, and
@@ -100,7 +101,8 @@ def load(
     """
     raw, lines = read(path) if document is None else document
     raw = dict(raw)
-    references = References(path.parent)
+    folder = path.parent if folder is None else folder
+    references = References(folder)
     findings = list(_version(raw))
     if declares_version(model):
         raw["schema"] = SCHEMA_VERSION  # judged above, with better words
@@ -113,7 +115,7 @@ def load(
     ]
     unresolved = {m.path for m in references.mistakes}
     explainer = Explainer(model, references.written)
-    context = {"dir": path.parent}
+    context = {"dir": folder}
     data = dict(raw)
     valid: dict[str, dict[int, BaseModel]] = {}
     for name, resolver in (resolve or {}).items():

@@ -144,7 +144,9 @@ class Alarm(msgspec.Struct, frozen=True, omit_defaults=True):
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that happened at a gateway and is no reading and no alarm. `kind` is dotted, `data` its details.
 
-    Kinds: `agent.started`, `agent.stopped`, `config.reloaded`, `config.refused`, `config.left-out`, `device.announced`,
+    Kinds: `agent.started`, `agent.stopped`, `config.reloaded`, `config.refused`, `config.left-out`,
+    `config.applied`, `config.on-trial`, `config.confirmed`, `config.rolled-back`, `config.superseded`,
+    `config.withdrawn` (docs/reference/remote-config.md), `device.announced`,
     `device.removed`, `device.unavailable`, `device.recovered`,
     `clock.stepped`, `clock.set`, `cloud.restored`, `command.done`, `command.refused`, `command.accepted`,
     `command.result` (docs/reference/commands.md), `outbox.salvaged`,
@@ -252,9 +254,8 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     rss_bytes: int = 0
     cpu_s: float = 0.0
     counters: dict[str, int] = {}
-    left_out: list[
-        str
-    ] = []  # sections of its configuration that are wrong, and that it goes without
+    left_out: list[str] = []  # sections of its configuration that it goes without: wrong
+    config_version: Seq = 0  # of the configuration from the cloud that is in force; 0: its own
 
 
 SCHEMAS: dict[str, type[msgspec.Struct]] = {

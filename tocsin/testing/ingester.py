@@ -97,10 +97,10 @@ class TestIngester:
             topic = topics.down_ack(self.site, self.gateway, self.name)
             self._client.publish(topic, msgspec.json.encode(sent), qos=1)
 
-    def command(self, command: Command | bytes) -> None:
-        """Send a command down."""
+    def command(self, command: Command | bytes, what: str = "command") -> None:
+        """Send a command down; `what` is its topic, `command` or `config`."""
         payload = command if isinstance(command, bytes) else msgspec.json.encode(command)
-        self._client.publish(topics.down(self.site, self.gateway, "command"), payload, qos=1)
+        self._client.publish(topics.down(self.site, self.gateway, what), payload, qos=1)
 
     def _on_connect(self, client: mqtt.Client, *_: Any) -> None:
         base = topics.base(self.site, self.gateway)
