@@ -6,7 +6,7 @@ from random import Random
 from typing import ClassVar
 
 from edge.drivers.dlt645.config import Dlt645Config, MeterConfig
-from edge.drivers.dlt645.line import Line, NoSuchDataError
+from edge.drivers.dlt645.line import NO_SUCH_DATA, Line
 from edge.ports import PORT_REASONS
 from edge.rota import NS, Rota, Turn
 from firmware_bridges.dlt645.identifiers import meaning
@@ -108,7 +108,9 @@ class Dlt645Driver:
             if quantity not in meter.unknown:
                 try:
                     value = _number(di, await self._read(meter, di))
-                except NoSuchDataError:
+                except DeviceFaultError as exc:
+                    if not (exc.number or 0) & NO_SUCH_DATA:
+                        raise
                     meter.unknown.add(quantity)
             values.append(value)
             quality.append(int(Quality.MISSING) if value is None else 0)

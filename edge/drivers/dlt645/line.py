@@ -19,11 +19,7 @@ from tocsin.errors import (
 from tocsin.sdk import DriverContext
 
 _MOST_PARTS = 32
-_NO_SUCH_DATA = 0x02  # bit 1 of the error byte, in both editions
-
-
-class NoSuchDataError(DeviceFaultError):
-    """The meter does not know this identifier; it is well otherwise."""
+NO_SUCH_DATA = 0x02  # bit 1 of the error byte, in both editions
 
 
 class Line:
@@ -59,8 +55,7 @@ class Line:
         """The data of one identifier, in the order of the line, put together from as many frames as the meter needs.
 
         Raises:
-            NoSuchDataError: the meter has no such data.
-            DeviceFaultError: it refused for another reason.
+            DeviceFaultError: it refused; `number` is its error byte, with the bit `NO_SUCH_DATA` for data it does not have.
             FrameError: something came, and no frame that answers.
             LinkError: no answer, or the port is gone.
         """
@@ -164,7 +159,8 @@ def _accepted(answer: Frame) -> Frame:
     word = answer.data[0] if answer.data else 0
     names = ERRORS_1997 if answer.function < Function.SET_TIME else ERRORS
     told = [names.get(bit, f"bit{bit}") for bit in range(8) if word >> bit & 1]
-    kind = NoSuchDataError if word & _NO_SUCH_DATA else DeviceFaultError
-    raise kind(
-        DriverReason.EXCEPTION_CODE, f"refused with {word:02X} ({', '.join(told) or 'no reason'})"
+    raise DeviceFaultError(
+        DriverReason.EXCEPTION_CODE,
+        f"refused with {word:02X} ({', '.join(told) or 'no reason'})",
+        number=word,
     )
