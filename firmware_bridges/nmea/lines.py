@@ -6,9 +6,10 @@ MAX_PENDING = 4096
 
 
 class LineSplitter:
-    """Feed chunks as they come; whole lines leave. A line longer than `MAX_PENDING` is dropped and counted."""
+    """Feed chunks as they come; whole lines leave. A line longer than `limit` bytes is dropped and counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_PENDING) -> None:
+        self._limit = limit
         self._pending = b""
         self._skipping = False
         self.dropped = 0
@@ -19,7 +20,7 @@ class LineSplitter:
         if self._skipping and lines:
             del lines[0]
             self._skipping = False
-        if self._skipping or len(self._pending) > MAX_PENDING:
+        if self._skipping or len(self._pending) > self._limit:
             self.dropped += not self._skipping
             self._skipping = True
             self._pending = b""
