@@ -5,6 +5,7 @@
     ├── UsageError             a wrong command line
     ├── MissingExtraError      an optional part is not installed
     ├── FolderError            a folder that cannot be made or written
+    ├── BundleError            an offline archive that cannot be made
     ├── ListenError            the cloud cannot listen on its HTTP port
     ├── WireError              bytes from outside that are not a valid message
     ├── DriverError            a device or its line
@@ -132,6 +133,13 @@ class FolderError(TocsinError):
 
     code = "folder.unusable"
     exit_code = 3
+
+
+class BundleError(TocsinError):
+    """An archive for a gateway without internet cannot be made."""
+
+    code = "bundle.failed"
+    exit_code = 9
 
 
 class ListenError(TocsinError):

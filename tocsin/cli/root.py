@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("List installed drivers, codecs and commands, and whether they load", "all"),
     "sample": ("Print a driver's sample configuration, ready to paste", "edge"),
     "new": ("Write the beginning of a driver of your own", "edge"),
+    "bundle": ("Make an archive that installs a gateway without internet", "all"),
     "completion": ("Print the completion script of bash, zsh or fish", "all"),
     "conformance": ("Run the rules of the driver contract against a driver", "edge"),
     "bench": ("Measure this machine", "all"),

@@ -1,0 +1,1 @@
+"""An archive that installs a gateway without internet."""
