@@ -120,6 +120,74 @@ def modbus(
     output.emit(told, as_json=as_json, human=toml)
 
 
+@app.command()
+def ble(
+    seconds: Annotated[
+        float, typer.Option("--for", min=0.5, max=300, help="How long to listen, seconds.")
+    ] = 5.0,
+    as_json: Json = False,
+) -> None:
+    """List Bluetooth Low Energy devices that advertise, the strongest first. Connects to none. Exit code 5: nobody, or no adapter."""
+    from edge.field.discover.bluetooth import listen, to_toml
+
+    heard = asyncio.run(listen(seconds))
+    if not heard:
+        text = f"nobody advertised within {seconds:g} s"
+        raise LinkError(DriverReason.NO_ANSWER, text, hint="go nearer, or listen longer: --for 30")
+    output.emit({"devices": heard}, as_json=as_json, human=lambda: typer.echo(to_toml(heard)))
+
+
+@app.command()
+def camera(
+    interface: Annotated[
+        str | None,
+        typer.Option(
+            help="IPv4 address of the interface on whose network to search (one multicast)."
+        ),
+    ] = None,
+    address: Annotated[
+        list[str] | None, typer.Option(help="Ask only this camera, HOST or HOST:PORT; repeat it.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--for", min=0.2, max=60, help="How long to wait for answers, seconds.")
+    ] = 3.0,
+    as_json: Json = False,
+) -> None:
+    """List cameras of this machine and, where --interface or --address says so, ONVIF cameras that answer one search (WS-Discovery).
+
+    Without either nothing is sent on any network. Exit code 5: there are none.
+    """
+    from edge.field.discover.cameras import search, to_toml, video_devices
+    from edge.field.discover.ws_discovery import GROUP, PORT
+    from tocsin.sdk.driver import driver_names
+
+    video = video_devices()
+    asked = interface is not None or bool(address)
+    targets = [_host_and_port(text, PORT) for text in address or ()]
+    if not asked:
+        output.note(f"cameras on a network: --interface ADDRESS sends one search to {GROUP}:{PORT}")
+    found = asyncio.run(search(targets, interface, seconds)) if asked else []
+    if not video and not found:
+        where = "here or there" if asked else "on this machine"
+        raise LinkError(
+            DriverReason.NO_ANSWER,
+            f"no camera {where}",
+            hint="is ONVIF discovery switched on in the camera, and is it on the same network?"
+            if asked
+            else "ip -4 address shows the addresses for --interface",
+        )
+    toml = to_toml(video, found, with_driver="onvif" in driver_names())
+    told = {"video": video, "cameras": found}
+    output.emit(told, as_json=as_json, human=lambda: typer.echo(toml))
+
+
+def _host_and_port(text: str, port: int) -> tuple[str, int]:
+    match = re.fullmatch(r"([^\s:]+)(?::(\d{1,5}))?", text)
+    if match is None:
+        raise UsageError(f"no address: {text!r}", hint="HOST or HOST:PORT")
+    return match[1], int(match[2] or port)
+
+
 def _parity(text: str) -> Parity:
     found = next((kind for kind in get_args(Parity) if kind == text.upper()), None)
     if found is None:
