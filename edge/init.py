@@ -239,8 +239,14 @@ def driver_block(driver: str, port: str) -> str:
 def _placed(block: str, port: str) -> str | None:
     """The block with its port replaced; None when it has no place for one of this shape."""
     host, colon, number = port.rpartition(":")
-    if colon and number.isdecimal() and not port.startswith("/"):
+    if "://" in port:
+        new, n = re.subn(r'\burl = "[^"]*"', f'url = "{port}"', block, count=1)
+    elif colon and number.isdecimal() and not port.startswith("/"):
         new, n = re.subn(r'\b(connect|listen) = "[^"]*"', rf'\1 = "{port}"', block, count=1)
+        if not n:
+            new, n = re.subn(
+                r'\burl = "(\w[\w.+-]*://)[^"/]*', rf'url = "\g<1>{port}', block, count=1
+            )
         if not n:
             pair = r'\bhost = "[^"]*", port = \d+'
             new, n = re.subn(pair, f'host = "{host}", port = {number}', block, count=1)
