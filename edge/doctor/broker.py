@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.doctor.findings import Finding, fail, ok, warn
 from edge.options import UplinkOptions
-from edge.uplink.session import tls_context
+from edge.uplink.session import uplink_tls
 from tocsin.contract import topics
 from tocsin.errors import UplinkError
 
@@ -31,7 +31,7 @@ def look(options: UplinkOptions, site: str, gateway: str, now: datetime) -> Iter
     where = f"{options.host}:{options.port}"
     yield from _files(options, now)
     try:
-        context = tls_context(options.tls)
+        context = uplink_tls(options.tls)
     except UplinkError as exc:
         yield fail("broker", exc.message, exc.hint)
         return

@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge.options import UplinkOptions
+from edge.tls import tls_context
 from tocsin.config import TlsOptions
 from tocsin.contract import topics
 from tocsin.errors import UplinkError
@@ -90,7 +91,7 @@ class Connector:
             keepalive=options.keepalive_s,
             timeout=timeout_s,
             max_inflight_messages=MAX_UNACKNOWLEDGED,
-            tls_context=await asyncio.to_thread(tls_context, options.tls),
+            tls_context=await asyncio.to_thread(uplink_tls, options.tls),
             will=aiomqtt.Will(topics.state(self._site, self._gateway), b"offline", 1, True),
             logger=_quiet(),
         )
@@ -134,24 +135,18 @@ class Connector:
         return UplinkError(f"no session with the broker {where}: {exc}", hint=hint)
 
 
-def tls_context(options: TlsOptions | None) -> ssl.SSLContext | None:
-    """A context that verifies the broker's certificate and name; None for a plain connection.
+def uplink_tls(options: TlsOptions | None) -> ssl.SSLContext | None:
+    """The context for the uplink's broker.
 
     Raises:
         UplinkError: a file is missing or no PEM.
     """
-    if options is None:
-        return None
     try:
-        context = ssl.create_default_context(cafile=options.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if options.cert is not None:
-            context.load_cert_chain(options.cert, options.key)
-    except (OSError, ssl.SSLError) as exc:
+        return tls_context(options)
+    except OSError as exc:
         raise UplinkError(
             f"the TLS files cannot be used: {exc}", hint="check uplink.tls.ca, cert and key"
         ) from exc
-    return context
 
 
 def _notice_hang_up(client: aiomqtt.Client) -> None:

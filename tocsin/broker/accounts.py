@@ -12,7 +12,7 @@ from typing import Literal
 
 from tocsin.contract.topics import ROOT
 
-Role = Literal["gateway", "ingester", "reader"]
+Role = Literal["gateway", "ingester", "reader", "field"]
 Access = Literal["read", "write"]
 
 ITERATIONS = 10_000  # the broker's only thread pays this at each connect: about 8 ms
@@ -54,6 +54,8 @@ def rules(user: str, role: Role) -> list[tuple[Access, str]]:
         return [("write", f"{own}/up/#"), ("write", f"{own}/state"), ("read", f"{own}/down/#")]
     if role == "ingester":
         return [("read", f"{ROOT}/#"), ("write", f"{ROOT}/#")]
+    if role == "field":  # devices that publish under topics of their own
+        return [("read", "#"), ("write", "#")]
     return [("read", f"{ROOT}/#")]
 
 

@@ -1,0 +1,150 @@
+"""The configured devices: from a report to a sample, each report once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import msgspec
+
+from edge.drivers.mqtt_in.config import MqttDevice, MqttInConfig
+from firmware_bridges.lorawan.decentlab import decode
+from firmware_bridges.mqtt.report import Report
+from tocsin.contract.catalogue import TypeCode, Value
+from tocsin.contract.quality import Quality
+from tocsin.contract.units import conversion
+from tocsin.errors import CodecError, CodecReason
+from tocsin.sdk import DeviceSpec, Sample, SourceWindow
+
+_REMEMBERED = 256  # reports of one device, of which a second delivery is known
+_TRUE = frozenset({"true", "on", "1", "yes"})
+_FALSE = frozenset({"false", "off", "0", "no"})
+
+
+class Device:
+    """One device of the configuration."""
+
+    def __init__(self, config: MqttDevice, window: SourceWindow) -> None:
+        self.config = config
+        self.spec = DeviceSpec(
+            config.id, config.measurement, config.channels(), config.period_s, window, config.model
+        )
+        self._model = config.sensor_model()
+        self._told: OrderedDict[str, None] = OrderedDict()
+
+    def key(self, report: Report) -> str:
+        """What makes a report the same one; empty where nothing does."""
+        if report.key:
+            return report.key
+        if report.time_ns is None:
+            return ""
+        return f"{report.time_ns}/{hash(tuple(sorted(report.values.items(), key=str)))}"
+
+    def told(self, key: str) -> bool:
+        """Whether a report of this key was already handed on."""
+        return key in self._told
+
+    def remember(self, key: str) -> None:
+        """To be called with each report that is handed on."""
+        self._told[key] = None
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+
+    def sample(self, report: Report, received_ns: int) -> Sample | None:
+        """The sample; None if the report holds none of the device's values.
+
+        Raises:
+            CodecError: its payload is not the model's, or the sender's unit is another than the configured.
+        """
+        values = dict(report.values)
+        if self._model is not None and report.payload:
+            payload = decode(report.payload, self._model, self.config.parameters)
+            values |= {r.name: r.value for r in payload.readings}
+        given: list[Value] = []
+        quality: list[int] = []
+        for mapping, channel in zip(self.config.values, self.spec.channels, strict=True):
+            raw = values.get(mapping.source)
+            told = report.units.get(mapping.source, mapping.unit)
+            value = None if raw is None else _as(channel.type, _in_unit(raw, told, mapping.unit))
+            given.append(value)
+            quality.append(
+                int(Quality.MISSING) if value is None and mapping.source in values else 0
+            )
+        if not any(mapping.source in values for mapping in self.config.values):
+            return None
+        marks = tuple(quality) if any(quality) else None
+        return Sample(self.spec, received_ns, tuple(given), report.time_ns, marks)
+
+
+class Devices:
+    """All of them, by the names that senders use."""
+
+    def __init__(self, config: MqttInConfig) -> None:
+        window = SourceWindow(config.max_past_s, config.max_future_s)
+        self._by_source = {d.source or d.id: Device(d, window) for d in config.devices}
+        lower = {source.lower(): device for source, device in self._by_source.items()}
+        self._by_source = lower | self._by_source
+
+    @property
+    def specs(self) -> tuple[DeviceSpec, ...]:
+        """Every device, once."""
+        return tuple({d.spec.id: d.spec for d in self._by_source.values()}.values())
+
+    def find(self, report: Report) -> Device | None:
+        """Whose report it is; None for a device that is not configured."""
+        for name in (report.source, *report.aliases):
+            if device := self._by_source.get(name):
+                return device
+        return None
+
+
+def block(report: Report) -> str:
+    """The table to paste for a device that is not configured."""
+    values = "\n".join(
+        f'  {{ from = {_quoted(name)}, quantity = "", unit = {_quoted(report.units.get(name, "1"))} }},'
+        for name in list(report.values)[:12]
+    )
+    return (
+        f'[[drivers.devices]]\nid = ""\nsource = {_quoted(report.source)}\nmeasurement = ""\n'
+        f"values = [\n{values}\n]"
+    )
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text[:128]).decode()
+
+
+def _in_unit(value: Value, told: str, wanted: str) -> Value:
+    if told == wanted or isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    try:
+        return conversion(told, wanted)(value)
+    except ValueError as exc:
+        raise CodecError(CodecReason.BAD_FIELD, f"the sender's unit: {exc}") from exc
+
+
+def _as(kind: TypeCode, value: Value) -> Value:
+    """The value in the channel's type; None if it is none."""
+    match kind, value:
+        case "s", bool():
+            return str(value).lower()
+        case "s", _:
+            return str(value)
+        case "b", str():
+            word = value.strip().lower()
+            return True if word in _TRUE else False if word in _FALSE else None
+        case "b", _:
+            return bool(value) if value in (0, 1) else None
+        case _, str():
+            try:
+                number = float(value)
+            except ValueError:
+                return None
+            return _as(kind, number)
+        case "i", float():
+            return int(value) if value.is_integer() else None
+        case "i", _:
+            return int(value) if value is not None else None
+        case _, bool():
+            return float(value)
+        case _:
+            return value

@@ -1,0 +1,249 @@
+"""The `mqtt_in` driver: what devices publish to a broker, acknowledged when it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from typing import Any, ClassVar
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from edge.drivers.mqtt_in.config import MqttInConfig, Subscription
+from edge.drivers.mqtt_in.devices import Device, Devices, block
+from edge.drivers.mqtt_in.forms import read
+from edge.drivers.mqtt_in.link import Inbox, Link, Received, UnsupportedVersionError
+from edge.drivers.mqtt_in.topics import TopicFilter
+from firmware_bridges.mqtt.report import Report
+from tocsin.errors import CodecError, LinkError
+from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample
+
+_BATCH = 500
+_LOOK_S = 0.2
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_HELD_BYTES = 32 << 20
+_TOLD = 1000  # names and topics of which something was said
+
+
+class MqttInDriver:
+    """One broker, many devices."""
+
+    sdk: ClassVar[int] = 1
+    Config: ClassVar[type[DriverConfig]] = MqttInConfig
+
+    def __init__(self, config: DriverConfig, context: DriverContext) -> None:
+        assert isinstance(config, MqttInConfig)  # noqa: S101 - the agent validates with Config
+        self._config, self._context = config, context
+        self._devices = Devices(config)
+        self._subscriptions = [(TopicFilter(s.topic), s) for s in config.subscriptions]
+        self._taken_before: OrderedDict[bytes, None] = OrderedDict()  # the newest of QoS 1
+        self._said: set[str] = set()
+        self._seen: set[str] = set()
+        self._version = (
+            MQTTProtocolVersion.MQTTv311
+            if config.version == "3.1.1"
+            else MQTTProtocolVersion.MQTTv5
+        )
+        self._guessing = config.version == "auto"
+
+    @property
+    def devices(self) -> tuple[DeviceSpec, ...]:
+        return self._devices.specs
+
+    async def run(self) -> None:
+        """Until cancelled. A lost connection is opened again; what the broker holds for us comes then.
+
+        Raises:
+            LinkError: there never was a connection.
+        """
+        inbox = Inbox(self._config.in_flight, _HELD_BYTES)
+        link = await self._open(inbox)
+        working = asyncio.create_task(self._work(inbox), name=f"{self._context.name}-work")
+        try:
+            while True:
+                await self._stand(link, inbox, working)
+                await link.close()
+                link = await self._again(inbox)
+        finally:
+            working.cancel()
+            await asyncio.wait({working})
+            await link.close()
+
+    async def probe(self) -> list[ProbeLine]:
+        """Look whether the broker takes a connection; the session is left alone."""
+        where = f"{self._config.host}:{self._config.port}"
+        try:
+            async with asyncio.timeout(self._config.connect_timeout_s):
+                _, writer = await asyncio.open_connection(self._config.host, self._config.port)
+            writer.close()
+        except (OSError, TimeoutError) as exc:
+            return [ProbeLine(s.id, False, f"{where}: {exc or 'no answer'}") for s in self.devices]
+        text = f"{where} takes connections; devices publish when they like"
+        return [ProbeLine(spec.id, True, text) for spec in self.devices]
+
+    async def _open(self, inbox: Inbox) -> Link:
+        while True:
+            link = Link(self._config, inbox, self._version)
+            try:
+                await link.open(
+                    probing=self._guessing and self._version == MQTTProtocolVersion.MQTTv5
+                )
+            except UnsupportedVersionError:
+                await link.close()
+                self._version = MQTTProtocolVersion.MQTTv311
+            except BaseException:
+                await link.close()
+                raise
+            else:
+                self._guessing = False
+                return link
+
+    async def _stand(self, link: Link, inbox: Inbox, working: asyncio.Task[None]) -> None:
+        """Return when the connection has ended, or must be opened anew to get what had no room."""
+        while not link.ended.done():
+            either: set[asyncio.Future[Any]] = {link.ended, working}
+            await asyncio.wait(either, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+            if link.dropped:
+                self._context.count("mqtt_in.dropped", link.dropped)
+                link.dropped = 0
+            if link.overflowed and inbox.empty:
+                self._context.count("mqtt_in.overflows", 1)
+                return
+
+    async def _again(self, inbox: Inbox) -> Link:
+        failures = 0
+        while True:
+            try:
+                link = await self._open(inbox)
+            except LinkError as exc:
+                if failures == 0:
+                    for spec in self.devices:
+                        self._context.unavailable(spec.id, exc)
+                pause_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
+                failures += 1
+                await self._context.clock.sleep(pause_s)
+            else:
+                self._context.count("mqtt_in.reconnects", 1)
+                if (
+                    failures
+                ):  # what they told before still holds; what they say now comes late, not never
+                    for device in self._seen:
+                        self._context.available(device)
+                return link
+
+    async def _work(self, inbox: Inbox) -> None:
+        while True:
+            batch = await inbox.take(_BATCH)
+            samples = [sample for message in batch for sample in self._samples(message)]
+            if samples:
+                await self._context.keep(samples)
+            for message in batch:
+                message.link.ack(message)
+            inbox.release(batch)
+
+    def _resent(self, message: Received) -> bool:
+        """Whether it was taken before: a broker sends again, marked so and with the same number, what a lost connection
+        left unacknowledged."""
+        if not message.qos:
+            return False
+        identity = _identity(message)
+        if message.again and identity in self._taken_before:
+            return True
+        self._taken_before[identity] = None
+        if len(self._taken_before) > 2 * self._config.in_flight:
+            self._taken_before.popitem(last=False)
+        return False
+
+    def _samples(self, message: Received) -> list[Sample]:
+        if self._resent(message):
+            self._context.count("mqtt_in.resent", 1)
+            return []
+        received_ns = self._context.clock.now_ns()
+        found: list[Sample] = []
+        for pattern, subscription in self._subscriptions:
+            fields = pattern.match(message.topic)
+            if fields is None:
+                continue
+            if message.retained and subscription.retained == "ignore":
+                self._context.count("mqtt_in.retained", 1)
+                return []
+            try:
+                for report in self._reports(subscription, fields, message, received_ns):
+                    found += self._sample(report, message, received_ns)
+            except CodecError as error:
+                self._refused(message.topic, error)
+            return found
+        self._context.count("mqtt_in.other_topic", 1)
+        return []
+
+    def _reports(
+        self,
+        subscription: Subscription,
+        fields: dict[str, str],
+        message: Received,
+        received_ns: int,
+    ) -> list[Report]:
+        if len(message.payload) > self._config.max_message_bytes:
+            self._context.count("mqtt_in.oversized", 1)
+            return []
+        return read(subscription, fields, message.payload, received_ns)
+
+    def _sample(self, report: Report, message: Received, received_ns: int) -> list[Sample]:
+        device = self._devices.find(report)
+        if device is None:
+            self._unknown(report)
+            return []
+        self._context.frame(device.spec.id, "rx", message.payload)
+        key = device.key(report)
+        if key and device.told(key):
+            self._context.count("mqtt_in.duplicates", 1)
+            return []
+        sample = self._taken(device, report, message, received_ns)
+        if sample is None:
+            return []
+        if key:
+            device.remember(key)
+        self._seen.add(device.spec.id)
+        self._context.available(device.spec.id)
+        return [sample]
+
+    def _taken(
+        self, device: Device, report: Report, message: Received, received_ns: int
+    ) -> Sample | None:
+        try:
+            sample = device.sample(report, received_ns)
+        except CodecError as error:
+            self._refused(f"{message.topic} ({device.spec.id})", error)
+            return None
+        if sample is None:
+            self._context.count("mqtt_in.no_values", 1)
+        return sample
+
+    def _refused(self, where: str, error: CodecError) -> None:
+        self._context.count(f"mqtt_in.{error.reason}", 1)
+        if self._first(f"{where} {error.reason}"):
+            self._context.log.warning("%s: refused: %s", where, error.message)
+
+    def _unknown(self, report: Report) -> None:
+        self._context.count("mqtt_in.unknown_device", 1)
+        if self._first(f"? {report.source}"):
+            self._context.log.warning(
+                "device %s is not configured; to keep its values:\n%s",
+                report.source[:128],
+                block(report),
+            )
+
+    def _first(self, what: str) -> bool:
+        """Whether this was not said before; beyond a bound nothing more is said."""
+        if what in self._said or len(self._said) >= _TOLD:
+            return False
+        self._said.add(what)
+        return True
+
+
+def _identity(message: Received) -> bytes:
+    told = hashlib.blake2b(f"{message.mid} {message.topic}\n".encode(), digest_size=16)
+    told.update(message.payload)
+    return told.digest()
