@@ -9,7 +9,9 @@ from firmware_bridges.modbus.crc import crc16 as crc16_modbus
 from tocsin.errors import CodecError, CodecReason
 
 MAX_SEGMENT = 9999  # the length field has four digits
-_HEAD = 6
+MARK = b"##"
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+HEAD = 6  # with the length
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -34,22 +36,22 @@ def decode_frame(data: bytes, *, any_crc: bool = False) -> Frame:
     Raises:
         CodecError: no frame, a wrong length, or a wrong CRC.
     """
-    if data[:2] != b"##":
+    if data[:2] != MARK:
         raise CodecError(CodecReason.FRAMING, "a frame begins with ##", offset=0)
-    if len(data) < _HEAD:
+    if len(data) < HEAD:
         raise CodecError(CodecReason.TRUNCATED, "the length is not whole", offset=len(data))
-    if not data[2:_HEAD].isdigit():
+    if not data[2:HEAD].isdigit():
         raise CodecError(CodecReason.LENGTH, "the length is not four digits", offset=2)
-    length = int(data[2:_HEAD])
-    end = _HEAD + length
+    length = int(data[2:HEAD])
+    end = HEAD + length
     told = data[end : end + 4]
     if len(told) < 4:
-        text = f"length is {length}, {max(0, len(data) - _HEAD)} bytes follow"
+        text = f"length is {length}, {max(0, len(data) - HEAD)} bytes follow"
         raise CodecError(CodecReason.TRUNCATED, text, offset=len(data))
-    if data[end + 4 :].strip(b"\r\n") or not told.isalnum() or not told.isascii():
+    if data[end + 4 :].strip(b"\r\n") or not _HEX.issuperset(told):
         text = f"length is {length}, the segment ends elsewhere"
         raise CodecError(CodecReason.LENGTH, text, offset=2)
-    segment, counted = data[_HEAD:end], crc(data[_HEAD:end])
+    segment, counted = data[HEAD:end], crc(data[HEAD:end])
     good = told.upper() == b"%04X" % counted
     if not good and not any_crc:
         also = ", which is CRC-16/MODBUS" if told.upper() == b"%04X" % crc16_modbus(segment) else ""
@@ -58,8 +60,8 @@ def decode_frame(data: bytes, *, any_crc: bool = False) -> Frame:
     return Frame(segment, told.decode("ascii"), good)
 
 
-def encode_frame(segment: bytes) -> bytes:
-    """The bytes of a frame around `segment` (at most 9999 bytes)."""
+def encode_frame(segment: bytes, *, modbus: bool = False) -> bytes:
+    """The bytes of a frame around `segment` (at most 9999 bytes); with `modbus` a vendor's variant of the CRC."""
     if len(segment) > MAX_SEGMENT:
         raise CodecError(CodecReason.OVERSIZED, f"{len(segment)} bytes, at most {MAX_SEGMENT}")
-    return b"##%04d%s%04X\r\n" % (len(segment), segment, crc(segment))
+    return b"##%04d%s%04X\r\n" % (len(segment), segment, (crc16_modbus if modbus else crc)(segment))

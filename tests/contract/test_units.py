@@ -61,7 +61,7 @@ FIGURES: list[tuple[float, str, float, str]] = [
 ]
 
 # nothing else of their kind to convert to
-ALONE = {"1", "%", "%{LEL}", "Hz", "{dBm}", "{NTU}", "{FNU}", "By", "kvar.h", "kV.A.h"}
+ALONE = {"1", "%", "%{LEL}", "Hz", "dB", "{dBm}", "{NTU}", "{FNU}", "By", "kvar.h", "kV.A.h"}
 
 
 @pytest.mark.parametrize(("value", "source", "expected", "target"), FIGURES)

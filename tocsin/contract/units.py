@@ -95,6 +95,7 @@ _UNITS: dict[str, tuple[str, float, float]] = {
     "{dBm}": ("signal", 1.0, 0.0),
     "uS/cm": ("conductivity", 1.0, 0.0),
     "mS/cm": ("conductivity", 1e3, 0.0),
+    "dB": ("sound", 1.0, 0.0),
     "{NTU}": ("turbidity", 1.0, 0.0),
     "{FNU}": ("turbidity", 1.0, 0.0),
     "By": ("bytes", 1.0, 0.0),

@@ -169,7 +169,7 @@ class Session:
             return
         key = station.key(function, body, told)
         async with station.keeping:
-            if station.told(key):
+            if key in station.told:
                 self._context.count("sl651.resent", 1)
                 return
             if told.elements is None:
@@ -184,4 +184,4 @@ class Session:
             )
             if rows:
                 await self._context.keep(rows)
-            station.remember(key)
+            station.told.add(key)

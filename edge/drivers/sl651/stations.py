@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections import OrderedDict
 
 from edge.drivers.sl651.config import Sl651Config, StationConfig
+from edge.remembered import Remembered
 from firmware_bridges.sl651.body import Body
 from firmware_bridges.sl651.samples import Element, Plan, standard
 from tocsin.sdk import CommandSpec, DeviceSpec, SourceWindow
-
-_REMEMBERED = 1024
 
 COMMANDS = (
     CommandSpec("read", "Ask for what the station measures now (37H)"),
@@ -45,7 +43,7 @@ class Station:
             COMMANDS,
         )
         self.keeping = asyncio.Lock()  # a new link may send again what the old one is still keeping
-        self._told: OrderedDict[bytes, None] = OrderedDict()
+        self.told = Remembered()
 
     @property
     def id(self) -> str:
@@ -63,16 +61,6 @@ class Station:
         return hashlib.blake2b(
             bytes((function,)) + (body[8:] if dated else body), digest_size=12
         ).digest()
-
-    def told(self, key: bytes) -> bool:
-        """Whether this report is already kept."""
-        return key in self._told
-
-    def remember(self, key: bytes) -> None:
-        """To be called once the report is durable."""
-        self._told[key] = None
-        while len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
 
 
 def stations(config: Sl651Config) -> dict[str, Station]:

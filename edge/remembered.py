@@ -1,0 +1,22 @@
+"""What a device has already told and is durable, so that what it sends again is stored once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+
+class Remembered:
+    """The last keys, bounded; the oldest are forgotten first."""
+
+    def __init__(self, most: int = 1024) -> None:
+        self._most = most
+        self._keys: OrderedDict[bytes, None] = OrderedDict()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def add(self, key: bytes) -> None:
+        """To be called once what `key` stands for is durable."""
+        self._keys[key] = None
+        while len(self._keys) > self._most:
+            self._keys.popitem(last=False)
