@@ -9,6 +9,8 @@ from tocsin.contract.catalogue import Value
 
 MAX_HOLDERS = 10_000  # of one state; a state that more parts tell stands without their names
 
+_OF_ANY_PART = ("fire", "fault")
+
 Holders = Mapping[str, frozenset[str]]
 NOBODY: Holders = {}
 
@@ -19,8 +21,9 @@ def take(
     """(who holds what now, the states of the whole site that this message decides).
 
     True when a part tells a state. False when nobody is known to hold it any more, and that is sure: the part had told it, or a
-    system's own word lacks it, which speaks for its components too. A part that only denies what it never told says
-    nothing about the others: after a restart of the gateway one quiet detector must not end another one's fire.
+    system's own word lacks it, which speaks for its components too, or the transmitter's own word lacks what is its
+    own (supply, link, line). A part that only denies what it never told says nothing about the others: after a restart of
+    the gateway one quiet detector must not end another one's fire.
     """
     after, decided = dict(holders), {}
     for name in STANDING:
@@ -37,7 +40,7 @@ def take(
         after[name] = left
         if left:
             decided[name] = True
-        elif held or _is_system(part):
+        elif held or _is_system(part) or (not part and name not in _OF_ANY_PART):
             decided[name] = False
     return after, decided
 

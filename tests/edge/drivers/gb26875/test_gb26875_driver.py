@@ -225,6 +225,9 @@ async def test_a_part_that_never_told_fire_ends_no_fire_and_the_panels_word_does
     site = agent.of("site-0")
     assert [v.get("fire") for v in site] == [None, None, False, True, False]
     assert (site[4]["operation"], site[4]["operator"]) == ("reset", 5)
+    assert (
+        site[1]["link_fault"] is site[1]["main_power_fault"] is False
+    )  # its own: no one else tells them
 
 
 async def test_the_same_message_again_is_confirmed_again_and_stored_once() -> None:
