@@ -47,6 +47,14 @@ class Place(Protocol):
 
     def commands(self, limit: int) -> list[Row]: ...
 
+    def push_config(
+        self, gateway: str, toml: str, actor: str | None, version: int | None, expires_s: float
+    ) -> Row: ...
+
+    def configs(self, gateway: str, limit: int) -> list[Row]: ...
+
+    def config(self, gateway: str, version: int) -> Row: ...
+
     def letters(self, limit: int) -> list[Row]: ...
 
     def letter(self, letter: int) -> Row: ...
@@ -129,6 +137,26 @@ class SocketPlace:
     def commands(self, limit: int) -> list[Row]:
         return cast(list[Row], call_once(self._path, "commands", limit=limit))
 
+    def push_config(
+        self, gateway: str, toml: str, actor: str | None, version: int | None, expires_s: float
+    ) -> Row:
+        told = call_once(
+            self._path,
+            "config_push",
+            gateway=gateway,
+            toml=toml,
+            actor=getpass.getuser() if actor is None else actor,
+            version=version,
+            expires_s=expires_s,
+        )
+        return cast(Row, told)
+
+    def configs(self, gateway: str, limit: int) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "configs", gateway=gateway, limit=limit))
+
+    def config(self, gateway: str, version: int) -> Row:
+        return cast(Row, call_once(self._path, "config", gateway=gateway, version=version))
+
     def letters(self, limit: int) -> list[Row]:
         return cast(list[Row], call_once(self._path, "deadletters", limit=limit))
 
@@ -189,6 +217,25 @@ class HttpPlace:
 
     def commands(self, limit: int) -> list[Row]:
         return cast(list[Row], self._call("GET", f"/api/v1/commands?limit={limit}"))
+
+    def push_config(
+        self, gateway: str, toml: str, actor: str | None, version: int | None, expires_s: float
+    ) -> Row:
+        if actor is not None:
+            raise UsageError("--actor goes with --data", hint="the token says who you are")
+        path = f"/api/v1/gateways/{quote(gateway, safe='')}/configs"
+        if not toml:
+            return cast(Row, self._call("POST", f"{path}/withdraw", {"expires_s": expires_s}))
+        body: Row = {"toml": toml, "version": version, "expires_s": expires_s}
+        return cast(Row, self._call("POST", path, body))
+
+    def configs(self, gateway: str, limit: int) -> list[Row]:
+        path = f"/api/v1/gateways/{quote(gateway, safe='')}/configs?limit={limit}"
+        return cast(list[Row], self._call("GET", path))
+
+    def config(self, gateway: str, version: int) -> Row:
+        path = f"/api/v1/gateways/{quote(gateway, safe='')}/configs/{version}"
+        return cast(Row, self._call("GET", path))
 
     def letters(self, limit: int) -> list[Row]:
         return cast(list[Row], self._call("GET", f"/api/v1/deadletters?limit={limit}"))

@@ -9,6 +9,7 @@ from cloud.api import (
     devices,
     errors,
     events,
+    gateway_configs,
     influx,
     operations,
     orders,
@@ -19,7 +20,7 @@ from cloud.api.gate import Gate, Reader
 from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
-ROOMS = (devices, alarms, orders, registry, people, operations, events, influx)
+ROOMS = (devices, alarms, orders, gateway_configs, registry, people, operations, events, influx)
 
 
 def include_routes(app: FastAPI) -> None:

@@ -172,6 +172,61 @@ class CommandTold(Told):
     confirmed_by: str = ""
 
 
+class WithdrawBody(Body):
+    """Back to a gateway's own file."""
+
+    expires_s: float = Field(
+        default=86_400.0, gt=0, le=604_800, description="Taken within so many seconds, or never."
+    )
+
+
+class ConfigBody(WithdrawBody):
+    """A configuration for a gateway."""
+
+    toml: str = Field(min_length=1, max_length=196_608, description="The whole gateway.toml.")
+    version: int | None = Field(
+        default=None,
+        ge=1,
+        lt=2**63,
+        description="Default one more than the last; higher than any the gateway has taken.",
+    )
+
+
+class ConfigTold(Told):
+    """A configuration that was sent to a gateway, and what became of it."""
+
+    id: str
+    kind: str
+    site: str
+    gateway: str
+    version: int
+    actor: str
+    issued_ns: int
+    expires_ns: int
+    changed_ns: int
+    state: Literal[
+        "sent",
+        "applied",
+        "confirmed",
+        "refused",
+        "rolled-back",
+        "superseded",
+        "withdrawn",
+        "replaced",
+        "expired",
+    ]
+    open: bool
+    text: str
+    reason: str = ""
+    problems: list[dict[str, object]] = []
+
+
+class ConfigFull(ConfigTold):
+    """With its text."""
+
+    toml: str
+
+
 class Note(Body):
     """What an operator says when acting on an alarm."""
 

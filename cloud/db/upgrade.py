@@ -21,10 +21,11 @@ TABLE_MODULES = (
     "cloud.registry.tables",
     "cloud.alarms.tables",
     "cloud.orders.tables",
+    "cloud.gateway_configs.tables",
     "cloud.ingest.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0003"
+HEAD = "0004"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

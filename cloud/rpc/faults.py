@@ -8,6 +8,7 @@ from cloud.rpc.frames import Fault
 from tocsin.errors import (
     AlarmRefusal,
     AlarmRefusedError,
+    BadRequestError,
     CommandRefusal,
     CommandRefusedError,
     IdentityError,
@@ -45,6 +46,7 @@ _CLASSES: dict[str, Callable[[Fault], TocsinError]] = {
     IdentityError.code: lambda f: IdentityError(IdentityReason(f.reason), f.message, hint=f.hint),
     StoreUnavailableError.code: lambda f: StoreUnavailableError(f.message, hint=f.hint),
     StoreRejectedError.code: lambda f: StoreRejectedError(f.message, hint=f.hint),
+    BadRequestError.code: lambda f: BadRequestError(f.message, hint=f.hint),
     NotFoundError.code: lambda f: NotFoundError(f.message, hint=f.hint),
     SpineError.code: lambda f: SpineError(SpineReason(f.reason), f.message, hint=f.hint),
 }

@@ -12,6 +12,7 @@ import msgspec
 
 from cloud.alarms.book import AlarmBook
 from cloud.config import QuerySection
+from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.last import LastValues
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, GatewayState, Presence
@@ -69,6 +70,7 @@ class Operations:
         presence: Presence,
         alarms: AlarmBook,
         orders: OrderBook,
+        configs: ConfigBook,
         letters: DeadLetters,
         counters: Callable[[], dict[str, object]],
         requeue: Callable[[str, bytes], None],
@@ -77,7 +79,7 @@ class Operations:
     ) -> None:
         self._door, self._limits, self._last, self._presence = door, limits, last, presence
         self._alarms, self._letters, self._counters = alarms, letters, counters
-        self._orders = orders
+        self._orders, self._configs = orders, configs
         self._requeue, self._registry_changed, self._now_ns = requeue, registry_changed, now_ns
         self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
         self._state = ThreadPoolExecutor(2, thread_name_prefix="state")
@@ -100,6 +102,9 @@ class Operations:
             "command": self.command,
             "command_give": self.command_give,
             "command_confirm": self.command_confirm,
+            "configs": self.configs,
+            "config": self.config,
+            "config_push": self.config_push,
             "deadletters": self.deadletters,
             "deadletter": self.deadletter,
             "deadletter_requeue": self.deadletter_requeue,
@@ -195,6 +200,20 @@ class Operations:
 
     async def command_confirm(self, command: str, actor: str, expires_s: float) -> object:
         return await self._in(self._state, self._orders.confirm, command, actor, expires_s)
+
+    async def configs(self, gateway: str, limit: int = 20) -> object:
+        """What a gateway was sent, newest first."""
+        return await self._in(self._state, self._configs.rows, gateway, limit)
+
+    async def config(self, gateway: str, version: int) -> object:
+        return await self._in(self._state, self._configs.row, gateway, version)
+
+    async def config_push(
+        self, gateway: str, toml: str, actor: str, version: int | None, expires_s: float
+    ) -> object:
+        """Send a configuration; an empty one has the gateway take its own file again."""
+        push = partial(self._configs.push, version=version, expires_s=expires_s)
+        return await self._in(self._state, push, gateway, toml, actor)
 
     async def deadletters(self, limit: int = 100) -> object:
         return await self._in(self._state, self._letters.list, limit)

@@ -14,6 +14,7 @@ from cloud.alarms.book import AlarmBook
 from cloud.alarms.silence import DeviceHeard, GatewayHeard, Pulse, SilenceRules, conditions
 from cloud.config import CloudConfig
 from cloud.db import open_engine, read, upgrade
+from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.alarm_lane import AlarmLane
 from cloud.ingest.last import Key, Last, LastValues
 from cloud.ingest.letters import DeadLetters
@@ -26,7 +27,7 @@ from cloud.rpc import Feed, SpineServer
 from cloud.spine.doors import Door
 from cloud.spine.open_door import open_door
 from cloud.spine.operations import Operations, device_row, gateway_row
-from tocsin.contract import topics
+from tocsin.contract import remote, topics
 from tocsin.contract.messages import Command
 from tocsin.errors import SpineError, SpineReason, StoreUnavailableError
 from tocsin.sdk import Clock
@@ -76,6 +77,7 @@ class Spine:
             changed=lambda order: self._publish("command", order),
             send=self._send,
         )
+        self.configs = ConfigBook(self._engine, clock, sites=sites, keys=keys, send=self._send)
         self.ingest = Ingest(
             IngestOptions(
                 config.cloud.name,
@@ -90,7 +92,7 @@ class Spine:
             letters=self._letters,
             last=self._last,
             presence=self._presence,
-            answers=(self.alarms, self.orders),
+            answers=(self.alarms, self.orders, self.configs),
             clock=clock,
             log=logging.getLogger("cloud.ingest"),
             on_stored=self._stored,
@@ -104,6 +106,7 @@ class Spine:
             presence=self._presence,
             alarms=self.alarms,
             orders=self.orders,
+            configs=self.configs,
             letters=self._letters,
             counters=self.counters,
             requeue=self._requeue,
@@ -189,12 +192,14 @@ class Spine:
         self.ingest.connected()
 
     def _send(self, command: Command) -> None:
-        topic = topics.down(command.site, command.gateway, "command")
+        what = "config" if command.kind in remote.KINDS else "command"
+        topic = topics.down(command.site, command.gateway, what)
         self.link.publish(topic, msgspec.json.encode(command))
 
     def _resend(self, gateway: str) -> None:
         self.alarms.resend(gateway)
         self.orders.resend(gateway)
+        self.configs.resend(gateway)
 
     def _requeue(self, topic: str, payload: bytes) -> None:
         self.handover.put(Received(topic, payload, self._clock.now_ns(), 0))
@@ -263,6 +268,7 @@ class Spine:
         )
         self.alarms.expire()
         self.orders.expire()
+        self.configs.expire()
         for name, gateway in gateways.items():
             self._show("gateway", name, gateway_row(name, gateway), ("online", "t"))
         for device in devices:

@@ -25,6 +25,7 @@ from cloud.alarms.model import (
 )
 from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
+from cloud.gateway_configs.book import ConfigBook
 from cloud.identity.accounts import Accounts
 from cloud.identity.first_admin import write_link
 from cloud.identity.rules import Role, Scope
@@ -56,6 +57,7 @@ class KnownSpine:
         self.gateways: list[dict[str, object]] = []
         self.sent: list[Command] = []
         self.orders: OrderBook
+        self.configs: ConfigBook
 
     def device(self, site: str, device: str, kind: str, **announced: object) -> None:
         """A gateway announced it."""
@@ -185,6 +187,15 @@ class KnownSpine:
     async def op_command_confirm(self, command: str, actor: str, expires_s: float) -> object:
         return self.orders.confirm(command, actor, expires_s)
 
+    async def op_configs(self, gateway: str, limit: int) -> object:
+        return self.configs.rows(gateway, limit)
+
+    async def op_config(self, gateway: str, version: int) -> object:
+        return self.configs.row(gateway, version)
+
+    async def op_config_push(self, gateway: str, toml: str, actor: str, **given: Any) -> object:
+        return self.configs.push(gateway, toml, actor, **given)
+
     async def op_series(
         self, measurement: str, device: str, quantity: str, site: str, **bounds: int
     ) -> object:
@@ -237,6 +248,13 @@ class RunningCloud:
             SystemClock(),
             keys={"gw-north": b"key"},
             changed=lambda order: self.spine.feed.publish("command", order),
+            send=self.spine.sent.append,
+        )
+        self.spine.configs = ConfigBook(
+            self.engine,
+            SystemClock(),
+            sites={"gw-north": "north", "gw-south": "south"},
+            keys={"gw-north": b"key"},
             send=self.spine.sent.append,
         )
         self.accounts = Accounts(self.engine, SystemClock())
