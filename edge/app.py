@@ -53,6 +53,7 @@ from tocsin.sdk import (
 _log = logging.getLogger("edge")
 
 DRIVERS_STOP_S = 1.5
+ORDERS_SETTLE_S = 0.3
 DRAIN_S = 1.0
 UPLINK_GRACE_S = 1.5
 LINK_STOP_S = 5.0
@@ -227,10 +228,12 @@ class Agent:
     async def _wind_down(self) -> None:
         """Drivers first, then what they left on its way to the cloud; each step with its own patience."""
         await self.crew.wind_down(DRIVERS_STOP_S)
+        with suppress(TimeoutError):  # one that waits on is told `unknown` at the next start
+            async with asyncio.timeout(ORDERS_SETTLE_S):
+                await self.orders.settled()
         self.events.say("agent.stopped", "", "stopped", {"boot": self.boot})
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                await self.orders.settled()
                 await self.flow.drained()
                 await self.events.drained()
                 await self.outbox.put_rows_durable([])

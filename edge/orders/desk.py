@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Protocol
@@ -69,6 +70,7 @@ class OrderDesk:
         self._queue: asyncio.Queue[Command] = asyncio.Queue(MAX_AT_ONCE)
         self._room = asyncio.Semaphore(MAX_AT_ONCE)
         self._busy = 0
+        self.counters: Counter[str] = Counter()  # results by outcome
 
     async def restore(self, notes: Mapping[str, str]) -> None:
         """Tell what became of the commands that the last run took and did not finish."""
@@ -263,6 +265,7 @@ class OrderDesk:
     async def _tell(self, result: Result) -> Result:
         """Journal a result; with it, in one commit, the command is no longer open (an armed one waits on)."""
         note = None
+        self.counters[result.outcome.value] += 1
         if result.outcome is Outcome.ARMED:
             note = OrderNote(result.device, result.name, result.actor, armed=True)
         _log.info("%s by %s: %s, %s", result.name, result.actor, result.outcome.value, result.text)

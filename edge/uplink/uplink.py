@@ -175,7 +175,8 @@ class Uplink:
         command: Command | None = None
         try:
             command = self._guard.check(payload, now_ns, max_bytes=max_bytes)
-            await self._outbox.remember_command(command.id, command.expires_ns, open_note(command))
+            note = open_note(command) if carry_out is self._on_command else ""
+            await self._outbox.remember_command(command.id, command.expires_ns, note)
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 text = await carry_out(command)
         except CommandRefusedError as exc:

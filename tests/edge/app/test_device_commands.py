@@ -233,8 +233,13 @@ devices = [{{ id = "valve-1", unit_id = 1, profile = "valve-actuator", period_s 
 """
 
 
-def test_a_command_whose_gateway_dies_while_it_is_carried_out_is_unknown_and_not_repeated(
-    mosquitto: ChildBroker, tmp_path: Path, start_edge: Start, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+def test_a_command_whose_gateway_ends_while_it_is_carried_out_is_unknown_and_not_repeated(
+    end: str,
+    mosquitto: ChildBroker,
+    tmp_path: Path,
+    start_edge: Start,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     ledger, config = tmp_path / "truth.ndjson", tmp_path / "gateway.toml"
 
@@ -262,7 +267,7 @@ def test_a_command_whose_gateway_dies_while_it_is_carried_out_is_unknown_and_not
         lost = tell("v2", "move", device="valve-1", position=50)
         cloud.command(lost)
         wait_until_sync(lambda: written() == ["255", "500"])
-        agent.kill9()
+        assert agent.kill9() if end == "killed" else agent.terminate() == 0
         agent = start_edge(toml)
         assert outcome(cloud, "v2").data["outcome"] == "unknown"
         wait_until_sync(lambda: known(config, capsys), what=f"the valve: {agent.stderr}")
@@ -271,4 +276,37 @@ def test_a_command_whose_gateway_dies_while_it_is_carried_out_is_unknown_and_not
         assert outcome(cloud, "v3").data["outcome"] == "done"
         assert written() == ["255", "500", "0"]
         assert len(results(cloud, "v2")) == 1
+        assert agent.terminate() == 0
+
+
+def test_a_command_that_waits_behind_a_slow_device_expires_and_is_never_written(
+    mosquitto: ChildBroker, tmp_path: Path, start_edge: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger, config = tmp_path / "truth.ndjson", tmp_path / "gateway.toml"
+
+    def marks(mark: str) -> list[dict[str, Any]]:
+        told = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()]
+        return [t for t in told if t.get("mark") == mark]
+
+    argv = [
+        sys.executable, "-m", "firmware_bridges.modbus.device", "--link", str(tmp_path / "rs485"),
+        "--unit", "unit=1,device=valve-1,model=actuator,profile=valve-actuator",
+        "--unit", "unit=2,device=valve-2,model=actuator,profile=valve-actuator",
+        "--fault", "unit=2,kind=silent,after=2,times=1", "--ledger", str(ledger), "--stdin-lease",
+    ]  # fmt: skip
+    toml = valve_gateway(str(tmp_path / "rs485"), mosquitto.port)
+    other = ', { id = "valve-2", unit_id = 2, profile = "valve-actuator", period_s = 1 }]'
+    toml = toml.replace("timeout_s = 20", "timeout_s = 1.5").replace("}]", "}" + other, 1)
+    with ingester(mosquitto.port) as cloud, run_process(argv) as valves:
+        valves.wait_line("ready")
+        agent = start_edge(toml)
+        wait_until_sync(lambda: known(config, capsys), what=f"the valves: {agent.stderr}")
+        wait_until_sync(lambda: len(marks("fault")) == 1)  # the line waits for valve-2 now
+        soon = SystemClock().now_ns() + 5 * 10**8
+        args = pack("valve-1", "move", {"position": 1})
+        cloud.command(order(DEVICE_COMMAND, "s1", args, expires_ns=soon))
+        cloud.command(tell("s2", "move", device="valve-1", position=2))
+        assert outcome(cloud, "s1").data["outcome"] == "expired"
+        assert outcome(cloud, "s2").data["outcome"] == "done"
+        assert [m["values"] for m in marks("write")] == ["20"]
         assert agent.terminate() == 0

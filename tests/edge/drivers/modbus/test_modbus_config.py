@@ -104,3 +104,12 @@ def test_the_reference_page_names_every_setting_and_profile() -> None:
         names |= set(table.get("properties", {}))
     missing = [name for name in {*names, *profile_names()} if f"`{name}`" not in text]
     assert missing == []
+
+
+def test_no_device_has_the_number_for_broadcasts_where_frames_are_those_of_a_line() -> None:
+    zero = {"id": "d", "unit_id": 0, "profile": "relay-8"}
+    for where in ({"rtu": {"port": "x"}}, {"tcp": {"host": "h", "framing": "rtu"}, "rtu": None}):
+        with pytest.raises(ValidationError, match="broadcasts"):
+            ModbusConfig.model_validate(_with(devices=[zero], **where))
+    tcp = _with(devices=[zero], tcp={"host": "h"}, rtu=None)
+    assert ModbusConfig.model_validate(tcp).devices[0].unit_id == 0
