@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from firmware_bridges.hj212.frames import encode_frame
-from tocsin.sdk.codec import Examples, FrameInput
+from firmware_bridges.hj212.samples import Plan
+from firmware_bridges.hj212.segment import joined, parameters_of, parse
+from firmware_bridges.hj212.splitter import Splitter
+from firmware_bridges.parts import Parts
+from tocsin.sdk import DeviceSpec
+from tocsin.sdk.codec import Examples, Feed, FrameInput
 
 _HEAD = b"QN=20261124120000001;ST=22;CN=%d;PW=123456;MN=010000A8900016F000169DC0;Flag=%d;CP=&&%b&&"
 _SEGMENTS = (
@@ -27,7 +34,32 @@ _SEGMENTS = (
 
 def examples() -> Examples:
     """Real-time and hourly values, answers, one part of several."""
-    return Examples(tuple(FrameInput(encode_frame(segment)) for segment in _SEGMENTS), _seal)
+    return Examples(
+        tuple(FrameInput(encode_frame(segment)) for segment in _SEGMENTS), _seal, (_stream,)
+    )
+
+
+def _stream() -> Feed:
+    splitter, parts, plan = Splitter(), Parts(), Plan("air")
+    spec = DeviceSpec("air-01", "air", plan.channels)
+    fed = 0
+
+    def feed(data: bytes) -> object:
+        nonlocal fed
+        fed += 1
+        told = []
+        for item in splitter.feed(data):
+            if isinstance(item, tuple):
+                segment = parse(item[0].segment)
+                told.append(plan.rows(spec, segment, fed, UTC))
+                if segment.part is not None:
+                    number, count = segment.part
+                    inside = parameters_of(item[0].segment)
+                    whole = parts.feed(segment.qn, count, number, inside, fed * 10**9)
+                    told.append(plan.rows(spec, parse(joined(whole or [])), fed, UTC))
+        return told, parts.missing(fed * 10**9)
+
+    return feed
 
 
 def _seal(given: FrameInput) -> bytes:

@@ -28,7 +28,7 @@ CLASSES = {
     0x49: "intake",
     0x4F: "outlet",
 }
-_SLOTS = 12
+_SLOTS, _TEXT_MARK = 12, b"\xf2\xf2"
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -51,6 +51,8 @@ def parse(body: bytes) -> Body:
     if len(body) < 8:
         return Body()
     serial, sent = int.from_bytes(body[:2], "big"), time_of(body[2:8])
+    if body[8:10] == _TEXT_MARK:  # 35H: what an observer typed, without a station
+        return Body(serial, sent, elements=elements(body[8:]))
     if body[8:10] != b"\xf1\xf1" or len(body) < 15:
         return Body(serial, sent)
     station, rest = body[10:15].hex(), body[15:]

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from edge.drivers.sl651.config import Sl651Config
 from edge.drivers.sl651.driver import Sl651Driver
 from edge.pipeline import Pipeline
-from firmware_bridges.sl651.body import element, parse, report
+from firmware_bridges.sl651.body import element, head, parse, report
 from firmware_bridges.sl651.frames import (
     ACK,
     EOT,
@@ -303,6 +303,15 @@ async def test_missing_values_negative_ones_and_what_cannot_be_read() -> None:
     assert _values(second) == {"extras": "?=0002" + "ff" * 30}
     assert second.source_ns is None
     assert agent.counts["sl651.not_read"] == 1
+
+
+async def test_what_an_observer_typed_is_kept_as_text() -> None:
+    agent = Agent()
+    async with _running(agent.driver()), _connected(agent) as client:
+        client.tell(head(5, NOON) + b"\xf2\xf2" + "水位1.25".encode("gb18030"), 0x35)
+        assert (await client.frame()).function == 0x35
+    (sample,) = agent.samples
+    assert (_values(sample), sample.source_ns) == ({"text": "水位1.25"}, None)
 
 
 async def test_five_minute_values_stand_at_their_own_times() -> None:
