@@ -24,8 +24,8 @@ from tocsin.errors import ConfigError
 from tocsin.sdk import Channel, DriverConfig
 from tocsin.sdk.driver import Endpoint
 
-Format = Literal["json", "senml", "thingsboard", "chirpstack", "ttn"]
-_NAME_IN_PAYLOAD = ("senml", "thingsboard", "chirpstack", "ttn")
+Format = Literal["json", "senml", "thingsboard", "chirpstack", "ttn", "sparkplug"]
+_NAME_ITSELF = ("senml", "thingsboard", "chirpstack", "ttn", "sparkplug")
 
 
 def _filter(text: str) -> str:
@@ -75,7 +75,7 @@ class Subscription(Section):
         if self.format != "json" and (self.device_path or self.time_path):
             raise ValueError("device_path and time_path belong to format json")
         named = "device" in TopicFilter(self.topic).names
-        if not named and not self.device_path and self.format not in _NAME_IN_PAYLOAD:
+        if not named and not self.device_path and self.format not in _NAME_ITSELF:
             raise ValueError("nothing names the device: put {device} in topic, or give device_path")
         return self
 

@@ -89,12 +89,9 @@ class Devices:
         """Every device, once."""
         return tuple({d.spec.id: d.spec for d in self._by_source.values()}.values())
 
-    def find(self, report: Report) -> Device | None:
-        """Whose report it is; None for a device that is not configured."""
-        for name in (report.source, *report.aliases):
-            if device := self._by_source.get(name):
-                return device
-        return None
+    def find(self, *names: str) -> Device | None:
+        """The device that a sender calls so, the first name before the second; None if it is not configured."""
+        return next((d for name in names if (d := self._by_source.get(name))), None)
 
 
 def block(report: Report) -> str:

@@ -15,7 +15,8 @@ from edge.drivers.mqtt_in.forms import read
 from edge.drivers.mqtt_in.link import Inbox, Link, Received, UnsupportedVersionError
 from edge.drivers.mqtt_in.topics import TopicFilter
 from firmware_bridges.mqtt.report import Report
-from tocsin.errors import CodecError, LinkError
+from firmware_bridges.sparkplug.host import Host, rebirth_command
+from tocsin.errors import CodecError, DriverReason, LinkError
 from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample
 
 _BATCH = 500
@@ -37,6 +38,7 @@ class MqttInDriver:
         self._devices = Devices(config)
         self._subscriptions = [(TopicFilter(s.topic), s) for s in config.subscriptions]
         self._taken_before: OrderedDict[bytes, None] = OrderedDict()  # the newest of QoS 1
+        self._host = Host()
         self._said: set[str] = set()
         self._seen: set[str] = set()
         self._version = (
@@ -188,10 +190,28 @@ class MqttInDriver:
         if len(message.payload) > self._config.max_message_bytes:
             self._context.count("mqtt_in.oversized", 1)
             return []
+        if subscription.format == "sparkplug":
+            return self._sparkplug(message, received_ns)
         return read(subscription, fields, message.payload, received_ns)
 
+    def _sparkplug(self, message: Received, received_ns: int) -> list[Report]:
+        context = self._context
+        told = self._host.receive(message.topic, message.payload, context.clock.mono_ns())
+        if told.unknown:
+            context.count("mqtt_in.before_birth", told.unknown)
+        if told.ask is not None:
+            context.count("mqtt_in.rebirths_asked", 1)
+            message.link.publish(str(told.ask), rebirth_command(received_ns // 1_000_000))
+        gone = LinkError(DriverReason.CLOSED, "its Sparkplug node says that it is gone")
+        for device in filter(None, map(self._devices.find, told.dead)):
+            self._seen.discard(device.spec.id)
+            context.unavailable(device.spec.id, gone)
+        for device in filter(None, map(self._devices.find, told.born)):
+            context.available(device.spec.id)
+        return list(told.reports)
+
     def _sample(self, report: Report, message: Received, received_ns: int) -> list[Sample]:
-        device = self._devices.find(report)
+        device = self._devices.find(report.source, *report.aliases)
         if device is None:
             self._unknown(report)
             return []

@@ -1,4 +1,4 @@
-"""From a message to reports: which codec a subscription's form has. Pure."""
+"""From a message to reports: which codec a subscription's form has. Pure; Sparkplug, which has a state, is not here."""
 
 from __future__ import annotations
 
@@ -35,3 +35,5 @@ def read(
             return uplinks.chirpstack(payload)
         case "ttn":
             return uplinks.ttn(payload)
+        case _:
+            raise ValueError(f"{subscription.format} is read by its host")
