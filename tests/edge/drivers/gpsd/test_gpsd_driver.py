@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -256,6 +257,29 @@ async def test_a_gpsd_that_goes_is_a_lost_link_and_one_that_is_not_there_has_a_h
     assert "gpsd.socket" in caught.value.hint
     (line,) = await agent.driver(connect=where).probe()
     assert not line.ok
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+async def test_the_virtual_gpsd_tells_what_its_ledger_says(fixed: bool, tmp_path: Path) -> None:
+    agent, ledger = Agent(), tmp_path / "ledger.ndjson"
+    argv = [
+        sys.executable,
+        "-m",
+        "firmware_bridges.gpsd.device",
+        "--hz",
+        "10",
+        "--ledger",
+        str(ledger),
+    ]
+    with run_process([*argv, *([] if fixed else ["--no-fix"])]) as device:
+        where = json.loads(device.wait_line('"ready"'))["port"]
+        async with _running(agent.driver(connect=where)):
+            await wait_until(lambda: len(agent.samples) >= 4)
+    told = {e["t_ns"]: e["values"] for e in map(json.loads, ledger.read_text("utf-8").splitlines())}
+    for row in map(_got, agent.samples):
+        values = told[row.source_ns or 0]
+        assert (values["lat"] is not None) is fixed
+        assert {name: row.values[name] for name in values} == values
 
 
 async def test_lines_that_are_no_reports_cost_only_themselves() -> None:
