@@ -39,7 +39,7 @@ from edge.timekeeper import Timekeeper, power_on
 from edge.watchdog import Mark, Watchdog
 from tocsin.config import Loaded
 from tocsin.contract.ids import ulid
-from tocsin.errors import ConfigError
+from tocsin.errors import ConfigError, TocsinError
 from tocsin.sdk import (
     Clock,
     DeviceSpec,
@@ -255,11 +255,16 @@ class Agent:
 
     def _hup(self) -> None:
         """Take the file as it is now; mistakes are logged and told as an event."""
-        self._tasks.create_task(self._reload(), name="reload")
+        if not self._stopping.is_set():
+            self._tasks.create_task(self._reload(), name="reload")
 
     async def _reload(self) -> None:
-        with suppress(ConfigError):
+        try:
             await self.reloader.again()
+        except ConfigError:
+            pass  # told
+        except TocsinError as exc:
+            _log.error("the reload failed: %s", exc.message)
 
     def reloading(self, *, ended: bool) -> None:
         """Tell systemd of a reload."""

@@ -10,6 +10,7 @@ from tocsin.errors import DriverError
 
 _log = logging.getLogger("edge")
 
+PATIENCE_S = 5.0
 Work = Callable[[], Awaitable[None]]
 
 
@@ -58,7 +59,8 @@ async def _awaited(work: Work) -> None:
 
 async def _after(name: str, before: asyncio.Task[None] | None, work: Work) -> None:
     if before is not None:
-        await asyncio.wait({before})
+        await ended([before], PATIENCE_S)
+        await asyncio.wait({before})  # one port has one owner
     try:
         await work()
     except DriverError as exc:

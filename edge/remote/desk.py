@@ -19,6 +19,7 @@ from tocsin.errors import (
     ConfigError,
     ConfigProblem,
     OutboxError,
+    TocsinError,
 )
 
 if TYPE_CHECKING:
@@ -71,17 +72,16 @@ class RemoteDesk:
         """Take what comes, and end trials, until cancelled."""
         for story in self._sources.stories:
             await self._tell(story)
-        trial = self._begin_trial()
-        try:
+        async with asyncio.TaskGroup() as tasks:
             while True:
+                trial = None
+                if self._sources.store.state.state == "trial":
+                    trial = tasks.create_task(self._trial(), name="remote-trial")
                 command = await self._coming.get()
                 if trial is not None:
                     trial.cancel()
+                    await asyncio.wait({trial})
                 await self._take(command)
-                trial = self._begin_trial()
-        finally:
-            if trial is not None:
-                trial.cancel()
 
     async def superseded(self) -> None:
         """The own file was changed and taken: it wins."""
@@ -111,7 +111,7 @@ class RemoteDesk:
             taken = await self._agent.reloader.take(
                 loaded, fixed=NOT_FROM_AFAR, ready=lambda: sources.store.save(new)
             )
-        except (ConfigError, OSError) as exc:
+        except (TocsinError, OSError) as exc:
             await self._refuse(command, version, exc)
             return
         data = {
@@ -126,11 +126,10 @@ class RemoteDesk:
             text = f"version {version} is in force, on trial: {taken.text}"
             await self._tell(Story("config.applied", text, data))
 
-    async def _refuse(self, command: Command, version: int, exc: ConfigError | OSError) -> None:
+    async def _refuse(self, command: Command, version: int, exc: Exception) -> None:
         problems = exc.problems if isinstance(exc, ConfigError) else []
-        text = f"version {version} is refused: " + (
-            f"{len(problems)} mistakes" if problems else f"it cannot be kept: {exc}"
-        )
+        why = f"{len(problems)} mistakes" if problems else str(exc)
+        text = f"version {version} is refused: {why}"
         self._sources.store.note(self._sources.store.state)  # and its file goes
         data: dict[str, object] = {
             "version": version,
@@ -139,11 +138,6 @@ class RemoteDesk:
             "problems": [_named(problem) for problem in problems[:_MOST_PROBLEMS]],
         }
         await self._tell(Story("config.refused", text, data))
-
-    def _begin_trial(self) -> asyncio.Task[None] | None:
-        if self._sources.store.state.state != "trial":
-            return None
-        return asyncio.create_task(self._trial(), name="remote-trial")
 
     @property
     def _confirm_s(self) -> float:
@@ -181,7 +175,7 @@ class RemoteDesk:
         loaded = await asyncio.to_thread(self._fallback)
         try:
             await self._agent.reloader.take(loaded)
-        except ConfigError as exc:  # the gateway's own file names another gateway by now
+        except TocsinError as exc:  # the gateway's own file names another gateway by now
             _log.error("it cannot be put in force without a restart:\n%s", exc.message)
         await self._tell(story)
 

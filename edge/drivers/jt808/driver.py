@@ -37,7 +37,7 @@ class Jt808Driver:
             require_auth=config.require_auth,
             parts_wait_s=config.parts_wait_s,
         )
-        self._sessions: set[Session] = set()
+        self._sessions: dict[Session, asyncio.Task[None]] = {}
         self._by_id: dict[str, Session] = {}
         self._unknown: set[str] = set()
 
@@ -52,6 +52,19 @@ class Jt808Driver:
             await serve(self._config, self._context, self._handle)
         finally:
             asking.cancel()
+
+    def reconfigure(self, config: DriverConfig) -> bool:
+        """Takes other terminals while it runs; those that stay keep their links."""
+        if not isinstance(config, Jt808Config):
+            return False
+        if config.model_copy(update={"devices": self._config.devices}) != self._config:
+            return False
+        self._config = config
+        self._fleet.replace(config)
+        for session, task in self._sessions.items():
+            if session.vehicle is not None and session.vehicle not in self._fleet:
+                task.cancel()
+        return True
 
     async def probe(self) -> list[ProbeLine]:
         """Terminals connect by themselves: nothing can be touched from here."""
@@ -82,11 +95,13 @@ class Jt808Driver:
 
     async def _handle(self, peer: Peer) -> None:
         session = Session(peer, self._terms, self._refused, self._identified)
-        self._sessions.add(session)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - every connection has a task of its own
+        self._sessions[session] = task
         try:
             await session.run()
         finally:
-            self._sessions.discard(session)
+            del self._sessions[session]
             vehicle = session.vehicle
             if vehicle is not None and self._by_id.get(vehicle.id) is session:
                 del self._by_id[vehicle.id]

@@ -54,13 +54,25 @@ class Fleet:
     """All of them, found by phone or by id."""
 
     def __init__(self, config: Jt808Config) -> None:
-        window = SourceWindow(config.max_past_s, config.max_future_s)
         self._by_phone: dict[str, Vehicle] = {}
+        self.replace(config)
+
+    def replace(self, config: Jt808Config) -> None:
+        """Let these connect from now on; a terminal that is configured as before stays the same one."""
+        before, window = self._by_phone, SourceWindow(config.max_past_s, config.max_future_s)
+        self._by_phone = {}
         for one in config.devices:
-            spec = DeviceSpec(
-                one.id, one.measurement, CHANNELS, one.period_s, window, one.model, SPECS
-            )
-            self._by_phone[same_phone(one.phone)] = Vehicle(one, spec, auth_code(config, one))
+            phone, code = same_phone(one.phone), auth_code(config, one)
+            known = before.get(phone)
+            if known is None or (known.config, known.code) != (one, code):
+                spec = DeviceSpec(
+                    one.id, one.measurement, CHANNELS, one.period_s, window, one.model, SPECS
+                )
+                known = Vehicle(one, spec, code)
+            self._by_phone[phone] = known
+
+    def __contains__(self, vehicle: Vehicle) -> bool:
+        return self._by_phone.get(same_phone(vehicle.config.phone)) is vehicle
 
     def by_phone(self, phone: str) -> Vehicle | None:
         """The terminal with this phone, however many zeroes are in front."""

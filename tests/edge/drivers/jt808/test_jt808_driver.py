@@ -372,6 +372,25 @@ async def test_a_wrong_code_and_a_position_before_it_are_refused() -> None:
     assert agent.counts["jt808.wrong_auth_code"] == 1
 
 
+async def test_other_terminals_are_taken_while_it_runs_and_those_that_stay_keep_their_links() -> (
+    None
+):
+    agent = Agent()
+    driver = agent.driver()
+    other = agent.driver({"truck-1": PHONE, "truck-2": "13900139000"})._config
+    async with _running(driver), _connected(agent) as client:
+        await _authenticated(client)
+        assert driver.reconfigure(other)
+        assert [spec.id for spec in driver.devices] == ["truck-1", "truck-2"]
+        ack = decode_ack((await client.ask(Id.LOCATION, _position("261124165501"))).body)
+        assert ack.result == 0, "the same link, still authenticated"
+        assert driver.reconfigure(agent.driver({"truck-2": "13900139000"})._config)
+        assert await client.closed()
+        assert agent.states == ["ok", "closed"]
+        assert not driver.reconfigure(agent.driver(max_connections=5)._config), "the port anew"
+    assert len(agent.samples) == 1
+
+
 async def test_a_split_batch_is_asked_for_its_missing_part_and_answered_whole() -> None:
     agent = Agent()
     item = _position("261124165501")
