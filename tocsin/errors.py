@@ -198,6 +198,11 @@ class DriverReason(StrEnum):
     BAD_FILE = "bad-file"
 
 
+NOT_SENT = frozenset(
+    {DriverReason.NO_PORT, DriverReason.REFUSED, DriverReason.PERMISSION, DriverReason.CLOSED}
+)  # reasons which say of a command that nothing left the gateway
+
+
 class DriverError(TocsinError):
     """A device or its line failed; `reason` is stable, `device` is its configured id."""
 

@@ -9,11 +9,8 @@ import msgspec
 
 from tocsin.contract.messages import Command
 from tocsin.contract.orders import ORDER_KINDS, Outcome, unpack
-from tocsin.errors import CommandRefusal, DeviceFaultError, DriverError, DriverReason
+from tocsin.errors import NOT_SENT, CommandRefusal, DeviceFaultError, DriverError
 
-_NOT_SENT = frozenset(
-    {DriverReason.NO_PORT, DriverReason.REFUSED, DriverReason.PERMISSION, DriverReason.CLOSED}
-)
 _LONGEST_SHOWN = 60
 
 
@@ -81,7 +78,7 @@ def refused_data(command: Command, reason: str) -> dict[str, object]:
 
 def carried_out(error: DriverError) -> Outcome:
     """Whether a command that ended with `error` may have been carried out."""
-    if isinstance(error, DeviceFaultError) or error.reason in _NOT_SENT:
+    if isinstance(error, DeviceFaultError) or error.reason in NOT_SENT:
         return Outcome.FAILED
     return Outcome.UNKNOWN
 

@@ -104,6 +104,12 @@ BREACHES = {
         "self.config, self.context = config, context; open('/etc/hostname').close()",
     ),
     "devices": ("driver.py", 'Channel("temperature", "Cel")', 'Channel("temperature", "m")'),
+    "commands": (
+        "driver.py",
+        'Channel("temperature", "Cel"),))',
+        'Channel("temperature", "Cel"),), '
+        'commands=(__import__("tocsin.sdk").sdk.CommandSpec("blink"),))',
+    ),
     "readme": ("README.md", "## Limits\n", ""),
     "cases": ("cases/one/case.toml", 'error = "closed"', 'error = "opened"'),
     "probe": ("driver.py", "ProbeLine(self.config.device", 'ProbeLine("other"'),

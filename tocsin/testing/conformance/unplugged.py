@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from tocsin.config.explain import sounds_secret
 from tocsin.config.schema import model_keys
 from tocsin.contract import catalogue, units
-from tocsin.sdk import SDK_VERSION, DeviceSpec, DriverConfig
+from tocsin.errors import NOT_SENT, CommandRefusedError, DriverError, UsageError
+from tocsin.sdk import SDK_VERSION, DeviceSpec, DriverConfig, TakesCommands
 from tocsin.testing.conformance.readme import readme_mistakes
 from tocsin.testing.conformance.subject import Rule, Subject
 from tocsin.testing.conformance.surroundings import Surroundings
@@ -28,6 +30,7 @@ _IO = (
     "os.posix_spawn",
     "sqlite3.",
 )
+_COMMAND_S = 2.0
 _CODE = (".py", ".pyc", ".so", ".pth")
 
 
@@ -153,6 +156,43 @@ def _channels(spec: DeviceSpec) -> Iterator[str]:
                 yield f"{spec.id}: {channel.quantity}: {exc}"
 
 
+async def _commands(subject: Subject) -> list[str]:
+    found = []
+    for config in subject.configs():
+        driver = subject.kind(config, Surroundings(config.name).context)
+        for spec in driver.devices:
+            names = [command.name for command in spec.commands]
+            found += [f"{spec.id}: two commands {n!r}" for n in set(names) if names.count(n) > 1]
+            if isinstance(driver, TakesCommands):
+                found += await _refusals(driver, spec)
+            elif names:
+                found.append(f"{spec.id}: it announces commands and has no `command`")
+    return found
+
+
+async def _refusals(driver: TakesCommands, spec: DeviceSpec) -> list[str]:
+    """What a driver that does not run does with a command it does not know, and with its own that want no arguments."""
+    found = []
+    plain = [c.name for c in spec.commands if not any(a.required for a in c.arguments)]
+    for name in ("no-such-command", *plain):
+        text = f"{spec.id}: {name!r} while it does not run"
+        try:
+            async with asyncio.timeout(_COMMAND_S):
+                await driver.command(spec.id, name, {}, _COMMAND_S)
+        except (UsageError, CommandRefusedError):
+            continue
+        except DriverError as exc:
+            if name not in plain:
+                found.append(f"{text}: it is a UsageError, not {exc.reason.value!r}")
+            elif exc.reason not in NOT_SENT:
+                found.append(f"{text}: {exc.reason.value!r} says that it was sent")
+        except TimeoutError:
+            found.append(f"{text}: it waits longer than it may")
+        else:
+            found.append(f"{text}: it is said to be done")
+    return found
+
+
 async def _readme(subject: Subject) -> list[str]:
     text = (subject.folder / "README.md").read_text("utf-8")
     return list(readme_mistakes(text, subject.name))
@@ -193,5 +233,10 @@ UNPLUGGED = (
     Rule("sample", "has a sample.toml that is valid as it stands", _sample),
     Rule("no-io", "does no I/O while it is built", _builds_without_io),
     Rule("devices", "knows its devices before any I/O, in units of the catalogue", _devices),
+    Rule(
+        "commands",
+        "takes the commands it announces, and sends none while it does not run",
+        _commands,
+    ),
     Rule("readme", "has a README with its four sections", _readme),
 )
