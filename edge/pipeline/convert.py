@@ -13,6 +13,8 @@ from tocsin.contract.quality import Quality, worst
 from tocsin.contract.units import Linear
 from tocsin.sdk.samples import Channel, DeviceSpec
 
+_HUGE = 2**1023  # JSON has whole numbers that no float holds
+
 
 def all_finite(values: Sequence[Value]) -> bool:
     """Whether every value is a finite number; one sum instead of a look at each."""
@@ -100,13 +102,15 @@ class Converter:
         for i, value in enumerate(values):
             if value is not None and not self._fits(i, value):
                 values[i] = None
-                not_finite = isinstance(value, float) and not isfinite(value)
+                not_finite = self._types[i] == "f" and isinstance(value, int | float)
                 quality[i] = worst(quality[i], Quality.NOT_FINITE if not_finite else Quality.BAD)
 
     def _fits(self, i: int, value: Value) -> bool:
         kind = self._types[i]
         if kind == "f":
-            return (isinstance(value, float) and isfinite(value)) or isinstance(value, int)
+            if isinstance(value, float):
+                return isfinite(value)
+            return isinstance(value, int) and abs(value) < _HUGE
         if kind == "i":
             return (
                 isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63

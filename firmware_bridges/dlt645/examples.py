@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from firmware_bridges.dlt645.frames import Frame, encode_frame
-from tocsin.sdk.codec import Examples, FrameInput
+from firmware_bridges.dlt645.splitter import Splitter
+from tocsin.sdk.codec import Examples, Feed, FrameInput
 
 _METER = "000123456789"
 _ENERGY = bytes.fromhex("00000100")  # 00010000, low byte first
@@ -23,7 +24,7 @@ _FRAMES = (
 
 def examples() -> Examples:
     """Questions, answers, a refusal, and an answer of the 1997 edition."""
-    return Examples(tuple(FrameInput(encode_frame(frame)) for frame in _FRAMES), _seal)
+    return Examples(tuple(FrameInput(encode_frame(frame)) for frame in _FRAMES), _seal, (_stream,))
 
 
 def _seal(given: FrameInput) -> bytes:
@@ -35,3 +36,12 @@ def _seal(given: FrameInput) -> bytes:
     )
     preamble = given.data[: len(given.data) - len(bare)]
     return preamble + body + bytes((sum(body) & 0xFF, 0x16))
+
+
+def _stream() -> Feed:
+    splitter = Splitter()
+
+    def feed(data: bytes) -> object:
+        return list(splitter.feed(data))
+
+    return feed

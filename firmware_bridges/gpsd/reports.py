@@ -18,6 +18,7 @@ WATCH = b'?WATCH={"enable":true,"json":true};\n'
 MAX_LINE = 32_768  # gpsd's longest answer is 10,240 bytes; newer ones may grow
 CHANNELS = tuple(Channel("speed", "m/s") if c.quantity == "speed" else c for c in NMEA_CHANNELS)
 _NO_FIX = tuple(int(Quality.NO_FIX) if i < 5 else 0 for i in range(len(CHANNELS)))
+_HUGE = 1e300  # JSON has whole numbers that no float holds
 _NO_DOP = 99.0  # receivers send 99.9 for "none"
 
 
@@ -92,7 +93,7 @@ def time_ns(report: dict[str, Any]) -> int | None:
 
 def _number(report: dict[str, Any], name: str, most: float = math.inf) -> float | None:
     value = report.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _HUGE:
         return None
     return float(value) if abs(value) <= most else None
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tocsin.sdk.codec import FrameInput, codec_names, load_codec, load_examples
+from tocsin.testing.fuzz import names
 from tocsin.testing.mutate import Mutator
 
 IN_CI = 40_000
@@ -24,7 +25,7 @@ def _fuzz(*args: str) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.parametrize("protocol", sorted(codec_names()))
+@pytest.mark.parametrize("protocol", names())
 def test_a_codec_takes_spoilt_frames(protocol: str) -> None:
     report = _fuzz("-m", "tocsin.testing.fuzz", protocol, "--frames", str(IN_CI), "--seed", "20")
     assert report["fault"] is None, report
@@ -33,7 +34,7 @@ def test_a_codec_takes_spoilt_frames(protocol: str) -> None:
 
 @pytest.mark.release
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("protocol", sorted(codec_names()))
+@pytest.mark.parametrize("protocol", names())
 def test_a_codec_takes_a_million_spoilt_frames(protocol: str) -> None:
     report = _fuzz("-m", "tocsin.testing.fuzz", protocol, "--frames", "1000000", "--seed", "21")
     assert report["fault"] is None, report

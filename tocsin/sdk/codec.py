@@ -60,6 +60,11 @@ def load_codec(name: str) -> Describe:
     return loaded
 
 
+def example_names() -> dict[str, EntryPoint]:
+    """Protocols that offer examples; those without a codec offer them for the streams they read."""
+    return {point.name: point for point in entry_points(group="tocsin.examples")}
+
+
 def load_examples(name: str) -> Examples:
     """The frames that protocol `name` offers in the group `tocsin.examples`; none where it offers none."""
     for point in entry_points(group="tocsin.examples", name=name):

@@ -17,7 +17,16 @@ from types import FrameType
 import msgspec
 
 from tocsin.errors import CodecError, FrameError
-from tocsin.sdk.codec import Describe, Examples, Feed, FrameInput, load_codec, load_examples
+from tocsin.sdk.codec import (
+    Describe,
+    Examples,
+    Feed,
+    FrameInput,
+    codec_names,
+    example_names,
+    load_codec,
+    load_examples,
+)
 from tocsin.testing.mutate import Mutator
 
 SLOWEST_S = 1.0
@@ -55,7 +64,7 @@ class FoundError(Exception):
 class _Run:
     """One codec, its streams, and the frame it has at the moment."""
 
-    def __init__(self, describe: Describe, examples: Examples, seed: int) -> None:
+    def __init__(self, describe: Describe | None, examples: Examples, seed: int) -> None:
         self._describe, self._examples = describe, examples
         self._mutator = Mutator(examples, seed)
         self._streams: list[Feed] = []
@@ -71,20 +80,43 @@ class _Run:
         """
         for given in self._examples.frames:
             self.given = given
+            if self._describe is None:
+                if any(self._feeds(feed, given.data) for feed in self._new_streams()):
+                    continue
+                raise FoundError("no reader takes an example")
             if not self._frame():
                 raise FoundError("an example of its own encoder is refused")
 
     def step(self, number: int) -> None:
         """One spoilt frame, and now and then a piece of each stream."""
         self.given = self._mutator.frame()
-        if self._frame():
+        if self._describe is None:
+            taken = [self._feeds(feed, self.given.data) for feed in self._new_streams()]
+            self.described += any(taken)
+            self.refused += not any(taken)
+        elif self._frame():
             self.described += 1
         else:
             self.refused += 1
         if self._examples.streams and number % CHUNK_EVERY == 0:
             self._chunk(fresh=number % FRESH_STREAM_EVERY == 0)
 
+    def _new_streams(self) -> list[Feed]:
+        return [make() for make in self._examples.streams]
+
+    def _feeds(self, feed: Feed, data: bytes) -> bool:
+        """Whether a reader of a stream takes these bytes without an error of its own."""
+        began_s = time.thread_time()
+        try:
+            feed(data)
+        except (CodecError, FrameError):
+            return False
+        finally:
+            self._took(time.thread_time() - began_s)
+        return True
+
     def _frame(self) -> bool:
+        assert self._describe is not None  # noqa: S101 - the caller looked
         began_s = time.thread_time()
         try:
             facts = self._describe(self.given)
@@ -98,18 +130,13 @@ class _Run:
         return True
 
     def _chunk(self, *, fresh: bool) -> None:
-        makers = self._examples.streams
         if fresh or not self._streams:
-            self._streams = [make() for make in makers]
+            self._streams = self._new_streams()
         chunk = self._mutator.chunk()
         self.given = FrameInput(chunk)
         for i, feed in enumerate(self._streams):
-            began_s = time.thread_time()
-            try:
-                feed(chunk)
-            except (CodecError, FrameError):
-                self._streams[i] = makers[i]()
-            self._took(time.thread_time() - began_s)
+            if not self._feeds(feed, chunk):
+                self._streams[i] = self._examples.streams[i]()
             self.chunks += 1
 
     def _took(self, took_s: float) -> None:
@@ -119,10 +146,10 @@ class _Run:
 
 
 def fuzz(
-    name: str, frames: int, seed: int, codec: tuple[Describe, Examples] | None = None
+    name: str, frames: int, seed: int, codec: tuple[Describe | None, Examples] | None = None
 ) -> Report:
     """Runs in this process, and limits its memory for good. `codec` instead of the installed one of that name."""
-    describe, examples = codec or (load_codec(name), load_examples(name))
+    describe, examples = codec or _installed(name)
     run, done, fault = _Run(describe, examples, seed), 0, None
     began_s, rss = time.monotonic(), 0
     signal.signal(signal.SIGVTALRM, _hangs)
@@ -157,6 +184,15 @@ def fuzz(
         hex=run.given.data.hex() if fault else None,
         kind=run.given.kind if fault else None,
     )
+
+
+def names() -> list[str]:
+    """All that can be fuzzed: codecs, and what offers examples of what its readers take."""
+    return sorted({*codec_names(), *example_names()})
+
+
+def _installed(name: str) -> tuple[Describe | None, Examples]:
+    return load_codec(name) if name in codec_names() else None, load_examples(name)
 
 
 def _hangs(_number: int, _frame: FrameType | None) -> None:

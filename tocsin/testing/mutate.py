@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import msgspec
 
@@ -11,6 +13,10 @@ from tocsin.sdk.codec import Examples, FrameInput, Kind
 
 MAX_BYTES = 4096
 _LIES = (0, 1, 2, 0x7F, 0x80, 0xFE, 0xFF, 0x100, 0x3FF, 0x400, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
+# What stands where a JSON text has something else.
+_ODD: tuple[Any, ...] = (
+    None, True, -1, 0, 1e308, 2**63, 2**70, 10**400, "", "x" * 300, "\x00", "2026-13-99T99:99:99Z", [], {}, [[]], {"": {}}, [None] * 40,
+)  # fmt: skip
 _KINDS: tuple[Kind | None, ...] = (None, "rtu", "tcp", "frame", "app_data")
 
 
@@ -38,7 +44,10 @@ class Mutator:
             return FrameInput(random.randbytes(random.choice((0, 1, 7, 40, 300))))
         given = random.choice(self._examples.frames)
         data = bytearray(given.data)
-        for _ in range(random.choice((1, 1, 2, 3, 8))):
+        if given.data[:1] in (b"{", b"[") and random.random() < 0.5:
+            data = bytearray(self._odd_leaf(given.data))
+        whole = data != given.data and random.random() < 0.7  # an odd value is enough
+        for _ in range(0 if whole else random.choice((1, 1, 2, 3, 8))):
             random.choice(self._ways)(data)
         kind = random.choice(_KINDS) if random.random() < 1 / 16 else given.kind
         spoilt = FrameInput(bytes(data[:MAX_BYTES]), kind, given.device, random.random() < 0.5)
@@ -57,6 +66,27 @@ class Mutator:
         data = b"".join(pieces)
         start = random.randrange(len(data) + 1) if random.random() < 0.3 else 0
         return data[start:] if random.random() < 0.5 else data[: random.randrange(len(data) + 1)]
+
+    def _odd_leaf(self, text: bytes) -> bytes:
+        """A JSON text with another value in one place."""
+        try:
+            whole = json.loads(text)
+        except ValueError:
+            return text
+        at = whole
+        while True:
+            keys = list(at) if isinstance(at, dict) else list(range(len(at)))
+            if not keys:
+                return text
+            key = self.random.choice(keys)
+            if not isinstance(at[key], dict | list) or self.random.random() < 0.2:
+                break
+            at = at[key]
+        if self.random.random() < 0.15:
+            del at[key]
+        else:
+            at[key] = self.random.choice(_ODD)
+        return json.dumps(whole).encode() + text[len(text.rstrip()) :]
 
     def _at(self, data: bytearray) -> int:
         return self.random.randrange(len(data) + 1)

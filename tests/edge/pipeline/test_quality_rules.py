@@ -94,7 +94,7 @@ def test_a_source_time_that_stands_still_is_stale() -> None:
     assert found == [None, None, (Quality.STALE, 0), (Quality.STALE, 0)]
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, -(10**400)])
 def test_what_is_not_finite_becomes_absent_and_bad(value: float) -> None:
     (row,) = Pipeline([DEVICE]).process(Sample(DEVICE, NOW, (value, 20.9)), 0).rows
     assert row.values == (None, 20.9)
