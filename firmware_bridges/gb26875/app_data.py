@@ -69,21 +69,36 @@ def decode_app(data: bytes) -> dict[str, Any]:
     Raises:
         CodecError: objects that do not fit the bytes.
     """
+    facts, error = read_app(data)
+    if error is not None:
+        raise error
+    return facts
+
+
+def read_app(data: bytes) -> tuple[dict[str, Any], CodecError | None]:
+    """The same, and why it is refused; objects that are whole are told even then, and what follows them as `rest`."""
     if len(data) < 2:
-        raise CodecError(CodecReason.TRUNCATED, "no type and count", offset=len(data))
+        error = CodecError(CodecReason.TRUNCATED, "no type and count", offset=len(data))
+        return {"data": data.hex()}, error
     kind, count = data[0], data[1]
     facts: dict[str, Any] = {"type": kind, "count": count}
     layout = LAYOUTS.get(kind)
     if layout is None:
-        return facts | {"data": data[2:].hex()}
-    objects, at = [], 2
+        return facts | {"data": data[2:].hex()}, None
+    objects: list[dict[str, Any]] = []
+    facts["objects"] = objects
+    at = 2
     for _ in range(count):
-        made, at = _object(data, at, layout)
+        try:
+            made, at = _object(data, at, layout)
+        except CodecError as exc:
+            return facts | {"rest": data[at:].hex()}, exc
         objects.append(made | _explained(kind, made))
     if at != len(data):
         text = f"{len(data) - at} bytes follow the {count} objects"
-        raise CodecError(CodecReason.LENGTH, text, offset=at)
-    return facts | {"objects": objects}
+        error = CodecError(CodecReason.LENGTH, text, offset=at)
+        return facts | {"rest": data[at:].hex()}, error
+    return facts, None
 
 
 def encode_app(kind: int, objects: Sequence[Mapping[str, Any]]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from firmware_bridges.gb26875.app_data import decode_app, time_of
+from firmware_bridges.gb26875.app_data import decode_app, read_app, time_of
 from firmware_bridges.gb26875.frames import COMMANDS, START, Frame, decode_frame
 from tocsin.errors import CodecError, CodecReason
 from tocsin.sdk.codec import FrameInput
@@ -44,10 +44,8 @@ def _described(frame: Frame, checksum: int) -> dict[str, Any]:
 
 
 def _app(data: bytes) -> dict[str, Any] | None:
-    """A good frame's data; what cannot be read stays as hex beside the reason."""
+    """A good frame's data; of what does not fit, the whole objects, the rest as hex, and the reason."""
     if not data:
         return None
-    try:
-        return decode_app(data)
-    except CodecError as error:
-        return {"type": data[0], "data": data.hex(), "error": error.message}
+    facts, error = read_app(data)
+    return facts if error is None else facts | {"error": error.message}

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridges.gb26875.app_data import LAYOUTS, decode_app, encode_app
+from firmware_bridges.gb26875.describe import describe
 from firmware_bridges.gb26875.frames import HEAD, MAX_APP, Frame, decode_frame, encode_frame
 from firmware_bridges.gb26875.splitter import Splitter, Spoilt
 from tocsin.errors import CodecError, CodecReason
+from tocsin.sdk.codec import FrameInput
 
 ONE: dict[str, Any] = {
     "system_type": 1,
@@ -61,6 +63,18 @@ def test_known_application_data_is_encoded_byte_for_byte(shared_data: Path) -> N
         if expected["type"] == 6:  # this one fills its text up with zeroes
             made = made[:4] + data[4:5] + made[5:].ljust(data[4], b"\x00")
         assert made == data
+
+
+def test_a_good_frame_with_odd_data_tells_the_objects_that_are_whole() -> None:
+    for app, rest in (
+        (encode_app(1, [ONE]) + b"\x00\x01", "0001"),
+        (b"\x01\x02" + encode_app(1, [ONE])[2:] + b"\x07", "07"),
+    ):
+        told = describe(FrameInput(_frame(1, app)))["app"]
+        assert [one["status"] for one in told["objects"]] == [2]
+        assert told["rest"] == rest
+        assert told["error"]
+    assert describe(FrameInput(_frame(1, b"\x05")))["app"]["error"] == "no type and count"
 
 
 def test_words_and_values_are_told_with_their_names() -> None:
