@@ -54,8 +54,11 @@ NO_BROKER = """
 # host = "cloud.example.org"
 """
 TAIL = """
+[metrics]                       # CPU, memory, disk and outbox of the gateway itself, once a minute
+
 # [commands]                    # lets the cloud acknowledge and reset alarms here
 # key = "${file:/etc/tocsin/command-key}"
+# remote_config = true          # ... and send configurations
 
 # [[alarms]]                    # judged here, with the cloud gone too
 # device = "gas-*"

@@ -254,6 +254,8 @@ def gateway_view(row: Row) -> dict[str, object]:
     """A gateway's own words, with a place for each even where it has not spoken yet."""
     told = {**row, **row_of(row.get("health"))}
     clock = row_of(told.get("clock"))
+    left_out = told.get("left_out")
+    left_out = left_out if isinstance(left_out, list) else []
     return {
         "gateway": text(told, "gateway"),
         "site": text(told, "site"),
@@ -268,6 +270,8 @@ def gateway_view(row: Row) -> dict[str, object]:
         "outbox_bytes": whole(told, "outbox_bytes"),
         "outbox_cap_bytes": whole(told, "outbox_cap_bytes"),
         "rss_bytes": whole(told, "rss_bytes"),
+        "config_version": whole(told, "config_version"),
+        "left_out": [name for name in left_out if isinstance(name, str)],
         "devices": [
             {
                 "id": text(d, "id"),

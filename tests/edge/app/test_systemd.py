@@ -17,7 +17,7 @@ import pytest
 from tests.edge.app.conftest import Start, gateway_toml, port_of, start_line
 from tocsin.testing import wait_until_sync
 
-WATCHDOG_S = 1.5
+WATCHDOG_S = 1.0
 
 
 class Systemd:
