@@ -9,11 +9,11 @@ from typing import Any
 
 from edge.drivers.gb26875.site import Transmitter
 from edge.listening import Peer
-from firmware_bridges.gb26875.app_data import decode_app, time_bytes
+from firmware_bridges.gb26875.app_data import read_app, time_bytes
 from firmware_bridges.gb26875.frames import Command, Frame, encode_frame
 from firmware_bridges.gb26875.samples import UPWARD
 from firmware_bridges.gb26875.splitter import Item, Splitter, Spoilt
-from tocsin.errors import CodecError
+from tocsin.errors import CodecError, CodecReason
 from tocsin.sdk import DriverContext
 
 _HALF_FRAME_S = 2.0
@@ -120,10 +120,11 @@ class Session:
             await self._peer.send(self._made(item, item.serial, Command.DENY))
             self._closing = not self._heads
             return
-        self._heads[transmitter.id] = item
+        new, self._heads[transmitter.id] = transmitter.id not in self._heads, item
         self._context.frame(transmitter.id, "rx", encode_frame(item))
-        self._peer.identified(transmitter.id)
-        self._known(self, transmitter)
+        if new:
+            self._peer.identified(transmitter.id)
+            self._known(self, transmitter)
         await self._frame(transmitter, item)
 
     async def _frame(self, transmitter: Transmitter, frame: Frame) -> None:
@@ -139,24 +140,24 @@ class Session:
             await self._send(transmitter, frame.serial, Command.DENY)
 
     async def _kept(self, transmitter: Transmitter, frame: Frame) -> bool:
-        """Whether all that the frame tells is durable now; data that is empty keeps the link alive."""
+        """Whether all that the frame tells is durable now; data that is empty keeps the link alive.
+
+        Whole objects are kept whatever stands beside them: a fire is not lost for a byte too many or too few.
+        """
         if not frame.app:
             return True
-        try:
-            told = decode_app(frame.app)
-        except CodecError as error:
+        told, error = read_app(frame.app)
+        kind, objects = frame.app[0], told.get("objects")
+        if error is not None:
             self._context.count(f"gb26875.{error.reason.value}", 1)
-            self._context.log.warning(
-                "%s, type %d: %s", transmitter.id, frame.app[0], error.message
-            )
-            return False
-        kind, objects = told["type"], told.get("objects")
-        if kind not in UPWARD or objects is None:
+            self._context.log.warning("%s, type %d: %s", transmitter.id, kind, error.message)
+        elif kind not in UPWARD or objects is None:
             self._context.count("gb26875.not_kept", 1)
             self._context.log.info("%s: type %d is not kept", transmitter.id, kind)
+        if kind not in UPWARD or objects is None:
             return False
         await self._keep(transmitter, frame, kind, objects)
-        return True
+        return error is None or error.reason is CodecReason.LENGTH  # then only something follows
 
     async def _keep(
         self, transmitter: Transmitter, frame: Frame, kind: int, objects: Iterable[dict[str, Any]]

@@ -271,6 +271,19 @@ async def test_what_is_spoilt_or_not_understood_is_denied_and_costs_only_itself(
     assert agent.counts["gb26875.truncated"] == 2
 
 
+async def test_a_fire_is_kept_whatever_stands_beside_it() -> None:
+    agent = Agent()
+    fire = encode_app(2, [SMOKE | {"status": 3}])
+    async with _running(agent.driver()), _connected(agent) as client:
+        padded = await client.tell(0, app=fire + b"\x00\x00")
+        assert padded.command == Command.CONFIRM
+        cut = await client.tell(0, app=b"\x02\x02" + fire[2:] + b"\x01\x03", serial=8)
+        again = await client.tell(0, app=b"\x02\x02" + fire[2:] + b"\x01\x03", serial=8)
+        assert cut.command == again.command == Command.DENY
+    assert [v["fire"] for v in agent.of("site-0")] == [True, True]
+    assert agent.counts["gb26875.resent"] == 1
+
+
 async def test_an_unknown_transmitter_is_refused_and_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
