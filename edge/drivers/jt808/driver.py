@@ -102,6 +102,7 @@ class Jt808Driver:
             await session.run()
         finally:
             del self._sessions[session]
+            session.gone()
             vehicle = session.vehicle
             if vehicle is not None and self._by_id.get(vehicle.id) is session:
                 del self._by_id[vehicle.id]

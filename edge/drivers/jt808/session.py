@@ -31,7 +31,7 @@ from firmware_bridges.jt808.messages import (
 from firmware_bridges.jt808.reassembly import Limits, Reassembler, Whole
 from firmware_bridges.jt808.samples import sample
 from firmware_bridges.jt808.splitter import Splitter
-from tocsin.errors import CodecError, CodecReason
+from tocsin.errors import CodecError, CodecReason, DriverReason, LinkError
 from tocsin.sdk import DriverContext
 
 _LOCATED = (Id.LOCATION_ANSWER, Id.VEHICLE_CONTROL_ANSWER)
@@ -150,6 +150,13 @@ class Session:
         finally:
             for key in keys:
                 self._waiting.pop(key, None)
+
+    def gone(self) -> None:
+        """The link has ended: nothing that was asked is answered any more."""
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                text = "the terminal went before it answered"
+                waiting.set_exception(LinkError(DriverReason.NO_ANSWER, text))
 
     async def _frame(self, frame: Frame) -> None:
         if self.vehicle is not None and not self._same(frame.header.phone):

@@ -33,7 +33,7 @@ from firmware_bridges.jt808.messages import (
 from firmware_bridges.jt808.splitter import Splitter
 from tocsin.contract.quality import Quality
 from tocsin.contract.units import conversion
-from tocsin.errors import DeviceFaultError, LinkError, UsageError
+from tocsin.errors import DeviceFaultError, DriverReason, LinkError, UsageError
 from tocsin.sdk import DriverContext, Sample, SystemClock, load_driver
 from tocsin.testing import FaultProxy, Process, free_port, run_process, wait_until
 
@@ -527,6 +527,19 @@ async def test_commands_reach_the_terminal_and_its_answers_come_back(tmp_path: P
                 with pytest.raises(UsageError):
                     await driver.command("truck-1", name, args, 5.0)
     assert [mark["text"] for mark in _marks(ledger, "text")] == ["前方封路"]
+
+
+async def test_a_terminal_that_goes_before_it_answers_leaves_the_outcome_unknown_at_once() -> None:
+    agent = Agent()
+    driver = agent.driver(command_timeout_s=300)
+    async with _running(driver):
+        async with _connected(agent) as client:
+            await _authenticated(client)
+            asked = asyncio.create_task(driver.command("truck-1", "text", {"text": "?"}, 5.0))
+            assert (await client.frame()).header.msg_id == Id.TEXT
+        with pytest.raises(LinkError, match="went before it answered") as caught:
+            await asked
+    assert caught.value.reason is DriverReason.NO_ANSWER
 
 
 def test_codes_must_come_from_somewhere_and_phones_be_different() -> None:
