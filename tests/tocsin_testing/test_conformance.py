@@ -130,6 +130,11 @@ BREACHES = {
         "            writer.close()\n        raise",
         "            open_for_ever.append(writer)\n        raise",
     ),
+    "changes": (
+        "driver.py",
+        "    async def probe(self)",
+        "    def reconfigure(self, config):\n        return True\n\n    async def probe(self)",
+    ),
     "link-lost": (
         "driver.py",
         'raise LinkError(DriverReason.CLOSED, "the other side closed")',
@@ -203,7 +208,7 @@ async def test_a_driver_without_a_live_case_is_told_what_was_not_tried(
     monkeypatch.syspath_prepend(str(site))
     found = await problems("lone-one")
     assert [p.partition(":")[0] for p in found] == [
-        "probe", "samples", "back-pressure", "cancel", "link-lost",
+        "probe", "samples", "back-pressure", "cancel", "changes", "link-lost",
     ]  # fmt: skip
     assert all("there is no cases/live/case.toml" in problem for problem in found)
 

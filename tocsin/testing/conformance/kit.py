@@ -19,12 +19,14 @@ PLUGGED = {
     "samples": plugged.samples,
     "back-pressure": plugged.back_pressure,
     "cancel": plugged.cancel,
+    "changes": plugged.changes,
 }
 WITH_LINK = {
     "probe": "answers a probe for each device, and leaves no trace",
     "samples": "hands over samples in their announced shape",
     "back-pressure": "waits while the pipeline is full",
     "cancel": "frees its port within a second of being cancelled",
+    "changes": "takes a configuration while it runs, if it says so, at no cost to what stays",
     LINK_LOST: "raises or tells a DriverError when the link is lost",
 }
 ALL = (*(rule.name for rule in UNPLUGGED), RECORDED.name, *WITH_LINK)

@@ -9,7 +9,7 @@ from itertools import chain
 
 from tocsin.contract.catalogue import TypeCode, Value
 from tocsin.errors import DriverError
-from tocsin.sdk import DeviceSpec, Driver, ProbeLine, Sample
+from tocsin.sdk import DeviceSpec, Driver, DriverConfig, ProbeLine, Sample, TakesChanges
 from tocsin.testing.conformance.case import Case
 from tocsin.testing.conformance.subject import LIVE, Subject
 from tocsin.testing.conformance.surroundings import Surroundings, open_ports
@@ -143,6 +143,28 @@ async def cancel(stand: Stand) -> list[str]:
     again, around = stand.build()
     async with _Running(again) as running:
         return found + await running.until(lambda: around.samples, "a sample of the next run")
+
+
+async def changes(stand: Stand) -> list[str]:
+    """Whoever takes a configuration while running: its own one costs nothing, another driver's is refused."""
+    driver, around = stand.build()
+    if not isinstance(driver, TakesChanges):
+        return []
+    async with _Running(driver) as running:
+        if problem := await running.until(lambda: around.samples, "a sample"):
+            return problem
+        devices, config, found = driver.devices, stand.case.config(), list[str]()
+        around.errors.clear()
+        if not driver.reconfigure(config):
+            found.append("reconfigure() refuses the very configuration it runs with")
+        if driver.reconfigure(DriverConfig(type="another", name=config.name)):
+            found.append("reconfigure() takes the configuration of another driver")
+        if driver.devices != devices:
+            found.append("its devices are others after a change that changed nothing")
+        taken = len(around.samples)
+        found += await running.until(lambda: len(around.samples) > taken, "a sample after it")
+        lost = [f"{d} is unavailable after it: {error.message}" for d, error in around.errors]
+    return found + lost
 
 
 async def link_lost(stand: Stand, end: Callable[[], None]) -> list[str]:
