@@ -18,6 +18,20 @@ from tocsin.sdk import Channel, DeviceSpec, Sample
 
 Slots = Literal["auto", "first", "last", "clock-hour"]
 _STATUS, _TEXT, _EXTRAS = "45", "F2", "extras"
+# Bits of the state and alarm word (45); a door that is shut is 1.
+_BITS = {
+    "mains_failed": 0,
+    "battery_low": 1,
+    "level_alarm": 2,
+    "flow_alarm": 3,
+    "quality_alarm": 4,
+    "flow_gauge_fault": 5,
+    "level_gauge_fault": 6,
+    "door_open": 7,
+    "memory_fault": 8,
+}
+_SHUT = 7
+_GAUGES = {5: ("flow", "velocity", "velocity_mean"), 6: ("level", "level_up", "level_down")}
 _SLOT_MINUTES, _SLACK = 5, timedelta(minutes=5)
 
 
@@ -45,8 +59,9 @@ class Plan:
         always, _ = standard()
         chosen = {**always, **(named or {})}
         by_quantity = {e.quantity: Channel(e.quantity, e.unit) for e in chosen.values()}
+        bits = (Channel(name, "1", "b") for name in _BITS)
         fixed = (Channel("status", "1", "i"), Channel("text", "1", "s"), Channel(_EXTRAS, "1", "s"))
-        self.channels = (*by_quantity.values(), *fixed)
+        self.channels = (*by_quantity.values(), *bits, *fixed)
         self._index = {c.quantity: i for i, c in enumerate(self.channels)}
         self._of = {code: self._index[e.quantity] for code, e in chosen.items()}
         self._of |= {_STATUS: self._index["status"], _TEXT: self._index["text"]}
@@ -54,6 +69,16 @@ class Plan:
     def index(self, code: str) -> int | None:
         """The channel of an element."""
         return self._of.get(code)
+
+    def states(self, word: int) -> Iterator[tuple[int, bool]]:
+        """What the state and alarm word says, by channel."""
+        for name, bit in _BITS.items():
+            yield self._index[name], bool(word >> bit & 1) is not (bit == _SHUT)
+
+    def faulty(self, word: int) -> frozenset[int]:
+        """The channels whose gauge is at fault by the word."""
+        names = [n for bit, some in _GAUGES.items() if word >> bit & 1 for n in some]
+        return frozenset(self._index[name] for name in names)
 
     def rows(
         self, spec: DeviceSpec, body: Body, ts_ns: int, zone: timezone, slots: Slots = "auto"
@@ -79,7 +104,7 @@ class Plan:
                 else:
                     made.put(made.observed, code, element["value"])
             elif code == _STATUS:
-                made.put(made.observed, code, int(element["status_alarm"] or "0", 16))
+                made.state(int(element["status_alarm"] or "0", 16))
             elif code == _TEXT:
                 text = bytes.fromhex(element["hex"]).decode("gb18030", "replace")
                 made.put(made.observed, code, text)
@@ -95,6 +120,12 @@ class _Rows:
         self._plan, self.observed = plan, observed
         self._rows: dict[datetime | None, dict[int, Value]] = {}
         self._extras: list[str] = []
+        self._faulty: frozenset[int] = frozenset()
+
+    def state(self, word: int) -> None:
+        self.put(self.observed, _STATUS, word)
+        self._rows[self.observed].update(self._plan.states(word))
+        self._faulty = self._plan.faulty(word)
 
     def put(self, at: datetime | None, code: str, value: Value) -> None:
         index = self._plan.index(code)
@@ -118,18 +149,25 @@ class _Rows:
                 self.put(at, code, value)
 
     def samples(self, spec: DeviceSpec, ts_ns: int, zone: timezone) -> Iterator[Sample]:
-        width, missing = len(self._plan.channels), int(Quality.MISSING)
+        width = len(self._plan.channels)
         if self._extras:
             last = self._rows.setdefault(self.observed, {})
             last[width - 1] = " ".join(self._extras)
         for at in sorted(self._rows, key=lambda t: t or datetime.max):  # noqa: DTZ901 - only compared
             row = self._rows[at]
             values = tuple(row.get(i) for i in range(width))
-            quality = tuple(missing if i in row and row[i] is None else 0 for i in range(width))
+            quality = tuple(self._quality(i, row) for i in range(width))
             source_ns = (
                 None if at is None else int(at.replace(tzinfo=zone).timestamp()) * 1_000_000_000
             )
             yield Sample(spec, ts_ns, values, source_ns, quality if any(quality) else None)
+
+    def _quality(self, index: int, row: dict[int, Value]) -> int:
+        if index not in row:
+            return 0
+        if row[index] is None:
+            return int(Quality.MISSING)
+        return int(Quality.DEVICE_FAULT) if index in self._faulty else 0
 
 
 def _time(told: str | None) -> datetime | None:

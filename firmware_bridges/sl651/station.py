@@ -15,6 +15,16 @@ ZONE = timezone(timedelta(hours=8))
 VERSION = "TOCSIN-VS1"
 _RIVER, _SLOTS, _KEPT = 0x48, 12, 12
 _TIP_MM = 0.5
+_QUIET = (
+    "battery_low",
+    "level_alarm",
+    "flow_alarm",
+    "quality_alarm",
+    "flow_gauge_fault",
+    "level_gauge_fault",
+    "door_open",
+    "memory_fault",
+)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -78,6 +88,8 @@ class Station:
             "level": level,
             "voltage": voltage,
             "status": 0x00600481,
+            "mains_failed": True,  # a solar panel
+            **dict.fromkeys(_QUIET, False),
             "extras": "FF92=20.1",
         }
         return self._report(function, wall_ns, at, told, (Row(_ns(at), values),))

@@ -22,6 +22,7 @@ SYSTEM = "91"  # ST of what the two sides say to each other
 _ANSWERS = (REQUEST_ANSWER, RESULT, NOTICE_ANSWER, DATA_ANSWER)
 ASKS_TIME, SET_TIME, TELLS_TIME = "1013", "1012", "1011"
 _WANTS_ANSWER, _HALF_FRAME_S, _MOST_WAITING = 1, 2.0, 64
+_MOST_REFUSED = 32  # a station's noise is less; each costs the time of a CRC
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ class Session:
         self._heads: dict[str, Segment] = {}  # the last message of each station, by MN
         self._waiting: dict[tuple[str, str], asyncio.Queue[Segment]] = {}
         self._closing = False
+        self._refused = 0  # frames in a row
         self._last_qn = ""
 
     async def run(self) -> None:
@@ -122,7 +124,12 @@ class Session:
     async def _item(self, item: Item) -> None:
         if isinstance(item, CodecError):
             self._context.count(f"hj212.{item.reason.value}", 1)
+            self._refused += 1
+            if self._refused > _MOST_REFUSED:
+                self._context.count("hj212.closed_noisy", 1)
+                self._closing = True
             return
+        self._refused = 0
         frame, data = item
         told = parse(frame.segment)
         station = self._terms.find(told.head.get("MN", "")) if frame.crc_ok else None

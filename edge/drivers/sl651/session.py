@@ -19,6 +19,7 @@ from tocsin.errors import CodecError
 from tocsin.sdk import DriverContext
 
 _KEEPALIVE, _HALF_FRAME_S = 0x2F, 2.0
+_MOST_REFUSED = 32  # a station's noise is less; each costs the time of a CRC
 _REPORTS = range(0x30, 0x37)  # told by the station itself: answered; all above are answers
 
 
@@ -44,6 +45,7 @@ class Session:
         self._heads: dict[str, Frame] = {}  # the last frame of each station, by its address
         self._waiting: dict[tuple[str, int], asyncio.Future[Body]] = {}
         self._closing = False
+        self._refused = 0  # frames in a row
         self._serial = 0
 
     async def run(self) -> None:
@@ -118,7 +120,12 @@ class Session:
     async def _item(self, item: Item) -> None:
         if isinstance(item, CodecError):
             self._context.count(f"sl651.{item.reason.value}", 1)
+            self._refused += 1
+            if self._refused > _MOST_REFUSED:
+                self._context.count("sl651.closed_noisy", 1)
+                self._closing = True
             return
+        self._refused = 0
         frame, data = item
         if not frame.up:
             self._context.count("sl651.not_up", 1)

@@ -305,6 +305,29 @@ async def test_missing_values_negative_ones_and_what_cannot_be_read() -> None:
     assert agent.counts["sl651.not_read"] == 1
 
 
+async def test_the_state_word_is_told_bit_by_bit_and_a_faulty_gauge_marks_its_values() -> None:
+    agent = Agent()
+    async with _running(agent.driver()), _connected(agent) as client:
+        client.tell(_report(LEVEL + element("38", 11.9, 2, 2) + bytes.fromhex("452000000046")))
+        await client.frame()
+    (sample,) = agent.samples
+    values = _values(sample)
+    said = {name for name, value in values.items() if value is True}
+    assert said == {"battery_low", "level_alarm", "level_gauge_fault", "door_open"}
+    assert (values["status"], values["level"]) == (0x46, 12.345)
+    pairs = zip(sample.spec.channels, sample.quality or (), strict=True)
+    assert {c.quantity: q for c, q in pairs if q} == {"level": Quality.DEVICE_FAULT}
+
+
+async def test_a_link_of_nothing_but_broken_frames_is_closed() -> None:
+    agent = Agent()
+    async with _running(agent.driver()), _connected(agent) as client:
+        client.writer.write(bytes.fromhex("7e7e0100123456781234320fff02") * 4000)
+        assert await client.closed()
+        await wait_until(lambda: agent.counts["sl651.closed_noisy"] == 1)
+    assert agent.counts["sl651.checksum"] <= 33
+
+
 async def test_what_an_observer_typed_is_kept_as_text() -> None:
     agent = Agent()
     async with _running(agent.driver()), _connected(agent) as client:
