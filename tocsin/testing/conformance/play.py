@@ -12,6 +12,14 @@ from pathlib import Path
 _RETRY_S = 0.05
 
 
+def content(file: Path) -> bytes:
+    """The bytes of a file; one named `.hex` holds them as hex digits, with `#` before remarks."""
+    if file.suffix != ".hex":
+        return file.read_bytes()
+    lines = file.read_text("utf-8").splitlines()
+    return bytes.fromhex(" ".join(line.partition("#")[0] for line in lines))
+
+
 def play(link: socket.socket, data: bytes, after: str) -> None:
     """Send the bytes, then hang up, wait, or send them again and again; what comes back is read and passed over."""
     threading.Thread(target=_drain, args=(link,), daemon=True).start()
@@ -35,7 +43,7 @@ def _drain(link: socket.socket) -> None:
 def main() -> None:
     """Until standard input closes."""
     what, file, host, port, after = sys.argv[1:]
-    data = Path(file).read_bytes()
+    data = content(Path(file))
     target = _serve if what == "serve" else _send
     threading.Thread(target=target, args=((host, int(port)), data, after), daemon=True).start()
     sys.stdin.read()
