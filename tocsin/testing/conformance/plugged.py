@@ -16,7 +16,7 @@ from tocsin.testing.conformance.surroundings import Surroundings, open_ports
 from tocsin.testing.waiting import wait_until
 
 CANCEL_S = 1.0
-_HOLD_S = 0.5
+_HOLD_S = 0.3
 _PATIENCE_S = 20.0
 _ENOUGH = 3
 _FAR_NS = 60 * 10**9

@@ -17,6 +17,7 @@ from tocsin.testing.waiting import wait_until
 
 _PATIENCE_S = 20.0
 _END_S = 2.0
+_SURPLUS_S = 0.3  # for what comes beyond what is expected
 
 
 async def cases(subject: Subject) -> list[str]:
@@ -53,10 +54,17 @@ async def run_case(folder: Path, subject: Subject) -> list[str]:
         with suppress(TimeoutError):
             await wait_until(lambda: task.done() or reached(), _PATIENCE_S)
     # the other side has gone: what the driver still held comes now
-    await asyncio.wait([task], timeout=_END_S)
+    await asyncio.wait([task], timeout=_SURPLUS_S if reached() else _END_S)
     task.cancel()
     await asyncio.wait([task], timeout=_END_S)
-    raised = None if task.cancelled() else task.exception()
+    if not task.done():
+        return ["run() does not end when it is cancelled"]
+    return _judge(case, around, None if task.cancelled() else task.exception())
+
+
+def _judge(case: Case, around: Surroundings, raised: BaseException | None) -> list[str]:
+    """What came of it against what is expected."""
+    expect = case.file.expect
     if expect.error:
         messages = [error.message for _, error in around.errors]
         messages += [raised.message] if isinstance(raised, DriverError) else []
@@ -65,11 +73,12 @@ async def run_case(folder: Path, subject: Subject) -> list[str]:
         return [f"no error says {expect.error!r}; said: {messages}"]
     if raised is not None and not isinstance(raised, DriverError):
         return [f"run() raises {raised!r}"]
-    found = []
     got = [told(sample) for sample in around.samples]
-    if wanted is not None and not same(got, wanted):
+    found = [
+        f"counter {name} is {around.counts[name]}, not {n}"
+        for name, n in expect.counts.items()
+        if around.counts[name] != n
+    ]
+    if case.samples is not None and not same(got, case.samples):
         found.append("expected.json is not what came: " + json.dumps(got, ensure_ascii=False))
-    for name, n in expect.counts.items():
-        if around.counts[name] != n:
-            found.append(f"counter {name} is {around.counts[name]}, not {n}")
     return found
