@@ -232,7 +232,7 @@ def driver_block(driver: str, port: str) -> str:
         block = re.sub(r"(\n#[^\n]*)+\n*\Z", "\n", piece)
         placed = _placed(block, port)
         if placed is not None:
-            return re.sub(r'"change-me[^"]*"', f'"{secrets.token_urlsafe(24)}"', placed)
+            return re.sub(r'"change-me-[^"]*"', f'"{secrets.token_urlsafe(24)}"', placed)
     raise UsageError(
         f"the sample of {driver} has no place for {port!r}",
         hint=f"a serial port is written {_SERIAL}, an address 192.168.1.40:502; tocsin sample {driver}",
@@ -243,19 +243,23 @@ def _placed(block: str, port: str) -> str | None:
     """The block with its port replaced; None when it has no place for one of this shape."""
     host, colon, number = port.rpartition(":")
     if "://" in port:
-        new, n = re.subn(r'\burl = "[^"]*"', f'url = "{port}"', block, count=1)
-    elif colon and number.isdecimal() and not port.startswith("/"):
-        new, n = re.subn(r'\b(connect|listen) = "[^"]*"', rf'\1 = "{port}"', block, count=1)
-        if not n:
-            new, n = re.subn(
-                r'\burl = "(\w[\w.+-]*://)[^"/]*', rf'url = "\g<1>{port}', block, count=1
-            )
-        if not n:
-            pair = r'\bhost = "[^"]*", port = \d+'
-            new, n = re.subn(pair, f'host = "{host}", port = {number}', block, count=1)
+        ways = [(r'\burl = "[^"]*"', f'url = "{port}"')]
+    elif port.startswith("/"):
+        ways = [(r'\b(port|file) = "[^"]*"', rf'\g<1> = "{port}"')]
+    elif not (colon and number.isdecimal()):
+        ways = [(rf'\b{key} = "[^"]*"', f'{key} = "{port}"') for key in ("file", "host")]
     else:
-        new, n = re.subn(r'\b(port|file) = "[^"]*"', rf'\1 = "{port}"', block, count=1)
-    return new if n else None
+        ways = [
+            (r'\b(connect|listen) = "[^"]*"', rf'\g<1> = "{port}"'),
+            (r'\burl = "(\w[\w.+-]*://)[^"/]*', rf'url = "\g<1>{port}'),
+            (r'\bhost = "[^"]*", port = \d+', f'host = "{host}", port = {number}'),
+            (r'\bhost = "[^"]*"\n(port = \d+\n)?', f'host = "{host}"\nport = {number}\n'),
+        ]
+    for place, meant in ways:
+        new, n = re.subn(place, meant, block, count=1)
+        if n:
+            return new
+    return None
 
 
 def unit_text(config: Path, data_dir: Path) -> str:
@@ -276,7 +280,8 @@ def _check(text: str) -> None:
 
     with tempfile.TemporaryDirectory(prefix="tocsin-init-") as made:
         file = Path(made) / CONFIG
-        file.write_text(text, "utf-8")
+        # what it refers to need not be there yet
+        file.write_text(re.sub(r"\$\{(env|file):[^}]*\}", "given-later", text), "utf-8")
         load_gateway(file)
 
 

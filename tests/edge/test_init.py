@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.init import driver_block
 from tests.edge.app.conftest import TOCSIN
 from tocsin.cli.configs import load_any
 from tocsin.cli.data import data_dir
@@ -31,20 +33,41 @@ def _init(folder: Path, *more: str) -> int:
 
 
 @pytest.mark.parametrize("driver", sorted(set(driver_names()) - NO_PORT))
-def test_every_driver_can_be_the_first_one(driver: str, tmp_path: Path) -> None:
+def test_every_driver_can_be_the_first_one(
+    driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fitting = []
     for shape, port in SHAPES.items():
         code = _init(tmp_path / shape, "--driver", driver, "--port", port)
         assert code in (0, 2)
         if code == 0:
             text = (tmp_path / shape / "gateway.toml").read_text("utf-8")
-            assert "change-me" not in text
+            assert "change-me-" not in text
             tables = tomllib.loads(text)["drivers"]
             assert [table["type"] for table in tables] == [driver]
             assert port in text or port.partition(":")[0] in text
+            for name in re.findall(r"\$\{env:(\w+)\}", text):
+                monkeypatch.setenv(name, "set-later")
             assert load_any(tmp_path / shape / "gateway.toml")[0] == "gateway"
             fitting.append(shape)
     assert fitting
+
+
+@pytest.mark.parametrize(
+    ("driver", "port", "line"),
+    [
+        ("modbus", "/dev/ttyS1", 'rtu = { port = "/dev/ttyS1", baudrate = 9600 }'),
+        ("modbus", "10.0.0.9:1502", 'tcp = { host = "10.0.0.9", port = 1502 }'),
+        ("modbus", "10.0.0.9", 'tcp = { host = "10.0.0.9", port = 502 }'),
+        ("opcua", "opc.tcp://plc:4841/x", 'url = "opc.tcp://plc:4841/x"'),
+        ("opcua", "plc:4841", 'url = "opc.tcp://plc:4841"'),
+        ("mqtt_in", "broker:1999", 'host = "broker"\nport = 1999'),
+        ("onvif", "192.168.1.9", 'host = "192.168.1.9"'),
+        ("replay", "level.csv", 'file = "level.csv"'),
+    ],
+)
+def test_an_address_of_any_shape_gets_its_place(driver: str, port: str, line: str) -> None:
+    assert f"\n{line}\n" in driver_block(driver, port)
 
 
 def test_without_a_driver_or_broker_the_file_still_passes_the_check(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,7 +181,6 @@ async def test_a_small_driver_of_somebody_else_keeps_the_contract(
     assert await problems("good-one") == []
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what it leaks
 @pytest.mark.parametrize("breach", sorted(BREACHES))
 async def test_a_breach_of_a_rule_is_found_by_that_rule(
     breach: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -192,6 +192,9 @@ async def test_a_breach_of_a_rule_is_found_by_that_rule(
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+    for writer in sys.modules[f"{name.replace('-', '_')}.driver"].open_for_ever:
+        writer.close()
+        await writer.wait_closed()
     assert found
     assert all(problem.startswith(f"{rule}: ") for problem in found)
 
