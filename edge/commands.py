@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -63,10 +65,23 @@ def run(
 
 
 @app.command()
-def status(config: Config = None, as_json: Json = False) -> None:
+def status(
+    config: Config = None,
+    every_s: Annotated[
+        float | None,
+        typer.Option(
+            "--every", min=0.1, max=3600, help="Again every so many seconds, until Ctrl-C."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """The running agent: devices, drivers, outbox, uplink."""
-    found = _asked(config, "status")
-    output.emit(found, as_json=as_json, human=lambda: _print_status(found))
+    while True:
+        found = _asked(config, "status")
+        output.emit(found, as_json=as_json, human=partial(_print_status, found))
+        if every_s is None:
+            return
+        time.sleep(every_s)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from random import Random
 
 import msgspec
 
-from firmware_bridges.modbus.faults import HARMLESS, Fault, FaultKind, fault_at
+from firmware_bridges.modbus.faults import HARMLESS, Fault, FaultKind, fault_at, measured_at
 from firmware_bridges.modbus.pdu import Refused, encode_answer
 from firmware_bridges.modbus.unit import VirtualUnit
 
@@ -40,8 +40,8 @@ class Line:
     def refresh(self) -> None:
         """Lets every unit measure."""
         t = self.elapsed_s
-        for unit in self.units.values():
-            unit.refresh(t, time.time_ns())
+        for number, unit in self.units.items():
+            unit.refresh(measured_at(self._faults, number, t), time.time_ns())
 
     def respond(
         self, number: int, pdu: bytes, asked: bytes, frame: Callable[[int, bytes], bytes]
@@ -52,7 +52,7 @@ class Line:
             return []
         t = self.elapsed_s
         now_ns = time.time_ns()
-        unit.refresh(t, now_ns)
+        unit.refresh(measured_at(self._faults, number, t), now_ns)
         fault = fault_at(self._faults, number, t, self._asked[number])
         self._asked[number] += 1
         if fault is not None and fault.kind not in HARMLESS:
@@ -96,6 +96,8 @@ class Line:
                 return [Piece(whole[:middle]), Piece(whole[middle:], SPLIT_PAUSE_S)]
             case FaultKind.ECHO_ONLY:
                 return [Piece(asked)]
+            case FaultKind.STUCK:
+                return [Piece(whole)]
             case FaultKind.ECHO:
                 return [Piece(asked), Piece(whole)]
             case _:

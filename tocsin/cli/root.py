@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bundle": ("Make an archive that installs a gateway without internet", "all"),
     "completion": ("Print the completion script of bash, zsh or fish", "all"),
     "conformance": ("Run the rules of the driver contract against a driver", "edge"),
+    "simulate": ("A virtual site read by a real gateway, with faults to order", "all"),
     "bench": ("Measure this machine", "all"),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 import time
@@ -13,13 +12,11 @@ import typer
 
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
-from tocsin.cli.paths import state_root, unusable
-from tocsin.errors import FolderError, TocsinError
+from tocsin.errors import TocsinError
 from tocsin.lab.demo import Demo
+from tocsin.lab.folders import given_folder, new_folder
 from tocsin.lab.report import Report
 from tocsin.lab.site import Site
-
-KEPT_RUNS = 3
 
 demo_app = new_app(
     "One site, all in one, on this machine: devices, gateway, broker, cloud, console."
@@ -60,7 +57,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Run the site, show it live, and count at the end that nothing was lost."""
-    folder = _new_folder() if data is None else _given(data)
+    folder = new_folder("demo") if data is None else given_folder(data)
     for end in (
         signal.SIGINT,
         signal.SIGTERM,
@@ -85,36 +82,6 @@ def demo(
     output.emit(report, as_json=as_json, human=_summary(report))
     if not report.is_clean:
         raise typer.Exit(DemoFoundFaultsError.exit_code)
-
-
-def _new_folder() -> Path:
-    """A folder of its own for each run; the newest few are kept.
-
-    Raises:
-        FolderError: it cannot be made.
-    """
-    root = state_root() / "demo"
-    folder = root / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    try:
-        runs = sorted(p for p in root.glob("[0-9]*") if p.is_dir())
-        for old in runs[: max(0, len(runs) - KEPT_RUNS + 1)]:
-            shutil.rmtree(old, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise unusable(root, exc) from exc
-    return folder
-
-
-def _given(folder: Path) -> Path:
-    """The folder that `--data` names, made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise FolderError(
-            f"the folder {folder} cannot be made: {exc.strerror}",
-            hint="--data names a folder that can be written",
-        ) from exc
-    return folder
 
 
 def _free(port: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 
+from firmware_bridges.modbus.faults import measured_at, parse_fault
 from tocsin.testing import Process, run_process
 
 GAS_HEAD = "unit={0},device=gas-0{0},model=gas-head,profile={1}"
@@ -130,3 +131,13 @@ async def test_the_bench_server_counts_what_it_answered() -> None:
         client.close()
         assert process.terminate() == 0
         assert json.loads(process.wait_line("reads"))["reads"] == {"1": 0, "2": 3}
+
+
+def test_a_stuck_unit_answers_with_what_it_measured_last_and_one_of_three_is_spoilt() -> None:
+    stuck = parse_fault("unit=1,kind=stuck,from=4")
+    assert [measured_at((stuck,), 1, t) for t in (3.0, 4.0, 9.0)] == [3.0, 4.0, 4.0]
+    assert measured_at((stuck,), 2, 9.0) == 9.0
+    noise = parse_fault("unit=1,kind=crc,every=3,after=1")
+    assert [noise.active(0.0, n) for n in range(8)] == [
+        False, True, False, False, True, False, False, True,
+    ]  # fmt: skip
