@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import hashlib
 
 import msgspec
 
 from edge.drivers.mqtt_in.config import MqttDevice, MqttInConfig
+from edge.remembered import Remembered
 from firmware_bridges.lorawan.decentlab import decode
 from firmware_bridges.mqtt.report import Report
 from tocsin.contract.catalogue import TypeCode, Value
@@ -29,25 +30,14 @@ class Device:
             config.id, config.measurement, config.channels(), config.period_s, window, config.model
         )
         self._model = config.sensor_model()
-        self._told: OrderedDict[str, None] = OrderedDict()
+        self.told = Remembered(_REMEMBERED)
 
-    def key(self, report: Report) -> str:
+    def key(self, report: Report) -> bytes:
         """What makes a report the same one; empty where nothing does."""
-        if report.key:
-            return report.key
-        if report.time_ns is None:
-            return ""
-        return f"{report.time_ns}/{hash(tuple(sorted(report.values.items(), key=str)))}"
-
-    def told(self, key: str) -> bool:
-        """Whether a report of this key was already handed on."""
-        return key in self._told
-
-    def remember(self, key: str) -> None:
-        """To be called with each report that is handed on."""
-        self._told[key] = None
-        if len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
+        told = report.key
+        if not told and report.time_ns is not None:
+            told = f"{report.time_ns} {sorted(report.values.items())}"
+        return hashlib.blake2b(told.encode(), digest_size=12).digest() if told else b""
 
     def sample(self, report: Report, received_ns: int) -> Sample | None:
         """The sample; None if the report holds none of the device's values.

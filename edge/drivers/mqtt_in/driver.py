@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from typing import Any, ClassVar
 
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -14,6 +13,7 @@ from edge.drivers.mqtt_in.devices import Device, Devices, block
 from edge.drivers.mqtt_in.forms import read
 from edge.drivers.mqtt_in.link import Inbox, Link, Received, UnsupportedVersionError
 from edge.drivers.mqtt_in.topics import TopicFilter
+from edge.remembered import Remembered
 from firmware_bridges.mqtt.report import Report
 from firmware_bridges.sparkplug.host import Host, rebirth_command
 from tocsin.errors import CodecError, DriverReason, LinkError
@@ -21,6 +21,7 @@ from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sampl
 
 _BATCH = 500
 _LOOK_S = 0.2
+_FINISH_S = 0.4
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _HELD_BYTES = 32 << 20
 _TOLD = 1000  # names and topics of which something was said
@@ -37,8 +38,9 @@ class MqttInDriver:
         self._config, self._context = config, context
         self._devices = Devices(config)
         self._subscriptions = [(TopicFilter(s.topic), s) for s in config.subscriptions]
-        self._taken_before: OrderedDict[bytes, None] = OrderedDict()  # the newest of QoS 1
+        self._taken_before = Remembered(2 * config.in_flight)  # messages of QoS 1
         self._host = Host()
+        self._ending = False
         self._said: set[str] = set()
         self._seen: set[str] = set()
         self._version = (
@@ -67,6 +69,11 @@ class MqttInDriver:
                 await link.close()
                 link = await self._again(inbox)
         finally:
+            self._ending = True
+            inbox.close()
+            await asyncio.wait(
+                {working}, timeout=_FINISH_S
+            )  # what it has taken is kept and acknowledged
             working.cancel()
             await asyncio.wait({working})
             await link.close()
@@ -106,7 +113,7 @@ class MqttInDriver:
             either: set[asyncio.Future[Any]] = {link.ended, working}
             await asyncio.wait(either, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
-                working.result()
+                working.result()  # raises what it died of
             if link.dropped:
                 self._context.count("mqtt_in.dropped", link.dropped)
                 link.dropped = 0
@@ -128,15 +135,13 @@ class MqttInDriver:
                 await self._context.clock.sleep(pause_s)
             else:
                 self._context.count("mqtt_in.reconnects", 1)
-                if (
-                    failures
-                ):  # what they told before still holds; what they say now comes late, not never
+                if failures:  # what they told still holds; what they say now comes late
                     for device in self._seen:
                         self._context.available(device)
                 return link
 
     async def _work(self, inbox: Inbox) -> None:
-        while True:
+        while not self._ending:
             batch = await inbox.take(_BATCH)
             samples = [sample for message in batch for sample in self._samples(message)]
             if samples:
@@ -153,9 +158,7 @@ class MqttInDriver:
         identity = _identity(message)
         if message.again and identity in self._taken_before:
             return True
-        self._taken_before[identity] = None
-        if len(self._taken_before) > 2 * self._config.in_flight:
-            self._taken_before.popitem(last=False)
+        self._taken_before.add(identity)
         return False
 
     def _samples(self, message: Received) -> list[Sample]:
@@ -217,14 +220,14 @@ class MqttInDriver:
             return []
         self._context.frame(device.spec.id, "rx", message.payload)
         key = device.key(report)
-        if key and device.told(key):
+        if key in device.told:
             self._context.count("mqtt_in.duplicates", 1)
             return []
         sample = self._taken(device, report, message, received_ns)
         if sample is None:
             return []
         if key:
-            device.remember(key)
+            device.told.add(key)
         self._seen.add(device.spec.id)
         self._context.available(device.spec.id)
         return [sample]

@@ -50,6 +50,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._any = asyncio.Event()
+        self._closed = False
 
     def put(self, message: Received) -> bool:
         """Whether there was room. From any thread."""
@@ -66,8 +67,8 @@ class Inbox:
         return True
 
     async def take(self, most: int) -> list[Received]:
-        """Up to `most` messages; waits for the first."""
-        while True:
+        """Up to `most` messages; waits for the first. Nothing once it is closed."""
+        while not self._closed:
             with self._lock:
                 found = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
                 if not self._waiting:
@@ -75,6 +76,12 @@ class Inbox:
             if found:
                 return found
             await self._any.wait()
+        return []
+
+    def close(self) -> None:
+        """Nothing more is taken; what waits stays unacknowledged."""
+        self._closed = True
+        self._any.set()
 
     def release(self, messages: list[Received]) -> None:
         """They are no longer in hand."""
