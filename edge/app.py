@@ -27,6 +27,7 @@ from edge.notify import Notifier
 from edge.operations import Operations
 from edge.orders.desk import OrderDesk
 from edge.outbox import Outbox
+from edge.outlets.outlets import Outlets
 from edge.outputs import FileButton, FileOutput
 from edge.pipeline import Pipeline, VehicleRule
 from edge.prometheus import MetricsDoor
@@ -114,6 +115,7 @@ class Agent:
         self.take_devices()
         self.orders = OrderDesk(outbox, clock, self.driver_of, found.guards)
         self.remote = RemoteDesk(self, sources)
+        self.outlets = Outlets(self)
         self.link = open_link(self)
         self._linking: asyncio.Task[None] | None = None
         self.reloader = Reloader(self)
@@ -209,6 +211,7 @@ class Agent:
         for button in config.inputs.acknowledge:
             self.start_button(button)
         self.start_metrics()
+        self.outlets.begin()
         watchdog = Watchdog(
             self._notifier,
             self.clock,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FIXED = ("gateway.id", "gateway.site", "gateway.data_dir")  # who we are: never while we run
 AT_RESTART = ("outbox.", "control.")
-_LISTS = ("drivers", "checks", "alarms", "outputs", "inputs")
+_LISTS = ("drivers", "checks", "alarms", "outputs", "outlets", "inputs")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -65,10 +65,12 @@ def _part(section: str, before: Mapping[str, object], after: Mapping[str, object
 
 
 def _sections(config: GatewayConfig, found: Survey) -> dict[str, dict[str, object]]:
+    tables = [getattr(driver, "devices", ()) for driver in config.drivers]
     own = {
         device.id: device
-        for driver in config.drivers
-        for device in getattr(driver, "devices", ())
+        for table in tables
+        if isinstance(table, tuple)  # a plug-in may mean something else by `devices`
+        for device in table
         if hasattr(device, "id")
     }
     return {
@@ -77,6 +79,7 @@ def _sections(config: GatewayConfig, found: Survey) -> dict[str, dict[str, objec
         "checks": {f"{r.device} {r.quantity}": r for r in found.checks},
         "alarms": {f"{r.device} {r.name}": r for r in found.alarms},
         "outputs": {o.name: o for o in config.outputs},
+        "outlets": {o.name: o for o in config.outlets},
         "inputs": {i.name: i for i in config.inputs.acknowledge},
         "settings": _settings(config),
     }

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 from edge.options import MetricsOptions, Name, OutboxOptions, UplinkOptions
+from edge.outlets.options import OutletConfig
 from tocsin.config import (
     ConfigPath,
     Document,
@@ -225,6 +226,9 @@ class GatewayConfig(Section):
     checks: tuple[CheckConfig, ...] = Field(default=(), description="Quality rules, dead-bands.")
     alarms: tuple[AlarmConfig, ...] = Field(default=(), description="Local alarm limits.")
     outputs: tuple[OutputConfig, ...] = Field(default=(), description="Sirens and relays.")
+    outlets: tuple[OutletConfig, ...] = Field(
+        default=(), description="Copies of readings to other systems, beside the way to the cloud."
+    )
     guards: tuple[GuardConfig, ...] = Field(
         default=(), description="Commands to devices that need a confirmation; the first that fits."
     )
@@ -279,6 +283,7 @@ def _validated(path: Path, document: Document, folder: Path | None = None) -> Lo
         "checks": lambda _: CheckConfig,
         "alarms": lambda _: AlarmConfig,
         "outputs": lambda _: OutputConfig,
+        "outlets": lambda _: OutletConfig,
         "guards": lambda _: GuardConfig,
     }
     try:

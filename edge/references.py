@@ -18,7 +18,7 @@ def references(draft: Draft) -> Iterator[Mistake]:
 
     A device that a wrong driver's table mentions is given the benefit of the doubt.
     """
-    for section in ("drivers", "outputs"):
+    for section in ("drivers", "outputs", "outlets"):
         yield from _names(draft, section)
     devices, doubtful = _devices(draft)
     for section in ("checks", "alarms"):

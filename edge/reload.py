@@ -182,6 +182,8 @@ class Reloader:
         for wanted_input in config.inputs.acknowledge:
             if wanted_input.name in {*parts["inputs"].added, *parts["inputs"].changed}:
                 agent.start_button(wanted_input)
+        if parts["outlets"].touched or (config.outlets and parts["devices"].touched):
+            agent.outlets.begin()
         if any(key.startswith("metrics.") for key in parts["settings"].touched):
             agent.start_metrics()
         return restarted

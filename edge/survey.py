@@ -48,6 +48,7 @@ def survey(loaded: Loaded[GatewayConfig]) -> Survey:
     config = loaded.value
     finder.unique("drivers", [d.name for d in config.drivers])
     finder.unique("outputs", [o.name for o in config.outputs])
+    finder.unique("outlets", [o.name for o in config.outlets])
     by_driver = finder.devices()
     devices = [spec for specs in by_driver.values() for spec in specs]
     checks = finder.resolve("checks", config.checks, devices, lambda c: c.quantity)

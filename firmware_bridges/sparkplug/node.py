@@ -38,15 +38,26 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class EdgeNode:
-    """One session after another of one node. Aliases and order of the points never change."""
+    """One session after another of one node. Aliases and order of the points never change.
 
-    def __init__(self, group: str, node: str, devices: Mapping[str, Sequence[Point]]) -> None:
+    `bd_seq` numbers the session before the first: two runs should not begin with the same, so that a late last will of
+    the one is not taken for the other's.
+    """
+
+    def __init__(
+        self, group: str, node: str, devices: Mapping[str, Sequence[Point]], bd_seq: int = -1
+    ) -> None:
         self._group, self._node = group, node
         self._devices = {name: tuple(points) for name, points in devices.items()}
         numbers = iter(range(1, 1 << 31))
         self._aliases = {name: [next(numbers) for _ in points] for name, points in devices.items()}
-        self._bd_seq = -1
+        self._bd_seq = bd_seq
         self._seq = 0
+
+    def knows(self, device: str, quantities: Sequence[str]) -> bool:
+        """Whether these are the points of a device of this node."""
+        points = self._devices.get(device)
+        return points is not None and [p.name for p in points] == list(quantities)
 
     @property
     def commands(self) -> str:

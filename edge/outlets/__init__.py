@@ -1,0 +1,1 @@
+"""Interop out: a copy of every stored row, in the forms other systems read, beside the native way to the cloud."""
