@@ -17,7 +17,15 @@ from edge.pipeline.convert import Converter
 from edge.supervisor import specs_of
 from tocsin.config import KeyPath, Loaded
 from tocsin.errors import ConfigError, ConfigProblem, DriverError, TocsinError
-from tocsin.sdk import DeviceSpec, Driver, DriverContext, Sample, SystemClock, load_driver
+from tocsin.sdk import (
+    DeviceSpec,
+    Driver,
+    DriverContext,
+    Endpoint,
+    Sample,
+    SystemClock,
+    load_driver,
+)
 
 _C = TypeVar("_C", CheckConfig, AlarmConfig)
 
@@ -49,6 +57,7 @@ def survey(loaded: Loaded[GatewayConfig]) -> Survey:
     finder.unique("drivers", [d.name for d in config.drivers])
     finder.unique("outputs", [o.name for o in config.outputs])
     finder.unique("outlets", [o.name for o in config.outlets])
+    finder.ports()
     by_driver = finder.devices()
     devices = [spec for specs in by_driver.values() for spec in specs]
     checks = finder.resolve("checks", config.checks, devices, lambda c: c.quantity)
@@ -84,6 +93,18 @@ class _Finder:
         for i, name in enumerate(names):
             if name in names[:i]:
                 self.problem((section, i, "name"), name, "already used above")
+
+    def ports(self) -> None:
+        """A serial port, and a port that is listened on, has one owner."""
+        owners: dict[Endpoint, str] = {}
+        for i, config in enumerate(self._loaded.value.drivers):
+            for endpoint in config.endpoints():
+                if endpoint.kind not in ("serial", "listen") or endpoint.address.endswith(":0"):
+                    continue
+                owner = owners.setdefault(endpoint, config.name)
+                if owner != config.name:
+                    allowed = f"driver {owner} has this port; all devices of a line belong into one driver"
+                    self.problem(("drivers", i), endpoint.address, allowed)
 
     def devices(self) -> dict[str, tuple[DeviceSpec, ...]]:
         """The devices by driver; what a driver says of its configuration becomes a problem of its table."""

@@ -105,7 +105,7 @@ def test_only_what_differs_is_touched_and_the_sequence_runs_on(
     ) as ingester:
         edge = start_edge(HEAD + line(port, 1, 2) + rest)
         wait_until_sync(lambda: status().get("alarms") == 1, what=f"an alarm: {edge.stderr}")
-        wait_until_sync(lambda: status().get("connected"))
+        wait_until_sync(lambda: status().get("connected") and ingester.ledger)
         boot, stream = status()["boot"], next(iter(ingester.ledger))
         (alarm,) = msgspec.convert(ask(socket, "alarms"), list[dict[str, Any]])
         reads = device("gas-01")["reads"]

@@ -141,3 +141,22 @@ def test_a_right_file_tells_what_is_probably_not_meant(tmp_path: Path) -> None:
     assert loaded.value.socket == tmp_path / "data" / "control.sock"
     assert [w for w in loaded.warnings if "no [[alarms]]" in w and "gas-01" in w]
     assert [w for w in loaded.warnings if "[uplink]" in w]
+
+
+def test_a_serial_port_of_two_drivers_is_a_mistake_and_one_server_of_two_is_none(
+    tmp_path: Path,
+) -> None:
+    def table(name: str, unit: int, link: str) -> str:
+        device = f'devices = [{{ id = "gas-{unit}", unit_id = {unit}, profile = "four-gas-head" }}]'
+        return f'[[drivers]]\ntype = "modbus"\nname = "{name}"\n{link}\n{device}\n'
+
+    serial, server = 'rtu = { port = "/dev/ttyUSB0" }', 'tcp = { host = "10.0.0.9" }'
+    head = HEAD.partition("[[drivers]]")[0]
+    text = head + table("one", 1, serial) + table("two", 2, serial)
+    found = problems(tmp_path, text)
+    assert [(line, allowed) for line, _, allowed, _ in found] == [
+        (11, "driver one has this port; all devices of a line belong into one driver")
+    ]
+    path = tmp_path / "gateway.toml"
+    path.write_text(head + table("one", 1, server) + table("two", 2, server), "utf-8")
+    assert load_gateway(path).value.drivers
