@@ -75,7 +75,8 @@ class DriverContext(msgspec.Struct, frozen=True):
     `emit` hands one sample over and waits while the pipeline is full: back-pressure slows the poller, nothing is
     dropped. `keep` hands samples over and returns when they are durable: a push source is answered only after it.
     `unavailable(device, error)` and `available(device)` may be called after each read; the agent says each
-    change once, as a log line and an event. `count(name, n)` adds to the health counters.
+    change once, as a log line and an event. `count(name, n)` adds to the health counters. `frame(device, direction,
+    data)` shows one frame as it was on the wire, broken ones too; `device` is "" where it is no known device's.
     """
 
     name: str

@@ -53,7 +53,7 @@ def test_a_device_that_does_not_answer_is_exit_code_5_with_what_to_do(
 ) -> None:
     if with_agent:
         request.getfixturevalue("agent")
-    code, objects, _ = run("test", "gas-02", "--timeout", "1.5", "-c", str(config))
+    code, objects, _ = run("test", "gas-02", "--timeout", "0.7", "-c", str(config))
     error = objects[-1]["error"]
     assert (code, error["message"]) == (5, "gas-02: no answer")
     assert "A and B" in error["hint"]
@@ -69,7 +69,7 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest(config: Path, run: Ru
         assert objects[-1]["error"]["hint"].startswith("did you mean 'gas-0")
 
 
-def test_trace_shows_what_the_agent_kept_and_then_what_comes(
+def test_trace_shows_what_the_agent_kept_and_then_what_comes_and_nobody_else_gets_its_port(
     config: Path, agent: Process, run: Run, start: Start
 ) -> None:
     def kept() -> bool:
@@ -84,10 +84,20 @@ def test_trace_shows_what_the_agent_kept_and_then_what_comes(
     )
     follow.wait_line('"unit":2')
     follow.wait_line('"registers"')
+    os.kill(follow.pid, signal.SIGINT)
+    assert (follow.wait(), follow.stderr) == (130, [])
     times = [msgspec.json.decode(text)["time_ns"] for text in follow.stdout]
     assert times == sorted(times)
     code, objects, _ = run("trace", "gas-03", "-c", str(config))
     assert (code, objects[0]["error"]["code"]) == (2, "cli.usage")
+
+    other = config.parent / "other"  # another gateway's file names the same port
+    other.mkdir()
+    path = other / "gateway.toml"
+    path.write_text(config.read_text("utf-8"), "utf-8")
+    code, objects, _ = run("test", "gas-01", "-c", str(path))
+    assert (code, objects[-1]["error"]["code"]) == (5, "driver.link")
+    assert "in use" in objects[-1]["error"]["message"]
     assert agent.returncode is None
 
 
@@ -101,26 +111,6 @@ def test_trace_without_an_agent_opens_the_port_itself(
     assert "01 04 00 00 00 05 30 09  unit=1 function=4 kind=read request" in lines[0]
     assert "kind=response" in lines[1]
     assert "opening the port of rs485-1" in shown.err
-
-
-def test_a_port_that_another_program_has_is_told(config: Path, agent: Process, run: Run) -> None:
-    other = config.parent / "other"
-    other.mkdir()
-    path = other / "gateway.toml"
-    path.write_text(config.read_text("utf-8"), "utf-8")
-    code, objects, _ = run("test", "gas-01", "-c", str(path))
-    assert (code, objects[-1]["error"]["code"]) == (5, "driver.link")
-    assert "in use" in objects[-1]["error"]["message"]
-    assert agent.returncode is None
-
-
-def test_ctrl_c_ends_a_trace_quietly(config: Path, agent: Process, start: Start) -> None:
-    trace = start(*TOCSIN[1:], "trace", "gas-01", "--follow", "-c", str(config))
-    trace.wait_line("kind=response")
-    os.kill(trace.pid, signal.SIGINT)
-    assert trace.wait() == 130
-    assert trace.stderr == []
-    assert agent.returncode is None
 
 
 def test_one_line_says_what_a_frame_says() -> None:
