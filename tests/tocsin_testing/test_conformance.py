@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 from pathlib import Path
@@ -169,9 +170,14 @@ def driver_package(folder: Path, name: str, breach: tuple[str, str, str] | None)
     return lay_out(folder, name, texts, {"tocsin.drivers": {name: f"{module}.driver:Driver"}})
 
 
+# Open ports are a rule of the kit, which looks at the kernel's list; what a library under a driver leaves to the garbage
+# collector when it was given up is collected here and not in the middle of another test.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("driver", sorted(driver_names()))
 async def test_every_installed_driver_keeps_the_contract(driver: str) -> None:
-    assert await problems(driver) == []
+    found = await problems(driver)
+    gc.collect()
+    assert found == []
 
 
 async def test_a_small_driver_of_somebody_else_keeps_the_contract(
