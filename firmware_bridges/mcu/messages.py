@@ -98,6 +98,10 @@ def decode(block: bytes) -> Message:
     Raises:
         CodecError: framing (COBS), checksum, or a map that is not a message of a board.
     """
+    return _message(_content(block))
+
+
+def _content(block: bytes) -> dict[Any, Any]:
     if len(block) > MAX_BLOCK:
         raise CodecError(CodecReason.OVERSIZED, f"{len(block)} bytes, at most {MAX_BLOCK}")
     try:
@@ -111,7 +115,7 @@ def decode(block: bytes) -> Message:
     if told != counted:
         text = f"CRC-16 is {told:04x}, counted {counted:04x}"
         raise CodecError(CodecReason.CHECKSUM, text, offset=len(body) - 2)
-    return _message(_map(body[:-2]))
+    return _map(body[:-2])
 
 
 def _map(body: bytes) -> dict[Any, Any]:
@@ -146,7 +150,10 @@ def _bad(key: int, what: str) -> CodecError:
 
 
 def _count(m: dict[Any, Any], key: int) -> int:
-    value = m.get(key)
+    return _whole(m.get(key), key)
+
+
+def _whole(value: object, key: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
         raise _bad(key, "not a whole number from 0")
     return value
@@ -205,8 +212,16 @@ def time(unix_ms: int) -> bytes:
 
 
 def describe(line: FrameInput) -> dict[str, Any]:
-    """One block, with or without its zero, for `tocsin decode mcu`."""
-    message = decode(line.data.strip(b"\x00"))
+    """One block of either side, with or without its zero, for `tocsin decode mcu`."""
+    content = _content(line.data.strip(b"\x00"))
+    match content.get(0):
+        case board.WHO:
+            return {"message": "who"}
+        case board.ACK:
+            return {"message": "ack", "seqs": [_whole(seq, 3) for seq in _list(content, 3)]}
+        case board.TIME:
+            return {"message": "time", "unix_ms": _count(content, 3)}
+    message = _message(content)
     told = msgspec.to_builtins(message)
     assert isinstance(told, dict)  # noqa: S101 - a Struct's builtins are a dict
     return {"message": type(message).__name__.removeprefix("Board").lower(), **told}

@@ -137,7 +137,8 @@ async def test_a_board_shows_what_it_says_and_what_it_is_told() -> None:
         async with _running(shown, type="mcu", device="b1", port=port, channels=channels):
             await wait_until(lambda: shown.has("b1", "rx", message="hello"))
             await wait_until(lambda: shown.has("b1", "rx", message="data"))
-            await wait_until(lambda: len(shown.read("b1", "tx")) >= 2)  # who, ack
+            for message in ("who", "ack", "time"):
+                await wait_until(lambda m=message: shown.has("b1", "tx", message=m))
 
 
 async def test_a_terminal_shows_its_frames_and_an_unknown_one_belongs_to_nobody() -> None:

@@ -13,6 +13,7 @@ from firmware_bridges.mcu import messages
 from firmware_bridges.mcu.firmware import tocsin_board as board
 from firmware_bridges.mcu.messages import Data, Hello, Sensor, Splitter
 from tocsin.errors import CodecError
+from tocsin.sdk import FrameInput
 
 # Worked examples of Cheshire and Baker, "Consistent Overhead Byte Stuffing" (1999), and of the encoding's limits.
 COBS = [
@@ -174,3 +175,13 @@ def test_cpython_and_micropython_print_the_same_bytes() -> None:
     unit.tick()
     assert [line.hex() for line in sent] == MICROPYTHON
     assert (unit.host_unix_ms, unit.garbled, unit.lost) == (1_700_000_000_000, 1, 0)
+
+
+def test_what_the_gateway_says_is_read_too() -> None:
+    sent = (messages.who(), messages.ack([3, 4]), messages.time(1_700_000_000_000))
+    told = [messages.describe(FrameInput(data)) for data in sent]
+    assert told == [
+        {"message": "who"},
+        {"message": "ack", "seqs": [3, 4]},
+        {"message": "time", "unix_ms": 1_700_000_000_000},
+    ]
