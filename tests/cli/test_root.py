@@ -103,6 +103,7 @@ def test_a_wrong_option_of_a_command_names_its_help() -> None:
 @pytest.mark.parametrize(
     ("args", "said", "near"),
     [
+        (("--verison",), "no such option: --verison", "`tocsin --version`"),
         (("edge", "rnu"), "no such command: rnu", "`tocsin edge run`"),
         (("edge", "alarms", "akc"), "no such command: akc", "`tocsin edge alarms ack`"),
         (

@@ -106,9 +106,13 @@ def dispatch(argv: Sequence[str]) -> int:
 
             os.environ["TOCSIN_DEBUG"] = "1"  # children report alike
         elif option != "--json":  # `tocsin --json query ...` is what a script may well write
+            from difflib import get_close_matches
+
             from tocsin.cli.run import usage_error
 
-            return usage_error(f"no such option: {option}", "tocsin --help", argv)
+            near = get_close_matches(option, ROOT_OPTIONS, n=1)
+            hint = f"did you mean `tocsin {near[0]}`?" if near else "tocsin --help"
+            return usage_error(f"no such option: {option}", hint, argv)
         else:
             args.append(option)
             if all(a.startswith("-") for a in args):
