@@ -6,6 +6,8 @@ import re
 
 from edge.field.discover.modbus_scan import Found, Unit
 
+_MANY = 4
+
 
 def to_toml(found: Found, *, rtu_over_tcp: bool) -> str:
     """A driver table for each setting at which units answer; units no profile fits are comments."""
@@ -31,9 +33,23 @@ def _table(found: Found, units: list[Unit], rtu_over_tcp: bool) -> list[str]:
     name = re.sub(r"[^a-z0-9]+", "-", found.target.lower().rpartition("/")[2])[-40:].strip("-")
     head = ["[[drivers]]", 'type = "modbus"', f'name = "{name}"', where]
     lines = [f"# {len(units)} of the units asked answer", *(comment + text for text in head)]
+    hollow = [unit for unit in units if _is_hollow(unit)]
+    if len(hollow) >= _MANY:
+        numbers = ", ".join(str(unit.unit) for unit in hollow)
+        lines += [
+            "",
+            f"# units {numbers} refuse every read, as some servers do for units that are not there",
+        ]
+        units = [unit for unit in units if unit not in hollow]
     for unit in units:
         lines += ["", *_device(unit)]
     return lines
+
+
+def _is_hollow(unit: Unit) -> bool:
+    """Whether it says nothing but no."""
+    refused = all(text.startswith("exception") for text in unit.functions.values())
+    return refused and not unit.fits and not unit.identity
 
 
 def _device(unit: Unit) -> list[str]:

@@ -14,12 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymodbus import ModbusDeviceIdentification
+from pymodbus.framer import FramerType
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
 from edge.field.discover import serial_ports
 from edge.field.discover.command import unit_numbers
+from edge.field.discover.modbus_block import to_toml
 from edge.field.discover.modbus_fit import Fit, rank
+from edge.field.discover.modbus_scan import Found, Search, Unit, search
+from edge.field.discover.modbus_wire import Setting
 from edge.field.discover.ownership import ports_of
 from edge.ports import SerialLink
 from firmware_bridges.modbus.crc import crc16, with_crc
@@ -170,6 +177,16 @@ def test_a_setting_that_a_port_does_not_take_is_a_clear_error() -> None:
         os.close(theirs)
 
 
+def test_units_that_only_say_no_are_one_line_when_there_are_many() -> None:
+    said_no = {"3": "exception 4", "4": "exception 4"}
+    units = [Unit(n, 9600, "N", said_no, {}, []) for n in (1, 2, 3, 4)]
+    toml = to_toml(Found("/dev/x", True, 1.0, units, []), rtu_over_tcp=False)
+    assert "# units 1, 2, 3, 4 refuse every read" in toml
+    assert toml.count("exception") == 0
+    few = to_toml(Found("/dev/x", True, 1.0, units[:3], []), rtu_over_tcp=False)
+    assert few.count("function 3: exception 4") == 3
+
+
 @pytest.mark.parametrize("text", ["", "0", "3-1", "1-256", "a", "1,,2"])
 def test_unit_numbers_that_are_none_are_told(text: str) -> None:
     with pytest.raises(UsageError):
@@ -235,3 +252,29 @@ def test_the_ports_of_a_configuration_are_found_wherever_drivers_name_them(tmp_p
         "utf-8",
     )
     assert list(ports_of(path)) == [("a", "/dev/a"), ("b", "h:502"), ("c", "/dev/c"), ("d", "h:9")]
+
+
+@pytest.mark.parametrize("framing", [FramerType.SOCKET, FramerType.RTU])
+async def test_another_makers_server_is_found_with_its_name_and_profile(
+    framing: FramerType,
+) -> None:
+    registers = [0, 0, 0x4148, 0, 0x4048, 0xF5C3, 0x4248, 0, 0x41A7, 0x3333]
+    device = SimDevice(2, SimData(0, values=registers, datatype=DataType.REGISTERS))
+    who = ModbusDeviceIdentification(  # type: ignore[no-untyped-call]
+        info_name={"VendorName": "pymodbus", "ProductCode": "PM", "MajorMinorRevision": "3.16"})  # fmt: skip
+    server = ModbusTcpServer(device, framer=framing, identity=who, address=("127.0.0.1", 0))
+    await server.serve_forever(background=True)
+    listener: Any = server.transport
+    target = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    said: list[str] = []
+    plan = Search(target, [2], [Setting()], rtu=framing is FramerType.RTU, timeout_s=0.3,
+                  limit_s=30, every_setting=False)  # fmt: skip
+    try:
+        found = await search(plan, said.append)
+    finally:
+        await server.shutdown()  # type: ignore[no-untyped-call]
+    (unit,) = found.units
+    assert unit.identity == {"vendor": "pymodbus", "product": "PM", "revision": "3.16"}
+    assert unit.fits[0].profile == "four-gas-head"
+    assert unit.fits[0].values["h2s"] == pytest.approx(3.14)
+    assert "  unit 2 answers: four-gas-head?" in said
