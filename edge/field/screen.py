@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from edge.field.picture import Line, Picture, Rank
-from tocsin.cli.output import cell_width
+from tocsin.cli.output import cell_width, printable
 
 _HEADS = ("device", "quantity", "value", "unit", "age", "quality", "alarm")
 _LEAST = (12, 10, 10, 7, 6, 12, 12)
@@ -27,7 +27,7 @@ def age(seconds: float | None) -> str:
 
 def cells(line: Line) -> tuple[str, ...]:
     """The columns of one row."""
-    return (
+    texts = (
         line.device,
         line.quantity,
         _number(line.value),
@@ -36,6 +36,7 @@ def cells(line: Line) -> tuple[str, ...]:
         line.quality,
         line.alarm,
     )
+    return tuple(map(printable, texts))
 
 
 def _number(value: object) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edge.frames import Frame, Missed
+from tocsin.cli.output import printable
 from tocsin.errors import CodecError
 from tocsin.sdk.codec import Describe, FrameInput, codec_names, load_codec
 
@@ -48,7 +49,7 @@ class Reader:
         if "frame" in told:
             says = summary(told["frame"])
         else:
-            says = f"refused: {told['error']['message']}" if "error" in told else ""
+            says = printable(f"refused: {told['error']['message']}") if "error" in told else ""
         return (
             f"{at}  {age}{device}{frame.direction} {frame.size:>4}  {shown}{cut}  {says}".rstrip()
         )
@@ -72,7 +73,7 @@ def _age(seconds: float) -> str:
 
 def summary(facts: dict[str, Any]) -> str:
     """What a frame says, on one line."""
-    text = " ".join(_pairs(facts))
+    text = printable(" ".join(_pairs(facts)))
     return text if len(text) <= _SUMMARY else text[: _SUMMARY - 2] + ".."
 
 

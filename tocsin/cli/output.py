@@ -66,6 +66,11 @@ def cell_width(text: str) -> int:
     return len(text) + sum(east_asian_width(c) in "WF" for c in text)
 
 
+def printable(text: str) -> str:
+    """`text` from outside, for a terminal: no control characters, which could do anything there."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def _plain(value: object) -> object:
     dump = getattr(value, "model_dump", None)
     if dump is not None:

@@ -11,6 +11,7 @@ from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
 from edge.adapters import BY_ID
+from tocsin.cli.output import printable
 
 
 class Port(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ def _port(device: str, info: ListPortInfo | None) -> Port:
     title = " ".join(filter(None, (info.manufacturer, info.product))) if info is not None else ""
     serial = (info.serial_number or "") if info is not None else ""
     state, owner = _state(device)
-    return Port(path, device, state, owner, usb, serial, title)
+    return Port(path, device, state, owner, usb, printable(serial), printable(title))
 
 
 def by_id(device: str, folder: Path = BY_ID) -> str:

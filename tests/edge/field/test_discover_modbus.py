@@ -214,17 +214,17 @@ def test_serial_ports_are_named_by_what_lasts(
     by_id.symlink_to(device)
     info = ListPortInfo(device)
     info.vid, info.pid, info.serial_number = 0x0403, 0x6001, "A10"
-    info.manufacturer, info.product = "FTDI", "FT232R"
+    info.manufacturer, info.product = "FTDI", "FT232R\n[[x]]"
     os.close(theirs)
     monkeypatch.setattr(list_ports, "comports", lambda: [info])
     monkeypatch.setattr(serial_ports, "by_id", lambda device: str(by_id))
     code, objects, _ = run("discover", "serial")
     port = {"path": str(by_id), "device": device, "state": "free", "owner": "",
-            "usb": "0403:6001", "serial": "A10", "title": "FTDI FT232R"}  # fmt: skip
+            "usb": "0403:6001", "serial": "A10", "title": "FTDI FT232R?[[x]]"}  # fmt: skip
     assert (code, objects) == (0, [{"ports": [port]}])
     toml = serial_ports.to_toml(serial_ports.ports())
     assert tomllib.loads(toml)["drivers"][0]["rtu"]["port"] == str(by_id)
-    assert "FTDI FT232R, 0403:6001, serial A10 (free)" in toml
+    assert "FTDI FT232R?[[x]], 0403:6001, serial A10 (free)" in toml
     os.close(ours)
     assert serial_ports.ports([device])[0].state == "absent"
     monkeypatch.setattr(list_ports, "comports", list)

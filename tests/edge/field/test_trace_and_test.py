@@ -125,4 +125,5 @@ def test_one_line_says_what_a_frame_says() -> None:
     facts = {"a": {"b": 0, "c": True}, "d": [1, {"e": 2.5}], "f": False, "g": None, "h": "x" * 200}
     assert summary(facts).startswith("a.b=0 a.c d=[1 {e=2.5}] h=xxx")
     assert len(summary(facts)) == 150
+    assert summary({"text": "\x1b[2J", "more": ["\n"]}) == "text=?[2J more=[?]"
     assert "7 frames" in missed_line(Missed(7))

@@ -92,7 +92,7 @@ def test_an_alarm_without_a_value_is_seen_too() -> None:
     ]
 
 
-_TEXT = st.text(st.sampled_from("abc-0气象站[%]"), max_size=40)
+_TEXT = st.text(st.sampled_from("abc-0气象站[%]\x1b\n"), max_size=40)
 _LINES = st.builds(
     Line,
     st.sampled_from(list(Rank)), _TEXT, _TEXT,
@@ -109,6 +109,7 @@ def test_no_line_is_wider_and_no_screen_higher_than_the_terminal(
     drawn = lines(shown, width, height, page)
     assert len(drawn) == height
     assert max(map(cell_width, drawn)) <= width
+    assert all(text.isprintable() for text in drawn)
     assert len(coloured(shown, drawn, height, page)) == height
     if width >= 80:
         assert "alarm" in drawn[1]
