@@ -107,7 +107,7 @@ def test_mistakes_in_metrics_are_told(tmp_path: Path, metrics: str, mistake: str
 
 
 @given(
-    st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), st.text(max_size=20)),
+    st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,7}", fullmatch=True), st.text(max_size=20)),
     st.floats(allow_nan=False),
     st.text(max_size=30),
 )
