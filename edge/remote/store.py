@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +50,7 @@ class RemoteStore:
         Raises:
             OSError: the disk refuses.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it may hold secrets
         write_durably(self.file(version), toml.encode())
         return self.file(version)
 
@@ -59,7 +60,7 @@ class RemoteStore:
         Raises:
             OSError: the disk refuses.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it may hold secrets
         write_durably(self._folder / "state.json", msgspec.json.encode(state))
         self.state = state
         kept = {self.file(state.version), self.file(state.previous)}
@@ -84,5 +85,6 @@ class RemoteStore:
         except (OSError, msgspec.DecodeError) as exc:
             aside = path.with_suffix(".unreadable")
             _log.error("%s cannot be read (%s); kept as %s", path, exc, aside.name)
-            path.replace(aside)
+            with suppress(OSError):
+                path.replace(aside)
             return RemoteState()
