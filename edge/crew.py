@@ -20,6 +20,7 @@ class Crew:
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self._tasks = tasks
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     def start(self, name: str, work: Work) -> None:
         """Begin; whatever it raises ends the agent."""
@@ -27,17 +28,28 @@ class Crew:
 
     def replace(self, name: str, work: Work) -> None:
         """End what runs under this name at once, and begin `work` when it has ended."""
-        before = self._running.get(name)
-        if before is not None:
-            before.cancel()
-        self._running[name] = self._tasks.create_task(_after(name, before, work), name=name)
+        before = self.end(name)
+        self._running[name] = self._tasks.create_task(self._after(name, before, work), name=name)
 
     def end(self, name: str) -> asyncio.Task[None] | None:
         """Cancel one task."""
         task = self._running.pop(name, None)
-        if task is not None:
+        if task is not None and not task.done():
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
             task.cancel()
         return task
+
+    async def _after(self, name: str, before: asyncio.Task[None] | None, work: Work) -> None:
+        if self._ending:  # one of them may own the port that this one wants
+            await asyncio.wait(set(self._ending), timeout=PATIENCE_S)
+        if before is not None:
+            await ended([before], PATIENCE_S)
+            await asyncio.wait({before})  # one port has one owner
+        try:
+            await work()
+        except DriverError as exc:
+            _log.error("%s: going without it: %s", name, exc.message)
 
     async def wind_down(self, timeout_s: float) -> None:
         """Cancel all and wait for them, but not for ever."""
@@ -55,13 +67,3 @@ async def ended(tasks: Iterable[asyncio.Task[None]], timeout_s: float) -> None:
 
 async def _awaited(work: Work) -> None:
     await work()
-
-
-async def _after(name: str, before: asyncio.Task[None] | None, work: Work) -> None:
-    if before is not None:
-        await ended([before], PATIENCE_S)
-        await asyncio.wait({before})  # one port has one owner
-    try:
-        await work()
-    except DriverError as exc:
-        _log.error("%s: going without it: %s", name, exc.message)

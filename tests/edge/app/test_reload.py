@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket as socket_module
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +20,7 @@ from tocsin.cli.root import dispatch
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.messages import Event
 from tocsin.errors import ConfigError, ControlError
-from tocsin.testing import INGESTER, wait_until_sync
+from tocsin.testing import INGESTER, free_port, wait_until_sync
 from tocsin.testing.ingester import TestIngester
 
 HEAD = """schema = 1
@@ -196,6 +197,46 @@ def test_a_file_with_mistakes_is_refused_with_all_of_them_and_the_old_one_runs_o
     assert status["at_restart"] == ["outbox.max_bytes"]
     assert dispatch(["edge", "status", "-c", str(path)]) == 0
     assert "outbox.max_bytes counts only when the agent is started again" in capsys.readouterr().err
+
+
+def test_a_port_that_goes_to_another_driver_is_free_when_that_one_begins(
+    tmp_path: Path, start_edge: Start
+) -> None:
+    path, socket = tmp_path / "gateway.toml", tmp_path / "data" / "control.sock"
+    toml = (
+        HEAD
+        + f"""[[drivers]]
+type = "jt808"
+name = "vehicles"
+listen = "127.0.0.1:{free_port()}"
+auth_secret = "a secret of this test"
+devices = [{{ id = "truck-1", phone = "13800138000" }}]
+"""
+    )
+    edge = start_edge(toml)
+    wait_until_sync(answering(socket), what=f"the agent: {edge.stderr}")
+    path.write_text(toml.replace('"vehicles"', '"fleet"'), "utf-8")
+    answer = msgspec.convert(ask(socket, "reload"), dict[str, Any])
+    drivers = section(answer, "drivers")
+    assert (drivers["added"], drivers["removed"]) == (["fleet"], ["vehicles"])
+
+    def driver() -> dict[str, Any]:
+        status = msgspec.convert(ask(socket, "status"), dict[str, Any])
+        assert "driver_errors" not in status["counters"]
+        return dict(status["drivers"][0])
+
+    wait_until_sync(lambda: driver()["state"] == "running")
+    port = int(toml.partition("127.0.0.1:")[2].partition('"')[0])
+    wait_until_sync(lambda: driver() and listens(port), what=f"{edge.stderr}")
+    assert edge.terminate() == 0
+    assert "cannot listen" not in "\n".join(edge.stderr)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with socket_module.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def answering(socket: Path) -> Callable[[], bool]:
