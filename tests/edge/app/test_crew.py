@@ -26,10 +26,9 @@ async def test_what_begins_waits_for_all_that_are_ending_and_a_failure_is_told_o
     async with asyncio.TaskGroup() as tasks:
         crew = Crew(tasks)
         crew.start("driver:a", slow)
-        crew.start("driver:b", slow)
         await asyncio.sleep(0)
         crew.replace("driver:b", next_one)
         crew.end("driver:a")
         await wait_until(lambda: "next began" in said)
         await crew.wind_down(1.0)
-    assert said == ["slow ended", "slow ended", "next began"]
+    assert said == ["slow ended", "next began"]
