@@ -88,6 +88,7 @@ def test_the_same_seed_spoils_the_same_frames_and_another_seed_others() -> None:
 @pytest.mark.parametrize("protocol", sorted(codec_names()))
 def test_every_example_is_a_sound_frame_and_sealing_it_changes_nothing(protocol: str) -> None:
     examples, describe = load_examples(protocol), load_codec(protocol)
+    assert examples.frames, "register some in the entry-point group tocsin.examples"
     for given in examples.frames:
         assert describe(given)
         if examples.seal is not None:
