@@ -22,6 +22,7 @@ from edge.events import EventQueue
 from edge.figures import SelfReader, metrics, own_device
 from edge.flow import Flow
 from edge.frames import FrameLog
+from edge.kept_before import CHUNKS, KeptBefore
 from edge.link import delivered, open_link
 from edge.notify import Notifier
 from edge.operations import Operations
@@ -39,6 +40,7 @@ from edge.survey import survey
 from edge.timekeeper import Timekeeper, power_on
 from edge.watchdog import Mark, Watchdog
 from tocsin.config import Loaded
+from tocsin.contract import topics
 from tocsin.contract.ids import ulid
 from tocsin.errors import ConfigError, TocsinError
 from tocsin.sdk import (
@@ -152,6 +154,7 @@ class Agent:
             sources = sources or Sources(loaded.path, config.gateway.data_dir)
             agent = cls(loaded, outbox, clock, timekeeper, sources)
             await agent.flow.tick()
+            agent.flow.remember(KeptBefore(await outbox.newest(topics.TELEMETRY, CHUNKS)))
             await agent.desk.restore()
             await agent.orders.restore(await outbox.orders())
         except BaseException:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from edge.alarm_desk import AlarmDesk
 from edge.devices import Devices, Say
 from edge.journal import Journal
+from edge.kept_before import KeptBefore
 from edge.pipeline import DeviceJudge, Pipeline
 from edge.timekeeper import Timekeeper, offsets
 from tocsin.contract.columns import Row
@@ -19,8 +20,9 @@ _BURST = 64  # samples judged before the outbox and the other tasks get a turn
 
 Listener = Callable[[Row], None]
 Sampler = Callable[[Sample], None]
-# who judges it (as the configuration stood when it came), sample, monotonic ns, who waits for it
-_Item = tuple[DeviceJudge, Sample, int, asyncio.Future[None] | None]
+# who judges it (as the configuration stood when it came), sample, monotonic ns, whether its source sends again what is
+# not answered, who waits for it
+_Item = tuple[DeviceJudge, Sample, int, bool, asyncio.Future[None] | None]
 
 
 class _Samples(asyncio.Queue[_Item]):
@@ -56,6 +58,7 @@ class Flow:
         self._queue = _Samples(queue_samples)
         self._listeners: set[Listener] = set()
         self._samplers: set[Sampler] = set()
+        self._kept_before = KeptBefore()
         self.counters: Counter[str] = Counter()
         self.processed = self.readings = 0
 
@@ -65,7 +68,11 @@ class Flow:
         Raises:
             ValueError: not a sample of a device its driver announced.
         """
-        await self._take(sample, None)
+        await self._take(sample, pushed=False)
+
+    def remember(self, kept_before: KeptBefore) -> None:
+        """What the last run kept: of a push source it is not kept twice."""
+        self._kept_before = kept_before
 
     async def keep(self, samples: Sequence[Sample]) -> None:
         """Take samples and return when they are durable: what a push source must wait for before it answers.
@@ -77,12 +84,14 @@ class Flow:
             return
         judged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for sample in samples[:-1]:
-            await self._take(sample, None)
-        await self._take(samples[-1], judged)
+            await self._take(sample, pushed=True)
+        await self._take(samples[-1], pushed=True, judged=judged)
         await judged
         await self._journal.put_rows_durable([])
 
-    async def _take(self, sample: Sample, judged: asyncio.Future[None] | None) -> None:
+    async def _take(
+        self, sample: Sample, *, pushed: bool, judged: asyncio.Future[None] | None = None
+    ) -> None:
         spec = sample.spec
         try:
             self._devices.took(sample)
@@ -95,7 +104,7 @@ class Flow:
             )
         for sampler in self._samplers:
             sampler(sample)
-        await self._queue.put((judge, sample, self._clock.mono_ns(), judged))
+        await self._queue.put((judge, sample, self._clock.mono_ns(), pushed, judged))
 
     def resize(self, queue_samples: int) -> None:
         """Let so many samples wait from now on."""
@@ -203,9 +212,11 @@ class Flow:
             offset_ns = await self._observe()
             rows: list[Row] = []
             held: list[Row] = []
-            for judge, sample, mono_ns, _ in burst:
+            for judge, sample, mono_ns, pushed, _ in burst:
                 out = judge.process(sample, mono_ns)
-                if out.stamped:
+                if pushed and any(map(self._kept_before.holds, out.rows)):
+                    self.counters["resent_over_restart"] += 1
+                elif out.stamped:
                     rows += out.rows
                 elif offset_ns is None:
                     held += out.rows

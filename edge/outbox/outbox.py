@@ -220,6 +220,10 @@ class Outbox:
         """Where to start reading: every uncommitted chunk of `cls` has a greater id."""
         return await self._disk.call(self._store.first_pending, cls)
 
+    async def newest(self, cls: str, limit: int) -> list[bytes]:
+        """The last chunks of a class that are still there, committed by the cloud or not, newest first."""
+        return await self._disk.call(self._store.newest, cls, limit)
+
     async def last_id(self) -> int:
         """The id of the newest chunk: what comes later is live."""
         return await self._disk.call(self._store.last_id)

@@ -222,6 +222,13 @@ class Store:
         ]
         return min(ids, default=self.last_id())
 
+    def newest(self, cls: str, limit: int) -> list[bytes]:
+        """The last chunks of a class, settled or not, newest first."""
+        found = self.db.execute(
+            "SELECT payload FROM chunk WHERE cls = ? ORDER BY id DESC LIMIT ?", (cls, limit)
+        )
+        return [payload for (payload,) in found]
+
     def last_id(self) -> int:
         """The id given last."""
         row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
