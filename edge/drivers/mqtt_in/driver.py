@@ -22,6 +22,7 @@ from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sampl
 _BATCH = 500
 _LOOK_S = 0.2
 _FINISH_S = 0.4
+_GATHER_S = 0.02
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _HELD_BYTES = 32 << 20
 _TOLD = 1000  # names and topics of which something was said
@@ -71,9 +72,7 @@ class MqttInDriver:
         finally:
             self._ending = True
             inbox.close()
-            await asyncio.wait(
-                {working}, timeout=_FINISH_S
-            )  # what it has taken is kept and acknowledged
+            await asyncio.wait({working}, timeout=_FINISH_S)  # keeps and acknowledges what it has
             working.cancel()
             await asyncio.wait({working})
             await link.close()
@@ -111,7 +110,8 @@ class MqttInDriver:
         """Return when the connection has ended, or must be opened anew to get what had no room."""
         while not link.ended.done():
             either: set[asyncio.Future[Any]] = {link.ended, working}
-            await asyncio.wait(either, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            limit_s = _GATHER_S if link.overflowed else _LOOK_S
+            await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 working.result()  # raises what it died of
             if link.dropped:
@@ -143,12 +143,15 @@ class MqttInDriver:
     async def _work(self, inbox: Inbox) -> None:
         while not self._ending:
             batch = await inbox.take(_BATCH)
+            if len(batch) < _BATCH:  # one commit for what comes together: flash lives longer
+                await self._context.clock.sleep(_GATHER_S)
+                batch += inbox.more(_BATCH - len(batch))
             samples = [sample for message in batch for sample in self._samples(message)]
             if samples:
                 await self._context.keep(samples)
+            inbox.release(batch)  # first: upon each PUBACK the broker sends another
             for message in batch:
                 message.link.ack(message)
-            inbox.release(batch)
 
     def _resent(self, message: Received) -> bool:
         """Whether it was taken before: a broker sends again, marked so and with the same number, what a lost connection

@@ -69,14 +69,18 @@ class Inbox:
     async def take(self, most: int) -> list[Received]:
         """Up to `most` messages; waits for the first. Nothing once it is closed."""
         while not self._closed:
-            with self._lock:
-                found = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
-                if not self._waiting:
-                    self._any.clear()
-            if found:
+            if found := self.more(most):
                 return found
             await self._any.wait()
         return []
+
+    def more(self, most: int) -> list[Received]:
+        """Up to `most` messages that wait now."""
+        with self._lock:
+            found = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            if not self._waiting and not self._closed:
+                self._any.clear()
+            return found
 
     def close(self) -> None:
         """Nothing more is taken; what waits stays unacknowledged."""
@@ -230,6 +234,8 @@ class Link:
         self._loop.call_soon_threadsafe(_fail, self._subscribed, error)
 
     def _on_message(self, _c: Any, _u: Any, message: paho.MQTTMessage) -> None:
+        if self.overflowed and message.qos:
+            return  # it comes again with those before it, in their order
         received = Received(
             self,
             message.topic,
