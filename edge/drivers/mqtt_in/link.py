@@ -1,4 +1,7 @@
-"""One MQTT connection in paho's own thread; a message is acknowledged when `ack` says so, and no earlier."""
+"""One MQTT connection in paho's own thread; a message is acknowledged when `ack` says so, and no earlier.
+
+The uplink's aiomqtt acknowledges before its user has seen a message, and takes nearly twice the CPU for each.
+"""
 
 from __future__ import annotations
 
