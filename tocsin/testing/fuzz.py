@@ -91,9 +91,9 @@ class _Run:
         """One spoilt frame, and now and then a piece of each stream."""
         self.given = self._mutator.frame()
         if self._describe is None:
-            taken = [self._feeds(feed, self.given.data) for feed in self._new_streams()]
-            self.described += any(taken)
-            self.refused += not any(taken)
+            taken = self._feed_all(self.given.data, fresh=number % FRESH_STREAM_EVERY == 0)
+            self.described += taken
+            self.refused += not taken
         elif self._frame():
             self.described += 1
         else:
@@ -130,14 +130,21 @@ class _Run:
         return True
 
     def _chunk(self, *, fresh: bool) -> None:
+        self.given = FrameInput(self._mutator.chunk())
+        self._feed_all(self.given.data, fresh=fresh)
+        self.chunks += len(self._streams)
+
+    def _feed_all(self, data: bytes, *, fresh: bool) -> bool:
+        """Whether one of the streams takes these bytes; one that refuses them is begun anew."""
         if fresh or not self._streams:
             self._streams = self._new_streams()
-        chunk = self._mutator.chunk()
-        self.given = FrameInput(chunk)
+        taken = False
         for i, feed in enumerate(self._streams):
-            if not self._feeds(feed, chunk):
+            if self._feeds(feed, data):
+                taken = True
+            else:
                 self._streams[i] = self._examples.streams[i]()
-            self.chunks += 1
+        return taken
 
     def _took(self, took_s: float) -> None:
         self.slowest_s = max(self.slowest_s, took_s)
