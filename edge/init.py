@@ -95,7 +95,7 @@ class Written(msgspec.Struct, frozen=True):
 def init(
     gateway: Annotated[str, typer.Option("--id", help="Name of this gateway.")] = "",
     site: Annotated[str, typer.Option(help="Site it belongs to.")] = "",
-    broker: Annotated[str, typer.Option(help="Broker, host or host:port; none: no uplink.")] = "",
+    broker: Annotated[str, typer.Option(help="Broker, host or host:port; `none`: no uplink.")] = "",
     driver: Annotated[
         str, typer.Option(help="First driver; `tocsin sample` lists them.", autocompletion=drivers)
     ] = "",
@@ -107,7 +107,7 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Ask five questions, or take flags, and write gateway.toml and tocsin-edge.service. Nothing is overwritten."""
-    given = Answers(gateway, site, broker, driver, port)
+    given = Answers(gateway, site, _unless_none(broker), _unless_none(driver), port)
     for name in (CONFIG, UNIT):
         if (folder / name).exists():
             raise UsageError(
@@ -153,8 +153,8 @@ def ask() -> Answers:
     site = _ask("2/5 Site it belongs to", "plant", _name)
     broker = _ask("3/5 Broker, host or host:port; - for none", "-", _broker)
     driver = _ask(f"4/5 First driver ({', '.join(known)}; - for none)", "modbus", _driver)
-    if driver == "-":
-        return Answers(name, site, "" if broker == "-" else broker)
+    if not _unless_none(driver):
+        return Answers(name, site, _unless_none(broker))
     ports = sorted(Path("/dev/serial/by-id").glob("*"))
     there = str(ports[0]) if len(ports) == 1 else _SERIAL
 
@@ -163,7 +163,12 @@ def ask() -> Answers:
         return text
 
     port = _ask("5/5 Its serial port, or address and port", there, place)
-    return Answers(name, site, "" if broker == "-" else broker, driver, port)
+    return Answers(name, site, _unless_none(broker), driver, port)
+
+
+def _unless_none(text: str) -> str:
+    """An answer; `-` and `none` are none."""
+    return "" if text in ("-", "none") else text
 
 
 def _ask(question: str, default: str, check: Callable[[str], str]) -> str:
@@ -187,7 +192,7 @@ def _broker(text: str) -> str:
 
 
 def _driver(text: str) -> str:
-    if text != "-" and text not in driver_names():
+    if _unless_none(text) and text not in driver_names():
         raise UsageError(f"no driver is named {text!r}", hint=", ".join(sorted(driver_names())))
     return text
 

@@ -75,6 +75,13 @@ def test_without_a_driver_or_broker_the_file_still_passes_the_check(tmp_path: Pa
     assert dispatch(["check", str(tmp_path / "gateway.toml")]) == 0
 
 
+@pytest.mark.parametrize("word", ["none", "-"])
+def test_none_is_no_broker_and_no_driver(word: str, tmp_path: Path) -> None:
+    assert _init(tmp_path, "--broker", word, "--driver", word) == 0
+    tables = tomllib.loads((tmp_path / "gateway.toml").read_text("utf-8"))
+    assert not tables.keys() & {"uplink", "drivers"}
+
+
 @pytest.mark.parametrize(
     ("broker", "port", "tls"),
     [("localhost", 1883, False), ("127.0.0.1:1999", 1999, False), ("cloud", 8883, True)],
