@@ -13,7 +13,8 @@ from edge.config import GatewayConfig
 from edge.field.taken import taken
 from edge.frames import FrameLog, unknown_name
 from edge.survey import offline
-from tocsin.errors import DriverError
+from tocsin.config import Loaded
+from tocsin.errors import ConfigError, DriverError
 from tocsin.sdk import Driver, DriverConfig, Sample, load_driver
 
 _STOP_S = 2.0
@@ -35,20 +36,23 @@ class Unacknowledged(msgspec.Struct, frozen=True):
     device: str
 
 
-def owner(config: GatewayConfig, name: str) -> tuple[DriverConfig, list[str]]:
+def owner(loaded: Loaded[GatewayConfig], name: str) -> tuple[DriverConfig, list[str]]:
     """The driver that is called `name` or has a device of that name, and its devices.
 
     Raises:
         UsageError: there is none.
+        ConfigError: there is none, but parts of the file are wrong and left out.
     """
     known: list[str] = []
     drivers: list[str] = []
-    for driver in config.drivers:
+    for driver in loaded.value.drivers:
         devices = [spec.id for spec in load_driver(driver.type)(driver, offline("")).devices]
         if name in devices or name == driver.name:
             return driver, devices
         known += devices
         drivers.append(driver.name)
+    if loaded.left_out:
+        raise ConfigError([problem for part in loaded.left_out for problem in part.problems])
     raise unknown_name(name, [*known, *drivers])
 
 

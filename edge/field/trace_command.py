@@ -68,10 +68,10 @@ def _items(config: Path | None, name: str, last: int, *, follow: bool) -> Iterat
         for raw in client.follow(socket, "trace", args):
             yield msgspec.convert(raw, Missed) if "missed" in raw else msgspec.convert(raw, Frame)
         return
-    from edge.config import load_gateway
+    from edge.config import load_right_sections
     from edge.field.alone import Trouble, owner, run_alone
 
-    driver, devices = owner(load_gateway(config_path(config)).value, name)
+    driver, devices = owner(load_right_sections(config_path(config)), name)
     output.note(f"no agent runs: opening the port of {driver.name} for now")
     left = last
     for item in run_alone(driver, devices, name, SILENCE_S):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from edge.config import load_gateway
+from edge.config import load_right_sections
 from edge.control import client
 from edge.control.place import Config, config_path, socket_of
 from edge.devices import LastValue
@@ -75,12 +75,14 @@ def try_device(
     sample came; 5: one did not, with the reason and what to do.
     """
     path = config_path(config)
-    loaded = load_gateway(path)
+    loaded = load_right_sections(
+        path
+    )  # what is wrong elsewhere in the file keeps nobody from this device
+    driver, devices = owner(loaded, device)
     found = survey(loaded)
     spec = next((s for s in found.devices if s.id == device), None)
     if spec is None:
         raise unknown_name(device, [s.id for s in found.devices])
-    driver, devices = owner(loaded.value, device)
     limit_s = timeout_s or (PERIODS * (spec.period_s or 0.0) + SPARE_S)
     socket = socket_of(path)
     agent = client.answers(socket)

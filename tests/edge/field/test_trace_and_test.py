@@ -62,6 +62,29 @@ def test_a_device_that_does_not_answer_is_exit_code_5_with_what_to_do(
         assert _said(objects, "tx")[0]["unit"] == 2
 
 
+WRONG = """
+[[drivers.devices]]
+id = "gas-04"
+unit_id = 999
+profile = "four-gas-head"
+"""
+
+
+@pytest.mark.parametrize("with_agent", [True, False])
+def test_a_mistake_elsewhere_in_the_file_keeps_nobody_from_a_device_that_is_right(
+    with_agent: bool, config: Path, run: Run, request: pytest.FixtureRequest
+) -> None:
+    config.write_text(config.read_text("utf-8") + WRONG, "utf-8")
+    if with_agent:
+        request.getfixturevalue("agent")
+    code, objects, err = run("test", "gas-01", "-n", "1", "-c", str(config))
+    assert (code, objects[-1].get("answered")) == (0, 1), err
+    assert run("trace", "gas-01", "-n", "1", "-c", str(config))[0] == 0
+    code, objects, _ = run("test", "gas-04", "-c", str(config))
+    assert (code, objects[-1]["error"]["code"]) == (3, "config.invalid")
+    assert "999" in objects[-1]["error"]["message"]
+
+
 def test_a_name_that_is_not_there_is_told_with_the_nearest(config: Path, run: Run) -> None:
     for command in ("test", "trace"):
         code, objects, _ = run(command, "gas-03", "-c", str(config))
