@@ -24,6 +24,10 @@ def look(data_dir: Path, max_bytes: int, *, agent_runs: bool) -> Iterator[Findin
     place = _existing(data_dir)
     if place != data_dir:
         yield ok("folder", f"{data_dir} is not there yet; the agent makes it in {place}")
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        mend = f"mount -o remount,rw $(findmnt -no TARGET -T {place}); dmesg | tail tells why"
+        yield fail("folder", f"{place} is mounted read-only", mend)
+        return
     if not os.access(place, os.W_OK | os.X_OK):
         yield fail("folder", f"{place} cannot be written by this user", f"chown {_user()} {place}")
         return
@@ -67,10 +71,9 @@ def _write(place: Path) -> Iterator[Finding]:
         finally:
             os.close(opened)
     except OSError as exc:
-        mend = {
-            errno.ENOSPC: f"free space: du -xh --max-depth=2 {place} | sort -h | tail",
-            errno.EROFS: "mount the file system for writing: mount -o remount,rw ...",
-        }.get(exc.errno or 0, "dmesg | tail shows what the disk says")
+        mend = "dmesg | tail shows what the disk says"
+        if exc.errno == errno.ENOSPC:
+            mend = f"free space: du -xh --max-depth=2 {place} | sort -h | tail"
         yield fail("disk", f"64 kB cannot be written under {place}: {exc.strerror}", mend)
         return
     finally:

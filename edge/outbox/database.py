@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -62,8 +63,9 @@ class DirectoryLock:
                 f"the outbox {directory} is in use by process {owner}",
                 hint="is another agent running with the same data_dir?",
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        with suppress(OSError):  # the number is for people; a full disk has no room for it
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
     def close(self) -> None:
         """Let others have it."""

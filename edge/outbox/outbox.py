@@ -84,8 +84,14 @@ class Outbox:
             OutboxError: it belongs to another gateway or a newer version, or the disk refuses.
         """
         log = log or logging.getLogger("tocsin.outbox")
-        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True, mode=0o700)
-        lock = DirectoryLock(directory)
+        try:
+            await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True, mode=0o700)
+            lock = DirectoryLock(directory)
+        except OSError as exc:
+            raise OutboxError(
+                f"the outbox in {directory} cannot be opened: {exc.strerror}",
+                hint="are the directory's permissions right, is it mounted for writing?",
+            ) from exc
         disk = Disk(directory)
         opening = partial(
             open_store, directory, site=site, gateway=gateway, options=options, codec=codec,

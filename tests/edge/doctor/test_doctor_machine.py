@@ -73,6 +73,27 @@ def test_a_full_disk_fails_with_the_command_that_finds_what_fills_it(tmp_path: P
     assert any("in memory (tmpfs)" in f["text"] for f in found)
 
 
+READ_ONLY = """
+import subprocess, sys
+from pathlib import Path
+from edge.doctor import disk
+from tocsin.cli.output import to_json
+place = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)], check=True)
+print(to_json(list(disk.look(place, 1 << 20, agent_runs=False))))
+"""
+
+
+def test_a_disk_that_is_mounted_read_only_is_told_as_such(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", READ_ONLY, str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=True,
+        cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    (found,) = json.loads(done.stdout)
+    assert (found["state"], "remount,rw" in found["fix"]) == ("fail", True)
+
+
 def test_a_damaged_outbox_is_named(tmp_path: Path) -> None:
     (tmp_path / "outbox").mkdir()
     (tmp_path / "outbox" / "outbox.db").write_bytes(b"SQLite format 3\x00" + bytes(4000))

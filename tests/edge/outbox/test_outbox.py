@@ -235,6 +235,15 @@ async def test_repeats_of_one_alarm_coalesce_until_they_are_handed_out(tmp_path:
     assert alarms([first, repeated]) == found[:2]
 
 
+async def test_a_folder_that_cannot_be_made_or_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "place" / "outbox.lock").mkdir(parents=True)
+    for folder in (tmp_path / "file" / "outbox", tmp_path / "place"):
+        with pytest.raises(OutboxError, match="cannot be opened"):
+            async with opened(folder):
+                pass
+
+
 async def test_a_second_agent_is_kept_out(tmp_path: Path) -> None:
     async with opened(tmp_path):
         with pytest.raises(OutboxLockedError, match="in use by process"):
