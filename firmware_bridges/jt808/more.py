@@ -60,6 +60,8 @@ def driver(data: bytes) -> Facts:
     """0x0702: the driver's card was put in (1) or taken out (2)."""
     read = _Reader(data)
     status = read.number()
+    if status not in (1, 2):  # the edition of 2011 begins with the length of the name
+        raise CodecError(CodecReason.BAD_FIELD, f"{status} is neither a card put in nor taken out")
     at = bcd_time(read.take(6))
     facts: Facts = {"card": status, "time": at.isoformat() if at else None}
     if status == 1 and read.left:

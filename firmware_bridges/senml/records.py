@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -166,6 +167,8 @@ def _number(of: dict[str, Any], label: str, index: int) -> float | None:
     if label not in of:
         return None
     value = of[label]
+    if isinstance(value, Decimal) and value.is_finite():
+        value = float(value)  # a decimal fraction of CBOR (6)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
         raise CodecError(CodecReason.BAD_FIELD, f"record {index}: {label} is not a number")
     return value

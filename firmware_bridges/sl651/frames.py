@@ -41,6 +41,8 @@ def frame_size(data: bytes) -> int | None:
     Raises:
         CodecError: no frame begins here, or it is the ASCII form.
     """
+    if data[:1] == bytes((SOH,)):
+        raise CodecError(CodecReason.UNSUPPORTED, "the ASCII form is not read", offset=0)
     if not START.startswith(data[:2]):
         raise CodecError(CodecReason.FRAMING, "a frame begins with 7E 7E", offset=0)
     if len(data) < _HEAD:

@@ -225,3 +225,11 @@ def test_an_endless_run_is_not_kept() -> None:
     good = encode_frame(Header(2, PHONE, 1))
     assert [type(item) for item in splitter.feed(good)] == [Frame]
     assert splitter.counts["junk_bytes"] == 1_000_000
+
+
+def test_a_driver_report_of_the_2011_edition_is_not_read_as_a_card() -> None:
+    body = b"\x06" + "张三李".encode("gbk") + b"1" * 60 + b"\x04" + "公安".encode("gbk")
+    frame = encode_frame(Header(0x0702, "013800138000", 1), body)
+    facts = describe(FrameInput(frame))
+    assert (facts["body_hex"], "driver" in facts) == (body.hex(), False)
+    assert "6 is neither" in facts["body_error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from decimal import Decimal
 
 import cbor2
 import pytest
@@ -82,6 +83,15 @@ def test_what_the_rfc_forbids_is_refused(text: str, reason: CodecReason) -> None
 
 def test_unknown_labels_that_need_not_be_understood_are_passed_over() -> None:
     assert records('[{"n":"a","v":1,"colour":"red"}]') == [Record("a", 1)]
+
+
+def test_cbor_may_write_numbers_as_decimal_fractions() -> None:
+    pack = cbor2.dumps([{0: "a", 2: Decimal("23.1")}])
+    (record,) = resolve(read_pack(pack))
+    assert record.value == 23.1
+    for never in (Decimal("NaN"), Decimal("1e999"), Decimal("Infinity")):
+        with pytest.raises(CodecError):
+            list(resolve(read_pack(cbor2.dumps([{0: "a", 2: never}]))))
 
 
 def test_cbor_has_the_short_labels_and_ends_with_its_array() -> None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from firmware_bridges.parts import Limits, Parts
 from firmware_bridges.sl651.body import element, elements, level_array, parse, rain_array, report
 from firmware_bridges.sl651.examples import examples
+from firmware_bridges.sl651.frames import decode_frame
 from firmware_bridges.sl651.samples import Plan, standard
 from firmware_bridges.sl651.splitter import Splitter
 from tocsin.contract import catalogue
-from tocsin.errors import CodecError
+from tocsin.errors import CodecError, CodecReason
 from tocsin.sdk import DeviceSpec
 
 ZONE = datetime.fromisoformat("2026-01-01T00:00:00+08:00").tzinfo
@@ -30,6 +31,12 @@ def test_elements_come_back(digits: int, decimals: int) -> None:
     assert elements(element("FF92", None, 3, 1)) == [
         {"id": "FF92", "decimals": 1, "hex": "ffffff", "value": None}
     ]
+
+
+def test_the_ascii_form_is_told_as_such() -> None:
+    with pytest.raises(CodecError) as refused:
+        decode_frame(b"\x01010012345678123432002B\x02")
+    assert refused.value.reason is CodecReason.UNSUPPORTED
 
 
 @pytest.mark.parametrize("value", [1000.0, -10.0])
