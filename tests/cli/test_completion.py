@@ -135,3 +135,8 @@ def test_a_real_bash_completes_commands_options_values_and_files(tmp_path: Path)
             terminal.wait(becomes)
             terminal.type("\x15echo cle''ared\n")  # \x15 empties the line
             terminal.wait("cleared\r\n")
+
+
+def test_a_missing_shell_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["completion"]) == 2
+    assert "Choose from: bash, zsh, fish\n" in capsys.readouterr().err

@@ -89,6 +89,7 @@ def run_app(app: typer.Typer, args: Sequence[str], *, prog: str) -> int:
 def _usage(exc: Exception, prog: str, args: Sequence[str]) -> int:
     """A usage error of Typer's in our shape. Bare groups show their help, which Typer raises as an error too."""
     message = exc.format_message() if hasattr(exc, "format_message") else str(exc)
+    message = message if message.lower().startswith("usage:") else " ".join(message.split())
     context = getattr(exc, "ctx", None)
     path = context.command_path if context is not None else prog
     if message.lower().startswith("usage:"):
