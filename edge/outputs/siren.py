@@ -65,8 +65,12 @@ class FileOutput:
 def _write(path: Path, text: str) -> None:
     """Replace a regular file atomically; write into a device or sysfs file as it stands."""
     if path.exists() and (not path.is_file() or path.is_relative_to("/sys")):
-        with path.open("w") as out:
-            out.write(text)
+        # a pipe that nobody reads must not stop the gateway: it is an error (fifo(7), ENXIO)
+        opened = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK)
+        try:
+            os.write(opened, text.encode())
+        finally:
+            os.close(opened)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections import Counter
 from pathlib import Path
@@ -275,6 +276,21 @@ def test_an_output_that_cannot_be_set_is_said_once_and_tried_again(
     (tmp_path / "gone").unlink()
     output.follow([state(1)])
     assert output.is_on
+
+
+def test_a_pipe_that_nobody_reads_is_a_failure_and_no_wait(tmp_path: Path) -> None:
+    pipe = tmp_path / "siren"
+    os.mkfifo(pipe)
+    output = FileOutput(OutputConfig(name="siren", path=pipe))
+    output.follow([state(1)])
+    assert (output.failures, output.is_on) == (1, False)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        output.follow([state(1)])
+        assert output.is_on
+        assert os.read(reader, 10) == b"on\n"
+    finally:
+        os.close(reader)
 
 
 async def test_each_change_of_the_buttons_file_is_one_press(tmp_path: Path) -> None:
