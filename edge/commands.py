@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = new_app("Run a gateway and operate a running one.")
 alarms_app = new_app("Open alarms of a running gateway: list, acknowledge, reset.")
-app.add_typer(alarms_app, name="alarms", invoke_without_command=True)
+app.add_typer(alarms_app, name="alarms", invoke_without_command=True, no_args_is_help=False)
 app.command("command")(command)
 
 PROBE_TIMEOUT_S = 30.0

@@ -78,3 +78,12 @@ def test_without_an_agent_the_answer_is_one_clear_line(
     code, out = edge(capsys, "status", "-c", str(path), "--json")
     assert code == 6
     assert "no agent answers" in msgspec.json.decode(out)["error"]["message"]
+
+
+def test_alarms_without_anything_lists_them_and_not_its_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gateway.toml").write_text('[gateway]\ndata_dir = "data"\n', "utf-8")
+    code, _ = edge(capsys, "alarms")
+    assert code == 6  # it asked the agent, which is not there
