@@ -37,7 +37,7 @@ def _model(name: str | None) -> SensorModel:
         raise CodecError(CodecReason.BAD_INPUT, text)
     found = _known(name)
     if found is None:
-        near = get_close_matches(name[:64], shipped("decentlab").models, n=1)
+        near = get_close_matches(name[:64].upper(), shipped("decentlab").models, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise CodecError(CodecReason.UNSUPPORTED, f"no model is called {name[:64]!r}{hint}")
     return found

@@ -48,6 +48,7 @@ def _values(*words: str) -> list[str]:
         (["conformance", "repl"], ["replay"]),
         (["init", "--driver", "jt"], ["jt808"]),
         (["decode", "hj"], ["hj212"]),
+        (["simulate", "gas"], ["gas-line"]),
         (["schema", "commit"], ["commit-ack"]),
         (["nothing", ""], []),
         (["edge", "nothing", ""], []),

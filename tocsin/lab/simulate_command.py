@@ -27,11 +27,19 @@ NOT_OK = 9
 app = new_app("A virtual site read by a real gateway process, with faults to order.")
 
 
+def _scenarios(incomplete: str) -> list[str]:
+    return [name for name in SCENARIOS if name.startswith(incomplete)]
+
+
 @app.command()
 def simulate(
     name: Annotated[
         str,
-        typer.Argument(metavar="[SCENARIO]", help="Scenario; none lists them with their faults."),
+        typer.Argument(
+            metavar="[SCENARIO]",
+            help="Scenario; none lists them with their faults.",
+            autocompletion=_scenarios,
+        ),
     ] = "",
     faults: Annotated[
         str,

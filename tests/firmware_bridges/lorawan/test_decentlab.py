@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridges.lorawan.decentlab import decode
+from firmware_bridges.lorawan.describe import describe
 from firmware_bridges.lorawan.formula import Scope, compile_formula, evaluate, names_in
 from firmware_bridges.lorawan.models import (
     SensorModel,
@@ -19,6 +20,7 @@ from firmware_bridges.lorawan.models import (
     shipped,
 )
 from tocsin.errors import CodecError, CodecReason, ConfigError
+from tocsin.sdk.codec import FrameInput
 
 FILE = """\
 schema = 1
@@ -141,3 +143,8 @@ def test_a_mistake_in_a_payload_file_is_named_with_its_line(
 def test_shipped_payload_files_are_sound_and_named_as_their_file() -> None:
     assert payload_names() == ["decentlab"]
     assert len(shipped("decentlab").models) >= 60
+
+
+def test_a_model_in_small_letters_is_answered_with_the_nearest() -> None:
+    with pytest.raises(CodecError, match=r"did you mean DL-10HS\?"):
+        describe(FrameInput(bytes.fromhex("0202df000393710c60"), device="dl-10hs"))
