@@ -10,6 +10,7 @@ from tocsin.contract.quality import Quality, Severity, severity
 from tocsin.lab.children import LabError
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
 
     from tocsin.lab.demo import Demo
@@ -52,42 +53,46 @@ class LiveSummary:
         except LabError as exc:
             self._live.update(f"the cloud does not answer: {exc.message}", refresh=True)
             return
-        self._live.update(self._table(last, alarms, left_s), refresh=True)
+        left = "" if left_s is None else f"   {max(0.0, left_s):.0f} s left"
+        self._live.update(picture(self._run.console_url + left, last, alarms), refresh=True)
 
-    def _table(
-        self, last: list[dict[str, Any]], alarms: list[dict[str, Any]], left_s: float | None
-    ) -> Any:
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
 
-        table = Table(
-            title=f"{self._run.console_url}"
-            + ("" if left_s is None else f"   {max(0.0, left_s):.0f} s left")
+def picture(title: str, last: list[dict[str, Any]], alarms: list[dict[str, Any]]) -> Group:
+    """What is drawn; alarms come first, since a small terminal cuts off below."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title))
+    for heading in ("device", "quantity", "value", "unit", "age", "quality"):
+        table.add_column(heading, justify="right" if heading in ("value", "age") else "left")
+    now_ns = time.time_ns()
+    for item in sorted(last, key=lambda i: (i["device"], i["quantity"])):
+        age_s = (now_ns - item["time_ns"]) / 1e9
+        q = int(item.get("q") or 0)
+        word = "good" if q == 0 else Quality(q).name.lower() if q in set(Quality) else str(q)
+        stale = age_s > STALE_S
+        cells = (
+            item["device"],
+            item["quantity"],
+            _short(item["value"]),
+            item.get("unit") or "",
+            f"{age_s:.1f} s" + (" old" if stale else ""),
+            word,
         )
-        for heading in ("device", "quantity", "value", "unit", "age", "quality"):
-            table.add_column(heading, justify="right" if heading in ("value", "age") else "left")
-        now_ns = time.time_ns()
-        for item in sorted(last, key=lambda i: (i["device"], i["quantity"])):
-            age_s = (now_ns - item["time_ns"]) / 1e9
-            q = int(item.get("q") or 0)
-            word = "good" if q == 0 else Quality(q).name.lower() if q in set(Quality) else str(q)
-            stale = age_s > STALE_S
-            value = item["value"]
-            table.add_row(
-                item["device"],
-                item["quantity"],
-                f"{value:.6g}" if isinstance(value, float) else str(value),
-                item.get("unit") or "",
-                f"{age_s:.1f} s" + (" old" if stale else ""),
-                word,
-                style="dim" if stale else "red" if severity(q) is Severity.BAD else "",
-            )
-        lines = [
-            Text(
-                f"ALARM level {a['level']}: {a['device']} {a['quantity']} {a.get('value')} (limit {a.get('limit')}) {a.get('state', '')}",
-                style="bold red",
-            )
-            for a in alarms
-        ]
-        return Group(table, *lines) if lines else table
+        # As Text: rich takes "[ppm]" in a plain string for markup and prints nothing.
+        style = "dim" if stale else "red" if severity(q) is Severity.BAD else ""
+        table.add_row(*map(Text, cells), style=style)
+    lines = [
+        Text(
+            f"ALARM level {a['level']}: {a['device']} {a['quantity']} {_short(a.get('value'))}"
+            f" (limit {_short(a.get('limit'))}) {a.get('state', '')}",
+            style="bold red",
+        )
+        for a in alarms
+    ]
+    return Group(*lines, table)
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
