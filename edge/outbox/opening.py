@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from edge.options import OutboxOptions
-from edge.outbox import salvage
+from edge.outbox import reserve, salvage
 from edge.outbox.store import Store
 from tocsin.contract.codec import Codec
 from tocsin.errors import OutboxError
@@ -35,8 +35,19 @@ def open_store(
             directory, site=site, gateway=gateway, options=options, codec=codec, now_ns=now_ns
         )
 
+    def create_in_time() -> Store:
+        """On a full disk not even the log of the database can be made."""
+        try:
+            store = create()
+        except sqlite3.OperationalError:
+            if not reserve.give_up(directory):
+                raise
+            return create()
+        reserve.hold(directory)
+        return store
+
     try:
-        return create(), None
+        return create_in_time(), None
     except sqlite3.OperationalError as exc:
         raise OutboxError(
             f"the outbox in {directory} cannot be opened: {exc}",
