@@ -9,6 +9,7 @@ from edge.drivers.gb26875.commands import Asked, command
 from edge.drivers.gb26875.config import Gb26875Config
 from edge.drivers.gb26875.session import Session
 from edge.drivers.gb26875.site import Transmitter, transmitters
+from edge.links import Links, changed
 from edge.listening import Peer, serve
 from edge.zones import parse_zone
 from tocsin.errors import DriverReason, LinkError, UsageError
@@ -28,7 +29,7 @@ class Gb26875Driver:
         self._config, self._context = config, context
         self._zone = parse_zone(config.time_zone)
         self._transmitters = transmitters(config)
-        self._by_id: dict[str, Session] = {}
+        self._links = Links[Session](self._gone)
         self._unknown: set[bytes] = set()
 
     @property
@@ -38,6 +39,17 @@ class Gb26875Driver:
     async def run(self) -> None:
         """Until cancelled."""
         await serve(self._config, self._context, self._handle)
+
+    def reconfigure(self, config: DriverConfig) -> bool:
+        """Takes other transmitters while it runs; those that stay keep their links."""
+        if not isinstance(config, Gb26875Config):
+            return False
+        if config.model_copy(update={"devices": self._config.devices}) != self._config:
+            return False
+        self._config = config
+        self._transmitters, others = changed(self._transmitters, transmitters(config))
+        self._links.cut(others)
+        return True
 
     async def probe(self) -> list[ProbeLine]:
         """Transmitters connect by themselves: nothing can be touched from here."""
@@ -59,31 +71,22 @@ class Gb26875Driver:
         found = next((t for t in self._transmitters.values() if t.id == device), None)
         if found is None:
             raise UsageError(f"{device} takes no commands", hint="send it to its transmitter")
-        session = self._by_id.get(device)
-        if session is None:
-            raise LinkError(
-                DriverReason.CLOSED,
-                "the transmitter is not connected",
-                device=device,
-                hint="send the command again once it is",
-            )
+        session = self._links.session(device, "transmitter")
         return await command(session, found, asked, self._config.command_timeout_s)
 
     async def _handle(self, peer: Peer) -> None:
         session = Session(peer, self._context, self._zone, self._find, self._known)
-        try:
+        with self._links.held(session):
             await session.run()
-        finally:
-            for one in self._transmitters.values():
-                if self._by_id.get(one.id) is session:
-                    del self._by_id[one.id]
-                    for spec in one.specs:
-                        text = "the transmitter has gone"
-                        gone = LinkError(DriverReason.CLOSED, text, device=spec.id)
-                        self._context.unavailable(spec.id, gone)
+
+    def _gone(self, device: str) -> None:
+        one = next(t for t in self._transmitters.values() if t.id == device)
+        for spec in one.specs:
+            gone = LinkError(DriverReason.CLOSED, "the transmitter has gone", device=spec.id)
+            self._context.unavailable(spec.id, gone)
 
     def _known(self, session: Session, transmitter: Transmitter) -> None:
-        self._by_id[transmitter.id] = session
+        self._links.known(transmitter.id, session)
         for spec in transmitter.specs:
             self._context.available(spec.id)
 

@@ -34,7 +34,8 @@ class Transmitter:
     """One transmitter of the configuration, with the parts that are devices of their own."""
 
     def __init__(self, config: TransmitterConfig, zone: timezone, window: SourceWindow) -> None:
-        self.id, self.address, self._zone = config.id, bytes.fromhex(config.address), zone
+        self.config, self.id = config, config.id
+        self.address, self._zone = bytes.fromhex(config.address), zone
         self.spec = DeviceSpec(
             config.id, config.measurement, CHANNELS, config.period_s, window, config.model, SPECS
         )

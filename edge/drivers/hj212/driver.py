@@ -11,6 +11,7 @@ from edge.drivers.hj212.commands import command, command_number
 from edge.drivers.hj212.config import Hj212Config
 from edge.drivers.hj212.session import Session, Terms
 from edge.drivers.hj212.stations import Station, stations
+from edge.links import Links, changed
 from edge.listening import Peer, serve
 from edge.zones import parse_zone
 from tocsin.errors import DriverReason, LinkError, UsageError
@@ -37,7 +38,7 @@ class Hj212Driver:
             config.set_clocks,
             config.parts_wait_s,
         )
-        self._by_id: dict[str, Session] = {}
+        self._links = Links[Session](self._gone)
         self._unknown: set[str] = set()
 
     @property
@@ -47,6 +48,17 @@ class Hj212Driver:
     async def run(self) -> None:
         """Until cancelled."""
         await serve(self._config, self._context, self._handle)
+
+    def reconfigure(self, config: DriverConfig) -> bool:
+        """Takes other stations while it runs; those that stay keep their links."""
+        if not isinstance(config, Hj212Config):
+            return False
+        if config.model_copy(update={"devices": self._config.devices}) != self._config:
+            return False
+        self._config = config
+        self._stations, others = changed(self._stations, stations(config))
+        self._links.cut(others)
+        return True
 
     async def probe(self) -> list[ProbeLine]:
         """Stations connect by themselves: nothing can be touched from here."""
@@ -68,28 +80,20 @@ class Hj212Driver:
             raise UsageError(f"{name} takes no arguments")
         command_number(name)
         station = next(s for s in self._stations.values() if s.id == device)
-        session = self._by_id.get(device)
-        if session is None:
-            raise LinkError(
-                DriverReason.CLOSED,
-                "the station is not connected",
-                device=device,
-                hint="send the command again once it is",
-            )
+        session = self._links.session(device, "station")
         return await command(session, station, name, self._config.command_timeout_s)
 
     async def _handle(self, peer: Peer) -> None:
         session = Session(peer, self._terms)
-        try:
+        with self._links.held(session):
             await session.run()
-        finally:
-            for id_ in [i for i, other in self._by_id.items() if other is session]:
-                del self._by_id[id_]
-                gone = LinkError(DriverReason.CLOSED, "the station has gone", device=id_)
-                self._context.unavailable(id_, gone)
+
+    def _gone(self, device: str) -> None:
+        gone = LinkError(DriverReason.CLOSED, "the station has gone", device=device)
+        self._context.unavailable(device, gone)
 
     def _known(self, session: Session, station: Station) -> None:
-        self._by_id[station.id] = session
+        self._links.known(station.id, session)
         self._context.available(station.id)
 
     def _find(self, mn: str) -> Station | None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from edge.drivers.sl651.config import Sl651Config
 from edge.drivers.sl651.session import Session, Terms
 from edge.drivers.sl651.stations import COMMANDS, Station, stations
+from edge.links import Links, changed
 from edge.listening import Peer, serve
 from edge.zones import parse_zone
 from firmware_bridges.sl651.body import Body
@@ -40,8 +41,7 @@ class Sl651Driver:
             config.stay_online,
             config.parts_wait_s,
         )
-        self._sessions: set[Session] = set()
-        self._by_id: dict[str, Session] = {}
+        self._links = Links[Session](self._gone)
         self._unknown: set[str] = set()
 
     @property
@@ -55,6 +55,17 @@ class Sl651Driver:
             await serve(self._config, self._context, self._handle)
         finally:
             asking.cancel()
+
+    def reconfigure(self, config: DriverConfig) -> bool:
+        """Takes other stations while it runs; those that stay keep their links."""
+        if not isinstance(config, Sl651Config):
+            return False
+        if config.model_copy(update={"devices": self._config.devices}) != self._config:
+            return False
+        self._config = config
+        self._stations, others = changed(self._stations, stations(config))
+        self._links.cut(others)
+        return True
 
     async def probe(self) -> list[ProbeLine]:
         """Stations connect by themselves: nothing can be touched from here."""
@@ -76,14 +87,7 @@ class Sl651Driver:
             known = ", ".join(one.name for one in COMMANDS)
             raise UsageError(f"no command {name!r} with these arguments", hint=f"known: {known}")
         station = next(s for s in self._stations.values() if s.id == device)
-        session = self._by_id.get(device)
-        if session is None:
-            raise LinkError(
-                DriverReason.CLOSED,
-                "the station is not connected",
-                device=device,
-                hint="send the command again once it is",
-            )
+        session = self._links.session(device, "station")
         limit_s = self._config.command_timeout_s
         try:
             return _told(await session.ask(station, function, limit_s))
@@ -93,19 +97,16 @@ class Sl651Driver:
 
     async def _handle(self, peer: Peer) -> None:
         session = Session(peer, self._terms)
-        self._sessions.add(session)
-        try:
+        with self._links.held(session):
             await session.run()
-        finally:
-            self._sessions.discard(session)
-            for id_ in [i for i, other in self._by_id.items() if other is session]:
-                del self._by_id[id_]
-                if self._config.stay_online:
-                    gone = LinkError(DriverReason.CLOSED, "the station has gone", device=id_)
-                    self._context.unavailable(id_, gone)
+
+    def _gone(self, device: str) -> None:
+        if self._config.stay_online:
+            gone = LinkError(DriverReason.CLOSED, "the station has gone", device=device)
+            self._context.unavailable(device, gone)
 
     def _known(self, session: Session, station: Station) -> None:
-        self._by_id[station.id] = session
+        self._links.known(station.id, session)
         self._context.available(station.id)
 
     def _find(self, address: str) -> Station | None:
@@ -127,7 +128,7 @@ class Sl651Driver:
     async def _ask_missing(self) -> None:
         while True:
             await self._context.clock.sleep(_MISSING_CHECK_S)
-            for session in list(self._sessions):
+            for session in self._links.open:
                 with suppress(LinkError):  # gone: its own task ends it
                     await session.ask_missing()
 

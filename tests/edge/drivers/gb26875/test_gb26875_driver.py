@@ -241,6 +241,24 @@ async def test_the_same_message_again_is_confirmed_again_and_stored_once() -> No
     assert agent.counts["gb26875.resent"] == 1
 
 
+async def test_transmitters_that_stay_keep_their_links_when_the_configuration_changes() -> None:
+    agent = Agent()
+    driver = agent.driver(ADDRESS)
+    async with _running(driver), _connected(agent) as client:
+        await client.tell(1, PANEL | {"status": 3}, serial=5)
+        assert driver.reconfigure(agent.driver(ADDRESS, "0" * 12)._config)
+        assert [s.id for s in driver.devices] == ["site-0", "smoke-0", "site-1", "smoke-1"]
+        await client.tell(1, PANEL | {"status": 3}, serial=5)
+        assert agent.counts["gb26875.resent"] == 1, "the same link, the same memory"
+        kept = len(agent.samples)
+        assert driver.reconfigure(agent.driver("1" * 12)._config)
+        with pytest.raises((EOFError, OSError)):
+            await client.frame()
+        assert not driver.reconfigure(agent.driver("1" * 12, max_connections=5)._config)
+    assert len(agent.samples) == kept
+    assert {state for _, state in agent.states} == {"ok"}, "of what has left nothing more is told"
+
+
 async def test_a_state_that_returns_with_the_same_words_is_kept() -> None:
     """A transmitter whose clock and serial stand still still tells its second fire."""
     agent = Agent()

@@ -396,6 +396,25 @@ def test_averages_are_in_the_unit_of_their_quantity() -> None:
     )
 
 
+async def test_stations_that_stay_keep_their_links_when_the_configuration_changes() -> None:
+    agent = Agent()
+    air, other = {"id": "air-01", "mn": MN}, {"id": "air-02", "mn": "B" * 24}
+    driver = agent.driver(air)
+    async with _running(driver), _connected(agent) as client:
+        client.tell("2011", SO2)
+        assert (await client.answer()).head["CN"] == "9014"
+        assert driver.reconfigure(agent.driver(air, other)._config)
+        assert [spec.id for spec in driver.devices] == ["air-01", "air-02"]
+        client.tell("2011", SO2)
+        assert (await client.answer()).head["CN"] == "9014", "the same link"
+        assert agent.counts["hj212.resent"] == 1, "and the same memory"
+        assert driver.reconfigure(agent.driver(other)._config)
+        assert await client.closed()
+        assert agent.states == [("air-01", "ok")], "of what has left nothing more is told"
+        assert not driver.reconfigure(agent.driver(other, max_connections=5)._config)
+    assert len(agent.samples) == 1
+
+
 @contextmanager
 def _station(connect: str, ledger: Path, *arguments: str) -> Iterator[Process]:
     argv = [

@@ -272,6 +272,24 @@ async def test_a_report_sent_again_is_answered_again_and_stored_once() -> None:
     assert agent.counts["sl651.resent"] == 2
 
 
+async def test_stations_that_stay_keep_their_links_when_the_configuration_changes() -> None:
+    agent = Agent()
+    river, other = {"id": "river-01", "station": STATION}, {"id": "river-02", "station": "9" * 10}
+    driver = agent.driver(river)
+    async with _running(driver), _connected(agent) as client:
+        client.tell(_report(LEVEL))
+        await client.frame()
+        assert driver.reconfigure(agent.driver(river, other)._config)
+        assert [spec.id for spec in driver.devices] == ["river-01", "river-02"]
+        client.tell(_report(LEVEL))
+        await client.frame()
+        assert agent.counts["sl651.resent"] == 1, "the same link, the same memory"
+        assert driver.reconfigure(agent.driver(river | {"model": "another"}, other)._config)
+        assert await client.closed(), "a changed one begins anew"
+        assert not driver.reconfigure(agent.driver(other, max_connections=5)._config)
+    assert len(agent.samples) == 1
+
+
 async def test_missing_values_negative_ones_and_what_cannot_be_read() -> None:
     agent = Agent()
     devices = {
