@@ -34,7 +34,7 @@ samples_per_s = 100
 
 def _unpack(archive: Path) -> Path:
     with tarfile.open(archive) as tar:
-        tar.extractall(archive.parent, filter="data")
+        tar.extractall(archive.parent)  # noqa: S202 - our own; 3.11.2 knows no filter
     return archive.parent / archive.name.removesuffix(".tar.gz")
 
 

@@ -37,7 +37,6 @@ class Peer:
             self._client.username_pw_set(user, password)
         if tls is not None:
             self._client.tls_set_context(tls)
-        self._host = "127.0.0.1" if tls is None else "localhost"  # as in the certificate
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
@@ -63,7 +62,7 @@ class Peer:
 
     def connect(self) -> bool:
         """Whether the broker accepted us."""
-        self._client.connect(self._host, self._port)
+        self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         wait_until_sync(lambda: self.connected, 10.0, "a CONNACK")
         return self.connected[-1]

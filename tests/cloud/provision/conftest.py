@@ -67,7 +67,7 @@ def provisioned(path: Path) -> Site:
     """A new folder with gateways gw-a and gw-b."""
     now, port = datetime.now(UTC), free_port()
     folder = Folder.create(
-        path / "provision", now, hosts=["localhost"], port=port, cloud="cloud-0", days=DAYS
+        path / "provision", now, hosts=["127.0.0.1"], port=port, cloud="cloud-0", days=DAYS
     )
     for name in ("gw-a", "gw-b"):
         folder.gateway(name, "east", now, DAYS)

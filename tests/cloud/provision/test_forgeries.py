@@ -160,7 +160,7 @@ def test_a_gateway_does_not_believe_a_broker_with_a_gateways_certificate(site: S
     server.load_cert_chain(site.place("gw-b") / "cert.pem", site.place("gw-b") / "key.pem")
     ours, theirs = (ssl.MemoryBIO(), ssl.MemoryBIO()), (ssl.MemoryBIO(), ssl.MemoryBIO())
     client_side = context(site.place("gw-a")).wrap_bio(
-        ours[0], ours[1], server_hostname="localhost"
+        ours[0], ours[1], server_hostname="127.0.0.1"
     )
     server_side = server.wrap_bio(theirs[0], theirs[1], server_side=True)
 

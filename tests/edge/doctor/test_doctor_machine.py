@@ -19,6 +19,7 @@ import tocsin
 from edge.doctor import clock, disk, installation, ports, secrets
 from edge.doctor.findings import Finding
 from edge.timekeeper import Discipline
+from tests.own_mounts import OWN_MOUNTS
 from tocsin.config import TlsOptions
 from tocsin.sdk import DriverConfig, Endpoint
 from tocsin.testing import free_port
@@ -60,7 +61,7 @@ print(to_json(list(disk.look(place, 1 << 20, agent_runs=False))))
 
 def test_a_full_disk_fails_with_the_command_that_finds_what_fills_it(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["unshare", "--mount", sys.executable, "-c", FULL, str(tmp_path)],
+        [*OWN_MOUNTS, sys.executable, "-c", FULL, str(tmp_path)],
         capture_output=True, text=True, timeout=60, check=True,
         cwd=Path(__file__).parents[3],
     )  # fmt: skip
@@ -86,7 +87,7 @@ print(to_json(list(disk.look(place, 1 << 20, agent_runs=False))))
 
 def test_a_disk_that_is_mounted_read_only_is_told_as_such(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["unshare", "--mount", sys.executable, "-c", READ_ONLY, str(tmp_path)],
+        [*OWN_MOUNTS, sys.executable, "-c", READ_ONLY, str(tmp_path)],
         capture_output=True, text=True, timeout=60, check=True,
         cwd=Path(__file__).parents[3],
     )  # fmt: skip

@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.own_mounts import OWN_MOUNTS
+
 SCRIPT = """
 import asyncio, subprocess, sys
 from pathlib import Path
+
+from tests.own_mounts import OWN_MOUNTS
 from edge.options import OutboxOptions
 from edge.outbox import Outbox
 from tocsin.sdk import SystemClock
@@ -46,7 +50,7 @@ print("again", (place / "outbox" / "reserve").stat().st_size)
 
 def test_on_a_full_disk_the_reserve_is_given_up_and_taken_again_later(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["unshare", "--mount", sys.executable, "-c", SCRIPT, str(tmp_path)],
+        [*OWN_MOUNTS, sys.executable, "-c", SCRIPT, str(tmp_path)],
         capture_output=True, text=True, timeout=60, check=False,
         cwd=Path(__file__).parents[3],
     )  # fmt: skip

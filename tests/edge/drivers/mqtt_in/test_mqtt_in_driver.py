@@ -297,7 +297,7 @@ async def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1() -> None:
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 async def test_the_broker_s_certificate_is_verified(tmp_path: Path) -> None:
     ours, theirs = trustme.CA(), trustme.CA()
-    made = theirs.issue_cert("localhost")
+    made = theirs.issue_cert("127.0.0.1")
     certificate, key, ca = (tmp_path / name for name in ("cert.pem", "key.pem", "ca.pem"))
     made.cert_chain_pems[0].write_to_path(certificate)
     made.private_key_pem.write_to_path(key)
@@ -306,12 +306,12 @@ async def test_the_broker_s_certificate_is_verified(tmp_path: Path) -> None:
         agent = Agent(broker.port)
         ours.cert_pem.write_to_path(ca)
         with pytest.raises(LinkError, match="certificate"):
-            await agent.driver(host="localhost", tls={"ca": str(ca)}).run()
+            await agent.driver(tls={"ca": str(ca)}).run()
         theirs.cert_pem.write_to_path(ca)
         context = ssl.create_default_context(cafile=ca)
         peer = Peer(broker.port, FIELD.user, FIELD.password, client_id="sender", tls=context)
         with peer as sender:
-            async with agent.running(host="localhost", tls={"ca": str(ca)}):
+            async with agent.running(tls={"ca": str(ca)}):
                 await subscribed(agent, sender, "s/d1", b'{"t": 1}')
 
 
