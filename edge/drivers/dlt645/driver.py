@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import ClassVar
 
@@ -51,6 +52,8 @@ class Dlt645Driver:
         self._config, self._context = config, context
         self._line = Line(config, context)
         self._meters = tuple(Meter(config, one) for one in config.devices)
+        self._rota: Rota[Meter] | None = None
+        self._others = asyncio.Event()
         self._random = Random()
 
     @property
@@ -63,24 +66,52 @@ class Dlt645Driver:
         Raises:
             LinkError: the port cannot be opened, or is gone.
         """
-        clock = self._context.clock
         try:
             await self._line.open()
-            rota = Rota(self._meters, clock.mono_ns())
-            while True:
-                now_ns = clock.mono_ns()
-                meter, due_ns = rota.next(now_ns)
-                if due_ns > now_ns:
-                    await clock.sleep((due_ns - now_ns) / NS)
-                started_ns = clock.mono_ns()
-                await self._turn(meter, started_ns)
-                rota.took(meter, started_ns, clock.mono_ns())
+            await self._poll()
         except LinkError as exc:
             for meter in self._meters:
                 await self._lost(meter, exc)
             raise
         finally:
             self._line.close()
+
+    def reconfigure(self, config: DriverConfig) -> bool:
+        """Takes other meters while it runs; anything else needs the port anew."""
+        if not isinstance(config, Dlt645Config):
+            return False
+        if config.model_copy(update={"devices": self._config.devices}) != self._config:
+            return False
+        before = {meter.config.id: meter for meter in self._meters}
+        self._meters = tuple(
+            before[one.id]
+            if one.id in before and before[one.id].config == one
+            else Meter(config, one)
+            for one in config.devices
+        )
+        self._config = config
+        if self._rota is not None:
+            self._rota.replace(self._meters, self._context.clock.mono_ns())
+        self._others.set()
+        return True
+
+    async def _poll(self) -> None:
+        clock = self._context.clock
+        self._rota = rota = Rota(self._meters, clock.mono_ns())
+        while True:
+            self._others.clear()
+            now_ns = clock.mono_ns()
+            meter, due_ns = rota.next(now_ns)
+            if due_ns > now_ns:
+                try:
+                    async with asyncio.timeout((due_ns - now_ns) / NS):
+                        await self._others.wait()
+                    continue
+                except TimeoutError:
+                    pass
+            started_ns = clock.mono_ns()
+            await self._turn(meter, started_ns)
+            rota.took(meter, started_ns, clock.mono_ns())
 
     async def _turn(self, meter: Meter, started_ns: int) -> None:
         """One read of one meter."""
@@ -90,8 +121,11 @@ class Dlt645Driver:
         except DriverError as exc:
             if exc.reason in PORT_REASONS:
                 raise
-            await self._give_up(meter, exc)
+            if meter in self._meters:
+                await self._give_up(meter, exc)
             return
+        if meter not in self._meters:
+            return  # reconfigured while it was read
         missed = meter.succeeded(started_ns, context.clock.mono_ns())
         context.count("reads", 1)
         if missed:

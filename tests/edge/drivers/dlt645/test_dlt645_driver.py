@@ -167,6 +167,30 @@ async def test_a_dead_meter_on_the_line_does_not_starve_the_others(tmp_path: Pat
     )
 
 
+async def test_a_changed_meter_begins_anew_and_its_neighbour_keeps_its_period_and_line(
+    tmp_path: Path,
+) -> None:
+    agent = Agent()
+    one = {"id": "m1", "address": "1", "period_s": 60.0}
+    with _device("--meter", "1:m1", "--meter", "2:m2", "--tcp", "127.0.0.1:0") as (_, port):
+        two = {"id": "m2", "address": "2", "period_s": 60.0}
+        driver = agent.driver(one, two, connect=port)
+        async with _running(driver):
+            await wait_until(lambda: len(agent.samples) == 2)
+            two |= {"ct_ratio": 30.0}
+            assert driver.reconfigure(agent.driver(one, two, connect=port)._config)
+            await wait_until(lambda: len(agent.of("m2")) == 2)
+            assert {c.scale for c in agent.samples[-1].spec.channels if c.unit == "A"} == {30.0}
+            assert driver.reconfigure(agent.driver(one, connect=port)._config)
+            assert [spec.id for spec in driver.devices] == ["m1"]
+            assert driver.reconfigure(agent.driver(two, one, connect=port)._config)
+            await wait_until(lambda: len(agent.of("m2")) == 3)
+            assert len(agent.of("m1")) == 1, "it kept its period"
+            assert not driver.reconfigure(agent.driver(one, connect=port, timeout_s=9.0)._config)
+            assert len(driver.devices) == 2
+    assert agent.states == {"m1": ["ok"], "m2": ["ok"]}
+
+
 async def test_an_echoing_adapter_a_missing_identifier_and_data_in_parts_are_borne() -> None:
     agent = Agent()
     with _device(
