@@ -60,7 +60,7 @@ def test_every_unit_of_a_line_is_found_and_the_block_can_be_pasted(
     where = ("--tcp", "127.0.0.1:0") if tcp else ("--link", str(tmp_path / "rs485"))
     ready = start("-m", "firmware_bridges.modbus.device", *where, *_units())
     port = str(json.loads(ready.wait_line('"ready":true'))["port"])
-    code, objects, err = run("discover", "modbus", port, "--units", "1-6", "--timeout", "0.4")
+    code, objects, err = run("discover", "modbus", port, "--units", "1-6", "--timeout", "3")
     found = objects[0]
     assert (code, found["complete"], found["noise"]) == (0, True, []), err
     assert [u["unit"] for u in found["units"]] == [1, 2, 3, 4, 5, 6]
