@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import reduce
+from operator import xor
 from typing import Any
 
 import pytest
@@ -43,6 +45,21 @@ def test_hex_text_and_json_are_answered_in_the_order_of_the_lines() -> None:
     assert told[3] == {"ok": False, "error": error}
     (sentence,) = objects(decode("nmea", RMC))
     assert sentence["frame"]["status"] == "V"
+
+
+def test_a_tag_block_is_told_and_a_position_off_the_globe_is_none() -> None:
+    tagged = "\\s:station,c:1609459200*%02X\\" % _xor("s:station,c:1609459200") + RMC
+    north = "GPGLL,9959.000,N,12118.000,W,171925.00,A,A"
+    lines = [tagged, tagged.replace("station", "Station"), "\\s:x", f"${north}*{_xor(north):02X}"]
+    good, *bad = objects(decode("nmea", data="\n".join(lines).encode()))
+    assert good["frame"]["tag"] == {"s": "station", "c": "1609459200"}
+    assert good["frame"]["type"] == "RMC"
+    assert [b["error"]["code"] for b in bad] == ["checksum", "framing", "bad-field"]
+    assert bad[0]["error"]["offset"] == tagged.index("*") + 1
+
+
+def _xor(text: str) -> int:
+    return reduce(xor, text.encode(), 0)
 
 
 def test_it_lives_through_every_line() -> None:
