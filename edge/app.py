@@ -115,7 +115,9 @@ class Agent:
         )
         self.drivers = [self.supervised(d) for d in self.config.drivers]
         self.take_devices()
-        self.orders = OrderDesk(outbox, clock, self.driver_of, found.guards)
+        self.orders = OrderDesk(
+            outbox, clock, self.driver_of, lambda: [d.id for d in self.found.devices], found.guards
+        )
         self.remote = RemoteDesk(self, sources)
         self.outlets = Outlets(self)
         self.link = open_link(self)

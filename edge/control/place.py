@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
-from tocsin.errors import UsageError
+from tocsin.errors import ConfigError, UsageError
 
 PLACES = (Path("gateway.toml"), Path("/etc/tocsin/gateway.toml"))
 
@@ -53,3 +54,22 @@ def socket_of(given: Path | None) -> Path:
         return path.parent / Path(socket).expanduser()
     except (AttributeError, TypeError) as exc:
         raise UsageError(f"{path} names no control socket", hint="tocsin check -c FILE") from exc
+
+
+def devices(ctx: typer.Context, incomplete: str) -> Iterator[str]:
+    """Ids of devices in the configuration that begin with `incomplete`, for a shell's completion."""
+    from tocsin.config.load import read
+
+    try:
+        raw, _ = read(config_path(ctx.params.get("config")))
+    except (UsageError, ConfigError):
+        return
+    drivers: Any = raw.get("drivers")
+    for driver in drivers if isinstance(drivers, list) else []:
+        if not isinstance(driver, dict):
+            continue
+        listed = driver.get("devices")
+        tables = listed if isinstance(listed, list) else []
+        for id_ in (driver.get("device"), *(t.get("id") for t in tables if isinstance(t, dict))):
+            if isinstance(id_, str) and id_.startswith(incomplete):
+                yield id_

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from edge.control import client
-from edge.control.place import Config, config_path, socket_of
+from edge.control.place import Config, config_path, devices, socket_of
 from edge.field.shown_frame import Reader, missed_line
 from edge.frames import KEPT, Frame, Missed
 from tocsin.cli import output
@@ -25,7 +25,12 @@ SILENCE_S = 30.0
 @app.command()
 def trace(
     name: Annotated[
-        str, typer.Argument(metavar="DEVICE", help="A device, or a driver for its whole line.")
+        str,
+        typer.Argument(
+            metavar="DEVICE",
+            help="A device, or a driver for its whole line.",
+            autocompletion=devices,
+        ),
     ],
     last: Annotated[
         int, typer.Option("--last", "-n", min=0, help=f"Frames to show; {KEPT} are kept.")

@@ -12,7 +12,7 @@ import typer
 
 from edge.config import load_right_sections
 from edge.control import client
-from edge.control.place import Config, config_path, socket_of
+from edge.control.place import Config, config_path, devices, socket_of
 from edge.devices import LastValue
 from edge.field.alone import Trouble, Unacknowledged, owner, run_alone
 from edge.field.picture import quality_name
@@ -57,7 +57,10 @@ class Result(msgspec.Struct, frozen=True):
 
 @app.command("test")
 def try_device(
-    device: Annotated[str, typer.Argument(help="The device, as gateway.toml names it.")],
+    device: Annotated[
+        str,
+        typer.Argument(help="The device, as gateway.toml names it.", autocompletion=devices),
+    ],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Samples to wait for.")] = 5,
     raw: Annotated[
         bool, typer.Option("--raw", help="Also the numbers as the device gave them, unscaled.")

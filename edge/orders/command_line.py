@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.control.client import ask
-from edge.control.place import Config, socket_of
+from edge.control.place import Config, devices, socket_of
 from tocsin.cli import output
 from tocsin.cli.apps import Json
 from tocsin.cli.pairs import exit_code, parse_pairs
@@ -18,7 +18,10 @@ _ANSWER_S = 300.0
 
 
 def command(
-    device: Annotated[str, typer.Argument(help="Device; none lists what each can be told.")] = "",
+    device: Annotated[
+        str,
+        typer.Argument(help="Device; none lists what each can be told.", autocompletion=devices),
+    ] = "",
     name: Annotated[str, typer.Argument(help="Its command; none lists them.")] = "",
     arguments: Annotated[
         list[str] | None, typer.Argument(help="KEY=VALUE, as the command wants them.")

@@ -55,16 +55,21 @@ class Carrier(Protocol):
 
 
 class OrderDesk:
-    """Takes commands of the cloud (`command`) and of this machine (`ask`, `confirm`). `find` gives a device's driver."""
+    """Takes commands of the cloud (`command`) and of this machine (`ask`, `confirm`).
+
+    `find` gives a device's driver, `known` every device's id.
+    """
 
     def __init__(
         self,
         journal: Journal,
         clock: Clock,
         find: Callable[[str], tuple[Carrier, DeviceSpec] | None],
+        known: Callable[[], Sequence[str]],
         guards: Sequence[Guard] = (),
     ) -> None:
         self.guards = tuple(guards)
+        self._known = known
         self._journal, self._clock, self._find = journal, clock, find
         self._armed: dict[str, Armed] = {}
         self._queue: asyncio.Queue[Command] = asyncio.Queue(MAX_AT_ONCE)
@@ -192,13 +197,13 @@ class OrderDesk:
         """Why this device cannot be told this; "" if it can."""
         found = self._find(device)
         if found is None:
-            return f"no device {device!r} at this gateway"
+            return f"no device {device!r} at this gateway{_meant(device, self._known())}"
         names = [command.name for command in found[1].commands]
         if not names or name in names:
             return ""  # a driver that declares none says itself what it does not know
-        near = get_close_matches(name, names, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{device} takes no command {name!r}{meant} It takes: {', '.join(names)}"
+        return (
+            f"{device} takes no command {name!r}{_meant(name, names)} It takes: {', '.join(names)}"
+        )
 
     async def _arm(self, armed: Armed) -> Result:
         ask = armed.ask
@@ -283,6 +288,11 @@ def _refused(event: Ask | Confirm, text: str) -> Result:
     if isinstance(event, Ask):
         return Result(event.id, event.device, event.name, event.actor, Outcome.REFUSED, text)
     return Result(event.id, "", "", event.actor, Outcome.REFUSED, text, reason="confirm")
+
+
+def _meant(given: str, names: Sequence[str]) -> str:
+    near = get_close_matches(given, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _code() -> str:

@@ -58,6 +58,20 @@ def test_what_may_stand_at_the_cursor(words: list[str], found: list[str]) -> Non
     assert _values(*words) == found
 
 
+def test_devices_are_offered_from_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(
+        '[[drivers]]\ntype = "modbus"\n[[drivers.devices]]\nid = "gas-01"\n[[drivers.devices]]\nid = "river"\n'
+        '[[drivers]]\ntype = "nmea"\ndevice = "gas-van"\n[[drivers]]\ndevices = 5\n',
+        "utf-8",
+    )
+    for command in (["test"], ["trace"], ["edge", "command"]):
+        assert _values(*command, "-c", str(path), "ga") == ["gas-01", "gas-van"]
+    path.write_text("no [ toml", "utf-8")
+    assert _values("test", "-c", str(path), "") == []
+    assert _values("test", "-c", str(tmp_path / "none.toml"), "") == []
+
+
 def test_every_command_is_offered_and_every_driver() -> None:
     assert _values("") == list(command_points())
     assert _values() == list(command_points())

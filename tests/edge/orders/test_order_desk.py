@@ -76,7 +76,11 @@ async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
 
 def desk_on(outbox: Outbox, driver: Scripted, *guards: Guard) -> OrderDesk:
     return OrderDesk(
-        outbox, SystemClock(), lambda d: (driver, SPEC) if d == SPEC.id else None, guards
+        outbox,
+        SystemClock(),
+        lambda d: (driver, SPEC) if d == SPEC.id else None,
+        lambda: [SPEC.id],
+        guards,
     )
 
 
@@ -111,7 +115,9 @@ async def test_nothing_is_handed_over_for_nobody_an_unknown_device_or_command(
     with pytest.raises(CommandRefusedError, match="who are you"):
         await desk.ask("valve-1", "open", {}, " ", 5.0)
     assert "did you mean 'open'" in (await ask(desk, "opne")).text
-    assert (await desk.ask("valve-9", "open", {}, "li", 5.0)).outcome is Outcome.REFUSED
+    other = await desk.ask("valve-9", "open", {}, "li", 5.0)
+    assert other.outcome is Outcome.REFUSED
+    assert "did you mean 'valve-1'" in other.text
     assert (await desk.ask("valve-1", "open", {}, "li", -1.0)).outcome is Outcome.EXPIRED
     assert (await desk.confirm("nothing", "li", 5.0)).outcome is Outcome.REFUSED
     assert driver.calls == 0
