@@ -48,7 +48,8 @@ def test_hex_text_and_json_are_answered_in_the_order_of_the_lines() -> None:
 
 
 def test_a_tag_block_is_told_and_a_position_off_the_globe_is_none() -> None:
-    tagged = "\\s:station,c:1609459200*%02X\\" % _xor("s:station,c:1609459200") + RMC
+    tag = "s:station,c:1609459200"
+    tagged = f"\\{tag}*{_xor(tag):02X}\\{RMC}"
     north = "GPGLL,9959.000,N,12118.000,W,171925.00,A,A"
     lines = [tagged, tagged.replace("station", "Station"), "\\s:x", f"${north}*{_xor(north):02X}"]
     good, *bad = objects(decode("nmea", data="\n".join(lines).encode()))
