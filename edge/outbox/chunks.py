@@ -55,15 +55,6 @@ class OutboxStats(msgspec.Struct, frozen=True):
         return self.written_bytes / self.readings if self.readings else 0.0
 
 
-class Dropped(msgspec.Struct, frozen=True):
-    """Rows [lo, hi) of a stream that were given up for want of room before the cloud had them."""
-
-    cls: str
-    stream: str
-    lo: int
-    hi: int
-
-
 def split(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     """Runs of at most `MAX_CHUNK_ROWS` rows and about `MAX_CHUNK_VALUES` values; a row is never split."""
     start = values = 0

@@ -15,6 +15,7 @@ FILE = "outbox.db"
 VERSION = 2
 Fsync = Literal["none", "batch", "always"]
 
+# `dropped` is no longer written; it goes with the next layout.
 # An id is never used twice, so that a reader's position stays valid when rows before it are deleted.
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from edge.options import OutboxOptions
 from edge.outbox import reserve, salvage
+from edge.outbox.markers import MAX_GAPS
 from edge.outbox.store import Store
 from tocsin.contract.codec import Codec
+from tocsin.contract.gaps import as_data
+from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxError
 
 _PART = 64
@@ -59,12 +62,23 @@ def open_store(
     (directory / "outbox.suspect").unlink(missing_ok=True)
     store = create()
     chunks = rows = 0
+    adopted: dict[str, RangeSet] = {}
     found = salvage.rescue(aside)
     while part := list(islice(found, _PART)):
         store.adopt(part, now_ns)
         chunks, rows = chunks + len(part), rows + sum(c.rows for c in part)
+        for chunk in part:
+            have = adopted.setdefault(chunk.stream, RangeSet())
+            have.add(chunk.first_seq, chunk.first_seq + chunk.rows)
     for held in salvage.rescue_held(aside):
         store.append_rows((), now_ns, held.rows, held.power_on)
         rows += len(held.rows)
     store.memory.lost_commands(now_ns)
-    return store, {"file": aside.name, "reason": reason, "chunks": chunks, "rows": rows}
+    lost = salvage.lost(aside, adopted)
+    rescued = {"file": aside.name, "reason": reason, "chunks": chunks}
+    return store, {
+        **rescued,
+        **as_data(lost[:MAX_GAPS]),
+        "lost": sum(g.rows for g in lost),
+        "rows": rows,
+    }

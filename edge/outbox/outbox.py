@@ -11,7 +11,7 @@ from typing import Self
 
 from edge.options import OutboxOptions
 from edge.outbox.acks import Acks
-from edge.outbox.chunks import Chunk, Dropped, OutboxStats
+from edge.outbox.chunks import Chunk, OutboxStats
 from edge.outbox.database import DirectoryLock, is_volatile
 from edge.outbox.disk import DISK_TIMEOUT_S, Disk
 from edge.outbox.held import HeldPart
@@ -21,6 +21,7 @@ from tocsin.contract import topics
 from tocsin.contract.codec import Codec
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
+from tocsin.contract.gaps import SALVAGED, Gap
 from tocsin.contract.messages import Alarm, ClockState, CommitAck, Event, StreamState
 from tocsin.errors import OutboxCorruptError, OutboxError
 from tocsin.sdk import Clock
@@ -108,7 +109,7 @@ class Outbox:
         if salvaged is not None:
             text = f"the outbox file was damaged ({salvaged['reason']}); {salvaged['rows']} rows rescued, kept as {salvaged['file']}"
             log.error(text)
-            await self.put_event("outbox.salvaged", "", text, salvaged)
+            await self.put_event(SALVAGED, "", text, salvaged)
         return self
 
     def set_clock_state(self, state: ClockState, epoch: int) -> None:
@@ -163,7 +164,7 @@ class Outbox:
         """Seal and commit what `held` became; it is held no longer."""
         dropped = await self._disk.call(self._store.release, held, rows, self._clock.now_ns())
         self.changed.set()
-        await self._tell(dropped)
+        self._take_note(dropped)
 
     async def commands(self) -> tuple[dict[str, int], int]:
         """Ids of commands already carried out with their expiry, and since when none is forgotten."""
@@ -192,7 +193,7 @@ class Outbox:
             self._store.append_alarm, draft, self._clock.now_ns()
         )
         self.changed.set()
-        await self._tell(dropped)
+        self._take_note(dropped)
         return alarm
 
     async def put_event(
@@ -213,7 +214,7 @@ class Outbox:
             self._store.append_event, kind, device, text, data or {}, self._clock.now_ns(), order
         )
         self.changed.set()
-        await self._tell(dropped)
+        self._take_note(dropped)
         return event
 
     async def pending(
@@ -380,7 +381,7 @@ class Outbox:
         self._committed += len(rows) + len(held)
         self.changed.set()
         await self._notify()
-        await self._tell(dropped)
+        self._take_note(dropped)
         return True
 
     def _flusher_ended(self, task: asyncio.Task[None]) -> None:
@@ -392,22 +393,19 @@ class Outbox:
         async with self._turn:
             self._turn.notify_all()
 
-    async def _tell(self, dropped: list[Dropped]) -> None:
+    def _take_note(self, dropped: list[Gap]) -> None:
+        """Count and log what had to make room; the event about it was committed with it."""
         if not dropped:
             return
-        rows = sum(d.hi - d.lo for d in dropped)
+        rows = sum(gap.rows for gap in dropped)
         self._dropped += rows
         for gap in dropped:
             if gap.stream:
                 self._acks.drop(gap.stream, gap.lo, gap.hi)
-        lost = [d for d in dropped if d.cls == topics.TELEMETRY]
-        text = f"{rows} oldest rows were given up: the outbox is full"
         if not self._said_full:
-            self._log.warning("%s; more may follow", text)
+            text = "%d oldest rows were given up: the outbox is full; more may follow"
+            self._log.warning(text, rows)
             self._said_full = True
-        if lost:  # dropped events are counted only: an event about them would push out the next
-            ranges: list[object] = [[d.cls, d.stream, d.lo, d.hi] for d in dropped if d.stream]
-            await self.put_event("outbox.thinned", "", text, {"rows": rows, "ranges": ranges})
 
     def _raise_if_failed(self) -> None:
         if self._failed is not None:

@@ -1,5 +1,5 @@
 """Who leaves when the outbox is full: committed chunks first, then the oldest telemetry, then the oldest events,
-then rows whose time is not known yet. Never an alarm.
+then rows whose time is not known yet. Never an alarm, nor an event that tells of a gap.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Protocol
 
-from edge.outbox.chunks import Dropped
 from edge.outbox.held import Held
+from edge.outbox.markers import gap_of
 from tocsin.contract import topics
+from tocsin.contract.gaps import THINNED, Gap, join
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxFullError
 
 _STEP = 128
 _VACUUM_PAGES = 512
+_MARKER = f'"kind":"{THINNED}"'.encode()
 
 
 class _Stream(Protocol):
@@ -36,7 +38,7 @@ class Room:
         self.max_bytes, self._keep = max_bytes, keep_committed_bytes
         self.reserve = min(max_bytes // 10, 64 << 20)
         (self._page,) = db.execute("PRAGMA page_size").fetchone()
-        self.dropped_rows = self.settled_bytes = self.used = 0
+        self.settled_bytes = self.used = 0
         self.recount()
 
     def recount(self) -> int:
@@ -63,7 +65,7 @@ class Room:
             self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
         self.recount()
 
-    def make(self, streams: Mapping[str, _Stream], *, urgent: bool) -> list[Dropped]:
+    def make(self, streams: Mapping[str, _Stream], *, urgent: bool) -> list[Gap]:
         """Free room when the telemetry limit (for an alarm: the cap itself) is passed; what was given up for it.
 
         Raises:
@@ -71,7 +73,7 @@ class Room:
         """
         limit = self.max_bytes - (0 if urgent else self.reserve)
         by_id = {s.id: s for s in streams.values()}
-        dropped: list[Dropped] = []
+        dropped: list[Gap] = []
         while self.recount() > limit:
             want = self.used - limit + self.max_bytes // 50
             freed = self._delete_settled(by_id, want)
@@ -82,7 +84,7 @@ class Room:
                 rows = self._held.drop_oldest()
                 if not rows:
                     break
-                dropped.append(Dropped(topics.TELEMETRY, "", 0, rows))
+                dropped.append(Gap(topics.TELEMETRY, "", 0, rows))
         if self.used > self.max_bytes:
             raise OutboxFullError(
                 f"{self.used} bytes of alarms wait for the cloud, {self.max_bytes} are allowed",
@@ -110,27 +112,24 @@ class Room:
         return freed
 
     def _drop_oldest(
-        self, by_id: Mapping[int, _Stream], cls: str, want: int, dropped: list[Dropped]
+        self, by_id: Mapping[int, _Stream], cls: str, want: int, dropped: list[Gap]
     ) -> int:
         freed = 0
         found = self._db.execute(
-            "SELECT id, stream, first_seq, rows, bytes FROM chunk WHERE cls = ? ORDER BY id", (cls,)
+            "SELECT id, stream, first_seq, rows, bytes, payload FROM chunk WHERE cls = ? ORDER BY id",
+            (cls,),
         )
         gone = []
-        for row_id, stream_id, first, rows, size in found:
+        for row_id, stream_id, first, rows, size, payload in found:
             if freed >= want:
                 break
+            if cls == topics.EVENT and _MARKER in payload:
+                continue
             stream = by_id[stream_id]
             gone.append((row_id, stream_id, first + rows))
             freed += size
-            last = dropped[-1] if dropped else None
             for lo, hi in stream.settled.missing(first, first + rows):
-                if last is not None and last.stream == stream.ulid and last.hi == lo:
-                    dropped[-1] = last = Dropped(cls, stream.ulid, last.lo, hi)
-                else:
-                    last = Dropped(cls, stream.ulid, lo, hi)
-                    dropped.append(last)
-                self.dropped_rows += hi - lo
+                join(dropped, gap_of(cls, stream.ulid, lo, hi, payload))
         found.close()
         self._delete(by_id, gone)
         return freed

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from edge.outbox import held
+from edge.outbox import held, streams
 from edge.outbox.chunks import Chunk
 from edge.outbox.database import FILE
 from edge.outbox.held import HeldPart
 from tocsin.contract import topics
 from tocsin.contract.codec import Header, decode_body, decode_header
+from tocsin.contract.gaps import Gap
 from tocsin.contract.messages import Alarm, Batch, Event
+from tocsin.contract.ranges import RangeSet
 from tocsin.errors import WireError
 
 _SMALL_STEPS = 256
@@ -51,6 +53,23 @@ def rescue_held(path: Path) -> list[HeldPart]:
         finally:
             db.close()
     return parts
+
+
+def lost(path: Path, adopted: Mapping[str, RangeSet]) -> list[Gap]:
+    """Numbers that were given out, not committed by the cloud and not `adopted`; none where the file does not tell."""
+    gaps: list[Gap] = []
+    with contextlib.suppress(sqlite3.DatabaseError):
+        db = sqlite3.connect(path, isolation_level=None)
+        try:
+            db.execute("PRAGMA writable_schema = ON")
+            known = streams.load(db)
+        finally:
+            db.close()
+        for stream in known:
+            have = RangeSet((*stream.settled, *adopted.get(stream.ulid, ())))
+            missing = have.missing(0, stream.next_seq)
+            gaps += [Gap(stream.cls, stream.ulid, lo, hi) for lo, hi in missing]
+    return gaps
 
 
 def _intact(db: sqlite3.Connection) -> Iterator[Chunk]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from edge.options import OutboxOptions
 from edge.outbox import settling, streams
-from edge.outbox.chunks import Chunk, Dropped, readings, split
+from edge.outbox.chunks import Chunk, readings, split
 from edge.outbox.database import FILE, connect
 from edge.outbox.held import Held, HeldPart
+from edge.outbox.markers import Marker
 from edge.outbox.memory import Memory
 from edge.outbox.room import Room
 from edge.outbox.streams import Stream
@@ -21,6 +22,7 @@ from tocsin.contract import topics
 from tocsin.contract.codec import Codec, encode
 from tocsin.contract.columns import Row, group_rows
 from tocsin.contract.drafts import AlarmDraft
+from tocsin.contract.gaps import Gap
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import (
     VERSION,
@@ -77,6 +79,7 @@ class Store:
         self._repeats: dict[
             str, tuple[int, Alarm]
         ] = {}  # alarm -> (chunk id, its REPEATED message)
+        self._marker = Marker(self.db)
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
@@ -84,7 +87,7 @@ class Store:
 
     def append_rows(
         self, rows: Sequence[Row], now_ns: int, held: Sequence[Row] = (), power_on: str = ""
-    ) -> list[Dropped]:
+    ) -> list[Gap]:
         """Seal rows into chunks, keep `held` ones unsealed, commit all together; the rows that had to make room."""
         with self._transaction() as dropped:
             for part in split(rows):
@@ -97,7 +100,7 @@ class Store:
         self._sync(urgent=False)
         return dropped
 
-    def release(self, held: HeldPart, rows: Sequence[Row], now_ns: int) -> list[Dropped]:
+    def release(self, held: HeldPart, rows: Sequence[Row], now_ns: int) -> list[Gap]:
         """Seal the rows that `held` became now that the time is known."""
         with self._transaction() as dropped:
             self.held.drop(held.id)
@@ -117,7 +120,7 @@ class Store:
                 self.memory.note_order(command_id, note)
         self._sync(urgent=True)
 
-    def append_alarm(self, draft: AlarmDraft, now_ns: int) -> tuple[Alarm, list[Dropped]]:
+    def append_alarm(self, draft: AlarmDraft, now_ns: int) -> tuple[Alarm, list[Gap]]:
         """Seal and commit one alarm; a repeat of one that was never handed out is folded into it."""
         with self._transaction() as dropped:
             self._make_room(now_ns, dropped, urgent=True)
@@ -133,19 +136,12 @@ class Store:
         data: dict[str, object],
         now_ns: int,
         order: tuple[str, str] | None = None,
-    ) -> tuple[Event, list[Dropped]]:
+    ) -> tuple[Event, list[Gap]]:
         """Seal and commit one event, and with it the new note of an open command (id, note; "" drops it)."""
         with self._transaction() as dropped:
             if order is not None:
                 self.memory.note_order(*order)
-            stream = self._live[topics.EVENT]
-            if self.clock_state.state == "unset":
-                data = {**data, "clock": "unset"}
-            event = Event(
-                VERSION, self.site, self.gateway, stream.ulid, stream.next_seq, kind, now_ns,
-                device, text, data,
-            )  # fmt: skip
-            self._insert(stream, 1, now_ns, now_ns, encode(event, "jn"))
+            _, event = self._append_event(kind, device, text, data, now_ns)
             self._make_room(now_ns, dropped)
         self._sync(urgent=True)
         return event, dropped
@@ -204,7 +200,9 @@ class Store:
                     out.append(Chunk(row_id, cls, stream.ulid, first, rows, payload))
             if len(found) < limit:
                 break
-        if cls == topics.ALARM:
+        if cls == topics.EVENT:
+            self._marker.seal({c.id for c in out})
+        elif cls == topics.ALARM:
             handed = {c.id for c in out}
             self._repeats = {a: r for a, r in self._repeats.items() if r[0] not in handed}
         return out
@@ -235,12 +233,12 @@ class Store:
         return int(row[0]) if row else 0
 
     @contextmanager
-    def _transaction(self) -> Iterator[list[Dropped]]:
+    def _transaction(self) -> Iterator[list[Gap]]:
         before = {
             s.ulid: (s.next_seq, s.first_kept, RangeSet(s.settled)) for s in self.streams.values()
         }
         totals = self.rows, self.readings, self.payload_bytes
-        dropped: list[Dropped] = []
+        dropped: list[Gap] = []
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield dropped
@@ -256,6 +254,7 @@ class Store:
                 stream.next_seq, stream.first_kept, stream.settled = before[name]
             self.rows, self.readings, self.payload_bytes = totals
             self._repeats.clear()
+            self._marker.forget()
             self.held.recount()
             self.room.recount()
             raise
@@ -287,6 +286,18 @@ class Store:
             self._append_batch(rows[len(rows) // 2 :])
             return
         self._insert(stream, len(rows), t0, max(r.time_ns for r in rows), payload)
+
+    def _append_event(
+        self, kind: str, device: str, text: str, data: dict[str, object], now_ns: int
+    ) -> tuple[int, Event]:
+        stream = self._live[topics.EVENT]
+        if self.clock_state.state == "unset":
+            data = {**data, "clock": "unset"}
+        event = Event(
+            VERSION, self.site, self.gateway, stream.ulid, stream.next_seq, kind, now_ns,
+            device, text, data,
+        )  # fmt: skip
+        return self._insert(stream, 1, now_ns, now_ns, encode(event, "jn")), event
 
     def _append_alarm(self, draft: AlarmDraft) -> Alarm:
         stream = self._live[topics.ALARM]
@@ -336,17 +347,18 @@ class Store:
         self.payload_bytes += len(payload)
         return cursor.lastrowid or 0
 
-    def _make_room(self, now_ns: int, dropped: list[Dropped], *, urgent: bool = False) -> None:
-        dropped += self.room.make(self.streams, urgent=urgent)
-        for gap in dropped:
+    def _make_room(self, now_ns: int, dropped: list[Gap], *, urgent: bool = False) -> None:
+        gone = self.room.make(self.streams, urgent=urgent)
+        for gap in gone:
             if not gap.stream:
                 continue  # they were never numbered
             stream = self.streams[gap.stream]
             stream.settled.add(gap.lo, gap.hi)
-            self.db.execute(
-                "INSERT INTO dropped VALUES (?, ?, ?, ?)", (stream.id, gap.lo, gap.hi, now_ns)
-            )
             streams.save_settled(self.db, stream)
+        self._marker.tell(
+            gone, lambda kind, text, data: self._append_event(kind, "", text, data, now_ns)
+        )
+        dropped += gone
 
     def _forget_finished(self) -> None:
         """Old streams go once nothing of them is left."""

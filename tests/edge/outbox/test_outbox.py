@@ -16,7 +16,17 @@ from tocsin.contract import topics
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.columns import Layout, Row
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.messages import VERSION, Alarm, AlarmChange, Batch, CommitAck, StreamAck
+from tocsin.contract.gaps import SALVAGED, THINNED, gaps_of
+from tocsin.contract.messages import (
+    VERSION,
+    Alarm,
+    AlarmChange,
+    Batch,
+    CommitAck,
+    Event,
+    StreamAck,
+)
+from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxError, OutboxFullError, OutboxLockedError
 from tocsin.sdk import SystemClock
 from tocsin.testing import wait_until
@@ -72,6 +82,11 @@ def values(chunks: list[Chunk]) -> list[float]:
 
 def alarms(chunks: list[Chunk]) -> list[Alarm]:
     return [decode_body(decode_header(c.payload), c.payload, Alarm) for c in chunks]
+
+
+def markers(chunks: list[Chunk]) -> list[Event]:
+    events = [decode_body(decode_header(c.payload), c.payload, Event) for c in chunks]
+    return [event for event in events if event.kind == THINNED]
 
 
 def ack(*chunks: Chunk, ingester: str = "ingest-0") -> CommitAck:
@@ -193,13 +208,40 @@ async def test_when_full_the_oldest_telemetry_goes_with_a_record_and_no_alarm_go
         assert values(left) == [float(i) for i in range(stats.dropped_rows, 150_000)]
         assert stats.pending_rows == 150_000 - stats.dropped_rows
         assert len(await everything(outbox, topics.ALARM)) == 5
-        said = await everything(outbox, topics.EVENT)
-        assert said
-        assert all(b"outbox.thinned" in c.payload for c in said)
+        (marker,) = markers(await everything(outbox, topics.EVENT))  # nobody has seen it so far
+        (gap,) = gaps_of(marker)
+        gone = stats.dropped_rows
+        assert (gap.stream, gap.lo, gap.hi) == (left[0].stream, 0, gone)
+        assert (gap.first_ns, gap.last_ns) == (T0, T0 + (gone - 1) * 1_000_000)
+        assert gap.devices == {"gas-01": gone}
+        await outbox.put_rows_durable(rows(60_000, 150_000))
+        first, second = markers(await everything(outbox, topics.EVENT))
+        assert first == marker, "it has been handed out: its bytes are final"
+        assert gaps_of(second)[0].lo == gone
+        stats, left = outbox.stats(), await everything(outbox)
         (state,) = [s for s in outbox.stream_states() if s.cls == topics.TELEMETRY]
         assert state.first_kept == left[0].first_seq
     async with opened(tmp_path, max_bytes=1 << 20) as outbox:
         assert (await everything(outbox))[0] == left[0]
+
+
+async def test_a_gap_marker_is_committed_with_what_it_tells_of_and_stays_when_events_go(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, max_bytes=1 << 20, fsync="none") as outbox:
+        await outbox.put_rows_durable(rows(60_000))
+        (thinned,) = markers(await everything(outbox, topics.EVENT))
+        for number in range(50):
+            await outbox.put_event("note", "", f"{number} " + "n" * 900)
+        await _alarms_until_full(outbox)
+        told = await everything(outbox, topics.EVENT)
+        assert thinned in markers(told)
+        gone = [(g.cls, g.lo, g.hi) for event in markers(told) for g in gaps_of(event)]
+        missing = {n for cls, lo, hi in gone if cls == topics.EVENT for n in range(lo, hi)}
+        seen = {c.first_seq for c in told}
+        state = next(s for s in outbox.stream_states() if s.cls == topics.EVENT)
+        assert missing | seen == set(range(state.next_seq)), "every event is there or told"
+        assert missing
 
 
 async def test_alarms_take_the_whole_room_and_then_say_so(tmp_path: Path) -> None:
@@ -297,9 +339,14 @@ async def test_a_damaged_file_is_set_aside_and_what_is_intact_is_sent(
             assert by_key[chunk.stream, chunk.first_seq] == chunk.payload
         assert after[-1].stream != before[0].stream
         assert after[-1].first_seq == 0
-        assert b"outbox.salvaged" in events[-1].payload
+        told = decode_body(decode_header(events[-1].payload), events[-1].payload, Event)
+        assert told.kind == SALVAGED
         if damage in ("truncated", "scribbled"):
             assert len(rescued) >= 20
+            numbers = RangeSet((c.first_seq, c.first_seq + c.rows) for c in rescued)
+            numbers.add(0, before[19].first_seq + before[19].rows)  # committed
+            gaps = [(g.lo, g.hi) for g in gaps_of(told) if g.stream == before[0].stream]
+            assert gaps == numbers.missing(0, 5_000)
         await outbox.settle(ack(*after))
         assert await everything(outbox) == []
         assert {s.stream for s in outbox.stream_states() if s.cls == topics.TELEMETRY} == {
