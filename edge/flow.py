@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from edge.alarm_desk import AlarmDesk
 from edge.devices import Devices, Say
@@ -20,20 +21,38 @@ _BURST = 64  # samples judged before the outbox and the other tasks get a turn
 
 Listener = Callable[[Row], None]
 Sampler = Callable[[Sample], None]
-# who judges it (as the configuration stood when it came), sample, monotonic ns, whether its source sends again what is
-# not answered, who waits for it
-_Item = tuple[DeviceJudge, Sample, int, bool, asyncio.Future[None] | None]
 
 
-class _Samples(asyncio.Queue[_Item]):
-    """A queue whose bound may be moved while it is in use."""
+class _Burst(NamedTuple):
+    """Samples that came together, each with who judges it (as the configuration stood when it came).
+
+    `pushed`: their source sends again what is not answered. `judged` is for whoever waits for it.
+    """
+
+    samples: list[tuple[DeviceJudge, Sample]]
+    mono_ns: int
+    pushed: bool = False
+    judged: asyncio.Future[None] | None = None
+
+
+class _Bursts(asyncio.Queue[_Burst]):
+    """Bounded by the samples in it; the bound may be moved while it is in use. A burst is taken whole."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
-        self.limit = limit
+        self.limit, self.samples = limit, 0
 
     def full(self) -> bool:
-        return self.qsize() >= self.limit
+        return self.samples >= self.limit
+
+    def _put(self, item: _Burst) -> None:
+        self.samples += len(item.samples)
+        super()._put(item)
+
+    def _get(self) -> _Burst:
+        item: _Burst = super()._get()
+        self.samples -= len(item.samples)
+        return item
 
 
 class Flow:
@@ -55,7 +74,7 @@ class Flow:
         self._devices, self._clock, self._say = devices, clock, say
         self._timekeeper = timekeeper
         self._turn = asyncio.Lock()
-        self._queue = _Samples(queue_samples)
+        self._queue = _Bursts(queue_samples)
         self._listeners: set[Listener] = set()
         self._samplers: set[Sampler] = set()
         self._kept_before = KeptBefore()
@@ -68,7 +87,7 @@ class Flow:
         Raises:
             ValueError: not a sample of a device its driver announced.
         """
-        await self._take(sample, pushed=False)
+        await self._queue.put(_Burst([self._known(sample)], self._clock.mono_ns()))
 
     def remember(self, kept_before: KeptBefore) -> None:
         """What the last run kept: of a push source it is not kept twice."""
@@ -82,16 +101,13 @@ class Flow:
         """
         if not samples:
             return
+        known = [self._known(sample) for sample in samples]
         judged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for sample in samples[:-1]:
-            await self._take(sample, pushed=True)
-        await self._take(samples[-1], pushed=True, judged=judged)
+        await self._queue.put(_Burst(known, self._clock.mono_ns(), pushed=True, judged=judged))
         await judged
         await self._journal.put_rows_durable([])
 
-    async def _take(
-        self, sample: Sample, *, pushed: bool, judged: asyncio.Future[None] | None = None
-    ) -> None:
+    def _known(self, sample: Sample) -> tuple[DeviceJudge, Sample]:
         spec = sample.spec
         try:
             self._devices.took(sample)
@@ -104,7 +120,7 @@ class Flow:
             )
         for sampler in self._samplers:
             sampler(sample)
-        await self._queue.put((judge, sample, self._clock.mono_ns(), pushed, judged))
+        return judge, sample
 
     def resize(self, queue_samples: int) -> None:
         """Let so many samples wait from now on."""
@@ -113,7 +129,7 @@ class Flow:
     @property
     def waiting(self) -> int:
         """Samples in the queue."""
-        return self._queue.qsize()
+        return self._queue.samples
 
     def listen(self, listener: Listener) -> None:
         """Hear every stored row; it must not block."""
@@ -134,14 +150,16 @@ class Flow:
     async def run(self) -> None:
         """Judge and keep until cancelled."""
         while True:
-            burst = [await self._queue.get()]
-            while len(burst) < _BURST and not self._queue.empty():
-                burst.append(self._queue.get_nowait())
-            await self._judge(burst)
-            for *_, judged in burst:
+            bursts = [await self._queue.get()]
+            count = len(bursts[0].samples)
+            while count < _BURST and not self._queue.empty():
+                bursts.append(self._queue.get_nowait())
+                count += len(bursts[-1].samples)
+            await self._judge(bursts)
+            for burst in bursts:
                 self._queue.task_done()
-                if judged is not None and not judged.done():
-                    judged.set_result(None)
+                if burst.judged is not None and not burst.judged.done():
+                    burst.judged.set_result(None)
 
     async def drained(self) -> None:
         """Wait until everything taken is with the outbox."""
@@ -151,8 +169,8 @@ class Flow:
         """Empty the queue at the very end; how many values were still in it."""
         lost = 0
         while not self._queue.empty():
-            _, sample, *_ = self._queue.get_nowait()
-            lost += len(sample.values) - sample.values.count(None)
+            for _, sample in self._queue.get_nowait().samples:
+                lost += len(sample.values) - sample.values.count(None)
         return lost
 
     async def watch(self) -> None:
@@ -207,26 +225,27 @@ class Flow:
             {"rows": stamped, "offset_ns": offset_ns},
         )
 
-    async def _judge(self, burst: list[_Item]) -> None:
+    async def _judge(self, bursts: list[_Burst]) -> None:
         async with self._turn:
             offset_ns = await self._observe()
             rows: list[Row] = []
             held: list[Row] = []
-            for judge, sample, mono_ns, pushed, _ in burst:
-                out = judge.process(sample, mono_ns)
-                if pushed and any(map(self._kept_before.holds, out.rows)):
-                    self.counters["resent_over_restart"] += 1
-                elif out.stamped:
-                    rows += out.rows
-                elif offset_ns is None:
-                    held += out.rows
-                else:  # taken before the clock was set, judged after it
-                    rows += [self._pipeline.stamp(r, r.time_ns + offset_ns) for r in out.rows]
-                if out.suppressed:
-                    self.counters["suppressed"] += out.suppressed
-                if out.alarms:
-                    await self._desk.publish(out.alarms)
-            self.processed += len(burst)
+            for burst in bursts:
+                for judge, sample in burst.samples:
+                    out = judge.process(sample, burst.mono_ns)
+                    if burst.pushed and any(map(self._kept_before.holds, out.rows)):
+                        self.counters["resent_over_restart"] += 1
+                    elif out.stamped:
+                        rows += out.rows
+                    elif offset_ns is None:
+                        held += out.rows
+                    else:  # taken before the clock was set, judged after it
+                        rows += [self._pipeline.stamp(r, r.time_ns + offset_ns) for r in out.rows]
+                    if out.suppressed:
+                        self.counters["suppressed"] += out.suppressed
+                    if out.alarms:
+                        await self._desk.publish(out.alarms)
+                self.processed += len(burst.samples)
             for row in (*rows, *held):
                 self.readings += len(row.values) - row.values.count(None)
                 self._devices.stored(row)
