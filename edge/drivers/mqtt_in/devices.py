@@ -7,6 +7,7 @@ import hashlib
 import msgspec
 
 from edge.drivers.mqtt_in.config import MqttDevice, MqttInConfig
+from edge.links import changed
 from edge.remembered import Remembered
 from firmware_bridges.lorawan.decentlab import decode
 from firmware_bridges.mqtt.report import Report
@@ -31,6 +32,11 @@ class Device:
         )
         self._model = config.sensor_model()
         self.told = Remembered(_REMEMBERED)
+
+    @property
+    def id(self) -> str:
+        """Id of the device."""
+        return self.config.id
 
     def key(self, report: Report) -> bytes:
         """What makes a report the same one; empty where nothing does."""
@@ -69,15 +75,23 @@ class Devices:
     """All of them, by the names that senders use."""
 
     def __init__(self, config: MqttInConfig) -> None:
+        self._devices: dict[str, Device] = {}
+        self._by_source: dict[str, Device] = {}
+        self.replace(config)
+
+    def replace(self, config: MqttInConfig) -> list[str]:
+        """Read these from now on; ids of those that left or are others now. The rest keep what is known of them."""
         window = SourceWindow(config.max_past_s, config.max_future_s)
-        self._by_source = {d.source or d.id: Device(d, window) for d in config.devices}
-        lower = {source.lower(): device for source, device in self._by_source.items()}
-        self._by_source = lower | self._by_source
+        wanted = {d.id: Device(d, window) for d in config.devices}
+        self._devices, others = changed(self._devices, wanted)
+        by_source = {d.config.source or d.id: d for d in self._devices.values()}
+        self._by_source = {s.lower(): d for s, d in by_source.items()} | by_source
+        return others
 
     @property
     def specs(self) -> tuple[DeviceSpec, ...]:
         """Every device, once."""
-        return tuple({d.spec.id: d.spec for d in self._by_source.values()}.values())
+        return tuple(device.spec for device in self._devices.values())
 
     def find(self, *names: str) -> Device | None:
         """The device that a sender calls so, the first name before the second; None if it is not configured."""

@@ -77,6 +77,16 @@ class MqttInDriver:
             await asyncio.wait({working})
             await link.close()
 
+    def reconfigure(self, config: DriverConfig) -> bool:
+        """Takes other devices while it runs; the session and what is known of those that stay go on."""
+        if not isinstance(config, MqttInConfig):
+            return False
+        if config.model_copy(update={"devices": self._config.devices}) != self._config:
+            return False
+        self._config = config
+        self._seen.difference_update(self._devices.replace(config))
+        return True
+
     async def probe(self) -> list[ProbeLine]:
         """Look whether the broker takes a connection; the session is left alone."""
         where = f"{self._config.host}:{self._config.port}"

@@ -317,6 +317,35 @@ async def test_the_broker_s_certificate_is_verified(tmp_path: Path) -> None:
                 await subscribed(agent, sender, "s/d1", b'{"t": 1}')
 
 
+async def test_other_devices_are_taken_while_it_runs_over_the_same_session(
+    agent: Agent, sender: Peer
+) -> None:
+    first = {"id": "d1", "measurement": "weather", "values": T}
+    second = {"id": "d2", "source": "Mast 2", "measurement": "weather", "values": T}
+    topics = [{"topic": "s/{device}", "format": "json", "time_path": "ts"}]
+    told = b'{"t": 1, "ts": 1764000000123}'
+    async with agent.running(subscriptions=topics, devices=[first]) as driver:
+        await subscribed(agent, sender, "s/d1", told)
+        (spec,) = driver.devices
+        both = agent.driver(subscriptions=topics, devices=[second, first])._config
+        assert driver.reconfigure(both)
+        assert [s.id for s in driver.devices] == ["d2", "d1"]
+        assert driver.devices[1] is spec
+        await asyncio.to_thread(sender.publish, "s/d1", told)
+        await asyncio.to_thread(sender.publish, "s/Mast 2", told)
+        await wait_until(lambda: agent.samples[-1].spec.id == "d2")
+        warmer = first | {"values": [T[0] | {"offset": 1.0}]}
+        assert driver.reconfigure(agent.driver(subscriptions=topics, devices=[warmer])._config)
+        await asyncio.to_thread(sender.publish, "s/Mast 2", b'{"t": 2, "ts": 1764000000124}')
+        await asyncio.to_thread(sender.publish, "s/d1", told)
+        await wait_until(lambda: agent.samples[-1].spec == driver.devices[0] != spec)
+        other = agent.driver(subscriptions=topics, devices=[warmer], in_flight=7)._config
+        assert not driver.reconfigure(other), "another session"
+    assert [s.spec.id for s in agent.samples] == ["d1", "d2", "d1"], "what stays knows what it told"
+    assert agent.counts["mqtt_in.unknown_device"] == 1
+    assert agent.counts["mqtt_in.reconnects"] == 0
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
