@@ -16,6 +16,7 @@ from tocsin.errors import StoreError, StoreUnavailableError
 
 FILE_NAME = "hot.duckdb"
 COLD_NAME = "cold"
+SNAPSHOT_NAME = "snapshot"
 _SPILL_NAME = "spill"
 
 # now() and date_bin() mean what they mean on InfluxDB 3: UTC without a zone, bins from 1970-01-01.
@@ -28,6 +29,11 @@ CREATE TABLE IF NOT EXISTS meta.ledger(
   gateway VARCHAR, stream VARCHAR, lo BIGINT, hi BIGINT, rejected BOOLEAN);
 CREATE TABLE IF NOT EXISTS meta.cold(
   measurement VARCHAR, day DATE, path VARCHAR, rows BIGINT, t_min BIGINT, t_max BIGINT);
+CREATE TABLE IF NOT EXISTS meta.sampled(
+  name VARCHAR, measurement VARCHAR, day DATE, made_of VARCHAR[]);
+CREATE TABLE IF NOT EXISTS meta.retired(
+  measurement VARCHAR, day DATE, gateway VARCHAR, stream VARCHAR, lo BIGINT, hi BIGINT, rows BIGINT,
+  files VARCHAR[], at_ns BIGINT);
 CREATE TABLE IF NOT EXISTS meta.commits(n BIGINT);
 INSERT INTO meta.commits SELECT 0 WHERE NOT EXISTS (SELECT * FROM meta.commits);
 CREATE OR REPLACE MACRO now() AS CAST(current_timestamp AS TIMESTAMP);
@@ -79,7 +85,10 @@ def open_database(
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     if not read_only:
         connection.execute(_SETUP)
-    connection.execute(f"SET allowed_directories = [{literal(f'{cold.resolve()}/')}]")
+    ours = ", ".join(
+        literal(f"{folder.resolve()}/") for folder in (cold, directory / SNAPSHOT_NAME)
+    )
+    connection.execute(f"SET allowed_directories = [{ours}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

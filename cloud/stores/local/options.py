@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cloud.stores.local.retention import Retention, shortest_raw_days
 
 
 class LocalOptions(BaseModel):
@@ -44,3 +46,15 @@ class LocalOptions(BaseModel):
     max_measurements: int = Field(
         default=500, ge=1, description="measurements; a further one is rejected"
     )
+    retention: Retention = Field(
+        default=Retention(), description="how long rows are kept, and their down-samples"
+    )
+
+    @model_validator(mode="after")
+    def _hot_before_gone(self) -> LocalOptions:
+        shortest = shortest_raw_days(self.retention)
+        if shortest is not None and shortest * 24 < self.hot_hours:
+            raise ValueError(
+                f"retention.raw_days = {shortest} is less than hot_hours = {self.hot_hours:g}"
+            )
+        return self

@@ -15,6 +15,7 @@ from cloud.query.line_protocol import BadLine, FieldType, FieldValue, Point
 from cloud.stores.local.names import FIXED, SQL_TYPES, TYPE_WORDS, Kind, is_foreign_name, quoted
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import MAX_NS, MIN_NS
+from cloud.stores.local.retention import is_sample_name
 from cloud.stores.local.schema import Schema, Table
 from tocsin.contract.catalogue import find
 
@@ -75,6 +76,10 @@ def _table(point: Point, schema: Schema, options: LocalOptions) -> Table:
     if table is None:
         if not is_foreign_name(point.measurement):
             raise ValueError(f"measurement name {point.measurement[:70]!r} cannot be stored")
+        if is_sample_name(point.measurement):
+            raise ValueError(
+                f"measurement name '{point.measurement}' would be the down-sample of another one"
+            )
         if len(schema.tables) >= options.max_measurements:
             raise ValueError(f"the store holds {options.max_measurements} measurements already")
         return schema.add_table(point.measurement)

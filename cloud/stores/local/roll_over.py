@@ -8,23 +8,16 @@ a kill after it leaves nothing to do. Either way no row is lost and none is seen
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 import duckdb
 
-from cloud.stores.local.names import kind_of, literal, quoted
+from cloud.stores.local.cold_files import DAY_NS, Step, new_path, write_file
+from cloud.stores.local.names import quoted
 from cloud.stores.local.schema import Schema, rebuild_view
-
-_DAY_NS = 86_400 * 10**9
-_ROW_GROUP_ROWS = 100_000
-
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +36,7 @@ def due(
     found: list[tuple[str, int]] = []
     for table in schema.tables.values():
         days = connection.execute(
-            f"SELECT DISTINCT epoch_ns(time) // {_DAY_NS} FROM recent.{quoted(table.name)}"
+            f"SELECT DISTINCT epoch_ns(time) // {DAY_NS} FROM recent.{quoted(table.name)}"
             f" WHERE time < make_timestamp_ns({before_ns})"
         ).fetchall()
         found.extend((table.name, int(day)) for (day,) in days)
@@ -65,8 +58,8 @@ def move_day(
 
     `step` is told each point passed; tests die there.
     """
-    end_ns = min((day + 1) * _DAY_NS, before_ns)
-    where = f"time >= make_timestamp_ns({max(day * _DAY_NS, -(2**63) + 10)}) AND time < make_timestamp_ns({end_ns})"
+    end_ns = min((day + 1) * DAY_NS, before_ns)
+    where = f"time >= make_timestamp_ns({max(day * DAY_NS, -(2**63) + 10)}) AND time < make_timestamp_ns({end_ns})"
     date = datetime.fromtimestamp(day * 86_400, UTC).date().isoformat()
     connection.execute("BEGIN")
     try:
@@ -76,26 +69,15 @@ def move_day(
         if row is None or not row[0]:
             connection.execute("ROLLBACK")
             return None
-        folder = cold / quote(measurement, safe="")
-        folder.mkdir(parents=True, exist_ok=True)
-        path = _free_path(folder, date)
-        temporary = path.with_suffix(".tmp")
+        path = new_path(connection, cold, measurement, date)
         order = ", ".join([*(quoted(tag) for tag in tags), "time"])
-        connection.execute(
-            f"COPY (SELECT * FROM recent.{quoted(measurement)} WHERE {where} ORDER BY {order})"
-            f" TO {literal(str(temporary.resolve()))}"
-            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP_ROWS})"
-        )
-        step("copied")
-        _fsync(temporary)
-        temporary.rename(path)
-        _fsync(folder)
-        step("renamed")
+        select = f"SELECT * FROM recent.{quoted(measurement)} WHERE {where} ORDER BY {order}"
+        write_file(connection, select, cold / path, step)
         with lock:
             connection.execute(f"DELETE FROM recent.{quoted(measurement)} WHERE {where}")
             connection.execute(
                 "INSERT INTO meta.cold VALUES (?, ?, ?, ?, ?, ?)",
-                [measurement, date, str(path.relative_to(cold)), *row],
+                [measurement, date, path, *row],
             )
             rebuild_view(connection, measurement, cold)
             step("deleted")
@@ -105,58 +87,4 @@ def move_day(
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         raise
-    return Rolled(measurement, str(path.relative_to(cold)), int(row[0]))
-
-
-def tidy(connection: duckdb.DuckDBPyConnection, cold: Path) -> None:
-    """Remove files that no commit names; when the hot file itself is new, take them up instead."""
-    named = {path for (path,) in connection.execute("SELECT path FROM meta.cold").fetchall()}
-    schema = Schema.read(connection)
-    new_database = not schema.tables
-    adopted: list[tuple[str, Path]] = []
-    for path in sorted(cold.rglob("*")):
-        if path.is_dir() or str(path.relative_to(cold)) in named:
-            continue
-        if path.suffix == ".parquet" and new_database:
-            adopted.append((unquote(path.parent.name), path))
-        else:
-            path.unlink()
-    if not adopted:
-        return
-    connection.execute("BEGIN")
-    for measurement, path in adopted:
-        _adopt(connection, schema, measurement, path, cold)
-    schema.apply(connection, cold)
-    connection.execute("COMMIT")
-
-
-def _adopt(
-    connection: duckdb.DuckDBPyConnection, schema: Schema, measurement: str, path: Path, cold: Path
-) -> None:
-    file = str(path.resolve())
-    table = schema.tables.get(measurement.lower()) or schema.add_table(measurement)
-    for name, sql_type, *_ in connection.execute(
-        "DESCRIBE SELECT * FROM read_parquet(?)", [file]
-    ).fetchall():
-        if name != "time" and name.lower() not in table.columns:
-            schema.add_column(table, name, sql_type, kind_of(name))
-    connection.execute(
-        "INSERT INTO meta.cold SELECT ?, ?, ?, count(*), epoch_ns(min(time)), epoch_ns(max(time))"
-        " FROM read_parquet(?)",
-        [measurement, path.stem.partition(".")[0], str(path.relative_to(cold)), file],
-    )
-
-
-def _free_path(folder: Path, date: str) -> Path:
-    number = 0
-    while (path := folder / f"{date}.{number:03d}.parquet").exists():
-        number += 1
-    return path
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return Rolled(measurement, path, int(row[0]))

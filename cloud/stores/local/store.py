@@ -1,10 +1,10 @@
-"""The embedded store: write and roll over in one place, query from any thread."""
+"""The embedded store: written by one thread, looked after by another, queried from any."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -15,15 +15,20 @@ from cloud.query.line_protocol import BadLine, Point
 from cloud.query.result import Cell, Limits, QueryResult
 from cloud.query.run import run
 from cloud.stores import Block, LedgerEntry, Rejected
+from cloud.stores.local.cold_files import Step
 from cloud.stores.local.database import COLD_NAME, open_database
+from cloud.stores.local.down_sample import rebuild_sample_view
 from cloud.stores.local.insert import insert
 from cloud.stores.local.ledger import LedgerTable, Settled
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import plan
 from cloud.stores.local.points import merge_points, plan_points
-from cloud.stores.local.roll_over import Rolled, Step, due, move_day, tidy
+from cloud.stores.local.roll_over import Rolled, due, move_day
 from cloud.stores.local.roller import Roller
 from cloud.stores.local.schema import Schema, rebuild_view
+from cloud.stores.local.snapshot import Snapshot, clear_snapshots
+from cloud.stores.local.taking_up import tidy
+from cloud.stores.local.upkeep import Upkeep
 from tocsin.errors import StoreError, StoreUnavailableError
 
 _QUERIES_END_S = 5.0
@@ -50,6 +55,7 @@ class LocalStore:
         self._queries_changed = threading.Condition()
         self._writer_needs_memory = False
         self._roller: Roller | None = None
+        self._upkeep = Upkeep(self._cold, self.options, self._commit_lock)
         self._open()
 
     def _open(self) -> None:
@@ -58,6 +64,11 @@ class LocalStore:
             tidy(self._database, self._cold)
             for table in Schema.read(self._database).tables.values():
                 rebuild_view(self._database, table.name, self._cold)  # the directory may have moved
+            clear_snapshots(self.directory)
+        self._sampled = self._read_sampled()
+        if not self._read_only:
+            for name in self._sampled:
+                rebuild_sample_view(self._database, name, self._cold)
         self._schema = Schema.read(self._database)
         self._ledger = LedgerTable(self._database)
         self._commits = self._read_commits()
@@ -111,40 +122,78 @@ class LocalStore:
             self._schema = Schema(schema.tables)
         return written, sorted(bad + left_out, key=lambda line: line.line)
 
-    def roll_over(self, now_ns: int, step: Step = lambda _: None) -> list[Rolled]:
+    def roll_over(
+        self,
+        now_ns: int,
+        step: Step = lambda _: None,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> list[Rolled]:
         """Move what is older than `hot_hours` to Parquet, a day of a measurement at a time; writing goes on.
 
         Raises:
             StoreError: a day could not be moved; it stays hot and is tried again next time.
         """
-        hour_ns = 3600 * 10**9
-        before_ns = (now_ns - int(self.options.hot_hours * hour_ns)) // hour_ns * hour_ns
+        before_ns = self._before_ns(now_ns)
         cursor = self._database.cursor()
+        moved: list[Rolled] = []
         try:
-            return [
-                rolled
-                for name, day in due(cursor, self._schema, before_ns)
-                if (
-                    rolled := move_day(
-                        cursor,
-                        name,
-                        day,
-                        before_ns,
-                        cold=self._cold,
-                        tags=self._schema.tables[name.lower()].tags,
-                        lock=self._commit_lock,
-                        step=step,
-                    )
+            for name, day in due(cursor, self._schema, before_ns):
+                if not go_on():
+                    break
+                rolled = move_day(
+                    cursor,
+                    name,
+                    day,
+                    before_ns,
+                    cold=self._cold,
+                    tags=self._schema.tables[name.lower()].tags,
+                    lock=self._commit_lock,
+                    step=step,
                 )
-            ]
+                if rolled is not None:
+                    moved.append(rolled)
         except (duckdb.Error, OSError) as exc:
             raise StoreError(f"roll-over stopped: {str(exc).splitlines()[0]}") from exc
         finally:
             cursor.close()
+            self._upkeep.note_rolled(moved, now_ns)
+        return moved
+
+    def look_after(
+        self,
+        now_ns: int,
+        step: Step = lambda _: None,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Roll over; then down-sample, merge and delete days that are over, as the policy says. Writing goes on.
+
+        Raises:
+            StoreError: a part of it could not be done; it is tried again next time.
+        """
+        self.roll_over(now_ns, step, go_on)
+        cursor = self._database.cursor()
+        try:
+            self._upkeep.run(
+                cursor,
+                self._schema,
+                now_ns=now_ns,
+                before_ns=self._before_ns(now_ns),
+                step=step,
+                go_on=go_on,
+            )
+        finally:
+            self._sampled = self._read_sampled()
+            cursor.close()
 
     def keep_rolling(self, now_ns: Callable[[], int]) -> None:
-        """Roll over every `roll_interval_s` in a thread of its own until `close`."""
-        self._roller = Roller(lambda: self.roll_over(now_ns()), self.options.roll_interval_s)
+        """`look_after` the store every `roll_interval_s` in a thread of its own until `close`."""
+        self._roller = Roller(
+            lambda go_on: self.look_after(now_ns(), go_on=go_on), self.options.roll_interval_s
+        )
+
+    def snapshot(self) -> Snapshot:
+        """What a backup copies: take it, copy, release it."""
+        return Snapshot(self._database, self.directory, self._upkeep, self._as_query)
 
     def ledger(self) -> Settled:
         """Copies of the settled ranges, as of the last write."""
@@ -155,6 +204,10 @@ class LocalStore:
         """Names of all measurements."""
         return sorted(table.name for table in self._schema.tables.values())
 
+    def tables(self) -> list[str]:
+        """Names of all tables: measurements and their down-samples."""
+        return sorted([*self.measurements(), *self._sampled])
+
     def query(
         self, sql: str, limits: Limits | None = None, params: Mapping[str, Cell] | None = None
     ) -> QueryResult:
@@ -163,19 +216,10 @@ class LocalStore:
         Raises:
             QueryError: refused by the door or stopped at a limit.
         """
-        cursor = self._database.cursor()
-        with self._queries_changed:
-            self._queries_changed.wait_for(lambda: not self._writer_needs_memory, _QUERIES_END_S)
-            self._queries.add(cursor)
-        try:
+        with self._as_query() as cursor:
             check_texts((params or {}).values())
-            statement = check(sql, self.measurements(), cursor)
+            statement = check(sql, self.tables(), cursor)
             return run(cursor, statement, limits or Limits(), params)
-        finally:
-            cursor.close()
-            with self._queries_changed:
-                self._queries.discard(cursor)
-                self._queries_changed.notify_all()
 
     def close(self) -> None:
         """Stop running queries, fold the log into the file, release it."""
@@ -184,6 +228,33 @@ class LocalStore:
         self._interrupt_queries()
         with self._commit_lock, suppress(duckdb.Error):
             self._database.close()
+
+    @contextmanager
+    def _as_query(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor that a writer in want of memory may stop."""
+        cursor = self._database.cursor()
+        with self._queries_changed:
+            self._queries_changed.wait_for(lambda: not self._writer_needs_memory, _QUERIES_END_S)
+            self._queries.add(cursor)
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+            with self._queries_changed:
+                self._queries.discard(cursor)
+                self._queries_changed.notify_all()
+
+    def _before_ns(self, now_ns: int) -> int:
+        hour_ns = 3600 * 10**9
+        return (now_ns - int(self.options.hot_hours * hour_ns)) // hour_ns * hour_ns
+
+    def _read_sampled(self) -> list[str]:
+        cursor = self._database.cursor()
+        try:
+            found = cursor.execute("SELECT DISTINCT name FROM meta.sampled").fetchall()
+        finally:
+            cursor.close()
+        return [str(name) for (name,) in found]
 
     def _interrupt_queries(self) -> None:
         with self._queries_changed:

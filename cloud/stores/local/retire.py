@@ -1,0 +1,85 @@
+"""Deleting what the policy no longer keeps: a day of rows, or a day of bins.
+
+The commit strikes the files off the list, notes which sequence numbers went, and rebuilds the view; the files follow
+when no query and no backup can read them any more. The ledger stays: these numbers were stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+import duckdb
+
+from cloud.stores.local.cold_files import Step, leave, scan
+from cloud.stores.local.down_sample import rebuild_sample_view
+from cloud.stores.local.schema import rebuild_view
+
+
+def retire_rows(
+    connection: duckdb.DuckDBPyConnection,
+    measurement: str,
+    date: str,
+    files: Sequence[str],
+    *,
+    cold: Path,
+    lock: AbstractContextManager[object],
+    now_ns: int,
+    step: Step,
+) -> None:
+    """Give up the rows of `files`, all of this day. Only the commit holds `lock`."""
+    source = scan(cold, files)
+    there = {
+        str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    }
+    gateway, stream = (f"coalesce({c}, '')" if c in there else "''" for c in ("gateway", "stream"))
+    lo, hi = ("min(seq)", "max(seq) + 1") if "seq" in there else ("NULL", "NULL")
+    gone = connection.execute(
+        f"SELECT {gateway}, {stream}, {lo}, {hi}, count(*) FROM {source} GROUP BY 1, 2"
+    ).fetchall()
+    with lock:
+        connection.execute("BEGIN")
+        try:
+            connection.executemany(
+                "INSERT INTO meta.retired VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [[measurement, date, *row, list(files), now_ns] for row in gone],
+            )
+            leave(connection, files)
+            rebuild_view(connection, measurement, cold)
+            step("struck")
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
+            raise
+    step("committed")
+
+
+def retire_bins(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    date: str,
+    *,
+    cold: Path,
+    lock: AbstractContextManager[object],
+    step: Step,
+) -> list[str]:
+    """Give up the bins of a day; their files."""
+    with lock:
+        connection.execute("BEGIN")
+        try:
+            gone = connection.execute(
+                "DELETE FROM meta.cold WHERE measurement = ? AND day = ? RETURNING path",
+                [name, date],
+            ).fetchall()
+            connection.execute("DELETE FROM meta.sampled WHERE name = ? AND day = ?", [name, date])
+            rebuild_sample_view(connection, name, cold)
+            step("struck")
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
+            raise
+    step("committed")
+    return [str(path) for (path,) in gone]
