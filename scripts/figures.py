@@ -1,4 +1,4 @@
-"""Writes docs/figures.md from the JSON that demo and bench printed: `figures.py FOLDER OUTPUT`."""
+"""Writes docs/figures.md from the JSON that demo and bench printed: `python -m scripts.figures FOLDER OUTPUT`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from scripts import bench_sections
 
 
 def spine(result: dict[str, Any]) -> list[str]:
@@ -115,6 +118,15 @@ def drivers(result: dict[str, Any]) -> list[str]:
     ]
 
 
+SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "demo": demo,
+    "spine": spine,
+    "ingest": bench_sections.ingest,
+    "drivers": drivers,
+    "line": line,
+}
+
+
 def main() -> None:
     """Reads what is there and writes the page."""
     folder, page = Path(sys.argv[1]), Path(sys.argv[2])
@@ -125,15 +137,9 @@ def main() -> None:
         f"{platform.machine()}, Python {platform.python_version()}; all processes share those cores. Other machines differ: "
         "run it on yours.",
         "",
-        *demo(json.loads((folder / "demo.json").read_text("utf-8"))),
-        "",
-        *spine(json.loads((folder / "spine.json").read_text("utf-8"))),
-        "",
-        *drivers(json.loads((folder / "drivers.json").read_text("utf-8"))),
-        "",
-        *line(json.loads((folder / "line.json").read_text("utf-8"))),
-        "",
     ]
+    for name, section in SECTIONS.items():
+        lines += [*section(json.loads((folder / f"{name}.json").read_text("utf-8"))), ""]
     page.write_text("\n".join(lines), "utf-8")
 
 

@@ -14,7 +14,7 @@ from tocsin.sdk.codec import codec_names, load_examples
 
 def bench(tmp_path: Path, *args: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "tocsin.cli", "bench", *args, "--seconds", "3", "--json"],
+        [sys.executable, "-P", "-m", "tocsin.cli", "bench", *args, "--json"],
         env={**os.environ, "TOCSIN_DATA": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -27,7 +27,7 @@ def bench(tmp_path: Path, *args: str) -> dict[str, Any]:
 
 
 def test_the_spine_bench_reads_back_every_stored_reading(tmp_path: Path) -> None:
-    result = bench(tmp_path, "spine")
+    result = bench(tmp_path, "spine", "--seconds", "3")
     for figure in (result["modbus"], result["generated"]):
         assert figure["readings_read_back"] == figure["readings_stored"] > 0
         assert (figure["wrong"], figure["duplicates"]) == (0, 0), figure
@@ -38,7 +38,7 @@ def test_the_spine_bench_reads_back_every_stored_reading(tmp_path: Path) -> None
 
 
 def test_the_bench_of_a_line_measures_its_live_devices_beside_others(tmp_path: Path) -> None:
-    result = bench(tmp_path, "line")
+    result = bench(tmp_path, "line", "--seconds", "3")
     assert set(result["lines"]) == {"live", "dead", "slow", "dead_and_slow"}
     for kept in result["lines"].values():
         assert kept["samples"] >= 8
@@ -46,7 +46,7 @@ def test_the_bench_of_a_line_measures_its_live_devices_beside_others(tmp_path: P
 
 
 def test_the_bench_of_drivers_reads_every_codec_and_loses_no_read(tmp_path: Path) -> None:
-    result = bench(tmp_path, "drivers", "--devices", "20", "--servers", "2")
+    result = bench(tmp_path, "drivers", "--devices", "20", "--servers", "2", "--seconds", "3")
     assert set(result["codecs"]) == {n for n in codec_names() if load_examples(n).frames}
     assert all(codec["frames_per_s"] > 0 for codec in result["codecs"].values())
     fleet = result["modbus_tcp"]

@@ -12,9 +12,15 @@ from typing import Any
 import msgspec
 
 from tocsin.lab import site
-from tocsin.lab.children import Child, Children, LabError, Usage, cloud_processes, tocsin_command
+from tocsin.lab.children import Child, Children, LabError
 from tocsin.lab.client import ConsoleClient
-from tocsin.lab.demo import wait_http
+from tocsin.lab.measured import (
+    MeasuredCloud,
+    ProcessFigures,
+    figures,
+    process_table,
+    settings_line,
+)
 from tocsin.lab.report import percentile
 
 REGISTERS = 40
@@ -22,14 +28,6 @@ GENERATED_PER_S = 3500  # samples; offered, so that the backlog tells whether it
 WARM_UP_S = 4.0
 PROBE_EVERY_S = 0.1
 PER_PROBE = 10
-
-
-class ProcessFigures(msgspec.Struct, frozen=True):
-    """One process over the measured window."""
-
-    cpu_us_per_reading: float
-    cpu_share: float
-    peak_rss_mb: float
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -152,32 +150,15 @@ def _reference(port: str, units: int, seconds: float = 3.0) -> float:
 def _measure(folder: Path, drivers: str, source: str, seconds: float, broker: str) -> Figure:
     folder.mkdir()
     with Children(folder / "logs") as children:
-        config = site.write_cloud(folder, http_port=0, broker=broker)
-        cloud = children.start("cloud", "tocsin.cli", "cloud", "run", "-c", str(config))
-        http = wait_http(folder / "cloud" / "http.json", children, cloud)
-        token = msgspec.json.decode(
-            tocsin_command(
-                "token",
-                "create",
-                "bench",
-                "--scope",
-                "read",
-                "--scope",
-                "query",
-                "--data",
-                str(folder / "cloud"),
-                "--json",
-            )
-        )["token"]
-        client = ConsoleClient(str(http["url"]), token)
+        cloud = MeasuredCloud(folder, children, broker=broker)
         gateway = folder / "gateway.toml"
-        gateway.write_text(site.gateway_head(int(http["broker_port"])) + drivers, "utf-8")
+        gateway.write_text(site.gateway_head(cloud.broker_port) + drivers, "utf-8")
         edge = children.start("edge", "tocsin.cli", "edge", "run", "-c", str(gateway), "--json")
-        window = _window(client, children, edge, cloud, seconds)
+        window = _window(cloud, children, edge, seconds)
         edge.process.terminate()
         edge.read_rest(60.0)
-        _drain(client, children)
-        return _figure(client, source, window, cloud)
+        cloud.settle()
+        return _figure(cloud.client, source, window)
 
 
 class _Window(msgspec.Struct):
@@ -185,20 +166,18 @@ class _Window(msgspec.Struct):
     seconds: float
     backlog: tuple[int, int]
     ages_ms: list[float]
-    usage: dict[str, tuple[Usage, Usage]]
+    processes: dict[str, ProcessFigures]
 
 
-def _window(
-    client: ConsoleClient, children: Children, edge: Child, cloud: Child, seconds: float
-) -> _Window:
-    deadline = time.monotonic() + 60.0
-    while _rows(client) == 0:
+def _window(cloud: MeasuredCloud, children: Children, edge: Child, seconds: float) -> _Window:
+    client, deadline = cloud.client, time.monotonic() + 60.0
+    while cloud.rows() == 0:
         children.check()
         if time.monotonic() > deadline:
             raise LabError("no row arrived in the store within 60 s", hint=edge.tail())
         time.sleep(0.2)
     time.sleep(WARM_UP_S)
-    before, rows_before, backlog_before = _usages(edge, cloud), _rows(client), _backlog(client)
+    before, rows_before, backlog_before = cloud.usages(edge=edge), cloud.rows(), _backlog(client)
     start = time.monotonic()
     ages: list[float] = []
     seen_ns = 0
@@ -214,48 +193,18 @@ def _window(
                 (now_ns - seen_ns - (newest_ns - seen_ns) * i / PER_PROBE) / 1e6 for i in steps
             ]
         seen_ns = newest_ns
-    rows_after, took_s = _rows(client), time.monotonic() - start
-    after = _usages(edge, cloud)
-    usage = {name: (before[name], after[name]) for name in after if name in before}
-    return _Window(
-        rows_after - rows_before, took_s, (backlog_before, _backlog(client)), ages, usage
-    )
-
-
-def _rows(client: ConsoleClient) -> int:
-    try:
-        return int(client.query("SELECT count(*) AS n FROM bench")[0]["n"])
-    except LabError:
-        return 0  # the table does not exist before the first row
+    rows_after, took_s = cloud.rows(), time.monotonic() - start
+    after = cloud.usages(edge=edge)
+    rows = rows_after - rows_before
+    processes = figures(before, after, rows * REGISTERS, took_s)
+    return _Window(rows, took_s, (backlog_before, _backlog(client)), ages, processes)
 
 
 def _backlog(client: ConsoleClient) -> int:
     return sum(int(gateway.get("pending_rows", 0)) for gateway in client.get("/api/v1/gateways"))
 
 
-def _usages(edge: Child, cloud: Child) -> dict[str, Usage]:
-    found = {"edge": edge.usage()}
-    for kind, process in cloud_processes(cloud).items():
-        times, memory = process.cpu_times(), process.memory_info()
-        status = Path(f"/proc/{process.pid}/status").read_text("utf-8")
-        peak_kb = int(status.split("VmHWM:")[1].split()[0])
-        found[kind] = Usage(times.user + times.system, memory.rss, peak_kb * 1024)
-    return found
-
-
-def _drain(client: ConsoleClient, children: Children, timeout_s: float = 60.0) -> None:
-    """Until the number of stored rows stands still for a second."""
-    deadline, last = time.monotonic() + timeout_s, -1
-    while time.monotonic() < deadline:
-        rows = _rows(client)
-        if rows == last:
-            return
-        last = rows
-        time.sleep(1.0)
-        children.check()
-
-
-def _figure(client: ConsoleClient, source: str, window: _Window, cloud: Child) -> Figure:
+def _figure(client: ConsoleClient, source: str, window: _Window) -> Figure:
     fits = " AND ".join(f"v{i:02d} = (v00 + {i}) % 65536" for i in range(1, REGISTERS))
     # Read n of a unit answers n, n + 1, ...: so every value of every row is checked, and each unit's numbers have no gap.
     found = client.query(
@@ -264,14 +213,6 @@ def _figure(client: ConsoleClient, source: str, window: _Window, cloud: Child) -
     )
     rows = sum(int(f["n"]) for f in found)
     readings = window.rows * REGISTERS
-    processes = {
-        name: ProcessFigures(
-            round((b.cpu_s - a.cpu_s) * 1e6 / max(readings, 1), 3),
-            round((b.cpu_s - a.cpu_s) / window.seconds, 3),
-            round(b.peak_rss_bytes / 1e6, 1),
-        )
-        for name, (a, b) in window.usage.items()
-    }
     ages = [
         None if p is None else round(p, 1)
         for p in (percentile(window.ages_ms, 0.5), percentile(window.ages_ms, 0.99))
@@ -290,14 +231,12 @@ def _figure(client: ConsoleClient, source: str, window: _Window, cloud: Child) -
         backlog_rows_start=window.backlog[0],
         backlog_rows_end=window.backlog[1],
         sample_to_query_ms=Latency(ages[0], ages[1], len(window.ages_ms)),
-        processes=processes,
+        processes=window.processes,
     )
 
 
 def spine_summary(result: SpineResult) -> str:
     """The result for people."""
-    from tocsin.cli.output import table
-
     lines = []
     for figure in (result.modbus, result.generated):
         lines += [
@@ -305,17 +244,11 @@ def spine_summary(result: SpineResult) -> str:
             f"  read back {figure.readings_read_back:,}: wrong {figure.wrong}, missing {figure.missing}, doubled {figure.duplicates}; "
             f"backlog {figure.backlog_rows_start} -> {figure.backlog_rows_end} rows; from stamp to query p50 "
             f"{figure.sample_to_query_ms.p50} ms, p99 {figure.sample_to_query_ms.p99} ms",
-            table(
-                ["process", "CPU us/reading", "of one core", "peak MB"],
-                [
-                    [n, f"{p.cpu_us_per_reading:.2f}", f"{p.cpu_share:.0%}", f"{p.peak_rss_mb:.0f}"]
-                    for n, p in figure.processes.items()
-                ],
-            ),
+            process_table(figure.processes),
             "",
         ]
     lines.append(
         f"reference: pymodbus alone reads {result.reference_reads_per_s:,.0f}/s on one connection; the spine does {result.ratio_to_reference:.2f} of it"
     )
-    lines.append("settings: " + ", ".join(f"{k} {v}" for k, v in result.settings.items()))
+    lines.append(settings_line(result.settings))
     return "\n".join(lines)

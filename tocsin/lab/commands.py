@@ -162,6 +162,19 @@ def spine(
 
 
 @bench_app.command()
+def ingest(
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=1)] = 20.0,
+    broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """From MQTT into the local store: messages of 100 readings, and of one stamp, as fast as they are committed."""
+    from tocsin.lab.ingest import ingest_summary, run_ingest
+
+    result = run_ingest(seconds=seconds, broker=broker, say=output.note)
+    output.emit(result, as_json=as_json, human=ingest_summary(result))
+
+
+@bench_app.command()
 def line(
     seconds: Annotated[float, typer.Option(help="Length of the measurement.", min=3)] = 60.0,
     as_json: Json = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -136,8 +137,10 @@ def _device(device: Device, unit: int) -> str:
     )
 
 
-def write_cloud(folder: Path, *, http_port: int, broker: str) -> Path:
-    """`cloud.toml` in `folder`, with fresh secrets that both sides share as files."""
+def write_cloud(
+    folder: Path, *, http_port: int, broker: str, gateways: Sequence[str] = (GATEWAY,)
+) -> Path:
+    """`cloud.toml` in `folder`, with fresh secrets that both sides share as files, the same for every gateway."""
     keys = {"password": secrets.token_hex(16), "command_key": secrets.token_hex(32)}
     for name, value in keys.items():
         path = folder / f"{name}.secret"
@@ -158,15 +161,20 @@ type = "local"
 [http]
 host = "127.0.0.1"
 port = {http_port}
-[[gateways]]
-id = "{GATEWAY}"
-site = "{SITE}"
-password = "${{file:password.secret}}"
-command_key = "${{file:command_key.secret}}"
-""",
+"""
+        + "".join(map(_registered, gateways)),
         "utf-8",
     )
     return path
+
+
+def _registered(gateway: str) -> str:
+    return f"""[[gateways]]
+id = "{gateway}"
+site = "{SITE}"
+password = "${{file:password.secret}}"
+command_key = "${{file:command_key.secret}}"
+"""
 
 
 def gateway_head(broker_port: int) -> str:

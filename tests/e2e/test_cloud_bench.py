@@ -1,0 +1,18 @@
+"""The benches of the cloud run and their counts are clean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.test_bench import bench
+
+
+def test_the_ingest_bench_reads_back_every_reading_it_sent(tmp_path: Path) -> None:
+    result = bench(tmp_path, "ingest", "--seconds", "1")
+    for size, figure in ((100, result["batched"]), (4, result["unbatched"])):
+        count = figure["count"]
+        assert figure["readings_per_message"] == size
+        assert count["readings_read_back"] >= 1000
+        assert (count["wrong"], count["missing"], count["duplicates"]) == (0, 0, 0), count
+        assert figure["processes"].keys() >= {"load", "spine", "web"}
+        assert all(limit > 0 for limit in figure["limits"].values())
