@@ -16,7 +16,13 @@ from edge.pipeline import AlarmBoard
 from edge.pipeline.alarms import AlarmState
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import AlarmChange, Command
-from tocsin.errors import AlarmRefusedError, CommandRefusal, CommandRefusedError, OutboxFullError
+from tocsin.errors import (
+    AlarmRefusedError,
+    CommandRefusal,
+    CommandRefusedError,
+    OutboxCorruptError,
+    OutboxError,
+)
 from tocsin.sdk import Clock
 
 _log = logging.getLogger("edge.alarms")
@@ -38,7 +44,7 @@ class AlarmDesk:
         self._file, self._journal, self._clock = file, journal, clock
         self._turn = asyncio.Lock()
         self._owed: list[AlarmDraft] = []
-        self._refused = False
+        self._refused = self._unsaved = False
         self.raised = 0
 
     async def restore(self) -> None:
@@ -101,7 +107,9 @@ class AlarmDesk:
             while self._owed:
                 await self._journal.put_alarm(self._owed[0])
                 self._owed.pop(0)
-        except OutboxFullError as exc:
+        except OutboxCorruptError:
+            raise
+        except OutboxError as exc:
             if not self._refused:
                 _log.error("the outbox takes no alarm: %s", exc.message)
             self._refused = True
@@ -164,7 +172,11 @@ class AlarmDesk:
         try:
             self._file.save(self.board, self._owed)
         except OSError as exc:
-            _log.error("alarm states cannot be saved: %s", exc)
+            if not self._unsaved:
+                _log.error("alarm states cannot be saved: %s", exc)
+            self._unsaved = True
+        else:
+            self._unsaved = False
 
 
 class AlarmView(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -40,7 +41,8 @@ class AlarmFile:
         except (OSError, msgspec.DecodeError) as exc:
             aside = self._path.with_suffix(".unreadable")
             _log.error("%s cannot be read (%s); kept as %s", self._path, exc, aside.name)
-            self._path.replace(aside)
+            with suppress(OSError):
+                self._path.replace(aside)
             return []
         return saved.owed
 

@@ -93,7 +93,7 @@ class Agent:
             last_wall_ns=last_wall_ns,
         )
         self.counters: Counter[str] = Counter()
-        self.events = EventQueue(outbox)
+        self.events = EventQueue(outbox, clock)
         self.devices = Devices(self.pipeline, self.events.say)
         self.frames = FrameLog(clock)
         self.desk = AlarmDesk(

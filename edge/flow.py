@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,25 +15,31 @@ from edge.kept_before import KeptBefore
 from edge.pipeline import DeviceJudge, Pipeline
 from edge.timekeeper import Timekeeper, offsets
 from tocsin.contract.columns import Row
+from tocsin.errors import OutboxCorruptError, OutboxError
 from tocsin.sdk import Clock, Sample
 
 TICK_S = 0.25
+_log = logging.getLogger("edge.flow")
 _BURST = 64  # samples judged before the outbox and the other tasks get a turn
 
 Listener = Callable[[Row], None]
 Sampler = Callable[[Sample], None]
 
 
+_Left = tuple[list[Row], list[Row]]
+
+
 class _Burst(NamedTuple):
     """Samples that came together, each with who judges it (as the configuration stood when it came).
 
-    `pushed`: their source sends again what is not answered. `judged` is for whoever waits for it.
+    `pushed`: their source sends again what is not answered. `judged` is for whoever waits for it; its result is what the
+    outbox did not take, stamped and not.
     """
 
     samples: list[tuple[DeviceJudge, Sample]]
     mono_ns: int
     pushed: bool = False
-    judged: asyncio.Future[None] | None = None
+    judged: asyncio.Future[_Left] | None = None
 
 
 class _Bursts(asyncio.Queue[_Burst]):
@@ -56,7 +63,11 @@ class _Bursts(asyncio.Queue[_Burst]):
 
 
 class Flow:
-    """`put` waits while the queue is full, so that drivers slow down and nothing is dropped."""
+    """`put` waits while the queue is full, so that drivers slow down and nothing is dropped.
+
+    Only when the disk refuses what it is given, and no more rows may wait for that, polled ones are given up: judging goes
+    on, so that alarms still sound.
+    """
 
     def __init__(
         self,
@@ -102,9 +113,12 @@ class Flow:
         if not samples:
             return
         known = [self._known(sample) for sample in samples]
-        judged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        judged: asyncio.Future[_Left] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Burst(known, self._clock.mono_ns(), pushed=True, judged=judged))
-        await judged
+        rows, held = await judged
+        if rows or held:  # they wait here, while others go on being judged
+            await self._journal.put_rows(rows)
+            await self._journal.put_rows(held, stamped=False)
         await self._journal.put_rows_durable([])
 
     def _known(self, sample: Sample) -> tuple[DeviceJudge, Sample]:
@@ -159,7 +173,7 @@ class Flow:
             for burst in bursts:
                 self._queue.task_done()
                 if burst.judged is not None and not burst.judged.done():
-                    burst.judged.set_result(None)
+                    burst.judged.set_result(([], []))
 
     async def drained(self) -> None:
         """Wait until everything taken is with the outbox."""
@@ -203,8 +217,13 @@ class Flow:
                 f"the clock went back {-seconds:.3f} s",
                 {"epoch": step.epoch, "step_s": seconds, "wall_ns": step.wall_ns},
             )
-        if self._journal.holds:
-            await self._stamp_held(wall_ns - mono_ns)
+        if self._journal.holds and not self._journal.refuses:
+            try:
+                await self._stamp_held(wall_ns - mono_ns)
+            except OutboxCorruptError:
+                raise
+            except OutboxError as exc:
+                _log.error("readings wait for their stamps: %s", exc.message)
         return wall_ns - mono_ns
 
     async def _stamp_held(self, offset_ns: int) -> None:
@@ -230,6 +249,7 @@ class Flow:
             offset_ns = await self._observe()
             rows: list[Row] = []
             held: list[Row] = []
+            ends: list[tuple[int, int]] = []
             for burst in bursts:
                 for judge, sample in burst.samples:
                     out = judge.process(sample, burst.mono_ns)
@@ -246,12 +266,25 @@ class Flow:
                     if out.alarms:
                         await self._desk.publish(out.alarms)
                 self.processed += len(burst.samples)
+                ends.append((len(rows), len(held)))
             for row in (*rows, *held):
                 self.readings += len(row.values) - row.values.count(None)
                 self._devices.stored(row)
                 for listener in self._listeners:
                     listener(row)
-            if rows:
-                await self._journal.put_rows(rows)
-            if held:
-                await self._journal.put_rows(held, stamped=False)
+            if (rows or held) and not await self._journal.offer_rows(rows, held):
+                self._leave(bursts, rows, held, ends)
+
+    def _leave(
+        self, bursts: list[_Burst], rows: list[Row], held: list[Row], ends: list[tuple[int, int]]
+    ) -> None:
+        """The outbox has no room and gets none: alarms must still be judged. Who pushed waits; what was polled goes."""
+        row = hold = 0
+        for burst, (row_end, hold_end) in zip(bursts, ends, strict=True):
+            left = rows[row:row_end], held[hold:hold_end]
+            row, hold = row_end, hold_end
+            if burst.judged is None:
+                self._journal.shed(left[0])
+                self._journal.shed(left[1], stamped=False)
+            elif not burst.judged.done():
+                burst.judged.set_result(left)

@@ -18,6 +18,19 @@ class Journal(Protocol):
         """Keep rows; waits while the buffer is full. Those not `stamped` have monotonic times and are held."""
         ...
 
+    async def offer_rows(self, rows: Sequence[Row], held: Sequence[Row]) -> bool:
+        """`put_rows` for both; False, and nothing taken, when the disk refuses and no more rows may wait for it."""
+        ...
+
+    def shed(self, rows: Sequence[Row], *, stamped: bool = True) -> None:
+        """Give up rows that found no room; a gap marker will tell of them."""
+        ...
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the disk refused what it was given last."""
+        ...
+
     async def put_rows_durable(self, rows: Sequence[Row]) -> None:
         """Keep rows; returns after the commit of these and all before them."""
         ...

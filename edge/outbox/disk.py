@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -13,7 +15,8 @@ from tocsin.errors import OutboxCorruptError, OutboxError, OutboxFullError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-DISK_TIMEOUT_S = 60.0
+DISK_PATIENCE_S = 60.0
+_log = logging.getLogger("edge.outbox")
 
 
 class Disk:
@@ -24,23 +27,23 @@ class Disk:
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
 
     async def call(self, work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """What `work` returns.
+        """What `work` returns. It is waited for as long as the disk takes: asked twice, it might be done twice.
 
         Raises:
             OutboxFullError: no room on the disk.
             OutboxCorruptError: the file is damaged.
-            OutboxError: the disk refuses or does not answer.
+            OutboxError: the disk refuses.
         """
 
         def run() -> _T:
             return work(*args, **kwargs)
 
         loop = asyncio.get_running_loop()
+        doing = loop.run_in_executor(self.executor, run)
         try:
-            async with asyncio.timeout(DISK_TIMEOUT_S):
-                return await asyncio.shield(loop.run_in_executor(self.executor, run))
-        except TimeoutError:
-            raise OutboxError(f"the disk did not answer for {DISK_TIMEOUT_S:g} s") from None
+            if not (await asyncio.wait({doing}, timeout=DISK_PATIENCE_S))[0]:
+                _log.error("the disk of %s has not answered for a minute", self.directory)
+            return await asyncio.shield(doing)
         except sqlite3.OperationalError as exc:
             if exc.sqlite_errorname == "SQLITE_FULL":
                 raise OutboxFullError(
@@ -48,7 +51,8 @@ class Disk:
                 ) from exc
             raise OutboxError(f"the outbox cannot be written: {exc}") from exc
         except sqlite3.DatabaseError as exc:
-            (self.directory / "outbox.suspect").touch()
+            with suppress(OSError):
+                (self.directory / "outbox.suspect").touch()
             raise OutboxCorruptError(
                 f"the outbox file is damaged: {exc}", hint="restart the agent; it salvages the file"
             ) from exc

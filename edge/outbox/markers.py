@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
 from tocsin.contract import topics
 from tocsin.contract.codec import decode_body, decode_header, encode
+from tocsin.contract.columns import Row
 from tocsin.contract.gaps import MAX_DEVICES, THINNED, Gap, as_data, join
 from tocsin.contract.messages import NS_PER_UNIT, Batch, Event
 from tocsin.errors import WireError
@@ -39,6 +41,23 @@ def gap_of(cls: str, stream: str, lo: int, hi: int, payload: bytes) -> Gap:
                 others += len(gone)
     first, last = (batch.t0 + t * unit for t in (min(times), max(times)))
     return Gap(cls, stream, lo, hi, first, last, devices, others)
+
+
+def shed_gap(rows: Sequence[Row], *, stamped: bool) -> Gap:
+    """What of rows that got no number can be told; those not `stamped` have no time yet."""
+    counts = Counter(row.layout.device for row in rows)
+    times = [row.time_ns for row in rows] if stamped else []
+    devices = dict(counts.most_common(MAX_DEVICES))
+    return Gap(
+        topics.TELEMETRY,
+        "",
+        0,
+        len(rows),
+        min(times, default=None),
+        max(times, default=None),
+        devices,
+        len(rows) - sum(devices.values()),
+    )
 
 
 class Marker:

@@ -13,15 +13,16 @@ from edge.options import OutboxOptions
 from edge.outbox.acks import Acks
 from edge.outbox.chunks import Chunk, OutboxStats
 from edge.outbox.database import DirectoryLock, is_volatile
-from edge.outbox.disk import DISK_TIMEOUT_S, Disk
+from edge.outbox.disk import DISK_PATIENCE_S, Disk
 from edge.outbox.held import HeldPart
+from edge.outbox.markers import shed_gap
 from edge.outbox.opening import open_store
 from edge.outbox.store import Store
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.gaps import SALVAGED, Gap
+from tocsin.contract.gaps import SALVAGED, Gap, join
 from tocsin.contract.messages import Alarm, ClockState, CommitAck, Event, StreamState
 from tocsin.errors import OutboxCorruptError, OutboxError
 from tocsin.sdk import Clock
@@ -58,6 +59,10 @@ class Outbox:
         self._power_on = power_on
         self._appended = self._committed = 0
         self._failures = self._dropped = 0
+        self._refusing = False
+        self._shed: list[Gap] = []
+        self._said_shed = False
+        self._unsettled: dict[str, list[tuple[int, int]]] = {}
         self._failed: OutboxError | None = None
         self._said_full = False
         self._wake, self._hurry, self._closing = asyncio.Event(), asyncio.Event(), False
@@ -135,6 +140,29 @@ class Outbox:
         """
         await self._put(rows, self._rows if stamped else self._held)
 
+    async def offer_rows(self, rows: Sequence[Row], held: Sequence[Row]) -> bool:
+        """`put_rows` for both; False, and nothing taken, when the disk refuses and no more rows may wait for it.
+
+        Raises:
+            OutboxCorruptError: the file broke; a restart salvages it.
+        """
+        await self._room(while_refused=False)
+        if self._waiting() >= MAX_BUFFERED_ROWS:
+            return False
+        self._take(rows, self._rows)
+        self._take(held, self._held)
+        return True
+
+    def shed(self, rows: Sequence[Row], *, stamped: bool = True) -> None:
+        """Rows that found no room are given up; a gap marker tells of them once the disk takes it."""
+        if not rows:
+            return
+        if not self._said_shed:
+            self._log.error("readings are given up: the disk takes none, no more may wait for it")
+        self._said_shed = True
+        self._dropped += len(rows)
+        join(self._shed, shed_gap(rows, stamped=stamped))
+
     async def put_rows_durable(self, rows: Sequence[Row]) -> None:
         """Return once `rows` and everything before them are committed.
 
@@ -146,6 +174,11 @@ class Outbox:
         async with self._turn:
             await self._turn.wait_for(lambda: self._committed >= ticket or self._failed)
         self._raise_if_failed()
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the disk refused what it was given last; it is asked again every second."""
+        return self._refusing
 
     @property
     def holds(self) -> int:
@@ -249,13 +282,22 @@ class Outbox:
         An ingester that has less than it had before was restored from a backup: what it lost and is still kept is
         pending again, and `taken_back` has grown.
         """
-        if ack.ingester not in self._acks.ingesters:
-            self._acks.ingesters.add(ack.ingester)
-            await self._disk.call(self._store.memory.save_ingesters, sorted(self._acks.ingesters))
         streams = self._store.streams
         told = self._acks.take(ack, {s.ulid: s.next_seq for s in list(streams.values())})
-        if told.news:
-            await self._disk.call(self._store.settle, told.news)
+        for stream, ranges in told.news.items():
+            self._unsettled.setdefault(stream, []).extend(ranges)
+        if ack.ingester not in self._acks.ingesters:
+            known = sorted((*self._acks.ingesters, ack.ingester))
+            await self._disk.call(self._store.memory.save_ingesters, known)
+            self._acks.ingesters.add(ack.ingester)
+        if self._unsettled:
+            news, self._unsettled = self._unsettled, {}
+            try:
+                await self._disk.call(self._store.settle, news)
+            except OutboxError:
+                for stream, ranges in news.items():  # with the next one
+                    self._unsettled.setdefault(stream, []).extend(ranges)
+                raise
             self._said_full = False
         if told.lost:
             await self._take_back(ack.ingester, told.lost)
@@ -307,7 +349,7 @@ class Outbox:
         self._wake.set()
         self._hurry.set()
         try:
-            async with asyncio.timeout(DISK_TIMEOUT_S):
+            async with asyncio.timeout(DISK_PATIENCE_S):
                 await asyncio.gather(self._flusher, return_exceptions=True)
         finally:
             self._flusher.cancel()
@@ -319,13 +361,23 @@ class Outbox:
         return len(self._rows) + len(self._held)
 
     async def _put(self, rows: Sequence[Row], buffer: list[Row]) -> int:
+        await self._room(while_refused=True)
+        return self._take(rows, buffer)
+
+    async def _room(self, *, while_refused: bool) -> None:
+        """Wait until rows may be buffered; not `while_refused`: only as long as the disk works."""
         self._raise_if_failed()
-        if self._waiting() >= MAX_BUFFERED_ROWS:
+
+        def done() -> object:
+            room = self._waiting() < MAX_BUFFERED_ROWS
+            return room or self._failed or (self._refusing and not while_refused)
+
+        if not done():
             async with self._turn:
-                await self._turn.wait_for(
-                    lambda: self._waiting() < MAX_BUFFERED_ROWS or self._failed
-                )
+                await self._turn.wait_for(done)
             self._raise_if_failed()
+
+    def _take(self, rows: Sequence[Row], buffer: list[Row]) -> int:
         buffer.extend(rows)
         self._appended += len(rows)
         self._wake.set()
@@ -354,30 +406,35 @@ class Outbox:
         rows, held = self._rows[:], self._held[:]
         self._rows.clear()
         self._held.clear()
-        said = False
         while True:
+            shed, self._shed = self._shed, []
             try:
                 dropped = await self._disk.call(
-                    self._store.append_rows, rows, self._clock.now_ns(), held, self._power_on
+                    self._store.append_rows, rows, self._clock.now_ns(), held, self._power_on, shed
                 )
             except OutboxCorruptError as exc:
                 self._failed = exc
                 await self._notify()
                 return False
             except OutboxError as exc:
+                for gap in self._shed:
+                    join(shed, gap)
+                self._shed = shed
                 self._failures += 1
-                if not said:
+                if not self._refusing:
                     self._log.error("readings wait for the disk: %s", exc.message)
-                said = True
+                self._refusing = True
                 if self._closing:
                     self._failed = exc
-                    await self._notify()
+                await self._notify()
+                if self._closing:
                     return False
                 await self._clock.sleep(_RETRY_S)
                 continue
             break
-        if said:
+        if self._refusing:
             self._log.warning("the disk takes readings again")
+        self._refusing = self._said_shed = False
         self._committed += len(rows) + len(held)
         self.changed.set()
         await self._notify()

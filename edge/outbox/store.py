@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -36,6 +37,7 @@ from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxError, WireError
 
 _SYNC_EVERY_S = 1.0
+_log = logging.getLogger("edge.outbox")
 
 
 class Store:
@@ -54,7 +56,7 @@ class Store:
         self.site, self.gateway, self.codec = site, gateway, codec
         self.clock_state = ClockState()
         self.rows = self.readings = self.payload_bytes = self.commits = self.coalesced = 0
-        self.oversized = self.written_bytes = 0
+        self.oversized = self.written_bytes = self.sync_failures = 0
         self._written_before = _written_by_this_thread()
         self._wal = directory / (FILE + "-wal")
         self._fsync, self._synced_s = options.fsync, 0.0
@@ -86,10 +88,19 @@ class Store:
         self.db.close()
 
     def append_rows(
-        self, rows: Sequence[Row], now_ns: int, held: Sequence[Row] = (), power_on: str = ""
+        self,
+        rows: Sequence[Row],
+        now_ns: int,
+        held: Sequence[Row] = (),
+        power_on: str = "",
+        shed: Sequence[Gap] = (),
     ) -> list[Gap]:
-        """Seal rows into chunks, keep `held` ones unsealed, commit all together; the rows that had to make room."""
+        """Seal rows into chunks, keep `held` ones unsealed, commit all together; the rows that had to make room.
+
+        `shed` is what was given up before it came here.
+        """
         with self._transaction() as dropped:
+            self._tell(shed, now_ns)
             for part in split(rows):
                 self._append_batch(part)
             self.held.add(held, power_on)
@@ -355,10 +366,13 @@ class Store:
             stream = self.streams[gap.stream]
             stream.settled.add(gap.lo, gap.hi)
             streams.save_settled(self.db, stream)
-        self._marker.tell(
-            gone, lambda kind, text, data: self._append_event(kind, "", text, data, now_ns)
-        )
+        self._tell(gone, now_ns)
         dropped += gone
+
+    def _tell(self, gaps: Sequence[Gap], now_ns: int) -> None:
+        self._marker.tell(
+            gaps, lambda kind, text, data: self._append_event(kind, "", text, data, now_ns)
+        )
 
     def _forget_finished(self) -> None:
         """Old streams go once nothing of them is left."""
@@ -376,12 +390,17 @@ class Store:
         now = time.monotonic()
         if self._fsync != "batch" or not (urgent or now - self._synced_s >= _SYNC_EVERY_S):
             return
-        fd = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
         self._synced_s = now
+        try:  # the commit itself stands, whatever becomes of this
+            fd = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            if not self.sync_failures:
+                _log.error("a power cut may cost readings, the disk does not sync: %s", exc)
+            self.sync_failures += 1
 
     def _load_streams(self, now_ns: int) -> None:
         for stream in streams.load(self.db):

@@ -22,7 +22,13 @@ from tocsin.contract import topics
 from tocsin.contract.messages import Command, CommitAck, Health
 from tocsin.contract.orders import ORDER_KINDS, RESULT, unpack
 from tocsin.contract.remote import MAX_COMMAND_BYTES as MAX_CONFIG_BYTES
-from tocsin.errors import CommandRefusal, CommandRefusedError, OutboxError, UplinkError
+from tocsin.errors import (
+    CommandRefusal,
+    CommandRefusedError,
+    OutboxCorruptError,
+    OutboxError,
+    UplinkError,
+)
 from tocsin.sdk import Clock
 
 HEALTH_EVERY_S = 5.0
@@ -87,17 +93,22 @@ class Uplink:
         """Hold a session until cancelled; on the way out tell the broker that we leave.
 
         Raises:
-            OutboxError: the outbox broke.
+            OutboxCorruptError: the outbox broke.
         """
-        await self._remember()
+        remembers = False
         while True:
             started_ns = self._clock.mono_ns()
             lasted_s = 0.0
             try:
+                if not remembers:
+                    await self._remember()
+                    remembers = True
                 async with self._connector.session() as client:
                     started_ns = self._clock.mono_ns()
                     await self._serve(client)
-            except* (UplinkError, aiomqtt.MqttError) as group:
+            except* OutboxCorruptError:
+                raise
+            except* (UplinkError, aiomqtt.MqttError, OutboxError) as group:
                 if self.connected:
                     lasted_s = (self._clock.mono_ns() - started_ns) / 1e9
                 self._unavailable(group)
@@ -166,7 +177,12 @@ class Uplink:
             self.counters["acks_bad"] += 1
             return
         self.counters["acks"] += 1
-        self.counters["settled"] += await self._outbox.settle(ack)
+        try:
+            self.counters["settled"] += await self._outbox.settle(ack)
+        except OutboxCorruptError:
+            raise
+        except OutboxError:  # the disk refuses; it is kept with the next one
+            self.counters["acks_unkept"] += 1
         sender.acknowledged()
         self.window_bytes = sender.window.bytes
 

@@ -21,13 +21,12 @@ def test_gaps_that_touch_become_one_and_others_stay_apart() -> None:
     join(gaps, Gap("telemetry", STREAM, 20, 21))
     join(gaps, Gap("event", STREAM, 21, 22))
     join(gaps, Gap("telemetry", "", 0, 3))
-    join(gaps, Gap("telemetry", "", 3, 4))
+    join(gaps, Gap("telemetry", "", 0, 2))
     assert gaps == [
         Gap("telemetry", STREAM, 0, 15, 100, 300, {"a": 11, "b": 4}),
         Gap("telemetry", STREAM, 20, 21),
         Gap("event", STREAM, 21, 22),
-        Gap("telemetry", "", 0, 3),
-        Gap("telemetry", "", 3, 4),
+        Gap("telemetry", "", 0, 5),
     ]
 
 

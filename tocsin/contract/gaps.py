@@ -18,7 +18,7 @@ class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
     """Numbers [lo, hi) of a stream, of rows stamped `first_ns`..`last_ns`; no times where they are not known.
 
     `devices` is rows per device; `others` rows of further devices beyond `MAX_DEVICES`. `stream` is empty for rows that
-    were never numbered (their time was not known); `hi` is how many.
+    were never numbered (their time was not known, or the disk took nothing for too long); `hi` is how many.
     """
 
     cls: str
@@ -36,10 +36,10 @@ class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.hi - self.lo
 
     def joins(self, later: Gap) -> bool:
-        """Whether `later` goes on where this one ends."""
-        return bool(self.stream) and (self.cls, self.stream, self.hi) == (
-            later.cls, later.stream, later.lo,
-        )  # fmt: skip
+        """Whether `later` goes on where this one ends; rows without numbers always do."""
+        if not self.stream:
+            return (self.cls, self.stream) == (later.cls, later.stream)
+        return (self.cls, self.stream, self.hi) == (later.cls, later.stream, later.lo)
 
     def with_(self, later: Gap) -> Gap:
         """Both as one; `joins` must be true."""
@@ -52,7 +52,8 @@ class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
             else:
                 others += rows
         first_ns, last_ns = min(firsts, default=None), max(lasts, default=None)
-        return Gap(self.cls, self.stream, self.lo, later.hi, first_ns, last_ns, devices, others)
+        hi = later.hi if self.stream else self.hi + later.hi
+        return Gap(self.cls, self.stream, self.lo, hi, first_ns, last_ns, devices, others)
 
 
 def join(gaps: list[Gap], later: Gap) -> None:

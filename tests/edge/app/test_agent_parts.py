@@ -176,7 +176,7 @@ async def test_the_flow_slows_its_source_loses_nothing_and_refuses_strangers(
     outbox = await open_outbox(tmp_path)
     try:
         pipeline, desk = desk_on(tmp_path, outbox)
-        events = EventQueue(outbox)
+        events = EventQueue(outbox, SystemClock())
         devices = Devices(pipeline, events.say)
         devices.add("s", (GAS,))
         flow = Flow(
