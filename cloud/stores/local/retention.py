@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 STEPS_S = {"1m": 60, "1h": 3600}  # suffix of a down-sample's table -> length of its bins
-APART = (
-    "event",
-)  # kept for ever unless named: what happened is asked for long after what was measured
+# Kept for ever unless named: what happened is asked for long after what was measured.
+APART = ("event", "gap")
 
 Days = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -49,7 +48,7 @@ class Retention(BaseModel):
     )
     measurements: dict[str, MeasurementRetention] = Field(
         default={},
-        description="a policy for one measurement; `event` has only what is said here, else it is kept for ever",
+        description="a policy for one measurement; `event` and `gap` have only what is said here, else they are kept for ever",
     )
 
 

@@ -52,7 +52,15 @@ def blocks() -> list[Block]:
         "speed": Column("f", wave),
     }
     counter = Column("f", np.arange(ROWS) * 0.2)
+    numbers = Column("i", np.arange(ROWS))
+    evicted = {
+        "class": Column("s", np.full(ROWS, "telemetry", object)),
+        "lost_stream": Column("s", np.full(ROWS, "01ARZ3NDEKTSV4RRFFQ69G5FAV", object)),
+        "reason": Column("s", np.full(ROWS, "evicted", object)),
+        **dict.fromkeys(("first_seq", "end_seq", "rows", "until_ns"), numbers),
+    }
     return [
+        make("gap", "gas-01", evicted),
         make("gas", "gas-01", {"h2s": h2s, "o2": o2}),
         make("gas", "gas-02", {"h2s": Column("f", wave * 0.5), "o2": o2}),
         make("vehicle", "pump-1", position),
