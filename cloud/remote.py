@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from cloud.rpc.client import call_once
 from tocsin.cli.output import note
@@ -54,6 +54,10 @@ class Place(Protocol):
     def configs(self, gateway: str, limit: int) -> list[Row]: ...
 
     def config(self, gateway: str, version: int) -> Row: ...
+
+    def audit(self, gateway: str, from_ns: int | None, to_ns: int | None) -> Row: ...
+
+    def completeness(self, from_ns: int | None, to_ns: int | None) -> list[Row]: ...
 
     def letters(self, limit: int) -> list[Row]: ...
 
@@ -157,6 +161,14 @@ class SocketPlace:
     def config(self, gateway: str, version: int) -> Row:
         return cast(Row, call_once(self._path, "config", gateway=gateway, version=version))
 
+    def audit(self, gateway: str, from_ns: int | None, to_ns: int | None) -> Row:
+        told = call_once(self._path, "audit", gateway=gateway, from_ns=from_ns, to_ns=to_ns)
+        return cast(Row, told)
+
+    def completeness(self, from_ns: int | None, to_ns: int | None) -> list[Row]:
+        told = call_once(self._path, "completeness", from_ns=from_ns, to_ns=to_ns)
+        return cast(list[Row], told)
+
     def letters(self, limit: int) -> list[Row]:
         return cast(list[Row], call_once(self._path, "deadletters", limit=limit))
 
@@ -237,6 +249,14 @@ class HttpPlace:
         path = f"/api/v1/gateways/{quote(gateway, safe='')}/configs/{version}"
         return cast(Row, self._call("GET", path))
 
+    def audit(self, gateway: str, from_ns: int | None, to_ns: int | None) -> Row:
+        path = f"/api/v1/gateways/{quote(gateway, safe='')}/completeness"
+        return cast(Row, self._call("GET", path + _span(from_ns, to_ns)))
+
+    def completeness(self, from_ns: int | None, to_ns: int | None) -> list[Row]:
+        path = "/api/v1/completeness" + _span(from_ns, to_ns)
+        return cast(list[Row], self._call("GET", path))
+
     def letters(self, limit: int) -> list[Row]:
         return cast(list[Row], self._call("GET", f"/api/v1/deadletters?limit={limit}"))
 
@@ -265,6 +285,11 @@ class HttpPlace:
             raise SpineError(
                 SpineReason.GONE, f"no cloud answers at {self._url}: {exc}", hint="is it running?"
             ) from exc
+
+
+def _span(from_ns: int | None, to_ns: int | None) -> str:
+    told = {"from_ns": from_ns, "to_ns": to_ns}
+    return "?" + urlencode({name: ns for name, ns in told.items() if ns is not None})
 
 
 def _nobody_else(actor: str | None) -> None:

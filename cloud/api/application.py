@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI
 
 from cloud.api import (
     alarms,
+    completeness,
     devices,
     errors,
     events,
@@ -20,7 +21,9 @@ from cloud.api.gate import Gate, Reader
 from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
-ROOMS = (devices, alarms, orders, gateway_configs, registry, people, operations, events, influx)
+ROOMS = (
+    devices, alarms, orders, gateway_configs, completeness, registry, people, operations, events, influx,
+)  # fmt: skip
 
 
 def include_routes(app: FastAPI) -> None:

@@ -92,6 +92,68 @@ class Gateway(Told):
     online: bool = False
 
 
+class HourBody(Told):
+    """One hour from `from_ns`: rows stored, rows that will come, rows missing by reason."""
+
+    from_ns: int
+    rows: int
+    waiting: int
+    lost: dict[str, int]
+
+
+class Completeness(Told):
+    """Whether everything of a gateway is stored, as of `told_ns`, when it last told of its streams.
+
+    Rows: stored, on their way (of the last seconds), waiting at the gateway, missing (`reasons` says why), and given up
+    before they had a number. `hours`: the last 24.
+    """
+
+    site: str
+    gateway: str
+    verdict: Literal["complete", "waiting", "incomplete", "unheard"]
+    told_ns: int | None
+    from_ns: int | None
+    to_ns: int | None
+    rows: int
+    in_flight: int
+    waiting: int
+    missing: int
+    unnumbered: int
+    reasons: dict[str, int]
+    volatile: bool
+    hours: list[HourBody]
+
+
+class GapBody(Told):
+    """Numbers `lo` up to, not including, `hi` that are not stored; `reason` is stable. Times are about, null: not known."""
+
+    lo: int
+    hi: int
+    reason: Literal[
+        "dead-lettered", "evicted", "damaged", "in-flight", "waiting", "volatile", "unknown"
+    ]
+    first_ns: int | None
+    last_ns: int | None
+    letters: list[int]
+    detail: str
+
+
+class StreamBody(Told):
+    """One stream: its class, one past its highest number, rows stored, gaps."""
+
+    stream: str
+    cls: str
+    end: int
+    rows: int
+    gaps: list[GapBody]
+
+
+class CompletenessFull(Completeness):
+    """With its streams."""
+
+    streams: list[StreamBody]
+
+
 class Series(Told):
     """Times, values and quality codes of one quantity, in step."""
 

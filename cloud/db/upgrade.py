@@ -23,9 +23,10 @@ TABLE_MODULES = (
     "cloud.orders.tables",
     "cloud.gateway_configs.tables",
     "cloud.ingest.tables",
+    "cloud.audit.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0004"
+HEAD = "0005"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

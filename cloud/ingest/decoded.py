@@ -40,7 +40,14 @@ class Decoded:
     resume: Resume | None = None
     online: bool | None = None
     rows: int = 0
+    first_ns: int | None = None  # the rows' times reach from here ...
+    last_ns: int = 0  # ... to here
     counts: dict[str, int] = field(default_factory=dict)
+
+    def span(self, first_ns: int, last_ns: int) -> None:
+        """Rows of these times are in it."""
+        self.first_ns = first_ns if self.first_ns is None else min(self.first_ns, first_ns)
+        self.last_ns = max(self.last_ns, last_ns)
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a counter of the ingester."""

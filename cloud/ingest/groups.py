@@ -68,7 +68,7 @@ def convert(group: Group, place: Place, keep: npt.NDArray[np.intp] | None, out: 
     problem, wrong = _layout(group.device, group.measurement, group.quantities, group.types)
     if not problem and len(group.columns) != len(group.quantities):
         problem = f"{len(group.columns)} columns for {len(group.quantities)} quantities"
-    times, highest = _times(group.times, place) if not problem else (None, 0)
+    times, lowest, highest = _times(group.times, place) if not problem else (None, 0, 0)
     if times is None:
         _reject_all(group, place, problem or "times beyond 64 bits or before 1970", n, out)
         return
@@ -92,8 +92,10 @@ def convert(group: Group, place: Place, keep: npt.NDArray[np.intp] | None, out: 
     out.count("readings", len(block.columns) * len(block.seq))
     limit_ns = place.received_ns + place.max_future_ns
     if highest <= limit_ns:
+        out.span(lowest, highest)
         out.blocks.append(block)
         return
+    out.span(min(lowest, place.received_ns), place.received_ns)
     ahead = block.time_ns > limit_ns
     if not ahead.any():
         out.blocks.append(block)
@@ -138,13 +140,13 @@ def _reject_all(group: Group, place: Place, problem: str, n: int, out: Decoded) 
     )
 
 
-def _times(offsets: list[int], place: Place) -> tuple[npt.NDArray[np.int64] | None, int]:
-    """The rows' times and the highest of them; None when they do not fit."""
+def _times(offsets: list[int], place: Place) -> tuple[npt.NDArray[np.int64] | None, int, int]:
+    """The rows' times, the lowest and the highest of them; None when they do not fit."""
     lowest = place.t0 + min(offsets, default=0) * place.per_unit
     highest = place.t0 + max(offsets, default=0) * place.per_unit
     if place.t0 < 0 or lowest < 0 or highest >= 2**63:
-        return None, 0
-    return np.array(offsets, np.int64) * place.per_unit + place.t0, highest
+        return None, 0, 0
+    return np.array(offsets, np.int64) * place.per_unit + place.t0, lowest, highest
 
 
 def _columns(

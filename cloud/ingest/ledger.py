@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 
 from cloud.stores import LedgerEntry
@@ -14,9 +15,13 @@ Key = tuple[str, str]  # gateway, stream
 
 
 class Ledger:
-    """`taken` = stored or in the commit that is being gathered; `stored` = as of the last commit."""
+    """`taken` = stored or in the commit that is being gathered; `stored` = as of the last commit.
+
+    Used from the ingest thread; `of_gateway` from any.
+    """
 
     def __init__(self, stored: Mapping[Key, tuple[RangeSet, RangeSet]]) -> None:
+        self._lock = threading.Lock()
         self._stored = {key: RangeSet(settled) for key, (settled, _) in stored.items()}
         self._rejected = {key: RangeSet(rejected) for key, (_, rejected) in stored.items()}
         self._taken = {key: RangeSet(settled) for key, settled in self._stored.items()}
@@ -35,11 +40,21 @@ class Ledger:
 
     def commit(self, entries: Iterable[LedgerEntry]) -> None:
         """These are stored."""
-        for entry in entries:
-            key = entry.gateway, entry.stream
-            self._stored.setdefault(key, RangeSet()).add(entry.lo, entry.hi)
-            if entry.rejected:
-                self._rejected.setdefault(key, RangeSet()).add(entry.lo, entry.hi)
+        with self._lock:
+            for entry in entries:
+                key = entry.gateway, entry.stream
+                self._stored.setdefault(key, RangeSet()).add(entry.lo, entry.hi)
+                if entry.rejected:
+                    self._rejected.setdefault(key, RangeSet()).add(entry.lo, entry.hi)
+
+    def of_gateway(self, gateway: str) -> dict[str, tuple[RangeSet, RangeSet]]:
+        """Copies, as of the last commit: stream -> (settled, of them rejected)."""
+        with self._lock:
+            return {
+                stream: (RangeSet(settled), RangeSet(self._rejected.get((owner, stream), ())))
+                for (owner, stream), settled in self._stored.items()
+                if owner == gateway
+            }
 
     def streams(self) -> list[Key]:
         """Every stream that was ever stored."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
@@ -35,6 +36,16 @@ class Posting:
         told = self.letter
         parts = (self.topic, told.reason, told.device, told.quantity, f"{told.lo} {told.hi}")
         return hashlib.sha256("\0".join(parts).encode() + b"\0" + self.payload).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A letter about numbers [lo, hi)."""
+
+    id: int
+    lo: int
+    hi: int
+    reason: str
 
 
 class DeadLetters:
@@ -81,6 +92,18 @@ class DeadLetters:
         with read(self._engine) as connection:
             row: RowMapping | None = connection.execute(query).mappings().first()
         return dict(row) if row is not None else None
+
+    def of_numbers(self, gateway: str) -> Mapping[str, Iterable[Finding]]:
+        """By stream, the letters that cost whole rows of a gateway."""
+        c = dead_letters.c
+        whole = (c.gateway == gateway) & (c.quantity == "") & (c.hi > c.lo)
+        found: defaultdict[str, deque[Finding]] = defaultdict(deque)
+        with read(self._engine) as connection:
+            for stream, *told in connection.execute(
+                select(c.stream, c.id, c.lo, c.hi, c.reason).where(whole)
+            ):
+                found[stream].append(Finding(*told))
+        return found
 
     def requeued(self, letter_id: int, now_ns: int) -> None:
         """Note that a letter was given to the ingester again."""

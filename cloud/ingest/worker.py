@@ -10,20 +10,22 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
-import numpy as np
 
 from cloud.ingest import piecemeal
 from cloud.ingest.decode import decode
 from cloud.ingest.decoded import Decoded, Letter
+from cloud.ingest.event_rows import event_block, gap_blocks
 from cloud.ingest.last import Key, LastValues
 from cloud.ingest.ledger import Ledger, merged
 from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting
 from cloud.ingest.presence import Presence
+from cloud.ingest.stamps import Stored, stamps_of
 from cloud.ingest.unknown import UnknownFields
 from cloud.link import Handover, Received
-from cloud.stores import Block, Column, LedgerEntry, Rejected, Store
+from cloud.stores import Block, LedgerEntry, Rejected, Store
 from tocsin.contract import topics
-from tocsin.contract.messages import Event
+from tocsin.contract.messages import Event, Health, StreamState
+from tocsin.contract.ranges import RangeSet
 from tocsin.errors import StoreUnavailableError, WireReason
 from tocsin.sdk import Clock
 
@@ -38,6 +40,22 @@ class Answers(Protocol):
 
     def on_event(self, event: Event, received_ns: int) -> None:
         """An event that may answer a command."""
+        ...
+
+
+class Numbers(Protocol):
+    """Who keeps account of sequence numbers beside the ledger."""
+
+    def on_health(self, health: Health, received_ns: int) -> None:
+        """What a gateway says it still has."""
+        ...
+
+    def on_streams(self, gateway: str, streams: Sequence[StreamState], received_ns: int) -> None:
+        """The same, as it connects."""
+        ...
+
+    def on_stored(self, stored: Sequence[Stored]) -> None:
+        """These are durable."""
         ...
 
 
@@ -59,6 +77,7 @@ class _Gathered:
     origins: dict[int, Received] = field(default_factory=dict)  # id(block) -> its message
     entries: list[LedgerEntry] = field(default_factory=list)
     events: list[Block] = field(default_factory=list)
+    stored: list[Stored] = field(default_factory=list)
     rows: int = 0
     size: int = 0
     since_mono: int = 0
@@ -90,6 +109,7 @@ class Ingest:
         last: LastValues,
         presence: Presence,
         answers: Sequence[Answers],
+        numbers: Numbers,
         clock: Clock,
         log: logging.Logger,
         on_stored: Callable[[set[Key]], None] = lambda _keys: None,
@@ -98,6 +118,7 @@ class Ingest:
         self._options, self._store, self._sites = options, store, sites
         self._handover, self._wire, self._letters = handover, wire, letters
         self._last, self._presence, self._answers = last, presence, answers
+        self._numbers = numbers
         self._clock, self._log = clock, log
         self._on_stored, self._on_speaking = on_stored, on_speaking
         self._ledger = Ledger(store.ledger())
@@ -119,6 +140,10 @@ class Ingest:
     def missing(self, gateway: str, stream: str, lo: int, hi: int) -> list[tuple[int, int]]:
         """What of [lo, hi) is new."""
         return self._ledger.missing(gateway, stream, lo, hi)
+
+    def settled_of(self, gateway: str) -> dict[str, tuple[RangeSet, RangeSet]]:
+        """stream -> (settled, of them rejected), as of the last commit. From any thread."""
+        return self._ledger.of_gateway(gateway)
 
     def connected(self) -> None:
         """The link stands (again): gateways will be told what is stored. From any thread."""
@@ -230,6 +255,7 @@ class Ingest:
         if got.ledger:
             self._ledger.take(got.ledger)
             gathered.entries += got.ledger
+            gathered.stored += stamps_of(got, message.received_ns)
         for block in (*got.blocks, *got.late):
             gathered.origins[id(block)] = message
         gathered.blocks += got.blocks
@@ -243,12 +269,14 @@ class Ingest:
             self._event(got.event, message.received_ns, now_mono)
         if got.health is not None:
             self._presence.on_health(got.health, message.received_ns, now_mono)
+            self._numbers.on_health(got.health, message.received_ns)
         if got.online is not None:
             self._presence.on_state(got.gateway, got.online, now_mono)
             if got.online:
                 self._on_speaking(got.gateway)
         if got.resume is not None:
             self._on_speaking(got.gateway)
+            self._numbers.on_streams(got.gateway, got.resume.streams, message.received_ns)
             streams = [s.stream for s in got.resume.streams]
             self._gathered.told.setdefault(got.gateway, set()).update(streams)
             for told in got.resume.streams:
@@ -263,7 +291,8 @@ class Ingest:
         for answers in self._answers:
             answers.on_event(event, received_ns)
         self.counts["events"] += 1
-        self._gathered.events.append(_event_block(event, received_ns))
+        self._gathered.events.append(event_block(event, received_ns))
+        self._gathered.events += gap_blocks(event, received_ns)
 
     def _commit(self) -> None:
         gathered = self._gathered
@@ -284,6 +313,7 @@ class Ingest:
             self._log.warning("the store is back")
         self._gathered = _Gathered()
         self._ledger.commit(entries)
+        self._numbers.on_stored(gathered.stored)
         now_ns, now_mono = self._clock.now_ns(), self._clock.mono_ns()
         self._presence.on_stored((*gathered.blocks, *gathered.late), now_ns, now_mono)
         changed = self._last.fold(gathered.blocks, now_ns)
@@ -343,27 +373,3 @@ class Ingest:
         ack = self._ledger.commit_ack(self._options.name, gateway, sorted(streams))
         topic = topics.down_ack(site, gateway, self._options.name)
         self._wire.publish(topic, msgspec.json.encode(ack))
-
-
-def _event_block(event: Event, received_ns: int) -> Block:
-    """One row. A clock that was never set knows no time: then it is when the event came, and the claim is kept."""
-    unset = event.data.get("clock") == "unset"
-    data = {**event.data, "claimed_ns": event.t} if unset else event.data
-
-    def text(value: str) -> Column:
-        return Column("s", np.array([value], object))
-
-    return Block(
-        measurement="event",
-        site=event.site,
-        device=event.device if topics.is_name(event.device) else event.gateway,
-        gateway=event.gateway,
-        stream=event.stream,
-        seq=np.array([event.seq], np.int64),
-        time_ns=np.array([received_ns if unset else max(event.t, 0)], np.int64),
-        columns={
-            "kind": text(event.kind),
-            "text": text(event.text),
-            "data": text(msgspec.json.encode(data).decode()),
-        },
-    )

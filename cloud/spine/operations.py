@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
 from cloud.alarms.book import AlarmBook
+from cloud.audit.book import AuditBook
+from cloud.audit.report import GatewayReport
 from cloud.config import QuerySection
 from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.last import LastValues
@@ -71,6 +74,7 @@ class Operations:
         alarms: AlarmBook,
         orders: OrderBook,
         configs: ConfigBook,
+        audit: AuditBook,
         letters: DeadLetters,
         counters: Callable[[], dict[str, object]],
         requeue: Callable[[str, bytes], None],
@@ -79,7 +83,7 @@ class Operations:
     ) -> None:
         self._door, self._limits, self._last, self._presence = door, limits, last, presence
         self._alarms, self._letters, self._counters = alarms, letters, counters
-        self._orders, self._configs = orders, configs
+        self._orders, self._configs, self._audit = orders, configs, audit
         self._requeue, self._registry_changed, self._now_ns = requeue, registry_changed, now_ns
         self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
         self._state = ThreadPoolExecutor(2, thread_name_prefix="state")
@@ -105,6 +109,8 @@ class Operations:
             "configs": self.configs,
             "config": self.config,
             "config_push": self.config_push,
+            "audit": self.audit,
+            "completeness": self.completeness,
             "deadletters": self.deadletters,
             "deadletter": self.deadletter,
             "deadletter_requeue": self.deadletter_requeue,
@@ -214,6 +220,23 @@ class Operations:
         """Send a configuration; an empty one has the gateway take its own file again."""
         push = partial(self._configs.push, version=version, expires_s=expires_s)
         return await self._in(self._state, push, gateway, toml, actor)
+
+    async def audit(
+        self, gateway: str, from_ns: int | None = None, to_ns: int | None = None
+    ) -> object:
+        """Whether everything of a gateway is stored, stream by stream, and its last 24 h hour by hour."""
+        judge = partial(self._audit.report, gateway, from_ns, to_ns, by_hour=True)
+        return msgspec.to_builtins(await self._in(self._state, judge))
+
+    async def completeness(self, from_ns: int | None = None, to_ns: int | None = None) -> object:
+        """The same of every registered gateway, without the streams."""
+
+        def judge() -> list[GatewayReport]:
+            names = self._audit.gateways()
+            found = [self._audit.report(name, from_ns, to_ns, by_hour=True) for name in names]
+            return [replace(report, streams=[]) for report in found]
+
+        return msgspec.to_builtins(await self._in(self._state, judge))
 
     async def deadletters(self, limit: int = 100) -> object:
         return await self._in(self._state, self._letters.list, limit)

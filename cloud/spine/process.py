@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from sqlalchemy import Engine, select
 
 from cloud.alarms.book import AlarmBook
 from cloud.alarms.silence import DeviceHeard, GatewayHeard, Pulse, SilenceRules, conditions
+from cloud.audit.book import AuditBook
 from cloud.config import CloudConfig
 from cloud.db import open_engine, read, upgrade
 from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.alarm_lane import AlarmLane
+from cloud.ingest.event_rows import EVENT, GAP
 from cloud.ingest.last import Key, Last, LastValues
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, Presence
@@ -78,6 +81,13 @@ class Spine:
             send=self._send,
         )
         self.configs = ConfigBook(self._engine, clock, sites=sites, keys=keys, send=self._send)
+        self.audit = AuditBook(
+            self._engine,
+            clock,
+            sites=sites,
+            ledger=lambda gateway: self.ingest.settled_of(gateway),
+            letters=self._letters.of_numbers,
+        )
         self.ingest = Ingest(
             IngestOptions(
                 config.cloud.name,
@@ -92,7 +102,8 @@ class Spine:
             letters=self._letters,
             last=self._last,
             presence=self._presence,
-            answers=(self.alarms, self.orders, self.configs),
+            answers=(self.alarms, self.orders, self.configs, self.audit),
+            numbers=self.audit,
             clock=clock,
             log=logging.getLogger("cloud.ingest"),
             on_stored=self._stored,
@@ -107,6 +118,7 @@ class Spine:
             alarms=self.alarms,
             orders=self.orders,
             configs=self.configs,
+            audit=self.audit,
             letters=self._letters,
             counters=self.counters,
             requeue=self._requeue,
@@ -149,6 +161,8 @@ class Spine:
             await asyncio.to_thread(thread.join, COMMIT_S)
             await asyncio.to_thread(lane.join, 1.0)
             await asyncio.to_thread(self.link.close)
+            with contextlib.suppress(StoreUnavailableError):  # the next start learns it anew
+                await asyncio.to_thread(self.audit.write)
             if not thread.is_alive():
                 await asyncio.to_thread(self._door.close)  # stops queries that still run
             await asyncio.to_thread(self._operations.close)
@@ -269,6 +283,7 @@ class Spine:
         self.alarms.expire()
         self.orders.expire()
         self.configs.expire()
+        self.audit.keep()
         for name, gateway in gateways.items():
             self._show("gateway", name, gateway_row(name, gateway), ("online", "t"))
         for device in devices:
@@ -309,7 +324,7 @@ class Spine:
                 str(row.get("device") or ""),
                 str(row["measurement"]),
             )
-            if key[2] == "event":  # told once, never a state
+            if key[2] in (EVENT, GAP):  # told once, never a state
                 continue
             stamp = row["time"]
             for name, value in row.items():

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "alarms": ("List, acknowledge and reset alarms", "cloud"),
     "commands": ("Tell devices something and see what came of it", "cloud"),
     "gateways": ("Send gateways their configuration and see what became of it", "cloud"),
+    "audit": ("Whether everything a gateway took is stored; what is missing, and why", "cloud"),
     "token": ("Create, list and revoke API tokens", "cloud"),
     "deadletters": ("Look at messages that could not be stored", "cloud"),
     "doctor": ("Look at ports, clock, disk, broker and certificates; say what mends them", "edge"),

@@ -18,3 +18,13 @@ def ulid(now_ns: int) -> str:
 def is_ulid(text: str) -> bool:
     """Whether `text` has the form of a ULID."""
     return len(text) == 26 and _CHARS.issuperset(text) and text[0] <= "7"
+
+
+def time_of(text: str) -> int | None:
+    """When a ULID was made, in ns; None when `text` is none."""
+    if not is_ulid(text):
+        return None
+    number = 0
+    for char in text[:10]:
+        number = number << 5 | _ALPHABET.index(char)
+    return number * 1_000_000

@@ -1,0 +1,239 @@
+"""What the cloud knows of the numbers of its gateways, gathered beside ingest, and the answer to an audit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from sqlalchemy import Engine
+
+from cloud.audit.keeper import AuditKeeper, Key, StreamTold
+from cloud.audit.marks import OpenMarks
+from cloud.audit.model import StreamFacts
+from cloud.audit.report import HOUR_NS, GatewayReport, Known, report
+from cloud.ingest.letters import Finding
+from cloud.ingest.stamps import Stored
+from tocsin.contract import topics
+from tocsin.contract.gaps import SALVAGED, gaps_of
+from tocsin.contract.ids import is_ulid, time_of
+from tocsin.contract.messages import Event, Health, StreamState
+from tocsin.contract.ranges import RangeSet
+from tocsin.errors import NotFoundError
+from tocsin.sdk import Clock
+
+WRITE_EVERY_NS = 10 * 10**9
+JOIN_EVERY_NS = 3600 * 10**9
+HOURS = 24
+FRESH_NS = 30 * 10**9  # a gateway that was silent for longer has nothing on its way
+
+Settled = Mapping[str, tuple[RangeSet, RangeSet]]  # stream -> (settled, of them rejected)
+
+
+class AuditBook:
+    """Fed by the ingest thread, written and read from any. `ledger` and `letters` answer for one gateway."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        sites: Mapping[str, str],
+        ledger: Callable[[str], Settled],
+        letters: Callable[[str], Mapping[str, Iterable[Finding]]],
+    ) -> None:
+        self._keeper = AuditKeeper(engine)
+        self._clock, self._sites, self._ledger, self._letters = clock, sites, ledger, letters
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._streams = self._keeper.streams()
+        self._before: dict[Key, int] = {}  # the next number as it was told the time before
+        self._changed: set[Key] = set()
+        self._marks: dict[Key, OpenMarks] = {}
+        self._written_mono = self._joined_mono = clock.mono_ns()
+
+    def on_event(self, event: Event, received_ns: int) -> None:
+        """Keep what a gateway says it gave up.
+
+        Raises:
+            StoreUnavailableError: it is not kept; try again later.
+        """
+        gaps = [gap for gap in gaps_of(event) if not gap.stream or is_ulid(gap.stream)]
+        if gaps:
+            key = event.stream, event.seq
+            self._keeper.add_given_up(event.gateway, key, gaps, event.kind)
+        if event.kind == SALVAGED:
+            self._salvaged(event)
+
+    def on_health(self, health: Health, received_ns: int) -> None:
+        """What a gateway tells of its streams every few seconds."""
+        self.on_streams(health.gateway, health.streams, received_ns, volatile=health.volatile)
+
+    def on_streams(
+        self,
+        gateway: str,
+        streams: Iterable[StreamState],
+        received_ns: int,
+        *,
+        volatile: bool | None = None,
+    ) -> None:
+        """All streams that a gateway has; a stream it does not name it has no longer."""
+        told = {s.stream: s for s in streams if is_ulid(s.stream)}
+        with self._lock:
+            for (owner, name), before in self._streams.items():
+                if owner == gateway and name not in told and before.held:
+                    self._streams[owner, name] = replace(before, held=False, told_ns=received_ns)
+                    self._changed.add((owner, name))
+            for name, s in told.items():
+                key = gateway, name
+                known = self._streams.get(key)
+                if known and received_ns - known.told_ns < FRESH_NS:
+                    self._before[key] = known.next_seq
+                else:
+                    self._before.pop(key, None)
+                self._streams[key] = StreamTold(
+                    s.cls[:16],
+                    s.first_kept,
+                    s.committed,
+                    s.next_seq,
+                    max(s.next_seq, known.end if known else 0),
+                    held=True,
+                    volatile=bool(known and known.volatile) if volatile is None else volatile,
+                    salvaged=bool(known and known.salvaged),
+                    told_ns=received_ns,
+                )
+                self._changed.add(key)
+
+    def on_stored(self, stored: Iterable[Stored]) -> None:
+        """These are durable."""
+        now_ns = self._clock.mono_ns()
+        with self._lock:
+            for s in stored:
+                marks = self._marks.get((s.gateway, s.stream))
+                if marks is None:
+                    marks = self._marks[s.gateway, s.stream] = OpenMarks()
+                marks.note(s.lo, s.hi, s.first_ns, s.last_ns, now_ns)
+
+    def keep(self) -> None:
+        """Write what changed, every 10 s; join old marks, every hour. From a thread that may wait for the disk.
+
+        Raises:
+            StoreUnavailableError: it is written later.
+        """
+        now_mono = self._clock.mono_ns()
+        if now_mono - self._written_mono >= WRITE_EVERY_NS:
+            self.write()
+            self._written_mono = now_mono
+        if now_mono - self._joined_mono >= JOIN_EVERY_NS:
+            self._joined_mono = now_mono
+            with self._lock:
+                growing = {key: marks.growing for key, marks in self._marks.items()}
+            self._keeper.join_old(self._clock.now_ns(), growing)
+
+    def write(self) -> None:
+        """Write what changed now.
+
+        Raises:
+            StoreUnavailableError: it is written later.
+        """
+        with self._writing:
+            with self._lock:
+                changed, self._changed = self._changed, set()
+                streams = {key: self._streams[key] for key in changed}
+                marks = {k: m.take_changed() for k, m in self._marks.items() if m.changed}
+            if not streams and not marks:
+                return
+            try:
+                self._keeper.save(streams, {k: m.values() for k, m in marks.items()})
+            except BaseException:
+                with self._lock:
+                    self._changed |= changed
+                    for key, mine in marks.items():
+                        self._marks[key].give_back(mine)
+                raise
+
+    def report(
+        self,
+        gateway: str,
+        from_ns: int | None = None,
+        to_ns: int | None = None,
+        *,
+        by_hour: bool = False,
+    ) -> GatewayReport:
+        """Whether everything of a gateway is stored, in [from_ns, to_ns) where given.
+
+        Raises:
+            NotFoundError: nobody registered it and nothing of it is stored.
+            StoreUnavailableError: the state database is away.
+        """
+        self.write()
+        ledger = self._ledger(gateway)
+        with self._lock:
+            told = {name: t for (owner, name), t in self._streams.items() if owner == gateway}
+            before = {name: n for (owner, name), n in self._before.items() if owner == gateway}
+        if gateway not in self._sites and not ledger and not told:
+            raise NotFoundError(f"there is no gateway {gateway!r}")
+        given_up, never = self._keeper.given_up(gateway)
+        marks = self._keeper.marks(gateway)
+        rejected = any(r for _, r in ledger.values())
+        letters = self._letters(gateway) if rejected else {}
+        now_ns = self._clock.now_ns()
+        told_ns = max((t.told_ns for t in told.values()), default=None)
+        fresh = before if told_ns is not None and now_ns - told_ns < FRESH_NS else {}
+        known = []
+        for name in sorted({*ledger, *told, *given_up}):
+            settled, refused = ledger.get(name, (RangeSet(), RangeSet()))
+            mine = given_up.get(name, [])
+            facts = _facts(name, told.get(name), settled, refused)
+            facts = replace(
+                facts,
+                fresh=fresh.get(name),
+                given_up=tuple(mine),
+                end=max([facts.end, *(g.hi for g in mine)]),
+            )
+            known.append(Known(facts, marks.get(name, ()), letters.get(name, ())))
+        this_hour = now_ns // HOUR_NS * HOUR_NS
+        hours = range(this_hour - (HOURS - 1) * HOUR_NS, this_hour + 1, HOUR_NS)
+        return report(
+            self._sites.get(gateway, ""),
+            gateway,
+            known,
+            told_ns=told_ns,
+            from_ns=from_ns,
+            to_ns=to_ns,
+            unnumbered=never,
+            hours=hours if by_hour else (),
+        )
+
+    def gateways(self) -> list[str]:
+        """Every registered one."""
+        return sorted(self._sites)
+
+    def _salvaged(self, event: Event) -> None:
+        """Streams older than those that the gateway then began may end short."""
+        with self._lock:
+            for (owner, name), told in self._streams.items():
+                is_older = (time_of(name) or 0) < (time_of(event.stream) or 0)
+                if owner == event.gateway and is_older and not told.salvaged:
+                    self._streams[owner, name] = replace(told, salvaged=True)
+                    self._changed.add((owner, name))
+        self.write()
+
+
+def _facts(
+    name: str, told: StreamTold | None, settled: RangeSet, rejected: RangeSet
+) -> StreamFacts:
+    stored = RangeSet(part for have in settled for part in rejected.missing(*have))
+    if told is None:  # a cloud of an older version had it, and its gateway has not spoken since
+        return StreamFacts(name, topics.TELEMETRY, settled.end, stored, rejected)
+    held = (max(told.first_kept, told.committed), told.next_seq) if told.held else None
+    return StreamFacts(
+        name,
+        told.cls,
+        max(told.end, settled.end),
+        stored,
+        rejected,
+        held=held,
+        salvaged=told.salvaged,
+        volatile=told.volatile,
+    )

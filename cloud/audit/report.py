@@ -1,0 +1,202 @@
+"""The answer of an audit: per stream what is stored and what is missing, within a time. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from cloud.audit.marks import Mark, around, part, rows_within
+from cloud.audit.model import Gap, Reason, StreamFacts, gaps_of
+from cloud.ingest.letters import Finding
+from tocsin.contract.ids import time_of
+
+HOUR_NS = 3600 * 10**9
+
+
+class Verdict(StrEnum):
+    """What is to be said of a gateway."""
+
+    COMPLETE = "complete"  # everything it told of is stored
+    WAITING = "waiting"  # what is missing is still with the gateway
+    INCOMPLETE = "incomplete"  # something will not come by itself
+    UNHEARD = "unheard"  # the gateway never told of its streams
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """One stream: `rows` stored and the gaps, within the time asked for."""
+
+    stream: str
+    cls: str
+    end: int
+    rows: int
+    gaps: list[Gap]
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One hour: rows stored, rows that will come, rows missing by reason."""
+
+    from_ns: int
+    rows: int
+    waiting: int
+    lost: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayReport:
+    """`told_ns`: when the gateway last told of its streams; nothing is known of what it took after that.
+
+    Rows: stored, on their way, waiting at the gateway, missing, and given up before they had a number.
+    """
+
+    site: str
+    gateway: str
+    verdict: Verdict
+    told_ns: int | None
+    from_ns: int | None
+    to_ns: int | None
+    rows: int
+    in_flight: int
+    waiting: int
+    missing: int
+    unnumbered: int
+    reasons: dict[str, int]  # missing rows by reason
+    volatile: bool
+    streams: list[StreamReport] = field(default_factory=list)
+    hours: list[Hour] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the cloud holds of one stream. `marks` by their numbers."""
+
+    facts: StreamFacts
+    marks: Sequence[Mark] = ()
+    letters: Iterable[Finding] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unnumbered:
+    """Rows given up before they had a number."""
+
+    rows: int
+    first_ns: int | None
+    last_ns: int | None
+
+
+def report(
+    site: str,
+    gateway: str,
+    known: Sequence[Known],
+    *,
+    told_ns: int | None,
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+    unnumbered: Sequence[Unnumbered] = (),
+    hours: Sequence[int] = (),
+) -> GatewayReport:
+    """Judge a gateway. Without times: all there ever was. `hours`: the starts of those to count one by one."""
+    timed = [(k, _timed(k, told_ns)) for k in known]
+    streams = [
+        StreamReport(
+            k.facts.stream,
+            k.facts.cls,
+            k.facts.end,
+            _rows(k, from_ns, to_ns),
+            [g for g in found if _within(g, from_ns, to_ns)],
+        )
+        for k, found in timed
+    ]
+    gaps = [gap for stream in streams for gap in stream.gaps]
+    in_flight = sum(g.rows for g in gaps if g.reason is Reason.IN_FLIGHT)
+    waiting = sum(g.rows for g in gaps if g.reason is Reason.WAITING)
+    reasons: Counter[str] = Counter()
+    for gap in gaps:
+        if gap.lost:
+            reasons[gap.reason.value] += gap.rows
+    missing = reasons.total()
+    never = sum(u.rows for u in unnumbered if _touches(u.first_ns, u.last_ns, from_ns, to_ns))
+    verdict = Verdict.COMPLETE
+    if told_ns is None:
+        verdict = Verdict.UNHEARD
+    elif missing or never:
+        verdict = Verdict.INCOMPLETE
+    elif waiting:
+        verdict = Verdict.WAITING
+    return GatewayReport(
+        site,
+        gateway,
+        verdict,
+        told_ns,
+        from_ns,
+        to_ns,
+        sum(s.rows for s in streams),
+        in_flight,
+        waiting,
+        missing,
+        never,
+        dict(reasons),
+        any(k.facts.volatile for k in known),
+        streams,
+        [_hour(at, timed) for at in hours],
+    )
+
+
+def _timed(known: Known, told_ns: int | None) -> list[Gap]:
+    """The gaps with the times of their neighbours where the gateway did not tell theirs."""
+    facts = known.facts
+    out = []
+    for gap in gaps_of(facts, known.letters):
+        before, after = around(gap.lo, gap.hi, known.marks)
+        first = gap.first_ns if gap.first_ns is not None else before
+        last = gap.last_ns if gap.last_ns is not None else after
+        if first is None:
+            first = time_of(facts.stream)
+        if last is None and facts.held:
+            last = told_ns  # the end of a stream that goes on
+        out.append(replace(gap, first_ns=first, last_ns=last))
+    return out
+
+
+def _rows(known: Known, from_ns: int | None, to_ns: int | None) -> int:
+    if from_ns is None and to_ns is None:
+        return known.facts.stored.count
+    begin, end = _bounds(from_ns, to_ns)
+    return rows_within(known.marks, begin, end)
+
+
+def _bounds(from_ns: int | None, to_ns: int | None) -> tuple[int, int]:
+    return from_ns if from_ns is not None else 0, to_ns if to_ns is not None else 2**63
+
+
+def _within(gap: Gap, from_ns: int | None, to_ns: int | None) -> bool:
+    return _touches(gap.first_ns, gap.last_ns, from_ns, to_ns)
+
+
+def _touches(
+    first_ns: int | None, last_ns: int | None, from_ns: int | None, to_ns: int | None
+) -> bool:
+    """Whether it may have been in the time asked for; where a time is not known, it may."""
+    begin, end = _bounds(from_ns, to_ns)
+    return (first_ns is None or first_ns < end) and (last_ns is None or last_ns >= begin)
+
+
+def _hour(at: int, timed: Sequence[tuple[Known, list[Gap]]]) -> Hour:
+    rows = waiting = 0
+    lost: dict[str, int] = {}
+    for known, gaps in timed:
+        rows += rows_within(known.marks, at, at + HOUR_NS)
+        for gap in gaps:
+            if gap.first_ns is None or gap.last_ns is None:
+                continue
+            share = part(gap.rows, gap.first_ns, gap.last_ns, at, at + HOUR_NS)
+            if not share and _within(gap, at, at + HOUR_NS):
+                share = 1  # few rows over many hours: each shows it
+            if not gap.lost:
+                waiting += share
+            elif share:
+                lost[gap.reason.value] = lost.get(gap.reason.value, 0) + share
+    return Hour(at, rows, waiting, lost)
