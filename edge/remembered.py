@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 
 
 class Remembered:
@@ -10,12 +11,12 @@ class Remembered:
 
     def __init__(self, most: int = 1024) -> None:
         self._most = most
-        self._keys: OrderedDict[bytes, None] = OrderedDict()
+        self._keys: OrderedDict[Hashable, None] = OrderedDict()
 
     def __contains__(self, key: object) -> bool:
         return key in self._keys
 
-    def add(self, key: bytes) -> None:
+    def add(self, key: Hashable) -> None:
         """To be called once what `key` stands for is durable."""
         self._keys[key] = None
         while len(self._keys) > self._most:

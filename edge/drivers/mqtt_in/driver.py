@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Any, ClassVar
-
-from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.drivers.mqtt_in.config import MqttInConfig, Subscription
 from edge.drivers.mqtt_in.devices import Device, Devices, block
 from edge.drivers.mqtt_in.forms import read
-from edge.drivers.mqtt_in.link import Inbox, Link, Received, UnsupportedVersionError
+from edge.drivers.mqtt_in.link import Burst, Inbox, Link, UnsupportedVersionError
 from edge.drivers.mqtt_in.topics import TopicFilter
 from edge.remembered import Remembered
+from firmware_bridges.mqtt.packets import Level, Publish
 from firmware_bridges.mqtt.report import Report
 from firmware_bridges.sparkplug.host import Host, rebirth_command
 from tocsin.errors import CodecError, DriverReason, LinkError
 from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample
 
 _BATCH = 500
-_LOOK_S = 0.2
 _FINISH_S = 0.4
 _GATHER_S = 0.02
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -44,11 +41,7 @@ class MqttInDriver:
         self._ending = False
         self._said: set[str] = set()
         self._seen: set[str] = set()
-        self._version = (
-            MQTTProtocolVersion.MQTTv311
-            if config.version == "3.1.1"
-            else MQTTProtocolVersion.MQTTv5
-        )
+        self._level: Level = 4 if config.version == "3.1.1" else 5
         self._guessing = config.version == "auto"
 
     @property
@@ -61,13 +54,15 @@ class MqttInDriver:
         Raises:
             LinkError: there never was a connection.
         """
-        inbox = Inbox(self._config.in_flight, _HELD_BYTES)
+        inbox = Inbox(self._config.in_flight, _HELD_BYTES, self._full)
         link = await self._open(inbox)
         working = asyncio.create_task(self._work(inbox), name=f"{self._context.name}-work")
         try:
             while True:
-                await self._stand(link, inbox, working)
+                await self._stand(link, working)
                 await link.close()
+                if self._first(why := link.ended.result()):
+                    self._context.log.warning("the session ended: %s", why)
                 link = await self._again(inbox)
         finally:
             self._ending = True
@@ -101,14 +96,12 @@ class MqttInDriver:
 
     async def _open(self, inbox: Inbox) -> Link:
         while True:
-            link = Link(self._config, inbox, self._version)
+            link = Link(self._config, inbox, self._level)
             try:
-                await link.open(
-                    probing=self._guessing and self._version == MQTTProtocolVersion.MQTTv5
-                )
+                await link.open(probing=self._guessing and self._level == 5)
             except UnsupportedVersionError:
                 await link.close()
-                self._version = MQTTProtocolVersion.MQTTv311
+                self._level = 4
             except BaseException:
                 await link.close()
                 raise
@@ -116,33 +109,27 @@ class MqttInDriver:
                 self._guessing = False
                 return link
 
-    async def _stand(self, link: Link, inbox: Inbox, working: asyncio.Task[None]) -> None:
-        """Return when the connection has ended, or must be opened anew to get what had no room."""
-        while not link.ended.done():
-            either: set[asyncio.Future[Any]] = {link.ended, working}
-            limit_s = _GATHER_S if link.overflowed else _LOOK_S
-            await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()  # raises what it died of
-            if link.dropped:
-                self._context.count("mqtt_in.dropped", link.dropped)
-                link.dropped = 0
-            if link.overflowed and inbox.empty:
-                self._context.count("mqtt_in.overflows", 1)
-                return
+    async def _stand(self, link: Link, working: asyncio.Task[None]) -> None:
+        """Return when the connection has ended."""
+        either: set[asyncio.Future[Any]] = {link.ended, working}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()  # raises what it died of
+
+    def _full(self) -> None:
+        self._context.count("mqtt_in.full", 1)
 
     async def _again(self, inbox: Inbox) -> Link:
         failures = 0
         while True:
+            await self._context.clock.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
             try:
                 link = await self._open(inbox)
             except LinkError as exc:
                 if failures == 0:
                     for spec in self.devices:
                         self._context.unavailable(spec.id, exc)
-                pause_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
                 failures += 1
-                await self._context.clock.sleep(pause_s)
             else:
                 self._context.count("mqtt_in.reconnects", 1)
                 if failures:  # what they told still holds; what they say now comes late
@@ -152,29 +139,35 @@ class MqttInDriver:
 
     async def _work(self, inbox: Inbox) -> None:
         while not self._ending:
-            batch = await inbox.take(_BATCH)
-            if len(batch) < _BATCH:  # one commit for what comes together: flash lives longer
+            bursts = await inbox.take(_BATCH)
+            if (room := _BATCH - _count(bursts)) > 0:
+                # one commit for what comes together: flash lives longer
                 await self._context.clock.sleep(_GATHER_S)
-                batch += inbox.more(_BATCH - len(batch))
-            samples = [sample for message in batch for sample in self._samples(message)]
+                bursts += inbox.more(room)
+            samples = [
+                sample
+                for link, messages in bursts
+                for message in messages
+                for sample in self._samples(link, message)
+            ]
             if samples:
                 await self._context.keep(samples)
-            inbox.release(batch)  # first: upon each PUBACK the broker sends another
-            for message in batch:
-                message.link.ack(message)
+            inbox.release(bursts)
+            for link, messages in bursts:
+                link.ack(messages)
 
-    def _resent(self, message: Received) -> bool:
+    def _resent(self, message: Publish) -> bool:
         """Whether it was taken before: a broker sends again, marked so and with the same number, what a lost connection
         left unacknowledged."""
-        if not message.qos:
+        if not message.mid:
             return False
-        identity = _identity(message)
+        identity = hash((message.mid, message.topic, message.payload))
         if message.again and identity in self._taken_before:
             return True
         self._taken_before.add(identity)
         return False
 
-    def _samples(self, message: Received) -> list[Sample]:
+    def _samples(self, link: Link, message: Publish) -> list[Sample]:
         if self._resent(message):
             self._context.count("mqtt_in.resent", 1)
             return []
@@ -188,7 +181,7 @@ class MqttInDriver:
                 self._context.count("mqtt_in.retained", 1)
                 return []
             try:
-                for report in self._reports(subscription, fields, message, received_ns):
+                for report in self._reports(subscription, fields, link, message, received_ns):
                     found += self._sample(report, message, received_ns)
             except CodecError as error:
                 self._refused(message.topic, error)
@@ -200,24 +193,25 @@ class MqttInDriver:
         self,
         subscription: Subscription,
         fields: dict[str, str],
-        message: Received,
+        link: Link,
+        message: Publish,
         received_ns: int,
     ) -> list[Report]:
         if len(message.payload) > self._config.max_message_bytes:
             self._context.count("mqtt_in.oversized", 1)
             return []
         if subscription.format == "sparkplug":
-            return self._sparkplug(message, received_ns)
+            return self._sparkplug(link, message, received_ns)
         return read(subscription, fields, message.payload, received_ns)
 
-    def _sparkplug(self, message: Received, received_ns: int) -> list[Report]:
+    def _sparkplug(self, link: Link, message: Publish, received_ns: int) -> list[Report]:
         context = self._context
         told = self._host.receive(message.topic, message.payload, context.clock.mono_ns())
         if told.unknown:
             context.count("mqtt_in.before_birth", told.unknown)
         if told.ask is not None:
             context.count("mqtt_in.rebirths_asked", 1)
-            message.link.publish(str(told.ask), rebirth_command(received_ns // 1_000_000))
+            link.publish(str(told.ask), rebirth_command(received_ns // 1_000_000))
         gone = LinkError(DriverReason.CLOSED, "its Sparkplug node says that it is gone")
         for device in filter(None, map(self._devices.find, told.dead)):
             self._seen.discard(device.spec.id)
@@ -226,7 +220,7 @@ class MqttInDriver:
             context.available(device.spec.id)
         return list(told.reports)
 
-    def _sample(self, report: Report, message: Received, received_ns: int) -> list[Sample]:
+    def _sample(self, report: Report, message: Publish, received_ns: int) -> list[Sample]:
         device = self._devices.find(report.source, *report.aliases)
         if device is None:
             self._unknown(report)
@@ -246,7 +240,7 @@ class MqttInDriver:
         return [sample]
 
     def _taken(
-        self, device: Device, report: Report, message: Received, received_ns: int
+        self, device: Device, report: Report, message: Publish, received_ns: int
     ) -> Sample | None:
         try:
             sample = device.sample(report, received_ns)
@@ -279,7 +273,5 @@ class MqttInDriver:
         return True
 
 
-def _identity(message: Received) -> bytes:
-    told = hashlib.blake2b(f"{message.mid} {message.topic}\n".encode(), digest_size=16)
-    told.update(message.payload)
-    return told.digest()
+def _count(bursts: list[Burst]) -> int:
+    return sum(len(burst.messages) for burst in bursts)

@@ -262,7 +262,56 @@ async def test_more_than_may_be_in_hand_stays_at_the_broker(agent: Agent, sender
         agent.hold.set()
         await wait_until(lambda: len(agent.samples) >= 40)
     assert sorted(s.values for s in agent.samples) == [(n,) for n in range(40)]
-    assert agent.counts["mqtt_in.overflows"] >= 1
+    assert agent.counts["mqtt_in.full"] >= 1
+
+
+async def test_what_was_in_no_hand_when_the_connection_broke_comes_again_and_is_kept_once(
+    agent: Agent, field: ChildBroker, sender: Peer
+) -> None:
+    async with agent.running(version="3.1.1", in_flight=5):
+        await subscribed(agent, sender, "s/d1", b'{"t": -1}')
+        await wait_until(lambda: agent.asked == len(agent.samples))
+        agent.samples.clear()
+        agent.hold.clear()
+        for n in range(40):
+            await asyncio.to_thread(sender.publish, "s/d1", b'{"t": %d}' % n)
+        await wait_until(lambda: agent.counts["mqtt_in.full"])
+        await asyncio.to_thread(field.restart)
+        agent.hold.set()
+        await wait_until(lambda: len({s.values for s in agent.samples}) >= 40)
+        with Peer(field.port, "field", "field-password", client_id="again") as peer:
+            await asyncio.to_thread(peer.publish, "s/d1", b'{"t": 40}')
+            await wait_until(lambda: (40,) in [s.values for s in agent.samples])
+    told = sorted(s.values for s in agent.samples)
+    assert [t for t in told if t != (-1,)] == [(n,) for n in range(41)]
+
+
+async def test_a_broker_that_falls_silent_or_hangs_up_is_left_and_told_why(
+    agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "test.mqtt_in")
+    answers = [bytes.fromhex("2006 00 00 03 130001"), bytes.fromhex("9004 0001 00 01")]
+    ends = [b"", bytes.fromhex("e0018e"), b"\xff" * 9]  # silence, taken over, no MQTT
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        last = ends.pop(0) if ends else b""
+        for answer in (*answers, last):  # to CONNECT: keep-alive 1 s; to SUBSCRIBE; to a ping
+            await reader.read(100)
+            writer.write(answer)
+        while await reader.read(100):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        agent.port = server.sockets[0].getsockname()[1]
+        async with agent.running(version="5"):
+            await wait_until(lambda: agent.counts["mqtt_in.reconnects"] >= 3)
+    told = [r.getMessage() for r in caplog.records]
+    assert [t for t in told if "the session ended" in t] == [
+        "the session ended: the broker does not answer",
+        "the session ended: another client took our client_id (code 142)",
+        "the session ended: an MQTT length of more than four bytes",
+    ]
 
 
 async def test_retained_messages_are_ignored_unless_asked_for(agent: Agent, sender: Peer) -> None:
