@@ -87,6 +87,38 @@ def line(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def gateway(result: dict[str, Any]) -> list[str]:
+    """The section on `tocsin bench gateway`."""
+    lines = [
+        "## `tocsin bench gateway`",
+        "",
+        "Devices that publish over MQTT, one gateway process, batches out over MQTT. Counted at the sink by what the messages say.",
+        "",
+        "| offered messages/s | messages/s | values/s | lost | doubled | wrong | waiting half-way, at the end | p50 / p99 ms | CPU us a message | of one core | MB (peak) |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for f in (result["offered"], result["flood"]):
+        offered = f"{f['offered_per_s']:,.0f}" if f["offered_per_s"] else "flood"
+        age = f["stamp_to_sink_ms"]
+        lines.append(
+            f"| {offered} | {f['messages_per_s']:,.0f} | {f['values_per_s']:,.0f} | {f['lost']} | {f['duplicated']} | {f['wrong']} "
+            f"| {f['backlog_half_way']}, {f['backlog_end']} | {age['p50']:g} / {age['p99']:g} | {f['cpu_us_per_message']:.0f} "
+            f"| {f['cpu_share']:.0%} | {f['rss_mb']:.0f} ({f['peak_rss_mb']:.0f}) |"
+        )
+    limits, flood, peer = result["limits"], result["flood"], result["peer"]
+    settings = ", ".join(f"{key} {value}" for key, value in result["settings"].items())
+    return [
+        *lines,
+        "",
+        f"A message has {flood['payload_bytes_in_per_message']:.0f} bytes in and {flood['payload_bytes_out_per_reading']:.1f} a reading out, "
+        f"{flood['rows_per_batch']:.0f} rows a batch. Alone, in the same run: a paho subscriber that only counts takes "
+        f"{limits['transport_only_messages_per_s']:,.0f} messages/s at {limits['transport_only_cpu_us']:.0f} us (the gateway does "
+        f"{result['ratio_to_transport_only']:.2f} of that), decoding {limits['decode_only_cpu_us']:.2f} us a message. "
+        f"ThingsBoard IoT Gateway 3.8.5 on this kind of machine: {peer['messages_per_s']:,} messages/s at {peer['cpu_us_per_message']} us. "
+        f"Settings: {settings}.",
+    ]
+
+
 def drivers(result: dict[str, Any]) -> list[str]:
     """The section on `tocsin bench drivers`."""
     lines = [
@@ -122,6 +154,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "demo": demo,
     "spine": spine,
     "ingest": bench_sections.ingest,
+    "gateway": gateway,
     "drivers": drivers,
     "line": line,
 }

@@ -37,6 +37,17 @@ def test_the_spine_bench_reads_back_every_stored_reading(tmp_path: Path) -> None
     assert result["reference_reads_per_s"] > 0
 
 
+def test_the_gateway_bench_counts_every_value_at_the_sink(tmp_path: Path) -> None:
+    result = bench(tmp_path, "gateway", "--rate", "500")
+    for figure in (result["offered"], result["flood"]):
+        assert (figure["lost"], figure["duplicated"], figure["wrong"]) == (0, 0, 0), figure
+        assert figure["stamp_to_sink_ms"]["n"] == figure["messages"] > 0
+        assert figure["cpu_us_per_message"] > 0
+        assert figure["peak_rss_mb"] > 0
+    assert result["limits"]["transport_only_messages_per_s"] > 0
+    assert result["ratio_to_transport_only"] > 0
+
+
 def test_the_bench_of_a_line_measures_its_live_devices_beside_others(tmp_path: Path) -> None:
     result = bench(tmp_path, "line", "--seconds", "3")
     assert set(result["lines"]) == {"live", "dead", "slow", "dead_and_slow"}

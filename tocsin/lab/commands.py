@@ -175,6 +175,22 @@ def ingest(
 
 
 @bench_app.command()
+def gateway(
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=2)] = 20.0,
+    rate: Annotated[
+        float, typer.Option(help="Messages a second that are offered in the first one.", min=1)
+    ] = 10_000.0,
+    broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """One gateway with devices that publish over MQTT: at an offered rate, then as many as it takes."""
+    from tocsin.lab.gateway import gateway_summary, run_gateway
+
+    result = run_gateway(seconds=seconds, per_s=rate, broker=broker, say=output.note)
+    output.emit(result, as_json=as_json, human=gateway_summary(result))
+
+
+@bench_app.command()
 def line(
     seconds: Annotated[float, typer.Option(help="Length of the measurement.", min=3)] = 60.0,
     as_json: Json = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -38,6 +39,7 @@ class TestIngester:
     ) -> None:
         self.site, self.gateway, self.name, self.port = site, gateway, name, port
         self.messages: list[tuple[str, bytes]] = []
+        self.arrived_ns: list[int] = []  # wall clock, of each of `messages`
         self.payloads: dict[tuple[str, int], bytes] = {}
         self.changed: list[tuple[str, int]] = []
         self.duplicates = 0
@@ -127,6 +129,7 @@ class TestIngester:
             self._store(topic, payload)
 
     def _store(self, topic: str, payload: bytes) -> None:
+        arrived_ns = time.time_ns()
         header = decode_header(payload)
         key = header.stream, header.first_seq
         with self._lock:
@@ -137,5 +140,6 @@ class TestIngester:
                 self.duplicates += 1
             have.add(header.first_seq, header.first_seq + header.rows)
             self.messages.append((topic, payload))
+            self.arrived_ns.append(arrived_ns)
         if self.acking:
             self.ack_now()
