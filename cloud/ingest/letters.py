@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, sel
 from cloud.db import read, write
 from cloud.ingest.decoded import Letter
 from cloud.ingest.tables import dead_letters
+from cloud.link import Received
 
 MAX_PAYLOAD_BYTES = 1 << 20
 MAX_DETAIL_CHARS = 500
@@ -48,6 +49,11 @@ class Finding:
     reason: str
 
 
+def posting_of(letter: Letter, message: Received, site: str, gateway: str) -> Posting:
+    """A letter about a message from the broker."""
+    return Posting(letter, message.topic, site, gateway, message.payload, message.received_ns)
+
+
 class DeadLetters:
     """The oldest go first when the limit is reached, and are counted."""
 
@@ -57,27 +63,25 @@ class DeadLetters:
         with read(engine) as connection:
             self._bytes = _size(connection)
 
-    def add(self, postings: Sequence[Posting]) -> None:
-        """Keep them; a finding already kept is only counted again.
+    def add(self, postings: Sequence[Posting]) -> list[int]:
+        """Keep them; a finding already kept is only counted again. How often each has come.
 
         Raises:
             StoreUnavailableError: none was kept; try again later.
         """
         size, dropped = self._bytes, 0
+        times: list[int] = []
         with write(self._engine) as connection:
             for posting in postings:
-                size += self._add(connection, posting)
+                n, added = self._add(connection, posting)
+                times.append(n)
+                size += added
             while size > self._max_bytes and (freed := self._drop_oldest(connection)):
                 size -= freed
                 dropped += 1
         self._bytes = size
         self.dropped += dropped
-
-    def times(self, digest: str) -> int:
-        """How often this finding came."""
-        with read(self._engine) as connection:
-            n = connection.scalar(select(dead_letters.c.n).where(dead_letters.c.digest == digest))
-        return n or 0
+        return times
 
     def list(self, limit: int) -> list[dict[str, object]]:
         """The newest first, without their bytes."""
@@ -114,16 +118,17 @@ class DeadLetters:
                 .values(requeued_ns=now_ns)
             )
 
-    def _add(self, connection: Connection, posting: Posting) -> int:
-        """Bytes added."""
+    def _add(self, connection: Connection, posting: Posting) -> tuple[int, int]:
+        """(how often it has come, bytes added)."""
         digest = posting.digest
-        again = connection.execute(
+        again = connection.scalar(
             update(dead_letters)
             .where(dead_letters.c.digest == digest)
             .values(n=dead_letters.c.n + 1, last_ns=posting.received_ns)
+            .returning(dead_letters.c.n)
         )
-        if again.rowcount:
-            return 0
+        if again is not None:
+            return int(again), 0
         fields = asdict(posting.letter)
         fields["reason"] = posting.letter.reason.value
         fields["detail"] = posting.letter.detail[:MAX_DETAIL_CHARS]
@@ -142,7 +147,7 @@ class DeadLetters:
                 payload_bytes=len(posting.payload),
             )
         )
-        return len(payload) + ROW_BYTES
+        return 1, len(payload) + ROW_BYTES
 
     def _drop_oldest(self, connection: Connection) -> int:
         """Bytes freed; 0 when there is none."""

@@ -13,16 +13,17 @@ import msgspec
 
 from cloud.ingest import piecemeal
 from cloud.ingest.decode import decode
-from cloud.ingest.decoded import Decoded, Letter
+from cloud.ingest.decoded import Decoded
 from cloud.ingest.event_rows import event_block, gap_blocks
 from cloud.ingest.last import Key, LastValues
 from cloud.ingest.ledger import Ledger, merged
-from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting
+from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting, posting_of
 from cloud.ingest.presence import Presence
+from cloud.ingest.refusals import letters_of
 from cloud.ingest.stamps import Stored, stamps_of
 from cloud.ingest.unknown import UnknownFields
 from cloud.link import Handover, Received
-from cloud.stores import Block, LedgerEntry, Rejected, Store
+from cloud.stores import Block, LedgerEntry, Rejected, Store, with_refusals
 from tocsin.contract import topics
 from tocsin.contract.messages import Event, Health, StreamState
 from tocsin.contract.ranges import RangeSet
@@ -209,17 +210,13 @@ class Ingest:
         if not postings:
             return
         try:
-            self._letters.add(postings)
+            times = self._letters.add(postings)
         except StoreUnavailableError:
             self._postings = postings
             raise
         self.counts["dead_letters"] += len(postings)
-        for posting in postings:
-            told = posting.letter
-            if (
-                told.reason is WireReason.BAD_CRC
-                and self._letters.times(posting.digest) >= BAD_CRC_PATIENCE
-            ):
+        for posting, n in zip(postings, times, strict=True):
+            if posting.letter.reason is WireReason.BAD_CRC and n >= BAD_CRC_PATIENCE:
                 self._settle_rejected(posting)
 
     def _settle_rejected(self, posting: Posting) -> None:
@@ -244,9 +241,7 @@ class Ingest:
         if unknown := self.unknown.look(got, message.payload):
             self.counts["unknown_fields"] += unknown
         self._postings.extend(
-            Posting(
-                letter, message.topic, got.site, got.gateway, message.payload, message.received_ns
-            )
+            posting_of(letter, message, got.site, got.gateway)
             for letter in got.letters[:MAX_PER_MESSAGE]
         )
         self.counts["dead_letters_cut"] += max(len(got.letters) - MAX_PER_MESSAGE, 0)
@@ -266,7 +261,9 @@ class Ingest:
         """Everything that is no reading takes effect at once, whatever the store does."""
         now_mono = self._clock.mono_ns()
         if got.event is not None:
-            self._event(got.event, message.received_ns, now_mono)
+            blocks = self._event(got.event, message.received_ns, now_mono)
+            self._gathered.events += blocks
+            self._gathered.origins |= dict.fromkeys(map(id, blocks), message)
         if got.health is not None:
             self._presence.on_health(got.health, message.received_ns, now_mono)
             self._numbers.on_health(got.health, message.received_ns)
@@ -283,7 +280,7 @@ class Ingest:
                 gaps = self._ledger.gaps(got.gateway, told.stream, told.first_kept)
                 self._presence.on_gaps(got.gateway, told.stream, gaps)
 
-    def _event(self, event: Event, received_ns: int, now_mono: int) -> None:
+    def _event(self, event: Event, received_ns: int, now_mono: int) -> list[Block]:
         if event.kind == "device.announced" and topics.is_name(event.device):
             self._presence.on_announced(event, received_ns, now_mono)
         elif event.kind == "device.removed":
@@ -291,8 +288,7 @@ class Ingest:
         for answers in self._answers:
             answers.on_event(event, received_ns)
         self.counts["events"] += 1
-        self._gathered.events.append(event_block(event, received_ns))
-        self._gathered.events += gap_blocks(event, received_ns)
+        return [event_block(event, received_ns), *gap_blocks(event, received_ns)]
 
     def _commit(self) -> None:
         gathered = self._gathered
@@ -303,8 +299,10 @@ class Ingest:
             self._post()
             entries = merged(gathered.entries)
             if blocks or entries:
-                self._refused(piecemeal.write(self._store, blocks, entries), blocks)
-            self._post()
+                refused = piecemeal.write(
+                    self._store, blocks, entries, lambda found: self._refused(found, blocks)
+                )
+                entries = with_refusals(entries, blocks, refused)
         except StoreUnavailableError as exc:
             self._unavailable(exc)
             return
@@ -339,25 +337,18 @@ class Ingest:
         self._retry_mono = self._clock.mono_ns() + int(pause_s * 1e9)
 
     def _refused(self, refused: list[Rejected], blocks: list[Block]) -> None:
-        for part in refused:
-            block = blocks[part.block]
-            message = self._gathered.origins.get(id(block))
-            seqs = block.seq if part.row is None else block.seq[part.row : part.row + 1]
-            letter = Letter(
-                WireReason.STORE_REJECTED,
-                part.reason,
-                block.stream,
-                int(seqs[0]) if len(seqs) else 0,
-                int(seqs[-1]) + 1 if len(seqs) else 0,
-                block.device,
-                part.column or "",
-            )
-            topic = message.topic if message else topics.up(block.site, block.gateway, topics.EVENT)
-            payload = message.payload if message else b""
-            now_ns = self._clock.now_ns()
-            self._postings.append(
-                Posting(letter, topic, block.site, block.gateway, payload, now_ns)
-            )
+        """Letters of what the store will never take; kept before its numbers are settled."""
+        postings: list[Posting] = []
+        of_message: Counter[int] = Counter()
+        for block, letter in letters_of(refused, blocks):
+            message = self._gathered.origins[id(block)]
+            of_message[id(message)] += 1
+            if of_message[id(message)] > MAX_PER_MESSAGE:
+                self.counts["dead_letters_cut"] += 1
+                continue
+            postings.append(posting_of(letter, message, block.site, block.gateway))
+        self._letters.add(postings)
+        self.counts["dead_letters"] += len(postings)
 
     def _tell_everyone(self) -> None:
         by_gateway: dict[str, set[str]] = {}

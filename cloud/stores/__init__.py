@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -64,14 +65,50 @@ class Rejected:
     reason: str
 
 
+Told = Callable[[list[Rejected]], None]
+
+
+def nobody(_rejected: list[Rejected]) -> None:
+    """Nobody needs to hear what a store refuses."""
+
+
+def with_refusals(
+    ledger: list[LedgerEntry], blocks: Sequence[Block], rejected: Sequence[Rejected]
+) -> list[LedgerEntry]:
+    """`ledger` with the rows that the store refused as a whole settled as rejected."""
+    refused: dict[tuple[str, str], RangeSet] = {}
+    for part in rejected:
+        if part.column is None:
+            block = blocks[part.block]
+            numbers = block.seq if part.row is None else block.seq[part.row : part.row + 1]
+            ranges = refused.setdefault((block.gateway, block.stream), RangeSet())
+            for seq in numbers.tolist():
+                ranges.add(seq, seq + 1)
+    if not refused:
+        return ledger
+    out: list[LedgerEntry] = []
+    for entry in ledger:
+        ranges = refused.get((entry.gateway, entry.stream), RangeSet())
+        good = RangeSet(ranges.missing(entry.lo, entry.hi))
+        out += [replace(entry, lo=lo, hi=hi) for lo, hi in good]
+        bad = good.missing(entry.lo, entry.hi)
+        out += [replace(entry, lo=lo, hi=hi, rejected=True) for lo, hi in bad]
+    return out
+
+
 class Store(Protocol):
     """Called from one thread only. A write is all or nothing but for what it returns as rejected."""
 
-    def write(self, blocks: list[Block], ledger: list[LedgerEntry]) -> list[Rejected]:
-        """Make blocks and ledger durable together.
+    def write(
+        self, blocks: list[Block], ledger: list[LedgerEntry], told: Told = nobody
+    ) -> list[Rejected]:
+        """Make blocks and ledger durable together; rows refused as a whole are settled as rejected.
+
+        `told` is called with what is refused, if anything, before `ledger` is durable: a kill in between must not
+        leave numbers settled that nobody can account for.
 
         Raises:
-            StoreUnavailableError: nothing was written; try again later.
+            StoreUnavailableError: nothing was settled; try again later. Also what `told` raises.
         """
         ...
 

@@ -33,6 +33,7 @@ from cloud.identity.tokens import Tokens
 from cloud.orders.book import OrderBook
 from cloud.rpc import Feed, SpineServer
 from cloud.web import build, web_options
+from tests.cloud.influx_servers import influxd, victoria  # noqa: F401 - fixtures of every room
 from tocsin.contract.messages import Command
 from tocsin.errors import AlarmRefusal, AlarmRefusedError
 from tocsin.sdk.clock import SystemClock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 import msgspec
@@ -63,12 +64,21 @@ class WireGateway:
     def put(self, rows: list[Row]) -> int:
         """Seal a chunk of telemetry and send it; the number of its first row."""
         t0, unit, groups = group_rows(rows)
+        return self.put_sealed(
+            len(rows),
+            topics.TELEMETRY,
+            lambda seq: encode(
+                Batch(VERSION, self.site, self.gateway, self.stream, seq, t0, groups, unit)
+            ),
+        )
+
+    def put_sealed(self, rows: int, kind: str, seal: Callable[[int], bytes]) -> int:
+        """Take the next `rows` numbers of the stream for what `seal(first number)` makes, whatever it is, and send it."""
         with self._lock:
             seq = self._next_seq
-            self._next_seq += len(rows)
-            batch = Batch(VERSION, self.site, self.gateway, self.stream, seq, t0, groups, unit)
-            topic = topics.up(self.site, self.gateway, topics.TELEMETRY)
-            self._chunks[seq] = (len(rows), topic, encode(batch), 0.0)
+            self._next_seq += rows
+            topic = topics.up(self.site, self.gateway, kind)
+            self._chunks[seq] = (rows, topic, seal(seq), 0.0)
         self._send(seq)
         return seq
 
@@ -92,11 +102,12 @@ class WireGateway:
             chunk = self._chunks.get(seq)
             if chunk is None:
                 return
+            if not self._client.is_connected():
+                return
             rows, topic, payload, _ = chunk
             self._chunks[seq] = (rows, topic, payload, time.monotonic())
-        if self._client.is_connected():
-            self.sent += 1
-            self._client.publish(topic, payload, 1)
+        self.sent += 1
+        self._client.publish(topic, payload, 1)
 
     def _resend(self) -> None:
         while not self._stop.wait(self._resend_after_s / 4):

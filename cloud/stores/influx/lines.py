@@ -15,7 +15,7 @@ _KEY = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ ", "\n": " ", "\r": " ", 
 _MEASUREMENT = str.maketrans({",": "\\,", " ": "\\ ", "\n": " ", "\r": " "})
 _MAX_PREFIXES = 50_000
 
-Conflict = tuple[str, str]  # measurement, field
+Conflict = tuple[str, str, str]  # measurement, field, the type it cannot have there
 
 
 class LineEncoder:
@@ -31,7 +31,7 @@ class LineEncoder:
         origin = f"gateway={gateway},stream={stream}"
         columns: list[list[str]] = []
         for name, column in block.columns.items():
-            if (block.measurement, name) not in without:
+            if (block.measurement, name, column.type) not in without:
                 columns.append(_fields(name, column, with_quality=True))
                 if name in block.raw:
                     columns.append(_fields(f"{name}_raw", block.raw[name], with_quality=False))

@@ -7,14 +7,18 @@ from typing import Protocol
 
 import numpy as np
 
-from cloud.stores import Block, LedgerEntry, Rejected
+from cloud.stores import Block, LedgerEntry, Rejected, Told, nobody, with_refusals
 from cloud.stores.influx.lines import Conflict, LineEncoder
 from cloud.stores.influx.transport import Answer, InfluxOptions, Transport
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import StoreUnavailableError
 
 MAX_LINES = 5000
-_FIELD = re.compile(r'(?:input )?field "?\\?"?([A-Za-z0-9_]+)\\?"? on measurement', re.I)
+_FIELD = (  # what InfluxDB 1 and 2, and 3 say of a field that has another type
+    re.compile(r'field "?\\?"?(\w+)\\?"? on measurement .* is type (\w+), already', re.I),
+    re.compile(r"column type for column '?\"?(\w+)'?\"?, expected .* got [\w:]*?(\w+)\b", re.I),
+)
+_CODES = {"float": "f", "integer": "i", "boolean": "b", "string": "s"}
 _HINTS = {
     401: "check the token or account in [store]",
     403: "the token may not write to this bucket",
@@ -46,7 +50,9 @@ class InfluxStore:
         self._encoder = LineEncoder()
         self._conflicts: frozenset[Conflict] = frozenset()
 
-    def write(self, blocks: list[Block], ledger: list[LedgerEntry]) -> list[Rejected]:
+    def write(
+        self, blocks: list[Block], ledger: list[LedgerEntry], told: Told = nobody
+    ) -> list[Rejected]:
         """Points first, ledger after them.
 
         Raises:
@@ -66,11 +72,13 @@ class InfluxStore:
         rejected += [
             Rejected(i, None, name, "type-conflict: InfluxDB holds another type for this field")
             for i, block in enumerate(blocks)
-            for name in block.columns
-            if (block.measurement, name) in self._conflicts
+            for name, column in block.columns.items()
+            if (block.measurement, name, column.type) in self._conflicts
         ]
+        if rejected:
+            told(rejected)
         if ledger:
-            self._keeper.append(ledger)
+            self._keeper.append(with_refusals(ledger, blocks, rejected))
         return rejected
 
     def ledger(self) -> Settled:
@@ -107,11 +115,13 @@ class InfluxStore:
 
     def _note_conflict(self, blocks: list[Block], lines: list[Line], message: str) -> bool:
         """Whether the answer names a field of ours whose type is taken, which was not known before."""
-        found = _FIELD.search(message)
-        if found is None:
+        found = next((match for form in _FIELD if (match := form.search(message))), None)
+        if found is None or (code := _CODES.get(found[2].lower())) is None:
             return False
         concerned = {
-            (blocks[i].measurement, found[1]) for i, _, _ in lines if found[1] in blocks[i].columns
+            (blocks[i].measurement, found[1], code)
+            for i, _, _ in lines
+            if (column := blocks[i].columns.get(found[1])) is not None and column.type == code
         }
         named = {c for c in concerned if c[0] in message} or concerned
         if not named - self._conflicts:

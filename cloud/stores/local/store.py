@@ -14,7 +14,7 @@ from cloud.query.growth import check_texts
 from cloud.query.line_protocol import BadLine, Point
 from cloud.query.result import Cell, Limits, QueryResult
 from cloud.query.run import run
-from cloud.stores import Block, LedgerEntry, Rejected
+from cloud.stores import Block, LedgerEntry, Rejected, Told, nobody, with_refusals
 from cloud.stores.local.cold_files import Step
 from cloud.stores.local.database import COLD_NAME, open_database
 from cloud.stores.local.down_sample import rebuild_sample_view
@@ -73,14 +73,17 @@ class LocalStore:
         self._ledger = LedgerTable(self._database)
         self._commits = self._read_commits()
 
-    def write(self, blocks: list[Block], ledger: list[LedgerEntry]) -> list[Rejected]:
+    def write(
+        self, blocks: list[Block], ledger: list[LedgerEntry], told: Told = nobody
+    ) -> list[Rejected]:
         """Rows and their ledger in one transaction, on disk when it returns."""
         with self._commit_lock:
             if ledger and all(self._ledger.has(entry) for entry in ledger):
                 return []  # an earlier try was stored although it failed
             schema = self._schema.copy()
             accepted, rejected = plan(blocks, schema, self.options)
-            left_out: list[Rejected] = []
+            ledger = with_refusals(ledger, blocks, rejected)
+            left_out: list[Rejected] = []  # values, never whole rows
 
             def work(connection: duckdb.DuckDBPyConnection) -> None:
                 left_out.clear()
@@ -88,6 +91,8 @@ class LocalStore:
                     schema.apply(connection, self._cold)
                 for measurement, members in accepted.items():
                     left_out.extend(insert(connection, measurement, members))
+                if rejected or left_out:
+                    told(rejected + left_out)
                 if ledger:
                     self._ledger.append(connection, ledger)
 
@@ -293,7 +298,7 @@ class LocalStore:
             work(connection)
             connection.execute("UPDATE meta.commits SET n = ?", [self._commits + 1])
             connection.execute("COMMIT")
-        except duckdb.Error:
+        except (duckdb.Error, StoreUnavailableError):
             with suppress(duckdb.Error):
                 connection.execute("ROLLBACK")
             # DuckDB may run out of memory after the commit is durable: trying again would double the rows

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cloud.ingest import piecemeal
-from cloud.stores import Block, Column, LedgerEntry, Rejected
+from cloud.stores import Block, Column, LedgerEntry, Rejected, Told, nobody
 from cloud.stores.local.store import LocalStore
 from tocsin.errors import StoreError, StoreUnavailableError
 
@@ -19,13 +19,15 @@ class Poisoned(LocalStore):
     away_at = -1
     calls = 0
 
-    def write(self, blocks: list[Block], ledger: list[LedgerEntry]) -> list[Rejected]:
+    def write(
+        self, blocks: list[Block], ledger: list[LedgerEntry], told: Told = nobody
+    ) -> list[Rejected]:
         self.calls += 1
         if self.calls == self.away_at:
             raise StoreUnavailableError("away")
         if any(b.device == "poison" for b in blocks):
             raise StoreError("cannot take it")
-        return super().write(blocks, ledger)
+        return super().write(blocks, ledger, told)
 
 
 def block(device: str, first: int, rows: int = 3) -> Block:
@@ -46,11 +48,11 @@ def stored(store: LocalStore) -> list[tuple[str, int]]:
 def test_the_other_blocks_are_stored_and_the_poison_is_named(tmp_path: Path) -> None:
     store = Poisoned(tmp_path)
     try:
-        (refused,) = piecemeal.write(store, BLOCKS, ENTRIES)
+        (refused,) = piecemeal.write(store, BLOCKS, ENTRIES, nobody)
         assert (refused.block, refused.row, refused.reason) == (1, None, "cannot take it")
         assert stored(store) == [("a", 0), ("a", 1), ("a", 2), ("b", 6), ("b", 7), ("b", 8)]
-        settled, _ = store.ledger()["gw", "0" * 26]
-        assert list(settled) == [(0, 9)]
+        settled, rejected = store.ledger()["gw", "0" * 26]
+        assert (list(settled), list(rejected)) == ([(0, 9)], [(3, 6)])
     finally:
         store.close()
 
@@ -63,8 +65,8 @@ def test_a_store_that_goes_away_in_between_doubles_nothing_when_tried_again(
     try:
         store.away_at = away_at
         with pytest.raises(StoreUnavailableError):
-            piecemeal.write(store, BLOCKS, ENTRIES)
-        piecemeal.write(store, BLOCKS, ENTRIES)
+            piecemeal.write(store, BLOCKS, ENTRIES, nobody)
+        piecemeal.write(store, BLOCKS, ENTRIES, nobody)
         assert stored(store) == [("a", 0), ("a", 1), ("a", 2), ("b", 6), ("b", 7), ("b", 8)]
     finally:
         store.close()

@@ -25,6 +25,8 @@ class Kept:
         for e in entries:
             pair = self.settled.setdefault((e.gateway, e.stream), (RangeSet(), RangeSet()))
             pair[0].add(e.lo, e.hi)
+            if e.rejected:
+                pair[1].add(e.lo, e.hi)
 
 
 def block(

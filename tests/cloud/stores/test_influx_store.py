@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cloud.query.influxql import InfluxServer, ask
-from cloud.stores import Block, Column, LedgerEntry
+from cloud.stores import Block, Column, LedgerEntry, Rejected
 from cloud.stores.influx.store import InfluxStore
 from cloud.stores.influx.transport import InfluxOptions
 from tests.cloud.stores.blocks import STREAM, T0, Kept, block
@@ -86,6 +86,11 @@ def test_a_field_of_another_type_is_rejected_and_the_rest_stored(influxd: str) -
     assert [(r.block, r.row, r.column) for r in rejected] == [(0, None, "x")]
     result = ask(InfluxServer(influxd, "tocsin"), "SELECT count(y) FROM conflict")
     assert result.data[1] == [6]
+    assert (
+        store.write([block("d", x=ones)], []) == []
+    )  # the type that InfluxDB has still goes through
+    result = ask(InfluxServer(influxd, "tocsin"), "SELECT count(x) FROM conflict")
+    assert result.data[1] == [6]
     store.close()
 
 
@@ -155,9 +160,17 @@ def test_one_bad_line_is_found_among_good_ones() -> None:
         return 204, {}, ""
 
     with scripted(answer) as url:
-        store = InfluxStore(InfluxOptions(url, api="v2", gzip=False), Kept())
-        (rejected,) = store.write([block(rows=100)], [])
+        kept = Kept()
+        store = InfluxStore(InfluxOptions(url, api="v2", gzip=False), kept)
+        heard: list[tuple[list[Rejected], bool]] = []
+
+        def told(found: list[Rejected]) -> None:
+            heard.append((found, bool(kept.settled)))
+
+        (rejected,) = store.write([block(rows=100)], [LedgerEntry("gw-1", STREAM, 0, 100)], told)
         store.close()
+    assert heard == [([rejected], False)]  # before any number is settled
+    assert [list(r) for r in kept.settled["gw-1", STREAM]] == [[(0, 100)], [(77, 78)]]
     assert (rejected.block, rejected.row, rejected.column) == (0, 77, None)
     assert "unable to parse" in rejected.reason
     assert len(set(good)) == 99
