@@ -20,7 +20,8 @@ from tocsin.testing import INGESTER, throwaway_broker, wait_until_sync
 from tocsin.testing.gateway import WireGateway
 
 if TYPE_CHECKING:
-    from tests.cloud.spine.conftest import Make, SpineProcess
+    from tests.cloud.spine.conftest import Make
+    from tests.cloud.spine.running import SpineProcess
 
 Scan = Callable[[int, int], list[Row]]
 S = 10**9
