@@ -94,6 +94,12 @@ class Peer:
         """Disconnect in order."""
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.on_connect = self._client.on_disconnect = (
+            None  # nothing leads back to us, so that
+        )
+        self._client.on_message = self._client.on_subscribe = (
+            None  # the client's sockets are closed with it
+        )
 
     def __enter__(self) -> Self:
         assert self.connect(), "refused"  # noqa: S101
