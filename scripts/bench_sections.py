@@ -52,3 +52,26 @@ def ingest(result: dict[str, Any]) -> list[str]:
     runs = {f"{f['readings_per_message']} a message": f["processes"] for f in figures}
     checked = "; ".join(counted(f["count"]) for f in figures)
     return [*lines, "", *processes(runs), "", f"{checked}. {settings(result)}"]
+
+
+def store(result: dict[str, Any]) -> list[str]:
+    """`tocsin bench store`."""
+    write, cold = result["write"], result["cold"]
+    asked = {**result["queries"], "minute_means_of_a_day, from Parquet": cold["mean_of_a_day"]}
+    lines = [
+        "## `tocsin bench store`",
+        "",
+        f"{write['rows']:,} rows written durably: {write['readings_per_s']:,.0f} readings/s, {write['cpu_us_per_reading']:g} us CPU "
+        f"a reading, {write['share_of_engine']:.0%} of the engine alone ({write['engine_only_readings_per_s']:,.0f}); a commit "
+        f"p50 {write['commit_p50_ms']:.0f} ms, p99 {write['commit_p99_ms']:.0f} ms; peak {write['peak_rss_mb']:.0f} MB. On disk "
+        f"{write['hot_bytes_per_reading']:g} bytes a reading hot, {cold['bytes_per_reading']:g} in Parquet (moved in "
+        f"{cold['seconds']:.0f} s). Counts and sums read back: wrong {write['wrong']}, from Parquet {cold['wrong']}.",
+        "",
+        "| question, over HTTP with a token | p50 ms | p99 ms | rows | wrong |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name.replace('_', ' ')} | {q['p50_ms']:.1f} | {q['p99_ms']:.1f} | {q['rows']:,} | {q['wrong']} |"
+        for name, q in asked.items()
+    ]
+    return [*lines, "", settings(result)]

@@ -155,6 +155,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "spine": spine,
     "ingest": bench_sections.ingest,
     "gateway": gateway,
+    "store": bench_sections.store,
     "drivers": drivers,
     "line": line,
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 
+import msgspec
 import numpy as np
 
 from cloud.stores import Block, Column
@@ -15,15 +16,19 @@ from tocsin.contract.catalogue import Value
 Key = tuple[str, str, str]  # site, device, measurement
 
 
-@dataclass(frozen=True, slots=True)
-class Last:
-    """One value and its age: measured at `time_ns`, stored at `received_ns`."""
+class Last(msgspec.Struct, frozen=True):
+    """One value and its age, as it is told: measured at `time_ns`, stored at `received_ns`."""
 
+    site: str
+    gateway: str
+    device: str
+    measurement: str
+    quantity: str
+    unit: str
     value: Value
-    quality: int
+    q: int
     time_ns: int
     received_ns: int
-    gateway: str
 
 
 class LastValues:
@@ -44,34 +49,38 @@ class LastValues:
                     changed.add(key)
         return changed
 
-    def put(self, key: Key, quantity: str, last: Last) -> None:
+    def put(self, last: Last) -> None:
         """Set one value (when the store is read at the start)."""
         with self._lock:
-            self._devices.setdefault(key, {})[quantity] = last
+            key = last.site, last.device, last.measurement
+            self._devices.setdefault(key, {})[last.quantity] = last
 
-    def rows(self, keys: Iterable[Key] | None = None) -> list[dict[str, object]]:
-        """As the `last` operation tells it; all devices, or these."""
+    def of(self, key: Key) -> list[Last]:
+        """The values of one device."""
         with self._lock:
-            wanted = self._devices if keys is None else [k for k in keys if k in self._devices]
-            return [
-                {
-                    "site": key[0],
-                    "gateway": last.gateway,
-                    "device": key[1],
-                    "measurement": key[2],
-                    "quantity": quantity,
-                    "unit": _unit(key[2], quantity),
-                    "value": last.value,
-                    "q": last.quality,
-                    "time_ns": last.time_ns,
-                    "received_ns": last.received_ns,
-                }
-                for key in wanted
-                for quantity, last in self._devices[key].items()
-            ]
+            return list(self._devices.get(key, {}).values())
+
+    def all(
+        self,
+        sites: Collection[str] | None = None,
+        measurement: str = "",
+        quantity: str = "",
+    ) -> list[Last]:
+        """The values of every device, or of these sites, this measurement, this quantity."""
+        with self._lock:
+            wanted = (
+                values
+                for (site, _, kind), values in self._devices.items()
+                if (sites is None or site in sites) and measurement in ("", kind)
+            )
+            if quantity:
+                return [values[quantity] for values in wanted if quantity in values]
+            return [last for values in wanted for last in values.values()]
 
 
-def _unit(measurement: str, quantity: str) -> str:
+@lru_cache(maxsize=8192)
+def unit_of(measurement: str, quantity: str) -> str:
+    """The catalogue's unit; "" for a quantity it does not know."""
     known = catalogue.find(measurement, quantity)
     return known.unit if known else ""
 
@@ -106,13 +115,18 @@ def _fold(block: Block, values: dict[str, Last], received_ns: int) -> bool:
             continue
         present = col.valid is None or bool(col.valid[row])
         values[quantity] = Last(
+            block.site,
+            block.gateway,
+            block.device,
+            block.measurement,
+            quantity,
+            unit_of(block.measurement, quantity),
             col.values[row].item()
             if col.type != "s" and present
             else (str(col.values[row]) if present else None),
             0 if col.quality is None else int(col.quality[row]),
             time_ns,
             received_ns,
-            block.gateway,
         )
         moved = True
     return moved

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from tocsin.errors import SpineError, SpineReason
 
@@ -17,7 +17,7 @@ class _Subscriber:
 
     def __init__(self) -> None:
         self.urgent: deque[dict[str, object]] = deque()
-        self.last: dict[str, list[dict[str, object]]] = {}
+        self.last: dict[str, Sequence[object]] = {}
         self.ready = asyncio.Event()
         self.too_slow = False
 
@@ -45,10 +45,10 @@ class Feed:
                 subscriber.urgent.append({"kind": kind, kind: body})
             subscriber.ready.set()
 
-    def publish_last(self, key: str, rows: list[dict[str, object]]) -> None:
-        """The last values of the device `key` moved."""
+    def publish_last(self, moved: Mapping[str, Sequence[object]]) -> None:
+        """The last values of these devices moved."""
         for subscriber in self._subscribers:
-            subscriber.last[key] = rows
+            subscriber.last.update(moved)
             subscriber.ready.set()
 
     @property

@@ -19,7 +19,7 @@ from cloud.db import open_engine, read, upgrade
 from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.alarm_lane import AlarmLane
 from cloud.ingest.event_rows import EVENT, GAP
-from cloud.ingest.last import Key, Last, LastValues
+from cloud.ingest.last import Key, Last, LastValues, unit_of
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, Presence
 from cloud.ingest.worker import Ingest, IngestOptions
@@ -224,9 +224,8 @@ class Spine:
     def _stored(self, keys: set[Key]) -> None:
         if not self.feed.wanted:
             return
-        for key in keys:
-            rows = self._last.rows([key])
-            self._on_loop(lambda key=key, rows=rows: self.feed.publish_last("/".join(key), rows))  # type: ignore[misc]
+        moved = {"/".join(key): self._last.of(key) for key in keys}
+        self._on_loop(lambda: self.feed.publish_last(moved))
 
     def _on_loop(self, work: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -333,5 +332,7 @@ class Spine:
                 quality = row.get(f"{name}_q")
                 if isinstance(stamp, int) and (value is not None or quality):
                     q = quality if isinstance(quality, int) else 0
-                    last = Last(value, q, stamp, stamp, str(row.get("gateway") or ""))
-                    self._last.put(key, name, last)
+                    gateway, unit = str(row.get("gateway") or ""), unit_of(key[2], name)
+                    self._last.put(
+                        Last(key[0], gateway, key[1], key[2], name, unit, value, q, stamp, stamp)
+                    )

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvicorn
 from sqlalchemy import Engine
@@ -30,6 +31,7 @@ from cloud.identity.accounts import Accounts
 from cloud.identity.first_admin import write_link
 from cloud.identity.rules import Role, Scope
 from cloud.identity.tokens import Tokens
+from cloud.ingest.last import Last, LastValues
 from cloud.orders.book import OrderBook
 from cloud.rpc import Feed, SpineServer
 from cloud.web import build, web_options
@@ -48,7 +50,7 @@ class KnownSpine:
 
     def __init__(self) -> None:
         self.feed = Feed()
-        self.values: dict[tuple[str, str, str], dict[str, object]] = {}
+        self.last = LastValues()
         self.history: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
         self.devices: dict[tuple[str, str], dict[str, object]] = {}
         self.alarms: dict[str, Occurrence] = {}
@@ -73,22 +75,13 @@ class KnownSpine:
     def measure(self, site: str, device: str, q: int = 0, **values: tuple[float, str]) -> None:
         """New values arrived now."""
         now = time.time_ns()
-        told = self.devices[site, device]
-        rows = []
+        told = {k: str(v) for k, v in self.devices[site, device].items()}
+        kind = told["measurement"]
         for quantity, (value, unit) in values.items():
-            row: dict[str, object] = {
-                **{k: told[k] for k in ("site", "gateway", "device", "measurement")},
-                "quantity": quantity,
-                "unit": unit,
-                "value": value,
-                "q": q,
-                "time_ns": now,
-                "received_ns": now,
-            }
-            self.values[site, device, quantity] = row
+            place = site, told["gateway"], device, kind
+            self.last.put(Last(*place, quantity, unit, value, q, now, now))
             self.history.setdefault((site, device, quantity), []).append((now, value))
-            rows.append(row)
-        self.feed.publish_last(f"{site}/{device}", rows)
+        self.feed.publish_last({f"{site}/{device}": self.last.of((site, device, kind))})
 
     def alarm(self, alarm: str, site: str, device: str, quantity: str, value: float) -> None:
         """The gateway raised it, two levels, latched."""
@@ -142,7 +135,12 @@ class KnownSpine:
         return list(self.devices.values())
 
     async def op_last(self) -> object:
-        return list(self.values.values())
+        return self.last.all()
+
+    async def op_last_json(
+        self, sites: list[str] | None, measurement: str, quantity: str
+    ) -> object:
+        return msgspec.json.encode(self.last.all(sites, measurement, quantity))
 
     async def op_gateways(self) -> object:
         return self.gateways

@@ -16,3 +16,15 @@ def test_the_ingest_bench_reads_back_every_reading_it_sent(tmp_path: Path) -> No
         assert (count["wrong"], count["missing"], count["duplicates"]) == (0, 0, 0), count
         assert figure["processes"].keys() >= {"load", "spine", "web"}
         assert all(limit > 0 for limit in figure["limits"].values())
+
+
+def test_the_store_bench_finds_every_row_hot_and_cold(tmp_path: Path) -> None:
+    args = ("--rows", "120000", "--devices", "50", "--repeats", "3")
+    result = bench(tmp_path, "store", *args)
+    write, cold = result["write"], result["cold"]
+    assert write["rows"] == cold["rows"] > 100_000
+    assert (write["wrong"], cold["wrong"]) == (0, 0)
+    assert result["queries"]["last_of_every_device"]["rows"] == 50
+    assert cold["bytes_per_reading"] > 0
+    for question in (*result["queries"].values(), cold["mean_of_a_day"]):
+        assert question["wrong"] == 0, question

@@ -191,6 +191,22 @@ def gateway(
 
 
 @bench_app.command()
+def store(
+    rows: Annotated[
+        int, typer.Option(help="Rows to write, of 4 values each.", min=10_000)
+    ] = 10_000_000,
+    devices: Annotated[int, typer.Option(help="Devices they come from.", min=2)] = 10_000,
+    repeats: Annotated[int, typer.Option(help="How often each question is asked.", min=1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """Write the local store full, ask the standard queries as a user does, and measure it on disk, hot and cold."""
+    from tocsin.lab.store import run_store, store_summary
+
+    result = run_store(rows=rows, devices=devices, repeats=repeats, say=output.note)
+    output.emit(result, as_json=as_json, human=store_summary(result))
+
+
+@bench_app.command()
 def line(
     seconds: Annotated[float, typer.Option(help="Length of the measurement.", min=3)] = 60.0,
     as_json: Json = False,

@@ -73,6 +73,20 @@ def test_every_route_asks_what_the_caller_may_do(
             assert answer.status_code == 403 or method != "GET", (method, path)
 
 
+def test_last_values_can_be_asked_for_by_kind_and_quantity(
+    two_sites: RunningCloud, client: httpx.Client
+) -> None:
+    a = two_sites.token(Scope.READ)
+    found = client.get("/api/v1/last", headers=a).json()
+    assert {row["site"] for row in found} == {"north", "south"}
+    one = found[0]
+    wanted = {"measurement": one["measurement"], "quantity": one["quantity"]}
+    some = client.get("/api/v1/last", params=wanted, headers=a).json()
+    assert one in some
+    assert {(row["measurement"], row["quantity"]) for row in some} == {tuple(wanted.values())}
+    assert client.get("/api/v1/last", params={"quantity": "no_such"}, headers=a).json() == []
+
+
 def test_a_caller_of_one_site_sees_nothing_of_the_other(
     two_sites: RunningCloud, client: httpx.Client
 ) -> None:

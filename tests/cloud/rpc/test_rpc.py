@@ -165,7 +165,7 @@ async def test_a_slow_reader_gets_the_newest_last_values_and_every_alarm() -> No
     reader = feed.subscribe()
     assert await anext(reader) == {"kind": "subscribed"}
     for i in range(5000):
-        feed.publish_last("gas-01", [{"value": i}])
+        feed.publish_last({"gas-01": [{"value": i}]})
         if i % 10 == 0:
             feed.publish("alarm", {"n": i})
     alarms: list[object] = []
