@@ -1,0 +1,169 @@
+"""A gateway's outbox and uplink as a process that kills itself at one step of its work, for the tests of kills.
+
+Usage: python -m tests.edge.uplink.dying FOLDER PORT ROWS TAG POINT NTH
+
+It prints `durable VALUE` for each row once it may be told so, and `settled` once the cloud has all. The code under test
+knows nothing of this: the step is wrapped from outside. POINT `-` never comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+
+from edge.options import OutboxOptions, UplinkOptions
+from edge.outbox import Outbox
+from edge.outbox.room import Room
+from edge.outbox.store import Store
+from edge.uplink import Uplink
+from edge.uplink.sender import Sender
+from tocsin.config import Secret
+from tocsin.contract.columns import Layout, Row
+from tocsin.contract.messages import Command
+from tocsin.sdk import SystemClock
+from tocsin.testing import wait_until
+
+T0 = 1_700_000_000_000_000_000
+LAYOUT = Layout("gas-01", "gas", ("h2s",), "f")
+
+# name -> (where, method, whether the process dies before or after it)
+STEPS: dict[str, tuple[type, str, str]] = {
+    "append": (Store, "_append_batch", "before"),
+    "appended": (Store, "_append_batch", "after"),
+    "committed": (Store, "append_rows", "after"),
+    "send": (Sender, "_publish", "before"),
+    "sent": (paho.Client, "publish", "after"),
+    "puback": (Sender, "_puback", "after"),
+    "ack": (Uplink, "_ack", "before"),
+    "settle": (Store, "settle", "before"),
+    "evict": (Room, "evict_settled", "before"),
+    "evicted": (Room, "_delete", "after"),
+    "settled": (Store, "settle", "after"),
+    "ack-taken": (Uplink, "_ack", "after"),
+}
+# name -> how the statement begins before which it dies
+STATEMENTS = {"commit": "COMMIT", "note-settled": "INSERT INTO settled"}
+TORN = "commit-torn"
+POINTS = [*STEPS, *STATEMENTS, TORN]
+
+
+def die() -> None:
+    """As `kill -9`: nothing of ours runs after this."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at(where: type, name: str, when: str, nth: int) -> None:
+    """Wrap a method so that its `nth` call is the last thing this process does, or the last it comes back from."""
+    original: Callable[..., Any] = getattr(where, name)
+    seen = 0
+
+    def count() -> bool:
+        nonlocal seen
+        seen += 1
+        return seen == nth
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        last = count()
+        if last and when == "before":
+            die()
+        found = original(*args, **kwargs)
+        if last:
+            die()
+        return found
+
+    async def waiting(*args: Any, **kwargs: Any) -> Any:
+        last = count()
+        if last and when == "before":
+            die()
+        found = await original(*args, **kwargs)
+        if last:
+            die()
+        return found
+
+    setattr(where, name, waiting if asyncio.iscoroutinefunction(original) else plain)
+
+
+def die_before(outbox: Outbox, statement: str, nth: int) -> None:
+    """At the `nth` statement of SQLite that begins so."""
+    seen = 0
+
+    def trace(sql: str) -> None:
+        nonlocal seen
+        if sql.startswith(statement):
+            seen += 1
+            if seen == nth:
+                die()
+
+    outbox._store.db.set_trace_callback(trace)
+
+
+def die_inside_a_commit(outbox: Outbox, log: Path, nth: int) -> None:
+    """The `nth` commit can write only part of a page into the log: the kernel ends the process there (SIGXFSZ)."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    seen = 0
+
+    def trace(sql: str) -> None:
+        nonlocal seen
+        if sql.startswith("COMMIT"):
+            seen += 1
+            if seen == nth:
+                room = log.stat().st_size + 24 + 4096 + 1000
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+
+    outbox._store.db.set_trace_callback(trace)
+
+
+def say(line: str) -> None:
+    """To whoever started us, now."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+async def refuse(command: Command) -> str:
+    """No commands here."""
+    return ""
+
+
+async def main(folder: Path, port: int, rows: int, tag: int, point: str, nth: int) -> None:
+    """Keep and send `rows` rows of the values `tag`, `tag` + 1 ..."""
+    if point in STEPS:
+        die_at(*STEPS[point], nth)
+    outbox = await Outbox.open(
+        folder,
+        site="east",
+        gateway="gw-1",
+        clock=SystemClock(),
+        options=OutboxOptions(commit_interval_ms=5, keep_committed_bytes=0),
+    )
+    if point in STATEMENTS:
+        die_before(outbox, STATEMENTS[point], nth)
+    elif point == TORN:
+        die_inside_a_commit(outbox, folder / "outbox.db-wal", nth)
+    options = UplinkOptions(
+        host="127.0.0.1", port=port, password=Secret("gw-1-password"), resend_after_s=1.0
+    )
+    uplink = Uplink(
+        options, outbox, site="east", gateway="gw-1", clock=SystemClock(), on_command=refuse
+    )
+    linking = asyncio.create_task(uplink.run())
+    for value in range(tag, tag + rows):
+        await outbox.put_rows_durable([Row(LAYOUT, T0 + value, (float(value),))])
+        say(f"durable {value}")
+        await asyncio.sleep(0.002)
+    await wait_until(lambda: not outbox.stats().pending_rows or linking.done(), 600.0)
+    say("settled")
+    await asyncio.sleep(600)
+
+
+if __name__ == "__main__":
+    where, (to, count, start), step, number = sys.argv[1], map(int, sys.argv[2:5]), *sys.argv[5:7]
+    asyncio.run(main(Path(where), to, count, start, step, int(number)))
