@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.columns import Row
 from tocsin.contract.messages import NS_PER_UNIT, Batch, Group
+from tocsin.errors import WireError
 
 CHUNKS = 64
 ROWS = 10_000
@@ -19,7 +20,10 @@ class KeptBefore:
         """`payloads`: sealed batches of telemetry, newest first."""
         self._known: set[int] = set()
         for payload in payloads:
-            batch = decode_body(decode_header(payload), payload, Batch)
+            try:
+                batch = decode_body(decode_header(payload), payload, Batch)
+            except WireError:  # spoiled on the disk; the outbox tells of it when it would be sent
+                continue
             for group in batch.groups:
                 self._known |= _keys(group, batch.t0, NS_PER_UNIT[batch.tu])
             if len(self._known) >= ROWS:

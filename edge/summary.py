@@ -53,6 +53,7 @@ def counts_of(agent: Agent) -> dict[str, int]:
     found.update({f"outlets.{name}": n for name, n in agent.outlets.counts().items()})
     found["events_dropped"] += agent.events.dropped
     found["held_rows"] += agent.outbox.holds
+    found["outbox_salvaged"] += agent.outbox.salvaged
     for output in agent.desk.outputs:
         found["output_failures"] += output.failures
     return {name: n for name, n in sorted(found.items()) if n}

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from tocsin.contract.codec import check_crc, decode_header
 from tocsin.contract.columns import Row
+from tocsin.errors import WireError
 
 MAX_CHUNK_ROWS = 500
 MAX_CHUNK_VALUES = 20_000
@@ -21,6 +23,17 @@ class Chunk(msgspec.Struct, frozen=True):
     first_seq: int
     rows: int
     payload: bytes
+
+
+def is_intact(chunk: Chunk) -> bool:
+    """Whether its bytes are still those that were sealed."""
+    try:
+        header = decode_header(chunk.payload)
+        check_crc(header, chunk.payload)
+    except WireError:
+        return False
+    told = header.stream, header.first_seq, header.rows
+    return told == (chunk.stream, chunk.first_seq, chunk.rows)
 
 
 class OutboxStats(msgspec.Struct, frozen=True):

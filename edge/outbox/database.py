@@ -12,7 +12,10 @@ from typing import Literal
 from tocsin.errors import OutboxError, OutboxLockedError
 
 FILE = "outbox.db"
+SUSPECT = "outbox.suspect"  # lies beside a file that was found damaged while in use
 VERSION = 2
+_HIGHEST_VERSION = 1000  # beyond it the number itself is damaged
+_CHECKED_BYTES = 64 << 20  # a larger file is not read through at start
 Fsync = Literal["none", "batch", "always"]
 
 # `dropped` is no longer written; it goes with the next layout.
@@ -46,6 +49,36 @@ CREATE TABLE command (id TEXT PRIMARY KEY, expires_ns INTEGER NOT NULL) WITHOUT 
 ALTER TABLE stream ADD COLUMN wall_ns INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE stream ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
 """
+# Values that SQLite finds in order and we never wrote.
+_STRANGE = """
+SELECT
+  (SELECT count(*) FROM chunk WHERE stream NOT IN (SELECT id FROM stream)
+    OR cls NOT IN ('alarm', 'event', 'telemetry') OR typeof(payload) <> 'blob'
+    OR typeof(first_seq) || typeof(rows) || typeof(bytes) <> 'integerintegerinteger')
++ (SELECT count(*) FROM chunk JOIN stream ON stream.id = chunk.stream
+    WHERE first_seq + rows > next_seq)
++ (SELECT count(*) FROM settled
+    WHERE typeof(stream) || typeof(lo) || typeof(hi) <> 'integerintegerinteger')
++ (SELECT count(*) FROM stream WHERE cls NOT IN ('alarm', 'event', 'telemetry')
+    OR length(ulid) <> 26
+    OR typeof(next_seq) || typeof(wall_ns) || typeof(epoch) <> 'integerintegerinteger')
++ (SELECT count(*) FROM held
+    WHERE typeof(power_on) || typeof(rows) || typeof(mono_max) <> 'textintegerinteger')
+"""
+_REFUSALS = tuple(
+    f"SQLITE_{code}"
+    for code in (
+        "BUSY",
+        "CANTOPEN",
+        "FULL",
+        "INTERRUPT",
+        "IOERR",
+        "LOCKED",
+        "NOMEM",
+        "PERM",
+        "READONLY",
+    )
+)
 _SYNCHRONOUS = {"none": "OFF", "batch": "NORMAL", "always": "FULL"}
 
 
@@ -73,6 +106,12 @@ class DirectoryLock:
         os.close(self._fd)
 
 
+def refuses(error: sqlite3.DatabaseError) -> bool:
+    """Whether the disk says no, while the file may be in order. One that cannot be read is damaged."""
+    name = getattr(error, "sqlite_errorname", "")
+    return name != "SQLITE_IOERR_READ" and name.startswith(_REFUSALS)
+
+
 def connect(path: Path, fsync: Fsync) -> sqlite3.Connection:
     """Open or create the file.
 
@@ -80,9 +119,15 @@ def connect(path: Path, fsync: Fsync) -> sqlite3.Connection:
         OutboxError: made by a newer version.
         sqlite3.DatabaseError: it cannot be read.
     """
+    log = path.with_name(path.name + "-wal")
+    size = path.stat().st_size if path.exists() else 0
+    if not size and (path.exists() or log.exists()):  # SQLite would delete the log unread
+        raise sqlite3.DatabaseError("the file is empty")
     db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
     try:
         version = db.execute("PRAGMA user_version").fetchone()[0]
+        if not 0 <= version <= _HIGHEST_VERSION or (size and not version):
+            raise sqlite3.DatabaseError(f"layout {version}")
         if version > VERSION:
             raise OutboxError(
                 f"{path} has layout {version}, this version knows {VERSION}",
@@ -93,15 +138,20 @@ def connect(path: Path, fsync: Fsync) -> sqlite3.Connection:
         db.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[fsync]}")
         db.execute(f"PRAGMA journal_size_limit = {8 << 20}")
         db.execute("PRAGMA cache_size = -1024")
-        if version and (
-            path.stat().st_size < 64 << 20 or (path.parent / "outbox.suspect").exists()
-        ):
-            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if (path.parent / SUSPECT).exists():
+            raise sqlite3.DatabaseError("damage was found while it was in use")
+        checking = path.stat().st_size < _CHECKED_BYTES
+        if version and checking:
+            (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
         if version < VERSION:
             news = (_SCHEMA if version == 0 else "") + _SCHEMA_2
             db.executescript(f"BEGIN; {news} PRAGMA user_version = {VERSION}; COMMIT;")
+        if version and checking:
+            (strange,) = db.execute(_STRANGE).fetchone()
+            if strange:
+                raise sqlite3.DatabaseError(f"{strange} rows make no sense")
     except BaseException:
         db.close()
         raise

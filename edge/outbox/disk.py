@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from edge.outbox.database import SUSPECT, refuses
 from tocsin.errors import OutboxCorruptError, OutboxError, OutboxFullError
 
 _P = ParamSpec("_P")
@@ -44,15 +45,15 @@ class Disk:
             if not (await asyncio.wait({doing}, timeout=DISK_PATIENCE_S))[0]:
                 _log.error("the disk of %s has not answered for a minute", self.directory)
             return await asyncio.shield(doing)
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorname == "SQLITE_FULL":
-                raise OutboxFullError(
-                    f"no room on the disk: {exc}", hint=f"free space under {self.directory}"
-                ) from exc
-            raise OutboxError(f"the outbox cannot be written: {exc}") from exc
         except sqlite3.DatabaseError as exc:
+            if refuses(exc):
+                if exc.sqlite_errorname == "SQLITE_FULL":
+                    raise OutboxFullError(
+                        f"no room on the disk: {exc}", hint=f"free space under {self.directory}"
+                    ) from exc
+                raise OutboxError(f"the outbox cannot be written: {exc}") from exc
             with suppress(OSError):
-                (self.directory / "outbox.suspect").touch()
+                (self.directory / SUSPECT).touch()
             raise OutboxCorruptError(
                 f"the outbox file is damaged: {exc}", hint="restart the agent; it salvages the file"
             ) from exc

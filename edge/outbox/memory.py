@@ -33,6 +33,14 @@ class Memory:
                 hint="give the renamed gateway a data_dir of its own",
             )
 
+    def open_since(self) -> str:
+        """The power-on in which the file was opened and never closed; empty when it was closed."""
+        return self._get("open_since")
+
+    def mark_open(self, power_on: str) -> None:
+        """It is in use; an empty text when it is closed."""
+        self._put("open_since", power_on)
+
     def commands(self) -> tuple[dict[str, int], int]:
         """Ids of commands that were carried out with the time until which they are valid, and since when all are known."""
         known = dict(self._db.execute("SELECT id, expires_ns FROM command").fetchall())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from itertools import islice
 from pathlib import Path
 
 from edge.options import OutboxOptions
 from edge.outbox import reserve, salvage
+from edge.outbox.database import SUSPECT, refuses
 from edge.outbox.markers import MAX_GAPS
 from edge.outbox.store import Store
 from tocsin.contract.codec import Codec
@@ -16,6 +18,7 @@ from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxError
 
 _PART = 64
+_log = logging.getLogger("edge.outbox")
 
 
 def open_store(
@@ -26,8 +29,9 @@ def open_store(
     options: OutboxOptions,
     codec: Codec,
     now_ns: int,
-) -> tuple[Store, dict[str, object] | None]:
-    """The store, and what was rescued if the file was damaged.
+    power_on: str = "",
+) -> Store:
+    """The store; a new one if the file was damaged, with a note of where that lies now.
 
     Raises:
         OutboxError: it belongs to another gateway or a newer version, or the disk refuses.
@@ -35,32 +39,43 @@ def open_store(
 
     def create() -> Store:
         return Store(
-            directory, site=site, gateway=gateway, options=options, codec=codec, now_ns=now_ns
-        )
+            directory, site=site, gateway=gateway, options=options, codec=codec, now_ns=now_ns,
+            power_on=power_on,
+        )  # fmt: skip
 
     def create_in_time() -> Store:
         """On a full disk not even the log of the database can be made."""
         try:
             store = create()
-        except sqlite3.OperationalError:
-            if not reserve.give_up(directory):
+        except sqlite3.OperationalError as exc:
+            if not refuses(exc) or not reserve.give_up(directory):
                 raise
             return create()
         reserve.hold(directory)
         return store
 
     try:
-        return create_in_time(), None
-    except sqlite3.OperationalError as exc:
-        raise OutboxError(
-            f"the outbox in {directory} cannot be opened: {exc}",
-            hint="are the directory's permissions right, is there room on the disk?",
-        ) from exc
+        return create_in_time()
     except sqlite3.DatabaseError as exc:
-        reason = str(exc)
-    aside = salvage.rename_aside(directory, now_ns)
-    (directory / "outbox.suspect").unlink(missing_ok=True)
-    store = create()
+        if refuses(exc):
+            raise OutboxError(
+                f"the outbox in {directory} cannot be opened: {exc}",
+                hint="are the directory's permissions right, is there room on the disk?",
+            ) from exc
+        _log.error("the outbox file is damaged: %s", exc)
+    try:
+        salvage.rename_aside(directory, now_ns)
+        (directory / SUSPECT).unlink(missing_ok=True)
+        store = create_in_time()
+    except (OSError, sqlite3.DatabaseError) as exc:
+        text = f"a damaged outbox in {directory} cannot be replaced: {exc}"
+        raise OutboxError(text, hint="is there room on the disk?") from exc
+    store.memory.lost_commands(now_ns)
+    return store
+
+
+def take_over(store: Store, aside: Path, now_ns: int) -> dict[str, object]:
+    """Take over what is intact in a file that was set aside; what to tell of it. A second time finds it done."""
     chunks = rows = 0
     adopted: dict[str, RangeSet] = {}
     found = salvage.rescue(aside)
@@ -73,12 +88,6 @@ def open_store(
     for held in salvage.rescue_held(aside):
         store.append_rows((), now_ns, held.rows, held.power_on)
         rows += len(held.rows)
-    store.memory.lost_commands(now_ns)
     lost = salvage.lost(aside, adopted)
-    rescued = {"file": aside.name, "reason": reason, "chunks": chunks}
-    return store, {
-        **rescued,
-        **as_data(lost[:MAX_GAPS]),
-        "lost": sum(g.rows for g in lost),
-        "rows": rows,
-    }
+    counts = {"chunks": chunks, "rows": rows, "lost": sum(g.rows for g in lost)}
+    return {"file": salvage.damaged_name(aside).name, **as_data(lost[:MAX_GAPS]), **counts}

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Self
 
 from edge.options import OutboxOptions
+from edge.outbox import salvage
 from edge.outbox.acks import Acks
 from edge.outbox.chunks import Chunk, OutboxStats
 from edge.outbox.database import DirectoryLock, is_volatile
 from edge.outbox.disk import DISK_PATIENCE_S, Disk
 from edge.outbox.held import HeldPart
 from edge.outbox.markers import shed_gap
-from edge.outbox.opening import open_store
+from edge.outbox.opening import open_store, take_over
 from edge.outbox.store import Store
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec
@@ -53,7 +54,7 @@ class Outbox:
         self.volatile = is_volatile(disk.directory)
         settled = {s.ulid: s.settled for s in store.streams.values()}
         self._acks = Acks(settled, store.memory.ingesters())
-        self.taken_back = 0
+        self.taken_back = self.salvaged = 0
         self._rows: list[Row] = []
         self._held: list[Row] = []
         self._power_on = power_on
@@ -101,21 +102,39 @@ class Outbox:
         disk = Disk(directory)
         opening = partial(
             open_store, directory, site=site, gateway=gateway, options=options, codec=codec,
-            now_ns=clock.now_ns(),
+            now_ns=clock.now_ns(), power_on=power_on,
         )  # fmt: skip
         loop = asyncio.get_running_loop()
         try:
-            store, salvaged = await loop.run_in_executor(disk.executor, opening)
+            store = await loop.run_in_executor(disk.executor, opening)
         except BaseException:
             disk.executor.shutdown(wait=False)
             lock.close()
             raise
         self = cls(store, lock, disk, clock, options, log, power_on)
-        if salvaged is not None:
-            text = f"the outbox file was damaged ({salvaged['reason']}); {salvaged['rows']} rows rescued, kept as {salvaged['file']}"
-            log.error(text)
-            await self.put_event(SALVAGED, "", text, salvaged)
+        try:
+            for aside in await asyncio.to_thread(salvage.waiting, directory):
+                await self._take_over(aside)
+            if store.tail_lost:
+                await self._tell_power_cut()
+        except OutboxError as exc:  # at the next start again
+            log.error("what a damaged outbox held is not taken over completely: %s", exc.message)
         return self
+
+    async def _take_over(self, aside: Path) -> None:
+        found = await self._disk.call(take_over, self._store, aside, self._clock.now_ns())
+        settled = {s.ulid: s.settled for s in self._store.streams.values()}
+        self._acks = Acks(settled, self._store.memory.ingesters())
+        text = f"the outbox file was damaged; {found['rows']} rows rescued, kept as {found['file']}"
+        self._log.error("%s", text)
+        self.salvaged += 1
+        await self.put_event(SALVAGED, "", text, found)
+        await asyncio.to_thread(salvage.finish, aside)
+
+    async def _tell_power_cut(self) -> None:
+        text = "the power failed while the outbox was open; its newest readings may be lost, numbers begin anew"
+        self._log.warning("%s", text)
+        await self.put_event("outbox.power-cut", "", text, {"fsync": self._options.fsync})
 
     def set_clock_state(self, state: ClockState, epoch: int) -> None:
         """What the next chunks say of the gateway's clock."""
@@ -254,7 +273,9 @@ class Outbox:
         self, cls: str, *, after: int = 0, upto: int | None = None, limit: int = 32
     ) -> list[Chunk]:
         """Chunks of a class the cloud has not committed, with `after` < id <= `upto`, oldest first."""
-        return await self._disk.call(self._store.pending, cls, after, upto, limit)
+        return await self._disk.call(
+            self._store.pending, cls, after, upto, limit, self._clock.now_ns()
+        )
 
     async def first_pending(self, cls: str) -> int:
         """Where to start reading: every uncommitted chunk of `cls` has a greater id."""

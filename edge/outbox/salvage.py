@@ -19,16 +19,45 @@ from tocsin.contract.ranges import RangeSet
 from tocsin.errors import WireError
 
 _SMALL_STEPS = 256
+_PAGE = 4096
+_SALVAGING, _DAMAGED = "outbox-salvaging-", "outbox-damaged-"
+_LISTINGS = (
+    "SELECT id FROM chunk INDEXED BY chunk_by_class WHERE cls > ''",
+    "SELECT id FROM chunk INDEXED BY chunk_by_seq WHERE stream >= 0",
+)
 
 
 def rename_aside(directory: Path, now_ns: int) -> Path:
-    """Move the file and its log away together."""
-    target = directory / f"outbox-damaged-{now_ns}.db"
+    """Move the file and its log away together; until it is taken over its name says so."""
+    target = directory / f"{_SALVAGING}{now_ns}.db"
+    _rename(directory / FILE, target)
+    (directory / (FILE + "-shm")).unlink(missing_ok=True)
+    if not target.exists() or not target.stat().st_size:
+        target.write_bytes(
+            bytes(_PAGE)
+        )  # with nothing in the file SQLite would delete the log unread
+    return target
+
+
+def waiting(directory: Path) -> list[Path]:
+    """Files that were set aside and are not taken over yet, also those of earlier starts."""
+    return sorted(directory.glob(f"{_SALVAGING}*.db"))
+
+
+def damaged_name(path: Path) -> Path:
+    """Where a file that was set aside stays."""
+    return path.with_name(path.name.replace(_SALVAGING, _DAMAGED))
+
+
+def finish(path: Path) -> None:
+    """It is taken over."""
+    _rename(path, damaged_name(path))
+
+
+def _rename(source: Path, target: Path) -> None:
     for suffix in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):
-            (directory / (FILE + suffix)).rename(target.with_name(target.name + suffix))
-    (directory / (FILE + "-shm")).unlink(missing_ok=True)
-    return target
+            source.with_name(source.name + suffix).rename(target.with_name(target.name + suffix))
 
 
 def rescue(path: Path) -> Iterator[Chunk]:
@@ -58,7 +87,7 @@ def rescue_held(path: Path) -> list[HeldPart]:
 def lost(path: Path, adopted: Mapping[str, RangeSet]) -> list[Gap]:
     """Numbers that were given out, not committed by the cloud and not `adopted`; none where the file does not tell."""
     gaps: list[Gap] = []
-    with contextlib.suppress(sqlite3.DatabaseError):
+    with contextlib.suppress(sqlite3.DatabaseError, TypeError, ValueError):
         db = sqlite3.connect(path, isolation_level=None)
         try:
             db.execute("PRAGMA writable_schema = ON")
@@ -75,8 +104,10 @@ def lost(path: Path, adopted: Mapping[str, RangeSet]) -> list[Gap]:
 def _intact(db: sqlite3.Connection) -> Iterator[Chunk]:
     settled: list[tuple[int, int, int]] = []
     with contextlib.suppress(sqlite3.DatabaseError):
-        settled = db.execute("SELECT stream, lo, hi FROM settled").fetchall()
-    for row_id, stream, cls, payload in _scan(db):
+        settled = db.execute(
+            "SELECT stream, lo, hi FROM settled WHERE typeof(lo) = 'integer' AND typeof(hi) = 'integer'"
+        ).fetchall()
+    for row_id, stream, cls, payload in _chunks(db):
         try:
             header = decode_header(payload)
             _check_body(header, payload, cls)
@@ -92,17 +123,35 @@ def _check_body(header: Header, payload: bytes, cls: str) -> None:
         decode_body(header, payload, Alarm)
     elif cls == topics.EVENT:
         decode_body(header, payload, Event)
-    else:
+    elif cls == topics.TELEMETRY:
         decode_body(header, payload, Batch)
+    else:
+        raise TypeError(f"no class {cls!r}")
 
 
-def _scan(db: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes]]:
-    """Rows by ascending id, stepping over what cannot be read; in growing steps when that goes on."""
+def _chunks(db: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes]]:
+    """Every row that can be read, by ascending id; an index finds those that a damaged page above them hides."""
+    ids = set(_scan(db))
+    for listing in _LISTINGS:
+        with contextlib.suppress(sqlite3.DatabaseError):
+            for (row_id,) in db.execute(listing):
+                ids.add(row_id)
+    for row_id in sorted(ids):
+        with contextlib.suppress(sqlite3.DatabaseError):
+            row = db.execute(
+                "SELECT stream, cls, payload FROM chunk WHERE id = ?", (row_id,)
+            ).fetchone()
+            if row is not None:
+                yield (row_id, *row)
+
+
+def _scan(db: sqlite3.Connection) -> Iterator[int]:
+    """Ids in the table, stepping over what cannot be read; in growing steps when that goes on."""
     at = failures = 0
     while at < 1 << 48:
         try:
             row = db.execute(
-                "SELECT id, stream, cls, payload FROM chunk WHERE id > ? ORDER BY id LIMIT 1", (at,)
+                "SELECT id FROM chunk NOT INDEXED WHERE id > ? ORDER BY id LIMIT 1", (at,)
             ).fetchone()
             if row is not None and row[0] <= at:
                 raise sqlite3.DatabaseError("the tree leads in circles")
@@ -115,4 +164,4 @@ def _scan(db: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes]]:
         if row is None:
             return
         at, failures = row[0], 0
-        yield row
+        yield at

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge.options import OutboxOptions
 from edge.outbox import settling, streams
-from edge.outbox.chunks import Chunk, readings, split
+from edge.outbox.chunks import Chunk, is_intact, readings, split
 from edge.outbox.database import FILE, connect
 from edge.outbox.held import Held, HeldPart
-from edge.outbox.markers import Marker
+from edge.outbox.markers import MAX_GAPS, Marker
 from edge.outbox.memory import Memory
 from edge.outbox.room import Room
 from edge.outbox.streams import Stream
@@ -23,7 +24,7 @@ from tocsin.contract import topics
 from tocsin.contract.codec import Codec, encode
 from tocsin.contract.columns import Row, group_rows
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.gaps import Gap
+from tocsin.contract.gaps import SALVAGED, Gap, as_data
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import (
     VERSION,
@@ -52,6 +53,7 @@ class Store:
         options: OutboxOptions,
         codec: Codec,
         now_ns: int,
+        power_on: str = "",
     ) -> None:
         self.site, self.gateway, self.codec = site, gateway, codec
         self.clock_state = ClockState()
@@ -69,9 +71,16 @@ class Store:
             raise
         self.streams: dict[str, Stream] = {}
         self._live: dict[str, Stream] = {}
+        before = self.memory.open_since()
+        self.tail_lost = options.fsync != "always" and bool(before and power_on != before)
+        if self.tail_lost:
+            unsynced = topics.JOURNALLED if options.fsync == "none" else (topics.TELEMETRY,)
+            streams.retire(self.db, unsynced)
         self._load_streams(now_ns)
+        self._power_on, self._marked = power_on, False
         self.wall_ns, self.epoch = self.db.execute(
-            "SELECT wall_ns, epoch FROM stream WHERE id = ?", (self._live[topics.TELEMETRY].id,)
+            "SELECT wall_ns, epoch FROM stream WHERE cls = ? ORDER BY epoch DESC, wall_ns DESC",
+            (topics.TELEMETRY,),
         ).fetchone()
         self.held = Held(self.db)
         self.room = Room(self.db, self.held, options.max_bytes, options.keep_committed_bytes)
@@ -85,6 +94,8 @@ class Store:
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
+        with suppress(sqlite3.Error):
+            self.memory.mark_open("")
         self.db.close()
 
     def append_rows(
@@ -194,9 +205,12 @@ class Store:
                 if name in self.streams
             )
 
-    def pending(self, cls: str, after: int, upto: int | None, limit: int) -> list[Chunk]:
+    def pending(
+        self, cls: str, after: int, upto: int | None, limit: int, now_ns: int
+    ) -> list[Chunk]:
         """Unsettled chunks of a class with `after` < id <= `upto`, oldest first. Handing out freezes their bytes."""
         out: list[Chunk] = []
+        spoiled: list[Chunk] = []
         by_id = {s.id: s for s in self.streams.values()}
         while len(out) < limit:
             found = self.db.execute(
@@ -208,15 +222,33 @@ class Store:
                 after = row_id
                 stream = by_id[stream_id]
                 if stream.settled.missing(first, first + rows):
-                    out.append(Chunk(row_id, cls, stream.ulid, first, rows, payload))
+                    chunk = Chunk(row_id, cls, stream.ulid, first, rows, payload)
+                    (out if is_intact(chunk) else spoiled).append(chunk)
             if len(found) < limit:
                 break
+        if spoiled:
+            self._give_up(spoiled, now_ns)
         if cls == topics.EVENT:
             self._marker.seal({c.id for c in out})
         elif cls == topics.ALARM:
             handed = {c.id for c in out}
             self._repeats = {a: r for a, r in self._repeats.items() if r[0] not in handed}
         return out
+
+    def _give_up(self, spoiled: Sequence[Chunk], now_ns: int) -> None:
+        """What the disk has changed cannot be sent: it leaves, and an event tells of it."""
+        gaps = [Gap(c.cls, c.stream, c.first_seq, c.first_seq + c.rows) for c in spoiled]
+        rows = sum(gap.rows for gap in gaps)
+        text = f"{rows} rows in the outbox were damaged on the disk and are lost"
+        _log.error("%s", text)
+        with self._transaction():
+            for chunk, gap in zip(spoiled, gaps, strict=True):
+                self.db.execute("DELETE FROM chunk WHERE id = ?", (chunk.id,))
+                self.streams[gap.stream].settled.add(gap.lo, gap.hi)
+                streams.save_settled(self.db, self.streams[gap.stream])
+            for at in range(0, len(gaps), MAX_GAPS):
+                part = as_data(gaps[at : at + MAX_GAPS])
+                self._append_event(SALVAGED, "", text, part, now_ns)
 
     def first_pending(self, cls: str) -> int:
         """An id below that of the first unsettled chunk of a class, near to it."""
@@ -252,8 +284,13 @@ class Store:
         dropped: list[Gap] = []
         self.db.execute("BEGIN IMMEDIATE")
         try:
+            if not self._marked:
+                self.memory.mark_open(self._power_on)
             yield dropped
             self.db.execute("COMMIT")
+            if not self._marked:
+                self._marked = True
+                self._sync_log()
         except BaseException:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
@@ -391,6 +428,9 @@ class Store:
         if self._fsync != "batch" or not (urgent or now - self._synced_s >= _SYNC_EVERY_S):
             return
         self._synced_s = now
+        self._sync_log()
+
+    def _sync_log(self) -> None:
         try:  # the commit itself stands, whatever becomes of this
             fd = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
             try:

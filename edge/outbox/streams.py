@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from tocsin.contract.messages import StreamState
 from tocsin.contract.ranges import RangeSet
@@ -59,6 +60,11 @@ def create(db: sqlite3.Connection, cls: str, name: str, *, live: bool) -> Stream
         "INSERT INTO stream (cls, ulid, next_seq, live) VALUES (?, ?, 0, ?)", (cls, name, live)
     )
     return Stream(cursor.lastrowid or 0, cls, name, 0, live=live)
+
+
+def retire(db: sqlite3.Connection, classes: Iterable[str]) -> None:
+    """The live streams of these classes take no more numbers: some they gave out may be forgotten."""
+    db.executemany("UPDATE stream SET live = 0 WHERE cls = ?", [(cls,) for cls in classes])
 
 
 def save_settled(db: sqlite3.Connection, stream: Stream) -> None:

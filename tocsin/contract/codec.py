@@ -108,14 +108,23 @@ def decode_header(data: bytes) -> Header:
     return header
 
 
+def check_crc(header: Header, data: bytes) -> None:
+    """Whether `data` is as it was sealed.
+
+    Raises:
+        WireError: corrupt.
+    """
+    if zlib.crc32(data[HEADER_BYTES:], zlib.crc32(data[: HEADER_BYTES - 9])) != header.crc:
+        raise WireError(WireReason.BAD_CRC, "the checksum does not fit")
+
+
 def decode_body(header: Header, data: bytes, kind: type[_B]) -> _B:
     """The body of `data`, checked against its header.
 
     Raises:
         WireError: corrupt, of the wrong type, or telling another story than its header.
     """
-    if zlib.crc32(data[HEADER_BYTES:], zlib.crc32(data[: HEADER_BYTES - 9])) != header.crc:
-        raise WireError(WireReason.BAD_CRC, "the checksum does not fit")
+    check_crc(header, data)
     body = data[HEADER_BYTES:]
     if header.codec[1] == "d":
         body = _inflate(body)

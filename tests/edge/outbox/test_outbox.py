@@ -49,7 +49,7 @@ def alarm(
 
 @asynccontextmanager
 async def opened(
-    directory: Path, gateway: str = "gw-1", **options: object
+    directory: Path, gateway: str = "gw-1", power_on: str = "", **options: object
 ) -> AsyncIterator[Outbox]:
     outbox = await Outbox.open(
         directory,
@@ -57,6 +57,7 @@ async def opened(
         gateway=gateway,
         clock=SystemClock(),
         options=OutboxOptions.model_validate({"commit_interval_ms": 20, **options}),
+        power_on=power_on,
     )
     try:
         yield outbox
