@@ -25,7 +25,7 @@ from tocsin.sdk.samples import DeviceSpec, Sample
 _R = TypeVar("_R", CheckRule, AlarmRule)
 
 
-class Output(msgspec.Struct, frozen=True):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """What one sample became. `suppressed` counts readings (values that are there) left out by the dead-band.
 
     Unless `stamped`, the rows' times are monotonic: the clock was not set; `Pipeline.stamp` places them later.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -18,9 +17,10 @@ TimeUnit = Literal["s", "ms", "us", "ns"]
 _PER_UNIT: dict[TimeUnit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _RFC3339 = re.compile(r"([^.]+?)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?")
 _LAST_NS = 2**63 - 1
+_SCALARS = frozenset({bool, int, float, str})
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, gc=False):
     """`source` and `aliases` are the sender's names of the device; `time_ns` its own time, None if it told none.
 
     `units` holds what the sender told of a value's unit, as ours. `key` is an identity that the sender gives the
@@ -74,25 +74,24 @@ def flatten(value: Any) -> dict[str, Value]:
         CodecError: more than MAX_VALUES, or deeper than MAX_DEPTH.
     """
     found: dict[str, Value] = {}
-    for path, leaf in _leaves(value, "", 0):
-        if len(found) >= MAX_VALUES:
-            raise CodecError(CodecReason.OVERSIZED, f"more than {MAX_VALUES} values")
-        found[path or "value"] = leaf
+    if type(value) in _SCALARS:
+        found["value"] = value
+    else:
+        _leaves(found, value, "", 0)
     return found
 
 
-def _leaves(value: Any, path: str, depth: int) -> Iterator[tuple[str, Value]]:
-    if depth > MAX_DEPTH:
+def _leaves(found: dict[str, Value], value: Any, prefix: str, depth: int) -> None:
+    if depth >= MAX_DEPTH:
         raise CodecError(CodecReason.OVERSIZED, f"deeper than {MAX_DEPTH}")
-    match value:
-        case dict():
-            for name, item in value.items():
-                yield from _leaves(item, f"{path}.{name}" if path else str(name), depth + 1)
-        case list():
-            for i, item in enumerate(value):
-                yield from _leaves(item, f"{path}.{i}" if path else str(i), depth + 1)
-        case bool() | int() | float() | str():
-            yield path, value
+    items = value.items() if isinstance(value, dict) else enumerate(value or ())
+    for name, item in items:
+        if type(item) in _SCALARS:
+            found[f"{prefix}{name}"] = item
+        elif item:
+            _leaves(found, item, f"{prefix}{name}.", depth + 1)
+    if len(found) > MAX_VALUES:
+        raise CodecError(CodecReason.OVERSIZED, f"more than {MAX_VALUES} values")
 
 
 def unix_ns(value: object, unit: TimeUnit = "ms") -> int:

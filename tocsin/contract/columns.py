@@ -20,7 +20,7 @@ class Layout(msgspec.Struct, frozen=True):
     raw_units: tuple[str, ...] | None = None  # "" where the value was not converted
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One judged stamp of one device, in canonical units. `quality` None means all good."""
 
     layout: Layout

@@ -69,7 +69,7 @@ class DeviceSpec(msgspec.Struct, frozen=True):
     commands: tuple[CommandSpec, ...] = ()
 
 
-class Sample(msgspec.Struct, frozen=True):
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """All quantities of one scan of one device.
 
     `values[i]` belongs to `spec.channels[i]`; None means the device gave none, with the reason in `quality[i]`

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 
 from edge.drivers.mqtt_in.config import MqttDevice, MqttInConfig
@@ -20,6 +18,8 @@ from tocsin.sdk import DeviceSpec, Sample, SourceWindow
 _REMEMBERED = 256  # reports of one device, of which a second delivery is known
 _TRUE = frozenset({"true", "on", "1", "yes"})
 _FALSE = frozenset({"false", "off", "0", "no"})
+_NUMBERS = frozenset({float, int})
+_sorted_json = msgspec.json.Encoder(order="sorted").encode
 
 
 class Device:
@@ -31,6 +31,10 @@ class Device:
             config.id, config.measurement, config.channels(), config.period_s, window, config.model
         )
         self._model = config.sensor_model()
+        self._columns = [
+            (mapping.source, mapping.unit, channel.type)
+            for mapping, channel in zip(config.values, self.spec.channels, strict=True)
+        ]
         self.told = Remembered(_REMEMBERED)
 
     @property
@@ -38,12 +42,13 @@ class Device:
         """Id of the device."""
         return self.config.id
 
-    def key(self, report: Report) -> bytes:
-        """What makes a report the same one; empty where nothing does."""
-        told = report.key
-        if not told and report.time_ns is not None:
-            told = f"{report.time_ns} {sorted(report.values.items())}"
-        return hashlib.blake2b(told.encode(), digest_size=12).digest() if told else b""
+    def key(self, report: Report) -> int | None:
+        """What makes a report the same one; None where nothing does."""
+        if report.key:
+            return hash(report.key)
+        if report.time_ns is None:
+            return None
+        return hash((report.time_ns, _sorted_json(report.values)))
 
     def sample(self, report: Report, received_ns: int) -> Sample | None:
         """The sample; None if the report holds none of the device's values.
@@ -51,23 +56,28 @@ class Device:
         Raises:
             CodecError: its payload is not the model's, or the sender's unit is another than the configured.
         """
-        values = dict(report.values)
+        values, units = report.values, report.units
         if self._model is not None and report.payload:
             payload = decode(report.payload, self._model, self.config.parameters)
-            values |= {r.name: r.value for r in payload.readings}
+            values = values | {r.name: r.value for r in payload.readings}
         given: list[Value] = []
-        quality: list[int] = []
-        for mapping, channel in zip(self.config.values, self.spec.channels, strict=True):
-            raw = values.get(mapping.source)
-            told = report.units.get(mapping.source, mapping.unit)
-            value = None if raw is None else _as(channel.type, _in_unit(raw, told, mapping.unit))
-            given.append(value)
-            quality.append(
-                int(Quality.MISSING) if value is None and mapping.source in values else 0
-            )
-        if not any(mapping.source in values for mapping in self.config.values):
+        quality: list[int] | None = None
+        held = 0
+        for source, unit, kind in self._columns:
+            raw = values.get(source)
+            if units:
+                raw = _in_unit(raw, units.get(source, unit), unit)
+            if kind != "f" or type(raw) not in _NUMBERS:
+                raw = _as(kind, raw)
+            given.append(raw)
+            if source in values:
+                held += 1
+                if raw is None:
+                    quality = quality or [0] * len(self._columns)
+                    quality[len(given) - 1] = int(Quality.MISSING)
+        if not held:
             return None
-        marks = tuple(quality) if any(quality) else None
+        marks = None if quality is None else tuple(quality)
         return Sample(self.spec, received_ns, tuple(given), report.time_ns, marks)
 
 
@@ -126,6 +136,8 @@ def _in_unit(value: Value, told: str, wanted: str) -> Value:
 def _as(kind: TypeCode, value: Value) -> Value:
     """The value in the channel's type; None if it is none."""
     match kind, value:
+        case _, None:
+            return None
         case "s", bool():
             return str(value).lower()
         case "s", _:
@@ -144,7 +156,7 @@ def _as(kind: TypeCode, value: Value) -> Value:
         case "i", float():
             return int(value) if value.is_integer() else None
         case "i", _:
-            return int(value) if value is not None else None
+            return int(value)
         case _, bool():
             return float(value)
         case _:

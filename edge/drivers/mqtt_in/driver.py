@@ -22,6 +22,7 @@ _FINISH_S = 0.4
 _GATHER_S = 0.02
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _HELD_BYTES = 32 << 20
+_TOPICS = 4096  # of which it is known which subscription takes them
 _TOLD = 1000  # names and topics of which something was said
 
 
@@ -36,6 +37,7 @@ class MqttInDriver:
         self._config, self._context = config, context
         self._devices = Devices(config)
         self._subscriptions = [(TopicFilter(s.topic), s) for s in config.subscriptions]
+        self._fits: dict[str, tuple[Subscription, dict[str, str]]] = {}
         self._taken_before = Remembered(2 * config.in_flight)  # messages of QoS 1
         self._host = Host()
         self._ending = False
@@ -54,7 +56,7 @@ class MqttInDriver:
         Raises:
             LinkError: there never was a connection.
         """
-        inbox = Inbox(self._config.in_flight, _HELD_BYTES, self._full)
+        inbox = Inbox(self._config.in_flight, _HELD_BYTES, self._context.clock, self._full)
         link = await self._open(inbox)
         working = asyncio.create_task(self._work(inbox), name=f"{self._context.name}-work")
         try:
@@ -146,15 +148,15 @@ class MqttInDriver:
                 bursts += inbox.more(room)
             samples = [
                 sample
-                for link, messages in bursts
-                for message in messages
-                for sample in self._samples(link, message)
+                for burst in bursts
+                for message in burst.messages
+                for sample in self._samples(burst.link, message, burst.received_ns)
             ]
             if samples:
                 await self._context.keep(samples)
             inbox.release(bursts)
-            for link, messages in bursts:
-                link.ack(messages)
+            for burst in bursts:
+                burst.link.ack(burst.messages)
 
     def _resent(self, message: Publish) -> bool:
         """Whether it was taken before: a broker sends again, marked so and with the same number, what a lost connection
@@ -167,27 +169,36 @@ class MqttInDriver:
         self._taken_before.add(identity)
         return False
 
-    def _samples(self, link: Link, message: Publish) -> list[Sample]:
+    def _samples(self, link: Link, message: Publish, received_ns: int) -> list[Sample]:
         if self._resent(message):
             self._context.count("mqtt_in.resent", 1)
             return []
-        received_ns = self._context.clock.now_ns()
+        fit = self._fits.get(message.topic) or self._fit(message.topic)
+        if fit is None:
+            self._context.count("mqtt_in.other_topic", 1)
+            return []
+        subscription, fields = fit
+        if message.retained and subscription.retained == "ignore":
+            self._context.count("mqtt_in.retained", 1)
+            return []
         found: list[Sample] = []
+        try:
+            for report in self._reports(subscription, fields, link, message, received_ns):
+                found += self._sample(report, message, received_ns)
+        except CodecError as error:
+            self._refused(message.topic, error)
+        return found
+
+    def _fit(self, topic: str) -> tuple[Subscription, dict[str, str]] | None:
+        """The first subscription that takes a topic, and the topic's named levels."""
         for pattern, subscription in self._subscriptions:
-            fields = pattern.match(message.topic)
-            if fields is None:
-                continue
-            if message.retained and subscription.retained == "ignore":
-                self._context.count("mqtt_in.retained", 1)
-                return []
-            try:
-                for report in self._reports(subscription, fields, link, message, received_ns):
-                    found += self._sample(report, message, received_ns)
-            except CodecError as error:
-                self._refused(message.topic, error)
-            return found
-        self._context.count("mqtt_in.other_topic", 1)
-        return []
+            fields = pattern.match(topic)
+            if fields is not None:
+                if len(self._fits) >= _TOPICS:
+                    self._fits.clear()
+                self._fits[topic] = subscription, fields
+                return subscription, fields
+        return None
 
     def _reports(
         self,
@@ -227,16 +238,17 @@ class MqttInDriver:
             return []
         self._context.frame(device.spec.id, "rx", message.payload)
         key = device.key(report)
-        if key in device.told:
+        if key is not None and key in device.told:
             self._context.count("mqtt_in.duplicates", 1)
             return []
         sample = self._taken(device, report, message, received_ns)
         if sample is None:
             return []
-        if key:
+        if key is not None:
             device.told.add(key)
-        self._seen.add(device.spec.id)
-        self._context.available(device.spec.id)
+        if device.id not in self._seen:
+            self._seen.add(device.id)
+            self._context.available(device.id)
         return [sample]
 
     def _taken(

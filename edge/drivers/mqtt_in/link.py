@@ -19,6 +19,7 @@ from edge.tls import tls_context
 from firmware_bridges.mqtt import packets
 from firmware_bridges.mqtt.packets import Connack, Level, Publish, Suback
 from tocsin.errors import CodecError, DriverReason, LinkError
+from tocsin.sdk import Clock
 
 _UNSUPPORTED_VERSION = (1, 132)  # MQTT 3.1.1, 3.2.2.3; MQTT 5, 3.2.2.2
 _REASONS = {
@@ -39,6 +40,8 @@ class Burst(NamedTuple):
 
     link: Link
     messages: Sequence[Publish]
+    size: int  # bytes of all payloads
+    received_ns: int
 
 
 class Inbox:
@@ -47,8 +50,11 @@ class Inbox:
     `full` is told each time that this happens.
     """
 
-    def __init__(self, limit: int, limit_bytes: int, full: Callable[[], None]) -> None:
-        self._limit, self._limit_bytes, self._full = limit, limit_bytes, full
+    def __init__(
+        self, limit: int, limit_bytes: int, clock: Clock, full: Callable[[], None]
+    ) -> None:
+        self._limit, self._limit_bytes = limit, limit_bytes
+        self._clock, self._full = clock, full
         self._waiting: deque[Burst] = deque()
         self._held = self._held_bytes = 0
         self._any = asyncio.Event()
@@ -63,29 +69,26 @@ class Inbox:
             self._stopped.append(link)
             self._full()
         if taken:
+            size = sum(len(message.payload) for message in taken)
             self._held += len(taken)
-            self._held_bytes += _size(taken)
-            self._waiting.append(Burst(link, taken))
+            self._held_bytes += size
+            self._waiting.append(Burst(link, taken, size, self._clock.now_ns()))
             self._any.set()
         return len(taken)
 
     async def take(self, most: int) -> list[Burst]:
-        """At least one message and about `most`, once there are any. Nothing once it is closed."""
+        """Bursts until they are `most` messages or more; waits for the first. Nothing once it is closed."""
         while not self._closed and not self._waiting:
             self._any.clear()
             await self._any.wait()
         return self.more(most)
 
     def more(self, most: int) -> list[Burst]:
-        """About `most` messages of those that wait now."""
+        """Bursts that wait now, until they are `most` messages or more."""
         found: list[Burst] = []
         while self._waiting and most > 0 and not self._closed:
-            link, messages = self._waiting.popleft()
-            if len(messages) > most:
-                self._waiting.appendleft(Burst(link, messages[most:]))
-                messages = messages[:most]
-            most -= len(messages)
-            found.append(Burst(link, messages))
+            found.append(self._waiting.popleft())
+            most -= len(found[-1].messages)
         return found
 
     def close(self) -> None:
@@ -97,7 +100,7 @@ class Inbox:
         """They are no longer in hand."""
         for burst in bursts:
             self._held -= len(burst.messages)
-            self._held_bytes -= _size(burst.messages)
+            self._held_bytes -= burst.size
         if self._held <= self._limit // 2 and self._held_bytes <= self._limit_bytes // 2:
             stopped, self._stopped = self._stopped, []
             for link in stopped:
@@ -269,10 +272,6 @@ class Link(asyncio.Protocol):
 
 class UnsupportedVersionError(Exception):
     """The broker does not speak the version that was tried."""
-
-
-def _size(messages: Sequence[Publish]) -> int:
-    return sum(len(message.payload) for message in messages)
 
 
 def _reason(code: int) -> str:
