@@ -14,10 +14,10 @@ _MAYBE_CUT_RANGES = 500  # an ack of so many ranges may be cut: what it does not
 
 
 class Told(msgspec.Struct, frozen=True):
-    """Per stream what an ack settles that was not before, and [lo, hi) that its ingester no longer has."""
+    """Per stream what an ack settles that was not before, and what its ingester no longer has."""
 
     news: dict[str, list[tuple[int, int]]]
-    lost: dict[str, tuple[int, int]]
+    lost: dict[str, list[tuple[int, int]]]
 
     @property
     def count(self) -> int:
@@ -26,19 +26,19 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Acks:
-    """The union of what ingesters have, and how far each of them was.
+    """The union of what ingesters have, and what each of them had by its own word.
 
     `settled` is as an earlier run left it. If one ingester alone was ever heard (`ingesters`), all of it is its own.
     """
 
     def __init__(self, settled: Mapping[str, RangeSet], ingesters: Iterable[str]) -> None:
         self._settled = {name: RangeSet(ranges) for name, ranges in settled.items()}
-        self._ends: dict[tuple[str, str], int] = {}
+        self._had: dict[tuple[str, str], RangeSet] = {}
         self.ingesters = set(ingesters)
         if len(self.ingesters) == 1:
             (only,) = self.ingesters
             for name, ranges in self._settled.items():
-                self._ends[only, name] = ranges.end
+                self._had[only, name] = RangeSet(ranges)
 
     def is_settled(self, chunk: Chunk) -> bool:
         """Whether all of it is settled; so is what belongs to no stream of ours any more."""
@@ -57,8 +57,7 @@ class Acks:
             settled = self._settled.setdefault(name, RangeSet()) if name in next_seq else None
             if settled is None:
                 continue
-            lost = self._lost(ack.ingester, name, have)
-            if lost is not None:
+            if lost := self._lost(ack.ingester, name, have):
                 told.lost[name] = lost
             for lo, hi in ((0, have.upto), *have.ranges, *have.rejected):
                 for gap in settled.missing(lo, min(hi, next_seq[name])):
@@ -74,13 +73,17 @@ class Acks:
         """Given up: nobody has to have them."""
         self._settled.setdefault(stream, RangeSet()).add(lo, hi)
 
-    def _lost(self, ingester: str, stream: str, have: StreamAck) -> tuple[int, int] | None:
-        end = max((hi for _, hi in have.ranges), default=0)
-        end = max(end, have.upto)
-        before = self._ends.get((ingester, stream), 0)
-        if end < before and len(have.ranges) >= _MAYBE_CUT_RANGES:
-            return None
-        self._ends[ingester, stream] = end
-        others = [e for (i, s), e in self._ends.items() if s == stream and i != ingester]
-        floor = max(end, *others) if others else end
-        return (floor, before) if floor < before else None
+    def _lost(self, ingester: str, stream: str, have: StreamAck) -> list[tuple[int, int]]:
+        """What it had and does not name now, and no other has. Where its ranges end tells nothing: it may hold newer ones."""
+        named = RangeSet([(0, have.upto), *have.ranges, *have.rejected])
+        before = self._had.get((ingester, stream), RangeSet())
+        if len(have.ranges) >= _MAYBE_CUT_RANGES:
+            end = max(hi for _, hi in have.ranges)
+            for lo, hi in before:
+                named.add(max(lo, end), hi)
+        self._had[ingester, stream] = named
+        others = [h for (i, s), h in self._had.items() if s == stream and i != ingester]
+        gone = [gap for have_before in before for gap in named.missing(*have_before)]
+        for other in others:
+            gone = [part for gap in gone for part in other.missing(*gap)]
+        return gone

@@ -324,7 +324,7 @@ class Outbox:
             await self._take_back(ack.ingester, told.lost)
         return told.count
 
-    async def _take_back(self, ingester: str, lost: dict[str, tuple[int, int]]) -> None:
+    async def _take_back(self, ingester: str, lost: dict[str, list[tuple[int, int]]]) -> None:
         count = await self._disk.call(self._store.take_back, lost)
         for name in lost:
             if name in self._store.streams:

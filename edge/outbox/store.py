@@ -196,13 +196,14 @@ class Store:
             self.room.evict_settled(self.streams)
             self._forget_finished()
 
-    def take_back(self, lost: dict[str, tuple[int, int]]) -> int:
+    def take_back(self, lost: dict[str, list[tuple[int, int]]]) -> int:
         """Ranges that the cloud had and has lost wait again, as far as they are kept; how many numbers."""
         with self._transaction():
             return sum(
                 settling.take_back(self.db, self.room, self.streams[name], lo, hi)
-                for name, (lo, hi) in lost.items()
+                for name, ranges in lost.items()
                 if name in self.streams
+                for lo, hi in ranges
             )
 
     def pending(

@@ -184,7 +184,9 @@ async def test_committed_chunks_stay_while_there_is_room(tmp_path: Path) -> None
     async with opened(tmp_path, keep_committed_bytes=20_000) as outbox:
         for start in range(0, 5_000, 500):
             await outbox.put_rows_durable(rows(500, start))
-            await outbox.settle(ack(*await everything(outbox)))
+            (chunk,) = await everything(outbox)
+            have = {chunk.stream: StreamAck(start + 500)}
+            await outbox.settle(CommitAck(VERSION, "ingest-0", have))
         (state,) = [s for s in outbox.stream_states() if s.cls == topics.TELEMETRY]
         assert state.committed == state.next_seq == 5_000
         assert 0 < state.first_kept < 5_000
