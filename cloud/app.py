@@ -23,6 +23,7 @@ from typing import IO
 
 import msgspec
 
+from cloud.backup.unfinished import refuse_unfinished
 from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
 from cloud.identity.accounts import Accounts
@@ -252,6 +253,7 @@ class Cloud:
     def _owned(self) -> Iterator[None]:
         try:
             self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            refuse_unfinished(self._data)
             file: IO[bytes] = (self._data / "cloud.lock").open("wb")
         except OSError as exc:
             raise FolderError(

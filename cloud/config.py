@@ -282,6 +282,14 @@ class CloudConfig(Section):
         return self.cloud.data_dir / "state.db"
 
     @property
+    def state_file(self) -> Path | None:
+        """The SQLite file of the state; None: it is in PostgreSQL."""
+        place = self.state_place
+        if isinstance(place, Path):
+            return place
+        return Path(place.removeprefix("sqlite:///")) if place.startswith("sqlite:///") else None
+
+    @property
     def http_json(self) -> Path:
         """Where the console's address is written once it answers."""
         return self.cloud.data_dir / "http.json"

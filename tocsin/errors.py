@@ -22,6 +22,7 @@
     ├── StoreError             the cloud's time-series store
     │   ├── StoreUnavailableError  retryable
     │   └── StoreRejectedError     will never be accepted
+    ├── BackupError            a backup that cannot be made, is not whole, or cannot be restored here
     ├── SpineError             the cloud's own processes do not reach one another
     ├── QueryError             the query door said no
     ├── IdentityError          who are you, and may you
@@ -333,6 +334,13 @@ class StoreRejectedError(StoreError):
     """The store will never accept this; it belongs to the dead letters."""
 
     code = "store.rejected"
+
+
+class BackupError(TocsinError):
+    """A backup that cannot be made, is not whole, or cannot be restored where it was asked for."""
+
+    code = "backup.refused"
+    exit_code = 9
 
 
 class SpineReason(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from types import TracebackType
 
@@ -183,6 +183,32 @@ class _Pending:
         trace: TracebackType | None,
     ) -> None:
         self._client.close_request(self._sent)
+
+
+def stream_once(
+    path: Path, op: str, *, item_timeout_s: float = CALL_TIMEOUT_S, **args: object
+) -> Generator[object, None, None]:
+    """The items of a streaming operation over a connection of its own; closing the generator ends the operation.
+
+    Raises:
+        TocsinError: as `SpineClient.call`.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            sock.connect(str(path))
+            sock.settimeout(item_timeout_s)
+            sock.sendall(pack(Request(1, op, args), MAX_REQUEST_BYTES))
+            while not (answer := unpack_answer(recv_frame(sock, MAX_ANSWER_BYTES))).end:
+                if answer.error is not None:
+                    raise from_fault(answer.error)
+                yield answer.item
+        except TimeoutError as exc:
+            raise SpineError(
+                SpineReason.TIMEOUT, f"{op} told nothing within {item_timeout_s} s"
+            ) from exc
+        except OSError as exc:
+            raise _gone(path, exc) from exc
 
 
 def call_once(

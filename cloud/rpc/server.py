@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,7 @@ from cloud.rpc.frames import (
 from tocsin.errors import SpineError, SpineReason, TocsinError
 
 Handler = Callable[..., Awaitable[object]]
-StreamHandler = Callable[..., AsyncIterator[object]]
+StreamHandler = Callable[..., AsyncGenerator[object, None]]
 
 MAX_OPEN_REQUESTS = 256  # per connection; beyond, the connection is read no further
 SEND_TIMEOUT_S = 30.0
@@ -86,8 +87,9 @@ class SpineServer:
         """Carry out one request."""
         try:
             if (stream := self._streams.get(request.op)) is not None:
-                async for item in stream(**request.args):
-                    await send(Answer(request.id, item=item))
+                async with aclosing(stream(**request.args)) as items:
+                    async for item in items:
+                        await send(Answer(request.id, item=item))
                 await send(Answer(request.id, end=True))
             elif (handler := self._handlers.get(request.op)) is not None:
                 await send(Answer(request.id, ok=True, result=await handler(**request.args)))

@@ -10,6 +10,7 @@ from cloud.config import CloudConfig, LocalStoreSection
 from cloud.query.line_protocol import BadLine, Point, known_precision, parse
 from cloud.query.result import Cell, Limits
 from cloud.stores import Store
+from cloud.stores.local.snapshot import Snapshot
 from cloud.stores.local.store import LocalStore
 from tocsin.contract.catalogue import is_identifier
 from tocsin.errors import QueryError, QueryReason
@@ -42,6 +43,10 @@ class Door(Protocol):
 
     def newest(self) -> list[dict[str, Cell]]:
         """The newest row of every device, to know last values at once after a start."""
+        ...
+
+    def snapshot(self) -> Snapshot | None:
+        """What a backup copies; None: the readings are elsewhere."""
         ...
 
     def close(self) -> None:
@@ -80,6 +85,9 @@ class LocalDoor:
 
     def close(self) -> None:
         self._store.close()
+
+    def snapshot(self) -> Snapshot | None:
+        return self._store.snapshot()
 
     def query(
         self, text: str, max_rows: int, timeout_s: float, language: Language

@@ -72,6 +72,9 @@ class InfluxDoor:
         self.store.close()
         self._points.close()
 
+    def snapshot(self) -> None:
+        return None
+
     def query(
         self, text: str, max_rows: int, timeout_s: float, language: Language
     ) -> dict[str, object]:

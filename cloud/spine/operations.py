@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -20,12 +21,13 @@ from cloud.ingest.last import LastValues
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, GatewayState, Presence
 from cloud.orders.book import OrderBook
-from cloud.rpc import Handler
+from cloud.rpc import Handler, StreamHandler
 from cloud.spine.doors import Door, Language
 from cloud.spine.thin import thin
 from tocsin.contract.orders import Scalar
 from tocsin.errors import NotFoundError
 
+SNAPSHOT_TELL_S = 1.0
 _R = TypeVar("_R")
 
 
@@ -80,11 +82,13 @@ class Operations:
         requeue: Callable[[str, bytes], None],
         registry_changed: Callable[[], None],
         now_ns: Callable[[], int],
+        state_file: Path | None,
     ) -> None:
         self._door, self._limits, self._last, self._presence = door, limits, last, presence
         self._alarms, self._letters, self._counters = alarms, letters, counters
         self._orders, self._configs, self._audit = orders, configs, audit
         self._requeue, self._registry_changed, self._now_ns = requeue, registry_changed, now_ns
+        self._state_file = state_file
         self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
         self._state = ThreadPoolExecutor(2, thread_name_prefix="state")
 
@@ -118,6 +122,11 @@ class Operations:
             "counters": self.counters,
             "registry_changed": self.registry_changed,
         }
+
+    @property
+    def streams(self) -> dict[str, StreamHandler]:
+        """The same of those that go on."""
+        return {"snapshot": self.snapshot}
 
     def close(self) -> None:
         """Let running reads end."""
@@ -271,6 +280,26 @@ class Operations:
     async def registry_changed(self) -> object:
         await self._in(self._state, self._registry_changed)
         return None
+
+    async def snapshot(self) -> AsyncGenerator[object, None]:
+        """What a backup copies: bytes while the copy is made, then what there is; held until the client goes."""
+        told: dict[str, object] = {"state": str(self._state_file or "")}
+        snapshot = self._door.snapshot()
+        if snapshot is None:
+            yield told
+            return
+        taking = asyncio.ensure_future(asyncio.to_thread(snapshot.take))
+        try:
+            while not taking.done():
+                yield {"bytes": snapshot.bytes}
+                await asyncio.wait([taking], timeout=SNAPSHOT_TELL_S)
+            yield {**told, "taken": msgspec.to_builtins(taking.result(), enc_hook=str)}
+            await asyncio.Event().wait()
+        finally:
+            snapshot.interrupt()
+            await asyncio.wait([taking])
+            taking.exception()
+            await asyncio.to_thread(snapshot.release)
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[..., _R], *args: object) -> _R:
         return await asyncio.get_running_loop().run_in_executor(pool, partial(work, *args))

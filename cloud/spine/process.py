@@ -124,11 +124,12 @@ class Spine:
             requeue=self._requeue,
             registry_changed=self._read_registry,
             now_ns=clock.now_ns,
+            state_file=config.state_file,
         )
         self._server = SpineServer(
             config.socket_path,
             self._operations.handlers,
-            {"subscribe": self.feed.subscribe},
+            {"subscribe": self.feed.subscribe, **self._operations.streams},
             logging.getLogger("cloud.rpc"),
         )
 

@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -226,7 +226,7 @@ class KnownSpine:
         self.written.append({"body": body, "precision": precision, "bucket": bucket})
         return {"written": len(body.splitlines()) - len(bad), "rejected": bad}
 
-    async def subscribe(self) -> AsyncIterator[object]:
+    async def subscribe(self) -> AsyncGenerator[object, None]:
         async for item in self.feed.subscribe():
             yield item
 

@@ -42,7 +42,13 @@ def test_the_page_names_commands() -> None:
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if " run " not in c])
 def test_each_command_does_what_the_page_says(command: str, site: Site, tmp_path: Path) -> None:
-    words = shlex.split(command.replace("/etc/tocsin/cloud.toml", str(site.folder / "cloud.toml")))
+    for place, ours in (
+        ("/etc/tocsin/cloud.toml", site.folder / "cloud.toml"),
+        ("/var/backups", site.folder),
+        ("/var/lib", tmp_path),
+    ):
+        command = command.replace(place, str(ours))
+    words = shlex.split(command)
     if words[1] == "edge":
         words += ["--config", str(site.folder / "gateway.toml")]
     with run_process([*TOCSIN, *words[1:]], env=site.env, cwd=tmp_path) as done:

@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("Whether everything a gateway took is stored; what is missing, and why", "cloud"),
     "token": ("Create, list and revoke API tokens", "cloud"),
     "deadletters": ("Look at messages that could not be stored", "cloud"),
+    "backup": ("Back the cloud up while it runs, and check a backup", "cloud"),
+    "restore": ("Put a backup of the cloud into an empty folder", "cloud"),
     "doctor": ("Look at ports, clock, disk, broker and certificates; say what mends them", "edge"),
     "provision": ("Make keys and certificates: mutual TLS for gateways, broker and cloud", "cloud"),
     "check": ("Check configuration files; every mistake with file, line and key", "all"),

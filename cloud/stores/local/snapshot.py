@@ -61,6 +61,14 @@ class Snapshot:
         """The copy in the making."""
         return self._directory / SNAPSHOT_NAME / FILE_NAME
 
+    @property
+    def bytes(self) -> int:
+        """Size of the copy so far."""
+        try:
+            return self.hot.stat().st_size
+        except OSError:
+            return 0
+
     def take(self) -> Taken:
         """Copy; blocks for as long as that takes.
 

@@ -1,0 +1,1 @@
+"""Backup of a cloud while it runs, and restore into an empty folder."""
