@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,13 @@ class Spine:
             raise
         return None
 
-    async def _count(self, n: int) -> AsyncIterator[object]:
+    async def _count(self, n: int) -> AsyncGenerator[object, None]:
         for i in range(n):
             yield i
 
 
 @pytest.fixture
-async def spine(tmp_path: Path) -> AsyncIterator[tuple[Spine, Path]]:
+async def spine(tmp_path: Path) -> AsyncGenerator[tuple[Spine, Path]]:
     path = tmp_path / "spine.sock"
     spine = Spine(path)
     await spine.server.start()
