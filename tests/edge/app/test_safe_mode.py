@@ -61,8 +61,15 @@ def test_a_wrong_driver_is_named_everywhere_and_the_others_run(
 
         wait_until_sync(lambda: ingester.health)
         assert msgspec.json.decode(ingester.health[-1], type=Health).left_out == ["drivers[1]"]
-        events = [decode_body(decode_header(p), p, Event) for _, p in ingester.received("event")]
-        (told,) = [e for e in events if e.kind == "config.left-out"]
+
+        def left_out_events() -> list[Event]:
+            events = [
+                decode_body(decode_header(p), p, Event) for _, p in ingester.received("event")
+            ]
+            return [e for e in events if e.kind == "config.left-out"]
+
+        wait_until_sync(left_out_events)
+        (told,) = left_out_events()
         assert told.data["problems"][0]["line"] == line + 1
 
         assert dispatch(["edge", "status", "-c", str(path)]) == 0
