@@ -128,7 +128,7 @@ class Ingest:
         self._postings: list[Posting] = []
         self._retry_mono = 0
         self._failures = 0
-        self._error = ""
+        self._error = self._hint = ""
         self._republish = threading.Event()
         self._stop = threading.Event()
         self.counts: Counter[str] = Counter()
@@ -307,7 +307,7 @@ class Ingest:
             self._unavailable(exc)
             return
         if self._failures:
-            self._failures, self._error = 0, ""
+            self._failures, self._error, self._hint = 0, "", ""
             self._log.warning("the store is back")
         self._gathered = _Gathered()
         self._ledger.commit(entries)
@@ -329,10 +329,11 @@ class Ingest:
         pause_s = (
             error.retry_after_s or STORE_BACKOFF_S[min(self._failures, len(STORE_BACKOFF_S) - 1)]
         )
-        if not self._failures:
-            self._log.warning("the store is unavailable, readings wait: %s", error.message)
+        self._error = f"{error.message} ({error.hint})" if error.hint else error.message
+        if not self._failures or error.hint != self._hint:  # another cause is news
+            self._log.warning("the store is unavailable, readings wait: %s", self._error)
+        self._hint = error.hint
         self._failures += 1
-        self._error = error.message
         self.counts["store_unavailable"] += 1
         self._retry_mono = self._clock.mono_ns() + int(pause_s * 1e9)
 

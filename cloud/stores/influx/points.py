@@ -6,10 +6,8 @@ import threading
 
 from cloud.query.line_protocol import BadLine, FieldType, FieldValue, Point
 from cloud.stores.influx.lines import escape_key, escape_measurement, escape_tag, text_field
-from cloud.stores.influx.store import MAX_LINES, unavailable
+from cloud.stores.influx.store import MAX_LINES, REFUSALS, unavailable
 from cloud.stores.influx.transport import InfluxOptions, Transport
-
-_REFUSED = (400, 413, 422)
 
 
 class PointWriter:
@@ -39,7 +37,7 @@ class PointWriter:
         answer = self._transport.post("\n".join(line_of(p, now_ns) for p in points).encode())
         if 200 <= answer.status < 300:
             return []
-        if answer.status not in _REFUSED:
+        if answer.status not in REFUSALS or answer.foreign:
             raise unavailable(answer)
         if len(points) == 1:
             return [BadLine(points[0].line, answer.message or f"refused with {answer.status}")]

@@ -8,12 +8,14 @@ from typing import Protocol
 import numpy as np
 
 from cloud.stores import Block, LedgerEntry, Rejected, Told, nobody, with_refusals
+from cloud.stores.influx.answers import Answer
 from cloud.stores.influx.lines import Conflict, LineEncoder
-from cloud.stores.influx.transport import Answer, InfluxOptions, Transport
+from cloud.stores.influx.transport import InfluxOptions, Transport
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import StoreUnavailableError
 
 MAX_LINES = 5000
+REFUSALS = (400, 413, 422)
 _FIELD = (  # what InfluxDB 1 and 2, and 3 say of a field that has another type
     re.compile(r'field "?\\?"?(\w+)\\?"? on measurement .* is type (\w+), already', re.I),
     re.compile(r"column type for column '?\"?(\w+)'?\"?, expected .* got [\w:]*?(\w+)\b", re.I),
@@ -22,6 +24,7 @@ _CODES = {"float": "f", "integer": "i", "boolean": "b", "string": "s"}
 _HINTS = {
     401: "check the token or account in [store]",
     403: "the token may not write to this bucket",
+    400: "a page came instead of InfluxDB's answer: is the url right?",
     404: "the bucket or database does not exist, or this server needs another `version`",
 }
 
@@ -97,21 +100,30 @@ class InfluxStore:
             if text
         ]
 
-    def _send(self, blocks: list[Block], lines: list[Line]) -> list[Rejected]:
+    def _send(
+        self, blocks: list[Block], lines: list[Line], *, searching: bool = True
+    ) -> list[Rejected]:
+        """Lines that InfluxDB names are tried alone; where it names none, or after that, halves are tried."""
         if not lines:
             return []
-        answer = self._transport.post("\n".join(text for _, _, text in lines).encode())
+        texts = [text for _, _, text in lines]
+        answer = self._transport.post("\n".join(texts).encode())
         if 200 <= answer.status < 300:
             return []
-        if answer.status in (400, 413, 422):
-            if answer.status != 413 and self._note_conflict(blocks, lines, answer.message):
-                return self._send(blocks, self._again(blocks, lines))
-            if len(lines) > 1:
-                middle = len(lines) // 2
-                return self._send(blocks, lines[:middle]) + self._send(blocks, lines[middle:])
-            block, row, _ = lines[0]
-            return [Rejected(block, row, None, f"influxdb-{answer.status}: {answer.message}")]
-        raise unavailable(answer)
+        if answer.status not in REFUSALS or answer.foreign:
+            raise unavailable(answer)
+        if answer.status != 413 and self._note_conflict(blocks, lines, answer.message):
+            return self._send(blocks, self._again(blocks, lines))
+        if len(lines) == 1 or answer.dropped == len(lines):
+            reason = f"influxdb-{answer.status}: {answer.message}"
+            return [Rejected(block, row, None, reason) for block, row, _ in lines]
+        suspects = answer.suspects(texts) if searching else []
+        if 0 < len(suspects) <= len(lines) // 2:
+            alone = [found for i in suspects for found in self._send(blocks, [lines[i]])]
+            rest = [line for i, line in enumerate(lines) if i not in set(suspects)]
+            return alone + self._send(blocks, rest, searching=False)
+        middle = len(lines) // 2
+        return self._send(blocks, lines[:middle]) + self._send(blocks, lines[middle:])
 
     def _note_conflict(self, blocks: list[Block], lines: list[Line], message: str) -> bool:
         """Whether the answer names a field of ours whose type is taken, which was not known before."""

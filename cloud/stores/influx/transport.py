@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -13,6 +12,7 @@ from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 
+from cloud.stores.influx.answers import Answer, read_answer
 from tocsin.errors import StoreUnavailableError
 
 Api = Literal["auto", "v1", "v2", "v3"]
@@ -32,15 +32,6 @@ class InfluxOptions:
     gzip: bool = True
     timeout_s: float = 10.0
     ca: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server said. 2xx is stored."""
-
-    status: int
-    message: str = ""
-    retry_after_s: float | None = None
 
 
 class Transport:
@@ -103,9 +94,7 @@ class Transport:
             body=body,
             headers=headers,
         )
-        return Answer(
-            response.status, _message(response.data), _seconds(response.headers.get("Retry-After"))
-        )
+        return read_answer(response.status, response.data, response.headers.get("Retry-After"))
 
     def _post_v2(self, body: bytes) -> Answer:
         if self._client is None:
@@ -132,24 +121,5 @@ class Transport:
         except InfluxDBError as exc:
             if exc.response is None:
                 raise self._silent(exc) from exc
-            return Answer(
-                int(exc.response.status), _message(exc.response.data), _seconds(exc.retry_after)
-            )
+            return read_answer(int(exc.response.status), exc.response.data, exc.retry_after)
         return Answer(204)
-
-
-def _message(raw: bytes | str | None) -> str:
-    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw or "")
-    try:
-        told = json.loads(text)
-    except ValueError:
-        return text.strip()[:500]
-    found = told.get("message") or told.get("error") or text if isinstance(told, dict) else text
-    return str(found).strip()[:500]
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:
-        return None  # an HTTP date; the caller's own back-off is good enough

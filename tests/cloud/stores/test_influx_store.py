@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
+import time
+import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from cloud.query.influxql import InfluxServer, ask
 from cloud.stores import Block, Column, LedgerEntry, Rejected
 from cloud.stores.influx.store import InfluxStore
 from cloud.stores.influx.transport import InfluxOptions
+from tests.cloud.scripted_influx import Answering, scripted_influx
 from tests.cloud.stores.blocks import STREAM, T0, Kept, block
 from tocsin.errors import StoreUnavailableError
 from tocsin.testing import wait_until_sync
@@ -94,6 +96,24 @@ def test_a_field_of_another_type_is_rejected_and_the_rest_stored(influxd: str) -
     store.close()
 
 
+def test_rows_beyond_the_retention_of_influxdb_are_rejected_in_one_go(influxd: str) -> None:
+    asked = urllib.parse.urlencode(
+        {"q": "CREATE RETENTION POLICY hour ON tocsin DURATION 1h REPLICATION 1"}
+    )
+    urllib.request.urlopen(f"{influxd}/query?{asked}", b"", timeout=60).close()
+    store = InfluxStore(InfluxOptions(influxd, bucket="tocsin/hour"), Kept())
+    old = block(rows=3000)
+    rejected = store.write([old], [])
+    assert len(rejected) == 3000
+    assert "beyond retention policy" in rejected[0].reason
+    now = block(rows=50)
+    now = replace(now, time_ns=now.time_ns - T0 + time.time_ns())
+    assert [r.block for r in store.write([now, block(rows=7)], [])] == [1] * 7
+    found = ask(InfluxServer(influxd, "tocsin/hour"), "SELECT count(h2s) FROM hour.gas")
+    assert found.data[1] == [50]
+    store.close()
+
+
 def test_a_missing_database_is_unavailable_with_a_hint(influxd: str) -> None:
     kept = Kept()
     store = InfluxStore(InfluxOptions(influxd, bucket="nowhere"), kept)
@@ -122,32 +142,11 @@ def test_victoria_metrics_takes_it_by_influxdb_client(victoria: str, compressed:
 
 
 @contextmanager
-def scripted(answer: Callable[[bytes], tuple[int, dict[str, str], str]]) -> Iterator[str]:
-    """An HTTP server whose answer depends on the body."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, headers, text = answer(body)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def scripted(answer: Answering) -> Iterator[str]:
+    """Address of a server whose answer depends on the body."""
+    with scripted_influx() as influx:
+        influx.answering = answer
+        yield influx.url
 
 
 def test_one_bad_line_is_found_among_good_ones() -> None:
