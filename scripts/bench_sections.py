@@ -75,3 +75,33 @@ def store(result: dict[str, Any]) -> list[str]:
         for name, q in asked.items()
     ]
     return [*lines, "", settings(result)]
+
+
+def alarm(result: dict[str, Any]) -> list[str]:
+    """`tocsin bench alarm`."""
+    reference = result["reference_ms"]
+    lines = [
+        "## `tocsin bench alarm`",
+        "",
+        f"Register crossing its limit (device) or the gateway's stamp (sample) to the event stream that pages draw from; a device is "
+        f"polled every {result['settings']['poll_period_s']:g} s.",
+        "",
+        "| beside | alarms | missing | wrong | device to screen p50 / p99 ms | sample to subscriber p50 / p99 ms |",
+        "|---|---|---|---|---|---|",
+    ]
+    runs = {"nothing": result["idle"], "the load": result["loaded"]}
+    for name, f in runs.items():
+        screen, heard = f["device_to_screen_ms"], f["sample_to_subscriber_ms"]
+        lines.append(
+            f"| {name}: {f['load_readings_per_s']:,.0f} readings/s | {f['alarms']} | {f['missing']} | {f['wrong']} "
+            f"| {screen['p50']} / {screen['p99']} | {heard['p50']} / {heard['p99']} |"
+        )
+    table = processes({name: f["processes"] for name, f in runs.items()})
+    return [
+        *lines,
+        "",
+        *table,
+        "",
+        f"The load: {counted(result['load'])}. Reference: an empty HTTP request p50 {reference['p50']} ms, p99 "
+        f"{reference['p99']} ms. {settings(result)}",
+    ]

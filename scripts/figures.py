@@ -156,6 +156,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "ingest": bench_sections.ingest,
     "gateway": gateway,
     "store": bench_sections.store,
+    "alarm": bench_sections.alarm,
     "drivers": drivers,
     "line": line,
 }

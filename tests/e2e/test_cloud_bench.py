@@ -28,3 +28,14 @@ def test_the_store_bench_finds_every_row_hot_and_cold(tmp_path: Path) -> None:
     assert cold["bytes_per_reading"] > 0
     for question in (*result["queries"].values(), cold["mean_of_a_day"]):
         assert question["wrong"] == 0, question
+
+
+def test_the_alarm_bench_hears_every_alarm_once(tmp_path: Path) -> None:
+    args = ("--alarms", "5", "--seconds", "1", "--per-s", "1000")
+    result = bench(tmp_path, "alarm", *args)
+    for figure in (result["idle"], result["loaded"]):
+        assert (figure["alarms"], figure["missing"], figure["wrong"]) == (5, 0, 0)
+        assert 0 < figure["sample_to_subscriber_ms"]["p50"] <= figure["device_to_screen_ms"]["p99"]
+    load = result["load"]
+    assert load["readings_read_back"] > 0
+    assert (load["wrong"], load["missing"], load["duplicates"]) == (0, 0, 0)

@@ -111,7 +111,7 @@ def figures(
     """What each process used between the two looks."""
     return {
         name: ProcessFigures(
-            round((after[name].cpu_s - used.cpu_s) * 1e6 / max(readings, 1), 3),
+            round((after[name].cpu_s - used.cpu_s) * 1e6 / readings, 3) if readings else 0.0,
             round((after[name].cpu_s - used.cpu_s) / seconds, 3),
             round(after[name].peak_rss_bytes / 1e6, 1),
         )

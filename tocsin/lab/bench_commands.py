@@ -1,0 +1,132 @@
+"""`tocsin bench`: one command a bench."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from tocsin.cli import output
+from tocsin.cli.apps import Json, new_app
+
+bench_app = new_app("Measure this machine: sustained rates, CPU per reading, memory, latency.")
+
+
+@bench_app.command()
+def spine(
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=3)] = 20.0,
+    units: Annotated[
+        int, typer.Option(help="Modbus units that are read, 40 registers each.", min=1, max=200)
+    ] = 16,
+    servers: Annotated[
+        int, typer.Option(help="Server processes they are spread over.", min=1, max=8)
+    ] = 2,
+    broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """From Modbus servers (or generated samples) through outbox, broker and ingest into the local store."""
+    from tocsin.lab.bench import run_spine, spine_summary
+
+    result = run_spine(
+        seconds=seconds, units=units, servers=servers, broker=broker, say=output.note
+    )
+    output.emit(result, as_json=as_json, human=spine_summary(result))
+
+
+@bench_app.command()
+def ingest(
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=1)] = 20.0,
+    broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """From MQTT into the local store: messages of 100 readings, and of one stamp, as fast as they are committed."""
+    from tocsin.lab.ingest import ingest_summary, run_ingest
+
+    result = run_ingest(seconds=seconds, broker=broker, say=output.note)
+    output.emit(result, as_json=as_json, human=ingest_summary(result))
+
+
+@bench_app.command()
+def gateway(
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=2)] = 20.0,
+    rate: Annotated[
+        float, typer.Option(help="Messages a second that are offered in the first one.", min=1)
+    ] = 10_000.0,
+    broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """One gateway with devices that publish over MQTT: at an offered rate, then as many as it takes."""
+    from tocsin.lab.gateway import gateway_summary, run_gateway
+
+    result = run_gateway(seconds=seconds, per_s=rate, broker=broker, say=output.note)
+    output.emit(result, as_json=as_json, human=gateway_summary(result))
+
+
+@bench_app.command()
+def store(
+    rows: Annotated[
+        int, typer.Option(help="Rows to write, of 4 values each.", min=10_000)
+    ] = 10_000_000,
+    devices: Annotated[int, typer.Option(help="Devices they come from.", min=2)] = 10_000,
+    repeats: Annotated[int, typer.Option(help="How often each question is asked.", min=1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """Write the local store full, ask the standard queries as a user does, and measure it on disk, hot and cold."""
+    from tocsin.lab.store import run_store, store_summary
+
+    result = run_store(rows=rows, devices=devices, repeats=repeats, say=output.note)
+    output.emit(result, as_json=as_json, human=store_summary(result))
+
+
+@bench_app.command()
+def alarm(
+    alarms: Annotated[
+        int, typer.Option(help="Alarms, idle and again under load.", min=1, max=240)
+    ] = 200,
+    seconds: Annotated[float, typer.Option(help="In which they are raised.", min=1)] = 30.0,
+    per_s: Annotated[
+        float, typer.Option(help="Readings a second of the load.", min=100)
+    ] = 30_000.0,
+    broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """How long an alarm takes from the device and from the sample to a page: idle, and under load."""
+    from tocsin.lab.alarm import alarm_summary, run_alarm
+
+    result = run_alarm(alarms=alarms, seconds=seconds, per_s=per_s, broker=broker, say=output.note)
+    output.emit(result, as_json=as_json, human=alarm_summary(result))
+
+
+@bench_app.command()
+def line(
+    seconds: Annotated[float, typer.Option(help="Length of the measurement.", min=3)] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """What a dead and a slow device do to the sample times of the others on their serial line."""
+    from tocsin.lab.line import line_summary, run_line
+
+    result = run_line(seconds=seconds, say=output.note)
+    output.emit(result, as_json=as_json, human=line_summary(result))
+
+
+@bench_app.command()
+def drivers(
+    seconds: Annotated[
+        float, typer.Option(help="Length of the gateway's measurement.", min=3)
+    ] = 30.0,
+    devices: Annotated[
+        int, typer.Option(help="Modbus TCP devices, a connection each.", min=1, max=2000)
+    ] = 500,
+    tags: Annotated[int, typer.Option(help="Registers of each device.", min=1, max=99)] = 30,
+    servers: Annotated[
+        int, typer.Option(help="Server processes they are spread over.", min=1, max=16)
+    ] = 4,
+    as_json: Json = False,
+) -> None:
+    """How fast each codec reads frames, and one gateway that polls many Modbus TCP devices once a second."""
+    from tocsin.lab.drivers import drivers_summary, run_drivers
+
+    result = run_drivers(
+        seconds=seconds, devices=devices, tags=tags, servers=servers, say=output.note
+    )
+    output.emit(result, as_json=as_json, human=drivers_summary(result))
