@@ -25,6 +25,7 @@ from tocsin.sdk import Clock
 WRITE_EVERY_NS = 10 * 10**9
 JOIN_EVERY_NS = 3600 * 10**9
 HOURS = 24
+VIEW_FOR_NS = 10 * 10**9
 FRESH_NS = 30 * 10**9  # a gateway that was silent for longer has nothing on its way
 
 Settled = Mapping[str, tuple[RangeSet, RangeSet]]  # stream -> (settled, of them rejected)
@@ -50,6 +51,8 @@ class AuditBook:
         self._before: dict[Key, int] = {}  # the next number as it was told the time before
         self._changed: set[Key] = set()
         self._marks: dict[Key, OpenMarks] = {}
+        self._viewing = threading.Lock()
+        self._view: tuple[list[GatewayReport], int] = [], 0
         self._written_mono = self._joined_mono = clock.mono_ns()
 
     def on_event(self, event: Event, received_ns: int) -> None:
@@ -205,9 +208,21 @@ class AuditBook:
             hours=hours if by_hour else (),
         )
 
-    def gateways(self) -> list[str]:
-        """Every registered one."""
-        return sorted(self._sites)
+    def overview(self, from_ns: int | None = None, to_ns: int | None = None) -> list[GatewayReport]:
+        """Every registered gateway with its last 24 h, without the streams; of all time at most 10 s old."""
+        with self._viewing:
+            view, at_mono = self._view
+            whole = from_ns is to_ns is None
+            now_mono = self._clock.mono_ns()
+            if whole and view and now_mono - at_mono < VIEW_FOR_NS:
+                return view
+            view = [
+                replace(self.report(name, from_ns, to_ns, by_hour=True), streams=[])
+                for name in sorted(self._sites)
+            ]
+            if whole:
+                self._view = view, now_mono
+            return view
 
     def _salvaged(self, event: Event) -> None:
         """Streams older than those that the gateway then began may end short."""

@@ -11,12 +11,12 @@ from cloud.api.devices import view_of, views
 from cloud.api.follow import take_in
 from cloud.api.gate import Reader, need_site
 from cloud.api.overview import DeviceView
-from cloud.api.rows import Row, alarm_in_scope, number, row_of, rows_of, text, whole, within
+from cloud.api.rows import Row, alarm_in_scope, number, rows_of, text, whole
 from cloud.api.services import Services, services
 from cloud.console.given import commands_of
-from cloud.console.raised import alarms_seen, limits_of, named, worst_first
+from cloud.console.raised import active_alarms, alarms_seen, limits_of, named
 from cloud.console.render import page
-from cloud.console.show import AlarmView, alarm_view
+from cloud.console.show import alarm_view
 from cloud.identity.rules import Principal
 from cloud.registry import Device
 from tocsin.contract.catalogue import catalogue
@@ -26,15 +26,11 @@ router = APIRouter(include_in_schema=False)
 NOT_CHARTED = frozenset({"lat", "lon", "fix", "status"})
 
 
-async def _frame(parts: Services, principal: Principal) -> list[AlarmView]:
-    return worst_first(await alarms_seen(parts, principal, active=True))
-
-
 @router.get("/")
 async def overview(request: Request, principal: Principal = Reader) -> HTMLResponse:
     """Every device, worst first."""
     parts = services(request)
-    found, active = await asyncio.gather(views(parts, principal), _frame(parts, principal))
+    found, active = await asyncio.gather(views(parts, principal), active_alarms(parts, principal))
     return page(request, "overview.html", devices=found, active=active)
 
 
@@ -47,7 +43,7 @@ async def device_list(request: Request, principal: Principal = Reader) -> HTMLRe
 @router.get("/fragments/banner")
 async def banner(request: Request, principal: Principal = Reader) -> HTMLResponse:
     """The alarm banner alone."""
-    return page(request, "_banner.html", active=await _frame(services(request), principal))
+    return page(request, "_banner.html", active=await active_alarms(services(request), principal))
 
 
 @router.get("/devices/{site}/{device}")
@@ -78,7 +74,7 @@ async def device_page(
         {"message": "", "problem": ""} | extra,
         status=status,
         device=view,
-        active=await _frame(parts, principal),
+        active=await active_alarms(parts, principal),
         past=mine[:20],
         limits=await limits_of(parts, mine),
         charted=[v for v in view.values if v.quantity not in NOT_CHARTED],
@@ -123,7 +119,9 @@ async def device_commands(
 async def map_page(request: Request, principal: Principal = Reader) -> HTMLResponse:
     """Where everything is."""
     parts = services(request)
-    placed, active = await asyncio.gather(_placed(parts, principal), _frame(parts, principal))
+    placed, active = await asyncio.gather(
+        _placed(parts, principal), active_alarms(parts, principal)
+    )
     return page(request, "map.html", placed=placed, active=active, tiles=parts.tiles is not None)
 
 
@@ -176,7 +174,7 @@ async def alarm_list(request: Request, principal: Principal = Reader) -> HTMLRes
 
 async def _alarm_lists(request: Request, principal: Principal) -> dict[str, object]:
     parts = services(request)
-    active = await _frame(parts, principal)
+    active = await active_alarms(parts, principal)
     known = {a.alarm for a in active}
     every = await alarms_seen(parts, principal, active=False, limit=200)
     return {"active": active, "past": [a for a in every if a.alarm not in known], "problem": {}}
@@ -212,7 +210,7 @@ async def alarm_page(
         status=status,
         alarm=(await named(parts, [alarm_view(row)]))[0],
         journal=[_entry(e) for e in journal],
-        active=await _frame(parts, principal),
+        active=await active_alarms(parts, principal),
         problem=problem,
     )
 
@@ -226,68 +224,4 @@ def _entry(row: Row) -> dict[str, object]:
         "level": whole(row, "level"),
         "value": number(row, "value"),
         "unit": text(row, "unit"),
-    }
-
-
-@router.get("/gateways")
-async def gateways(request: Request, principal: Principal = Reader) -> HTMLResponse:
-    """Every gateway and what it says of itself."""
-    return page(request, "gateways.html", await _gateways(request, principal))
-
-
-@router.get("/fragments/gateways")
-async def gateway_list(request: Request, principal: Principal = Reader) -> HTMLResponse:
-    """The list alone."""
-    return page(request, "_gateways.html", await _gateways(request, principal))
-
-
-async def _gateways(request: Request, principal: Principal) -> dict[str, object]:
-    parts = services(request)
-    rows = within(principal, rows_of(await parts.spine.call("gateways")))
-    return {
-        "gateways": [gateway_view(r) for r in sorted(rows, key=lambda r: text(r, "gateway"))],
-        "active": await _frame(parts, principal),
-    }
-
-
-def gateway_view(row: Row) -> dict[str, object]:
-    """A gateway's own words, with a place for each even where it has not spoken yet."""
-    told = {**row, **row_of(row.get("health"))}
-    clock = row_of(told.get("clock"))
-    left_out = told.get("left_out")
-    left_out = left_out if isinstance(left_out, list) else []
-    return {
-        "gateway": text(told, "gateway"),
-        "site": text(told, "site"),
-        "online": told.get("online") is True,
-        "volatile": told.get("volatile") is True,
-        "t": whole(told, "t"),
-        "heard": bool(whole(told, "t")),
-        "clock": text(clock, "state") or text(clock, "s") or "free",
-        "version": text(told, "version"),
-        "uptime_s": number(told, "uptime_s"),
-        "pending_rows": whole(told, "pending_rows"),
-        "outbox_bytes": whole(told, "outbox_bytes"),
-        "outbox_cap_bytes": whole(told, "outbox_cap_bytes"),
-        "rss_bytes": whole(told, "rss_bytes"),
-        "config_version": whole(told, "config_version"),
-        "left_out": [name for name in left_out if isinstance(name, str)],
-        "devices": [
-            {
-                "id": text(d, "id"),
-                "state": text(d, "state"),
-                "reads": whole(d, "reads"),
-                "errors": whole(d, "errors"),
-                "last_error": text(d, "last_error"),
-            }
-            for d in rows_of(told.get("devices"))
-        ],
-        "streams": [
-            {
-                "cls": text(s, "cls"),
-                "committed": whole(s, "committed"),
-                "next": whole(s, "next_seq"),
-            }
-            for s in rows_of(told.get("streams"))
-        ],
     }

@@ -50,6 +50,11 @@ def worst_first(alarms: Iterable[AlarmView]) -> list[AlarmView]:
     return sorted(alarms, key=lambda a: (a.acknowledged, -a.level, -a.raised_ns))
 
 
+async def active_alarms(parts: Services, principal: Principal) -> list[AlarmView]:
+    """What every page shows above itself."""
+    return worst_first(await alarms_seen(parts, principal, active=True))
+
+
 async def limits_of(parts: Services, alarms: Iterable[AlarmView]) -> dict[str, list[float]]:
     """Every limit by quantity: an alarm names its present one, its journal those of its other levels."""
     found: dict[str, set[float]] = {}

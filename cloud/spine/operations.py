@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +13,6 @@ import msgspec
 
 from cloud.alarms.book import AlarmBook
 from cloud.audit.book import AuditBook
-from cloud.audit.report import GatewayReport
 from cloud.config import QuerySection
 from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.last import LastValues
@@ -246,13 +244,8 @@ class Operations:
 
     async def completeness(self, from_ns: int | None = None, to_ns: int | None = None) -> object:
         """The same of every registered gateway, without the streams."""
-
-        def judge() -> list[GatewayReport]:
-            names = self._audit.gateways()
-            found = [self._audit.report(name, from_ns, to_ns, by_hour=True) for name in names]
-            return [replace(report, streams=[]) for report in found]
-
-        return msgspec.to_builtins(await self._in(self._state, judge))
+        found = await self._in(self._state, self._audit.overview, from_ns, to_ns)
+        return msgspec.to_builtins(found)
 
     async def deadletters(self, limit: int = 100) -> object:
         return await self._in(self._state, self._letters.list, limit)

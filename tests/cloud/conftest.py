@@ -24,6 +24,7 @@ from cloud.alarms.model import (
     check_acknowledge,
     check_reset,
 )
+from cloud.audit.report import GatewayReport
 from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
 from cloud.gateway_configs.book import ConfigBook
@@ -37,7 +38,7 @@ from cloud.rpc import Feed, SpineServer
 from cloud.web import build, web_options
 from tests.cloud.influx_servers import influxd, victoria  # noqa: F401 - fixtures of every room
 from tocsin.contract.messages import Command
-from tocsin.errors import AlarmRefusal, AlarmRefusedError
+from tocsin.errors import AlarmRefusal, AlarmRefusedError, NotFoundError
 from tocsin.sdk.clock import SystemClock
 from tocsin.testing import wait_until_sync
 
@@ -58,6 +59,7 @@ class KnownSpine:
         self.written: list[dict[str, object]] = []
         self.registry_changes = 0
         self.gateways: list[dict[str, object]] = []
+        self.audits: dict[str, GatewayReport] = {}
         self.sent: list[Command] = []
         self.orders: OrderBook
         self.configs: ConfigBook
@@ -144,6 +146,15 @@ class KnownSpine:
 
     async def op_gateways(self) -> object:
         return self.gateways
+
+    async def op_audit(self, gateway: str, from_ns: int | None, to_ns: int | None) -> object:
+        if gateway not in self.audits:
+            raise NotFoundError(f"there is no gateway {gateway!r}")
+        return msgspec.to_builtins(replace(self.audits[gateway], from_ns=from_ns, to_ns=to_ns))
+
+    async def op_completeness(self, from_ns: int | None, to_ns: int | None) -> object:
+        found = [replace(report, streams=[]) for report in self.audits.values()]
+        return msgspec.to_builtins(found)
 
     async def op_counters(self) -> object:
         return {"rows_stored": 1}
