@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import secrets
@@ -17,24 +16,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
-from cloud.backup.unfinished import refuse_unfinished
 from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
 from cloud.identity.accounts import Accounts
 from cloud.identity.first_admin import write_link
 from cloud.listen import answers, listen, reachable
+from cloud.owned import owned
 from cloud.rpc import SpineClient
 from tocsin.broker import Account, ChildBroker, ListenerTls
 from tocsin.broker.leash import spawn
 from tocsin.cli.output import note, stream_line
 from tocsin.cli.paths import remember_cloud_dir
-from tocsin.errors import BrokerError, FolderError, StoreError, TocsinError
+from tocsin.errors import BrokerError, ConfigError, ConfigProblem, TocsinError
 from tocsin.sdk import SystemClock
 
 PASSWORD_ENV = "TOCSIN_SPINE_BROKER_PASSWORD"  # noqa: S105 - the name of a variable
@@ -118,7 +116,7 @@ class Cloud:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        with self._owned(), listen(self._config.http) as self._listener:
+        with owned(self._data), listen(self._config.http) as self._listener:
             self._config.http_json.unlink(missing_ok=True)
             setup = await asyncio.to_thread(self._prepare)
             try:
@@ -249,28 +247,17 @@ class Cloud:
             tls=ListenerTls(tls.cert, tls.key) if tls else None,
         )
 
-    @contextlib.contextmanager
-    def _owned(self) -> Iterator[None]:
-        try:
-            self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
-            refuse_unfinished(self._data)
-            file: IO[bytes] = (self._data / "cloud.lock").open("wb")
-        except OSError as exc:
-            raise FolderError(
-                f"the data directory {self._data} cannot be made or written: {exc.strerror}",
-                hint="set cloud.data_dir in cloud.toml to a folder that can be written",
-            ) from exc
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as exc:
-                raise StoreError(
-                    f"another `tocsin cloud run` owns {self._data}",
-                    hint="stop it, or give this one a data_dir of its own",
-                ) from exc
-            yield
-
 
 def run(config: CloudConfig, path: Path, *, as_json: bool = False) -> None:
-    """Run the cloud of `config` (read from `path`) until it is told to stop."""
+    """Run the cloud of `config` (read from `path`) until it is told to stop.
+
+    Raises:
+        ConfigError: the configuration is that of an ingester beside it.
+    """
+    if config.ingest.share:
+        allowed = 'false here: ingesters share, and the cloud beside them has `buckets = ""`'
+        problem = ConfigProblem(
+            file=str(path), line=0, key="ingest.share", value="true", allowed=allowed
+        )
+        raise ConfigError([problem])
     asyncio.run(Cloud(config, path, as_json=as_json).run())

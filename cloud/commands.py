@@ -43,6 +43,16 @@ def run_cloud(config: Config, as_json: Json = False) -> None:
     cloud_app.run(load_cloud(config).value, config, as_json=as_json)
 
 
+@app.command("ingest")
+def ingest(config: Config, as_json: Json = False) -> None:
+    """Run an ingester beside the cloud: telemetry of its buckets into the same InfluxDB."""
+    from cloud import beside
+    from cloud.config import load_cloud
+
+    setup_logging()
+    beside.run_ingester(load_cloud(config).value, config, as_json=as_json)
+
+
 @app.command("status")
 def status(data: Data = None, as_json: Json = False) -> None:
     """What a running cloud counts."""

@@ -30,7 +30,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _buckets(text: str) -> str:
+    topics.bucket_numbers(text)
+    return text
+
+
 Name = Annotated[str, AfterValidator(_name)]
+Buckets = Annotated[str, AfterValidator(_buckets)]
 
 
 _CLEAR = "is beyond this machine: add a {} table, or say `clear = true`"
@@ -98,10 +104,6 @@ class BrokerSection(Section):
         default="auto",
         description="External only: MQTT version; auto asks in 5 first, which a broker of 3.1.1 may answer 2 s late.",
     )
-    buckets: list[Annotated[int, Field(ge=0, lt=topics.BUCKETS)]] | None = Field(
-        default=None,
-        description="Buckets (0-63) this ingester owns; default all. Ingesters share them out.",
-    )
 
     @model_validator(mode="after")
     def _mode(self) -> BrokerSection:
@@ -164,6 +166,25 @@ class IngestSection(Section):
     dead_letter_bytes: int = Field(
         default=64 << 20, ge=1 << 16, description="Bytes of dead letters kept; the oldest go first."
     )
+    buckets: Buckets | None = Field(
+        default=None,
+        description='Buckets (0-63) whose telemetry is taken, such as "0-31, 40"; "" is none, default all.',
+    )
+    share: bool = Field(
+        default=False,
+        description="`tocsin cloud ingest` and `forward` only: the broker deals telemetry out (MQTT 5 shared subscription).",
+    )
+
+    @property
+    def bucket_numbers(self) -> list[int] | None:
+        """`buckets` spelt out; None is all."""
+        return None if self.buckets is None else topics.bucket_numbers(self.buckets)
+
+    @model_validator(mode="after")
+    def _dealt_out_once(self) -> IngestSection:
+        if self.share and self.buckets is not None:
+            raise MistakesError([Mistake(("buckets",), "not with `share`: the broker deals out")])
+        return self
 
 
 class HttpSection(Section):

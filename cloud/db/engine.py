@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tocsin.errors import StoreUnavailableError
 
@@ -72,6 +72,10 @@ def write(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
+    except (
+        IntegrityError
+    ) as exc:  # two ingesters found the same new at the same moment: the next try finds it
+        raise StoreUnavailableError(f"another process wrote the same: {exc.orig}") from exc
     except OperationalError as exc:
         raise StoreUnavailableError(
             f"the state database does not accept a write: {exc.orig}",

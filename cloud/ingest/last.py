@@ -55,6 +55,19 @@ class LastValues:
             key = last.site, last.device, last.measurement
             self._devices.setdefault(key, {})[last.quantity] = last
 
+    def take(self, told: Iterable[Last]) -> set[Key]:
+        """Values that another ingester stored; the devices that changed."""
+        changed: set[Key] = set()
+        with self._lock:
+            for last in told:
+                key = last.site, last.device, last.measurement
+                values = self._devices.setdefault(key, {})
+                before = values.get(last.quantity)
+                if before is None or before.time_ns <= last.time_ns:
+                    values[last.quantity] = last
+                    changed.add(key)
+        return changed
+
     def of(self, key: Key) -> list[Last]:
         """The values of one device."""
         with self._lock:

@@ -56,6 +56,14 @@ class Ledger:
                 if owner == gateway
             }
 
+    def hear(self, settled: Mapping[Key, tuple[RangeSet, RangeSet]]) -> None:
+        """What others settled in the same store."""
+        for (gateway, stream), (ranges, rejected) in settled.items():
+            entries = [LedgerEntry(gateway, stream, lo, hi) for lo, hi in ranges]
+            entries += [LedgerEntry(gateway, stream, lo, hi, rejected=True) for lo, hi in rejected]
+            self.take(entries)
+            self.commit(entries)
+
     def streams(self) -> list[Key]:
         """Every stream that was ever stored."""
         return list(self._stored)

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Engine, insert, select, update
 
 from cloud.db import read, write
+from cloud.ingest.last import Last
 from cloud.ingest.tables import seen_devices
 from cloud.stores import Block
 from tocsin.contract.messages import DeviceHealth, Event, Health
@@ -127,6 +128,16 @@ class Presence:
                 device.received_ns, device.alive_mono = received_ns, now_mono
                 if len(block.time_ns):
                     device.last_time_ns = max(device.last_time_ns, int(block.time_ns.max()))
+
+    def on_told(self, row: Last, now_mono: int) -> None:
+        """An ingester beside us stored a value of a registered gateway."""
+        with self._lock:
+            if row.gateway not in self._gateways:
+                return
+            place = row.gateway, row.device, row.site
+            device = self._device(*place, row.received_ns, now_mono, row.measurement)
+            device.received_ns, device.alive_mono = row.received_ns, now_mono
+            device.last_time_ns = max(device.last_time_ns, row.time_ns)
 
     def gateways(self) -> dict[str, GatewayState]:
         """Every registered gateway."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,7 +18,6 @@ from cloud.ingest.event_rows import event_block, gap_blocks
 from cloud.ingest.last import Key, LastValues
 from cloud.ingest.ledger import Ledger, merged
 from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting, posting_of
-from cloud.ingest.presence import Presence
 from cloud.ingest.refusals import letters_of
 from cloud.ingest.stamps import Stored, stamps_of
 from cloud.ingest.unknown import UnknownFields
@@ -34,6 +33,7 @@ STORE_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 BAD_CRC_PATIENCE = 3  # so often the same bytes, and the fault is at rest and not on the way
 IDLE_S = 0.5
 MAX_POSTINGS = 1000  # letters held for one transaction
+OTHERS_NS = 1_000_000_000  # so old may be what is known of what others settled; gateways send nothing again before
 
 
 class Answers(Protocol):
@@ -58,6 +58,22 @@ class Numbers(Protocol):
     def on_stored(self, stored: Sequence[Stored]) -> None:
         """These are durable."""
         ...
+
+
+class Heard(Protocol):
+    """Who keeps what is known of gateways and devices: see `Presence`."""
+
+    def on_health(self, health: Health, received_ns: int, now_mono: int) -> None: ...
+
+    def on_state(self, gateway: str, online: bool, now_mono: int) -> None: ...
+
+    def on_gaps(self, gateway: str, stream: str, gaps: list[tuple[int, int]]) -> None: ...
+
+    def on_announced(self, event: Event, received_ns: int, now_mono: int) -> None: ...
+
+    def on_removed(self, gateway: str, device: str) -> None: ...
+
+    def on_stored(self, blocks: Iterable[Block], received_ns: int, now_mono: int) -> None: ...
 
 
 class Wire(Protocol):
@@ -108,7 +124,7 @@ class Ingest:
         wire: Wire,
         letters: DeadLetters,
         last: LastValues,
-        presence: Presence,
+        presence: Heard,
         answers: Sequence[Answers],
         numbers: Numbers,
         clock: Clock,
@@ -129,6 +145,7 @@ class Ingest:
         self._retry_mono = 0
         self._failures = 0
         self._error = self._hint = ""
+        self._heard_mono: dict[str, int] = {}  # gateway -> when others' part of its ledger was read
         self._republish = threading.Event()
         self._stop = threading.Event()
         self.counts: Counter[str] = Counter()
@@ -194,6 +211,12 @@ class Ingest:
     def _gather(self, messages: list[Received]) -> None:
         if messages and not self._gathered.messages:
             self._gathered.since_mono = self._clock.mono_ns()
+        try:
+            self._hear_others(messages)
+        except StoreUnavailableError as exc:
+            self._unavailable(exc)
+            self._deferred += messages
+            return
         for i, message in enumerate(messages):
             try:
                 if len(self._postings) > MAX_POSTINGS:
@@ -203,6 +226,17 @@ class Ingest:
                 self._unavailable(exc)
                 self._deferred += messages[i:]
                 return
+
+    def _hear_others(self, messages: list[Received]) -> None:
+        """A store with several ingesters: what the others settled of these gateways, lest it be stored twice."""
+        if not self._store.shared:
+            return
+        now_mono = self._clock.mono_ns()
+        named = {topics.gateway_of(m.topic) for m in messages} & self._sites.keys()
+        due = {g for g in named if now_mono - self._heard_mono.get(g, -OTHERS_NS) >= OTHERS_NS}
+        if due:
+            self._ledger.hear(self._store.ledger(due))
+            self._heard_mono |= dict.fromkeys(due, now_mono)
 
     def _post(self) -> None:
         """Keep the letters of this commit; they must be safe before their messages are acknowledged."""

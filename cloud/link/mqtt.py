@@ -2,7 +2,8 @@
 
 A message is acknowledged to the broker when the ingest thread says so (`ack`), on the connection it came by and no
 other: after a reconnect the broker delivers it again. MQTT 5 where the broker speaks it, else 3.1.1; both with a
-persistent session under a stable client id. When the hand-over is full a message is left unacknowledged; once there
+persistent session under a stable client id. With `share` it is MQTT 5 or nothing, and the session ends with its
+connection: a broker must not keep for one ingester what another could take. When the hand-over is full a message is left unacknowledged; once there
 is room again the link reconnects, and the broker delivers what it still holds.
 """
 
@@ -12,7 +13,7 @@ import logging
 import random
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from cloud.link.handover import Handover, Received
 from tocsin.contract import topics
 from tocsin.contract.codec import MAX_MESSAGE_BYTES
-from tocsin.errors import ConfigError, ConfigProblem
+from tocsin.errors import BrokerError, ConfigError, ConfigProblem
 from tocsin.sdk import Clock
 
 SESSION_EXPIRY_S = 7 * 86_400
@@ -51,7 +52,8 @@ class LinkOptions:
     keepalive_s: int = 15
     window_messages: int = 8192
     protocol: Protocol = "auto"
-    buckets: list[int] | None = None
+    filters: Sequence[str] = tuple(topics.cloud_filters())
+    share: bool = False
     tls: bool = False
     ca: Path | None = None
     cert: Path | None = None
@@ -68,16 +70,20 @@ class MqttLink:
         clock: Clock,
         log: logging.Logger,
         on_connected: Callable[[], None],
+        *,
+        on_told: Callable[[bytes], None] = lambda _payload: None,
+        on_refused: Callable[[BrokerError], None] = lambda _error: None,
     ) -> None:
         self._options, self._handover, self._clock, self._log = options, handover, clock, log
-        self._on_connected = on_connected
+        self._on_connected, self._on_told, self._on_refused = on_connected, on_told, on_refused
         self._client: mqtt.Client | None = None
         self._generation = 0
         self._version = (
             MQTTProtocolVersion.MQTTv311
-            if options.protocol == "3.1.1"
+            if options.protocol == "3.1.1" and not options.share
             else MQTTProtocolVersion.MQTTv5
         )
+        self._only_5 = options.share or options.protocol == "5"
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._overflowed = False
@@ -162,7 +168,8 @@ class MqttLink:
 
     def _answer_timeout_s(self) -> float:
         """Short for the very first try, which may speak a version that the broker leaves unanswered."""
-        guessing = self._options.protocol == "auto" and self.connects == 0 and not self._answerless
+        guessing = self._options.protocol == "auto" and not self._only_5
+        guessing = guessing and self.connects == 0 and not self._answerless
         return FIRST_ANSWER_S if guessing else CONNECT_TIMEOUT_S
 
     def _make(self) -> mqtt.Client:
@@ -184,9 +191,12 @@ class MqttLink:
         generation = self._generation
 
         def connected(
-            client: mqtt.Client, _u: Any, flags: mqtt.ConnectFlags, code: ReasonCode, _p: Any
+            client: mqtt.Client, _u: Any, flags: mqtt.ConnectFlags, code: ReasonCode, p: Any
         ) -> None:
-            self._connected(client, code)
+            if self._options.share and getattr(p, "SharedSubscriptionAvailable", 1) == 0:
+                self._refuses_to_share("it says so when it is connected to")
+            else:
+                self._connected(client, code, flags.session_present)
 
         def message(_c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
             self._received(message, generation)
@@ -196,7 +206,9 @@ class MqttLink:
 
         def subscribed(_c: mqtt.Client, _u: Any, _m: int, codes: list[ReasonCode], _p: Any) -> None:
             refused = [code for code in codes if code.is_failure]
-            if refused:
+            if refused and self._options.share:
+                self._refuses_to_share(str(refused[0]))
+            elif refused:
                 self._unavailable(f"the broker refuses our subscription: {refused[0]}")
 
         client.on_connect = connected
@@ -210,40 +222,57 @@ class MqttLink:
         properties = None
         if self._version is MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.SessionExpiryInterval = 0 if options.share else SESSION_EXPIRY_S
             properties.ReceiveMaximum = options.window_messages
             properties.MaximumPacketSize = MAX_PACKET_BYTES
             client.connect(
                 options.host,
                 options.port,
                 options.keepalive_s,
-                clean_start=False,
+                clean_start=options.share,
                 properties=properties,
             )
         else:
             client.connect(options.host, options.port, options.keepalive_s)
 
-    def _connected(self, client: mqtt.Client, code: ReasonCode) -> None:
+    def _connected(self, client: mqtt.Client, code: ReasonCode, session_present: bool) -> None:
         if code.is_failure:
             self._refused = True
-            guessed = (
-                self._options.protocol == "auto" and self._version is MQTTProtocolVersion.MQTTv5
-            )
-            if guessed and code.value in _UNSUPPORTED:
+            guessed = not self._only_5 and self._version is MQTTProtocolVersion.MQTTv5
+            if code.value in _UNSUPPORTED and self._options.share:
+                self._refuses_to_share("it speaks no MQTT 5")
+            elif guessed and code.value in _UNSUPPORTED:
                 self._version = MQTTProtocolVersion.MQTTv311
             else:
                 self._unavailable(str(code))
             self._ended.set()
             return
         self.connects += 1
-        client.subscribe([(f, 1) for f in topics.ingest_filters(self._options.buckets)])
+        client.subscribe([(f, 1) for f in self._options.filters])
+        if session_present:  # it may hold subscriptions of another configuration
+            client.unsubscribe(sorted(topics.every_filter() - set(self._options.filters)))
         self.connected = True
         if self._said_unavailable:
             self._said_unavailable = False
             self._log.warning("broker %s:%d is back", self._options.host, self._options.port)
         self._on_connected()
 
+    def _refuses_to_share(self, why: str) -> None:
+        """No use trying again: someone must change the configuration, or the broker."""
+        self._stop.set()
+        self._ended.set()
+        host, port = self._options.host, self._options.port
+        self._on_refused(
+            BrokerError(
+                f"the broker {host}:{port} gives no shared subscription: {why}",
+                hint="set ingest.buckets of each ingester instead of ingest.share",
+            )
+        )
+
     def _received(self, message: mqtt.MQTTMessage, generation: int) -> None:
+        if message.topic.startswith(topics.TOLD):
+            self._on_told(bytes(message.payload))
+            return
         received = Received(
             message.topic,
             bytes(message.payload),
@@ -257,7 +286,7 @@ class MqttLink:
 
     def _no_answer(self) -> None:
         """A broker that knows only 3.1.1 may leave a CONNECT of version 5 without an answer (amqtt does)."""
-        if self._options.protocol != "auto":
+        if self._only_5 or self._options.protocol != "auto":
             self._unavailable("the broker closed the connection without an answer")
             return
         if self.connects == 0 and not self._answerless:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cloud.config import CloudConfig, load_cloud
@@ -14,6 +15,7 @@ from cloud.link import LinkOptions, Protocol
 from cloud.spine.process import Spine
 from tocsin.cli.logs import setup_logging
 from tocsin.cli.output import fail
+from tocsin.contract import topics
 from tocsin.errors import TocsinError
 from tocsin.sdk import SystemClock
 
@@ -21,7 +23,12 @@ PASSWORD_ENV = "TOCSIN_SPINE_BROKER_PASSWORD"  # noqa: S105 - the name of a vari
 
 
 def link_options(
-    config: CloudConfig, port: int | None, protocol: Protocol, password: str | None
+    config: CloudConfig,
+    port: int | None = None,
+    protocol: Protocol = "auto",
+    password: str | None = None,
+    *,
+    filters: Sequence[str],
 ) -> LinkOptions:
     """Where the broker is; `port`, `protocol` and `password` of a child broker come from the supervisor."""
     broker = config.broker
@@ -36,7 +43,7 @@ def link_options(
             keepalive_s=broker.keepalive_s,
             window_messages=broker.window_messages,
             protocol=protocol,
-            buckets=broker.buckets,
+            filters=filters,
             tls=tls is not None,
             ca=tls.ca if tls else None,
         )
@@ -49,7 +56,8 @@ def link_options(
         keepalive_s=broker.keepalive_s,
         window_messages=broker.window_messages,
         protocol=broker.protocol,
-        buckets=broker.buckets,
+        filters=filters,
+        share=config.ingest.share,
         tls=broker.tls is not None,
         ca=broker.tls.ca if broker.tls else None,
         cert=broker.tls.cert if broker.tls else None,
@@ -76,7 +84,10 @@ def main() -> int:
     try:
         config = load_cloud(given.config).value
         password = os.environ.pop(PASSWORD_ENV, None)
-        link = link_options(config, given.broker_port, given.broker_protocol, password)
+        filters = topics.cloud_filters(config.ingest.bucket_numbers)
+        link = link_options(
+            config, given.broker_port, given.broker_protocol, password, filters=filters
+        )
         asyncio.run(_run(config, link))
     except TocsinError as exc:
         return fail(exc, as_json=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from collections.abc import Callable
 
 import msgspec
@@ -22,6 +21,7 @@ from cloud.ingest.event_rows import EVENT, GAP
 from cloud.ingest.last import Key, Last, LastValues, unit_of
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, Presence
+from cloud.ingest.told import decode_told
 from cloud.ingest.worker import Ingest, IngestOptions
 from cloud.link import Handover, LinkOptions, MqttLink, Received
 from cloud.orders.book import OrderBook
@@ -30,12 +30,14 @@ from cloud.rpc import Feed, SpineServer
 from cloud.spine.doors import Door
 from cloud.spine.open_door import open_door
 from cloud.spine.operations import Operations, device_row, gateway_row
+from cloud.spine.worker_thread import WorkerThreads
 from tocsin.contract import remote, topics
 from tocsin.contract.messages import Command
-from tocsin.errors import SpineError, SpineReason, StoreUnavailableError
+from tocsin.errors import StoreUnavailableError, WireError
 from tocsin.sdk import Clock
 
 WATCH_S = 1.0
+MAX_TELLING = 200  # messages of ingesters beside us; beyond, screens miss a value until its next
 COMMIT_S = 6.0  # for the last commit before the end
 _log = logging.getLogger("cloud.spine")
 _FIXED = frozenset({"time", "site", "device", "gateway", "stream", "seq", "source_time", "nth_"})
@@ -51,16 +53,23 @@ class Spine:
         upgrade(self._engine)
         self._door: Door = open_door(config, self._engine, clock)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._failed: BaseException | None = None
         self._since_mono: int | None = None
         self._pulse = Pulse(WATCH_S)
         self._periods: dict[tuple[str, str], tuple[float | None, bool]] = {}
         self._shown: dict[str, object] = {}
+        self._telling: asyncio.Queue[list[Last]] = asyncio.Queue(MAX_TELLING)
         self.feed = Feed()
         sites = {g.id: g.site for g in config.gateways}
         keys = {g.id: g.command_key.reveal().encode() for g in config.gateways if g.command_key}
         self.handover = Handover(config.ingest.queue_bytes)
-        self.link = MqttLink(link, self.handover, clock, logging.getLogger("cloud.link"), self._up)
+        self.link = MqttLink(
+            link,
+            self.handover,
+            clock,
+            logging.getLogger("cloud.link"),
+            self._up,
+            on_told=self._told,
+        )
         self._last = LastValues()
         self._letters = DeadLetters(self._engine, config.ingest.dead_letter_bytes)
         self._presence = Presence(self._engine, sites, clock.mono_ns())
@@ -142,36 +151,33 @@ class Spine:
         self._loop = asyncio.get_running_loop()
         self._remember_last()
         self._read_registry()
-        thread = self._worker("ingest", self.ingest.run, stop)
-        lane = self._worker("alarms", self._lane.run, stop)
+        threads = WorkerThreads(stop)
         await self._server.start()
-        thread.start()
-        lane.start()
+        threads.start("ingest", self.ingest.run)
+        threads.start("alarms", self._lane.run)
         self.link.start()
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch(), name="watch-silence")
                 pulse = group.create_task(self._beat(), name="pulse")
+                hear = group.create_task(self._hear_ingesters(), name="hear-ingesters")
                 await stop.wait()
                 watch.cancel()
                 pulse.cancel()
+                hear.cancel()
         finally:
             self._lane.stop()
             self.ingest.stop()
             await self._server.aclose()
-            await asyncio.to_thread(thread.join, COMMIT_S)
-            await asyncio.to_thread(lane.join, 1.0)
+            ended = await threads.join(COMMIT_S)
             await asyncio.to_thread(self.link.close)
             with contextlib.suppress(StoreUnavailableError):  # the next start learns it anew
                 await asyncio.to_thread(self.audit.write)
-            if not thread.is_alive():
+            if ended:
                 await asyncio.to_thread(self._door.close)  # stops queries that still run
             await asyncio.to_thread(self._operations.close)
             self._engine.dispose()
-        if self._failed is not None:
-            raise SpineError(
-                SpineReason.FAILED, f"a working thread failed: {self._failed}"
-            ) from self._failed
+        threads.check()
 
     def counters(self) -> dict[str, object]:
         """Everything that is counted."""
@@ -188,23 +194,34 @@ class Spine:
             "dead_letters_dropped": self._letters.dropped,
         }
 
-    def _worker(self, name: str, work: Callable[[], None], stop: asyncio.Event) -> threading.Thread:
-        """A thread whose end, by whatever cause, ends the process."""
-        loop = asyncio.get_running_loop()
-
-        def run() -> None:
-            try:
-                work()
-            except BaseException as exc:
-                self._failed = exc
-                raise
-            finally:
-                loop.call_soon_threadsafe(stop.set)
-
-        return threading.Thread(target=run, name=name, daemon=True)
-
     def _up(self) -> None:
         self.ingest.connected()
+
+    def _told(self, payload: bytes) -> None:
+        """An ingester beside us stored values."""
+        try:
+            rows = decode_told(payload)
+        except WireError:
+            self.ingest.counts["told_unreadable"] += 1
+            return
+        self._on_loop(lambda: self._take_told(rows))
+
+    def _take_told(self, rows: list[Last]) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            self._telling.put_nowait(rows)
+
+    async def _hear_ingesters(self) -> None:
+        while True:
+            rows = await self._telling.get()
+            await asyncio.to_thread(self._heard_of, rows)
+
+    def _heard_of(self, rows: list[Last]) -> None:
+        now_mono = self._clock.mono_ns()
+        for row in rows:
+            with contextlib.suppress(StoreUnavailableError):
+                self._presence.on_told(row, now_mono)
+        if changed := self._last.take(rows):
+            self._stored(changed)
 
     def _send(self, command: Command) -> None:
         what = "config" if command.kind in remote.KINDS else "command"

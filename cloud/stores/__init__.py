@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -97,7 +97,12 @@ def with_refusals(
 
 
 class Store(Protocol):
-    """Called from one thread only. A write is all or nothing but for what it returns as rejected."""
+    """Called from one thread only. A write is all or nothing but for what it returns as rejected.
+
+    `shared`: other ingesters may write it at the same time, and settle numbers in the same ledger.
+    """
+
+    shared: bool
 
     def write(
         self, blocks: list[Block], ledger: list[LedgerEntry], told: Told = nobody
@@ -112,8 +117,14 @@ class Store(Protocol):
         """
         ...
 
-    def ledger(self) -> dict[tuple[str, str], tuple[RangeSet, RangeSet]]:
-        """(gateway, stream) -> (settled, of them rejected), as of the last write."""
+    def ledger(
+        self, gateways: Collection[str] | None = None
+    ) -> dict[tuple[str, str], tuple[RangeSet, RangeSet]]:
+        """(gateway, stream) -> (settled, of them rejected), as of the last write; of these gateways, or all.
+
+        Raises:
+            StoreUnavailableError: a shared ledger cannot be read; try again later.
+        """
         ...
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tocsin.broker.accounts import covers
 from tocsin.contract import topics
 
 names = st.from_regex(r"[a-z0-9](?:[a-z0-9._-]{0,20}[a-z0-9])?", fullmatch=True)
@@ -66,14 +67,48 @@ def test_the_bucket_of_a_gateway_never_changes() -> None:
     assert {name: topics.bucket(name) for name in known} == known
 
 
-@given(st.lists(names, min_size=1, max_size=5))
-def test_every_gateway_has_a_bucket_that_the_filters_of_its_owner_name(gateways: list[str]) -> None:
-    for gateway in gateways:
-        number = topics.bucket(gateway)
-        assert 0 <= number < topics.BUCKETS
-        filters = topics.ingest_filters([number])
-        assert filters == [f"tocsin/1/{number}/+/+/up/#", f"tocsin/1/{number}/+/+/state"]
-    assert topics.ingest_filters() == ["tocsin/1/+/+/+/up/#", "tocsin/1/+/+/+/state"]
+def matches(flt: str, topic: str) -> bool:
+    """MQTT 3.1.1, 4.7."""
+    return covers(flt.removeprefix("$share/tocsin/"), topic)
+
+
+@given(names, names, st.sampled_from(["telemetry", "alarm", "event", "health", "resume"]))
+def test_of_two_that_share_buckets_one_gets_the_telemetry_and_the_cloud_all_else(
+    site: str, gateway: str, cls: str
+) -> None:
+    number, others = topics.bucket(gateway), [b for b in range(64) if b != topics.bucket(gateway)]
+    for hist in (False, True) if cls in topics.JOURNALLED else (False,):
+        topic = topics.up(site, gateway, cls, hist=hist)
+        assert any(matches(f, topic) for f in topics.cloud_filters())
+        is_telemetry = cls == topics.TELEMETRY
+        assert any(matches(f, topic) for f in topics.cloud_filters(others)) is not is_telemetry
+        assert any(matches(f, topic) for f in topics.telemetry_filters([number])) is is_telemetry
+        assert not any(matches(f, topic) for f in topics.telemetry_filters(others))
+        assert any(matches(f, topic) for f in topics.telemetry_filters(shared=True)) is is_telemetry
+        assert any(matches(f, topic) for f in topics.resume_filters([number])) is (cls == "resume")
+
+
+def test_every_filter_of_every_role_is_among_those_that_a_session_is_cleared_of() -> None:
+    each = topics.every_filter()
+    for filters in (
+        topics.cloud_filters(), topics.cloud_filters([0, 63]), topics.telemetry_filters(),
+        topics.telemetry_filters([7]), topics.telemetry_filters(shared=True), topics.resume_filters([7]),
+    ):  # fmt: skip
+        assert set(filters) <= each
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("", []), ("0-3", [0, 1, 2, 3]), ("63, 5-6,5", [5, 6, 63]), ("0-63", list(range(64)))],
+)
+def test_buckets_are_written_as_ranges(text: str, numbers: list[int]) -> None:
+    assert topics.bucket_numbers(text) == numbers
+
+
+@pytest.mark.parametrize("text", ["64", "3-1", "a", "1-", "-1", "0-64", "1 2", "1;2"])
+def test_what_is_no_range_of_buckets_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"bucket|within"):
+        topics.bucket_numbers(text)
 
 
 def test_down_topics_lie_under_the_filter_of_their_gateway() -> None:

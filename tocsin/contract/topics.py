@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable
 
 import msgspec
 
@@ -91,7 +92,68 @@ def parse_up(topic: str) -> UpTopic | None:
     return None
 
 
-def ingest_filters(buckets: list[int] | None = None) -> list[str]:
-    """What an ingester that owns `buckets` (default all) subscribes to."""
-    owned = ["+"] if buckets is None else [str(b) for b in buckets]
-    return [f"{ROOT}/{b}/+/+/{tail}" for b in owned for tail in ("up/#", "state")]
+def gateway_of(topic: str) -> str:
+    """The gateway that a topic of `base` names, unchecked; "" where there is none."""
+    parts = topic.split("/", 5)
+    return parts[4] if len(parts) > 5 else ""
+
+
+def told_by(ingester: str) -> str:
+    """Where an ingester tells the cloud the last values it stored; QoS 0, not kept."""
+    return f"{TOLD}{ingester}/last"
+
+
+TOLD = f"{ROOT}/ingest/"
+TOLD_FILTER = f"{TOLD}+/last"
+_SHARED = "$share/tocsin/"
+_URGENT = ("up/alarm/#", "up/event/#", f"up/{HEALTH}", f"up/{RESUME}", "state")
+
+
+def bucket_numbers(text: str) -> list[int]:
+    """`0-31, 40`: the buckets named, in order; empty text names none.
+
+    Raises:
+        ValueError: not of that form, or beyond 0-63.
+    """
+    found: set[int] = set()
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        lo, dash, hi = part.partition("-")
+        if not (lo.isdecimal() and (hi.isdecimal() or not dash)):
+            raise ValueError(f"{part!r} is no bucket and no range of buckets")
+        numbers = range(int(lo), int(hi or lo) + 1)
+        if not numbers or numbers[-1] >= BUCKETS:
+            raise ValueError(f"{part!r} is not within 0-{BUCKETS - 1}")
+        found.update(numbers)
+    return sorted(found)
+
+
+def cloud_filters(buckets: Iterable[int] | None = None) -> list[str]:
+    """What the cloud subscribes to: everything, or the telemetry of `buckets` and of all gateways whatever else they say."""
+    if buckets is None:
+        return [f"{ROOT}/+/+/+/up/#", f"{ROOT}/+/+/+/state", TOLD_FILTER]
+    urgent = [f"{ROOT}/+/+/+/{tail}" for tail in _URGENT]
+    return [*telemetry_filters(buckets), *urgent, TOLD_FILTER]
+
+
+def telemetry_filters(buckets: Iterable[int] | None = None, *, shared: bool = False) -> list[str]:
+    """Telemetry of `buckets` (default all); `shared`: the broker deals it out among all who say so (MQTT 5, 4.8.2)."""
+    group = _SHARED if shared else ""
+    return [f"{group}{ROOT}/{b}/+/+/up/{TELEMETRY}/#" for b in _numbers(buckets)]
+
+
+def resume_filters(buckets: Iterable[int] | None = None) -> list[str]:
+    """Questions of gateways of `buckets` (default all) for what is stored."""
+    return [f"{ROOT}/{b}/+/+/up/{RESUME}" for b in _numbers(buckets)]
+
+
+def every_filter() -> set[str]:
+    """All that the functions above may name, to leave out of a session what an earlier configuration put in."""
+    each = range(BUCKETS)
+    return {
+        *cloud_filters(), *cloud_filters(each), *resume_filters(each),
+        *(f for shared in (False, True) for f in telemetry_filters(shared=shared)),
+    }  # fmt: skip
+
+
+def _numbers(buckets: Iterable[int] | None) -> list[str]:
+    return ["+"] if buckets is None else [str(b) for b in buckets]

@@ -63,7 +63,7 @@ def main() -> None:
         client.on_subscribe = lambda *_: subscribed.set()
         client.connect("127.0.0.1", broker.port)
         client.loop_start()
-        client.subscribe([(f, 1) for f in topics.ingest_filters()])
+        client.subscribe([(f, 1) for f in topics.cloud_filters()])
         if not subscribed.wait(10.0):
             raise SystemExit("the broker did not answer the subscription")
         sys.stdout.write(msgspec.json.encode({"ready": True, "port": broker.port}).decode() + "\n")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from sqlalchemy import Connection, Engine, and_, delete, insert, select
+from sqlalchemy import Connection, Engine, and_, delete, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from cloud.db import read
@@ -15,23 +15,36 @@ from tocsin.contract.ranges import RangeSet
 from tocsin.errors import StoreUnavailableError
 
 Key = tuple[str, str, bool]  # gateway, stream, rejected
+_LOCK_KEY = 0x6C656467  # "ledg": two ingesters must not merge the same rows at once
+_ALONE = text("SELECT pg_advisory_xact_lock(:key)")
 
 
 class SqlLedger:
-    """Ranges that touch are one row, so that the table grows with gaps and not with messages."""
+    """Ranges that touch are one row, so that the table grows with gaps and not with messages. Several may write it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def load(self) -> Settled:
-        """(gateway, stream) -> (settled, of them rejected)."""
+    def load(self, gateways: Collection[str] | None = None) -> Settled:
+        """(gateway, stream) -> (settled, of them rejected); of these gateways, or all.
+
+        Raises:
+            StoreUnavailableError: the state database does not answer.
+        """
         settled: Settled = {}
-        with read(self._engine) as connection:
-            for gateway, stream, rejected, lo, hi in connection.execute(select(influx_ledger)):
-                pair = settled.setdefault((gateway, stream), (RangeSet(), RangeSet()))
-                pair[0].add(lo, hi)
-                if rejected:
-                    pair[1].add(lo, hi)
+        wanted = select(influx_ledger)
+        if gateways is not None:
+            wanted = wanted.where(influx_ledger.c.gateway.in_(sorted(gateways)))
+        try:
+            with read(self._engine) as connection:
+                rows = connection.execute(wanted).all()
+        except DBAPIError as exc:
+            raise StoreUnavailableError(f"the state database tells no ledger: {exc.orig}") from exc
+        for gateway, stream, rejected, lo, hi in rows:
+            pair = settled.setdefault((gateway, stream), (RangeSet(), RangeSet()))
+            pair[0].add(lo, hi)
+            if rejected:
+                pair[1].add(lo, hi)
         return settled
 
     def append(self, entries: list[LedgerEntry]) -> None:
@@ -42,6 +55,10 @@ class SqlLedger:
         """
         try:
             with self._engine.begin() as connection:
+                if (
+                    connection.dialect.name == "postgresql"
+                ):  # SQLite has one writer at a time anyway
+                    connection.execute(_ALONE, {"key": _LOCK_KEY})
                 for key, ranges in _by_key(entries).items():
                     for lo, hi in ranges:
                         _merge(connection, key, lo, hi)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Protocol
 
 import numpy as np
@@ -35,8 +36,8 @@ Line = tuple[int, int, str]  # block, row, text
 class LedgerKeeper(Protocol):
     """Where settled ranges are kept, since InfluxDB has no transactions."""
 
-    def load(self) -> Settled:
-        """(gateway, stream) -> (settled, of them rejected)."""
+    def load(self, gateways: Collection[str] | None = None) -> Settled:
+        """(gateway, stream) -> (settled, of them rejected); of these gateways, or all."""
         ...
 
     def append(self, entries: list[LedgerEntry]) -> None:
@@ -46,6 +47,8 @@ class LedgerKeeper(Protocol):
 
 class InfluxStore:
     """Called from one thread. `bad` lines are found by halving, so that the good ones of a body are stored."""
+
+    shared = True
 
     def __init__(self, options: InfluxOptions, keeper: LedgerKeeper) -> None:
         self._transport = Transport(options)
@@ -84,9 +87,9 @@ class InfluxStore:
             self._keeper.append(with_refusals(ledger, blocks, rejected))
         return rejected
 
-    def ledger(self) -> Settled:
-        """As kept."""
-        return self._keeper.load()
+    def ledger(self, gateways: Collection[str] | None = None) -> Settled:
+        """As kept, by us and by others."""
+        return self._keeper.load(gateways)
 
     def close(self) -> None:
         """Close the connection."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -40,6 +40,8 @@ class LocalStore:
 
     `write` is called from one thread; `query` from any. A write that finds no memory stops the running queries.
     """
+
+    shared = False
 
     def __init__(
         self, directory: Path, options: LocalOptions | None = None, *, read_only: bool = False
@@ -200,10 +202,13 @@ class LocalStore:
         """What a backup copies: take it, copy, release it."""
         return Snapshot(self._database, self.directory, self._upkeep, self._as_query)
 
-    def ledger(self) -> Settled:
-        """Copies of the settled ranges, as of the last write."""
+    def ledger(self, gateways: Collection[str] | None = None) -> Settled:
+        """Copies of the settled ranges, as of the last write; of these gateways, or all."""
         with self._commit_lock:
-            return self._ledger.snapshot()
+            settled = self._ledger.snapshot()
+        if gateways is None:
+            return settled
+        return {key: ranges for key, ranges in settled.items() if key[0] in gateways}
 
     def measurements(self) -> list[str]:
         """Names of all measurements."""

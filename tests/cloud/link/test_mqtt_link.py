@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -236,3 +237,51 @@ def again(proxy: FaultProxy, link: MqttLink) -> None:
     wait_until_sync(lambda: not link.connected, 30.0, "the end of the session")
     proxy.resume()
     wait_until_sync(lambda: link.connects > before and link.connected, 30.0, "a new session")
+
+
+def test_a_session_is_cleared_of_what_its_configuration_no_longer_names() -> None:
+    number = topics.bucket(GATEWAY.user)
+    telemetry = topics.telemetry_filters([number])
+    resume = topics.resume_filters([number])
+    with (
+        throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker,
+        gateway(broker) as peer,
+    ):
+        for before in (topics.cloud_filters(), telemetry, topics.cloud_filters([number])):
+            with linked(broker.port, Handover(1 << 20), filters=before) as link:
+                wait_until_sync(partial(_is_connected, link), 30.0, "a session")
+            handover = Handover(1 << 20)
+            with linked(broker.port, handover, filters=resume) as link:
+                wait_until_sync(partial(_is_connected, link), 30.0, "the same session")
+                assert peer.subscribe(topics.down_filter("plant", "gw-1"))
+                while not peer.got:  # until the link's packets before it were read
+                    assert link.publish(topics.down_ack("plant", "gw-1", INGESTER.user), b"")
+                    threading.Event().wait(0.05)
+                peer.publish(TELEMETRY, b"of another")
+                peer.publish(topics.up("plant", "gw-1", topics.RESUME), mine := before[0].encode())
+                got: list[bytes] = []
+                while mine not in got:  # those before it may come again
+                    got += [m.payload for m in taken(handover, 1)]
+                assert b"of another" not in got
+            peer.got.clear()
+
+
+def test_values_told_by_an_ingester_go_past_the_ingest_thread() -> None:
+    told: list[bytes] = []
+    options = LinkOptions("127.0.0.1", 0, "x", INGESTER.user, INGESTER.password)
+    with throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker:
+        handover = Handover(1 << 20)
+        log = logging.getLogger("link")
+        link = MqttLink(
+            replace(options, port=broker.port), handover, SystemClock(), log, lambda: None, on_told=told.append
+        )  # fmt: skip
+        link.start()
+        try:
+            wait_until_sync(lambda: link.connected, 30.0, "a session")
+            wait_until_sync(
+                lambda: link.publish(topics.told_by("ingest-1"), b"rows", 0) and told, 30.0, "rows"
+            )
+        finally:
+            link.close()
+        assert set(told) == {b"rows"}
+        assert handover.take(0.0) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from cloud.stores import Block, Column, LedgerEntry
@@ -18,8 +20,8 @@ class Kept:
     def __init__(self) -> None:
         self.settled: Settled = {}
 
-    def load(self) -> Settled:
-        return self.settled
+    def load(self, gateways: Collection[str] | None = None) -> Settled:
+        return {k: v for k, v in self.settled.items() if gateways is None or k[0] in gateways}
 
     def append(self, entries: list[LedgerEntry]) -> None:
         for e in entries:

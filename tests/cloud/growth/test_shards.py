@@ -1,0 +1,197 @@
+"""Ingesters that share the gateways out: by bucket on any broker, or dealt out by one that can (MQTT 5)."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.growth.city import GATEWAYS, HIGH, LOW, MS, ROWS, SITE, City, Node
+from tocsin.contract import topics
+from tocsin.contract.codec import encode
+from tocsin.contract.columns import Layout, Row, group_rows
+from tocsin.contract.ids import ulid
+from tocsin.contract.messages import VERSION, Batch
+from tocsin.testing import run_process, wait_until_sync
+
+
+def ingester(city: City, name: str, more: str) -> Node:
+    return city.node(name, "ingest", more)
+
+
+@pytest.mark.release
+def test_two_ingesters_share_the_buckets_and_one_is_killed_under_load(
+    influxd: str, tmp_path: Path
+) -> None:
+    with City(tmp_path, influxd) as city:
+        assert city.of_buckets(LOW)
+        assert city.of_buckets(HIGH)
+        low = ingester(city, "ingest-1", f'buckets = "{LOW}"')
+        high = ingester(city, "ingest-2", f'buckets = "{HIGH}"')
+        with city.load():
+            city.more_acks()
+            high.process.kill9()
+            city.more_acks(of=city.of_buckets(LOW))  # who is not concerned goes on
+            high.start()
+            city.more_acks()
+        city.nothing_lost_or_doubled()
+        assert set(low.counters()) >= {"rows", "commits", "store_error"}
+        assert not city.cloud.counters()["rows"], "the telemetry is not the cloud's"
+        # what the ingesters stored is on the cloud's screens, and it knows whose it is
+        wait_until_sync(lambda: _last_values(city) == _newest(city), 30.0, "last values")
+        devices = {(d["gateway"], d["device"]) for d in city.cloud.call("devices")}
+        assert devices == {(g, f"gas-{g}") for g in GATEWAYS}
+
+
+def _last_values(city: City) -> dict[str, float]:
+    rows = city.cloud.call("last")
+    return {row["device"]: row["value"] for row in rows if row["quantity"] == "h2s"}
+
+
+def _newest(city: City) -> dict[str, float]:
+    return {f"gas-{g.gateway}": float(g.rows - 1) for g in city.gateways}
+
+
+@pytest.mark.release
+def test_a_set_of_ingesters_grows_to_two_and_shrinks_to_one_under_load(
+    influxd: str, tmp_path: Path
+) -> None:
+    with City(tmp_path, influxd) as city:
+        first = ingester(city, "ingest-1", f'buckets = "{LOW}, {HIGH}"')
+        with city.load():
+            city.more_acks()
+            second = ingester(city, "ingest-2", f'buckets = "{HIGH}"')  # both own it for a while
+            city.more_acks()
+            assert first.process.terminate() == 0
+            first.configure(f'[ingest]\nbuckets = "{LOW}"')
+            first.start()
+            city.more_acks()
+            second.process.kill9()  # for good, with what it had in hand
+            first.process.kill9()
+            first.configure(f'[ingest]\nbuckets = "{LOW}, {HIGH}"')
+            first.start()
+            city.more_acks()
+        city.nothing_lost_or_doubled()
+
+
+def test_what_one_stored_another_knows_when_it_is_sent_again(influxd: str, tmp_path: Path) -> None:
+    with City(tmp_path, influxd) as city:
+        first = ingester(city, "ingest-1", f'buckets = "{LOW}, {HIGH}"')
+        second = ingester(city, "ingest-2", "share = true")  # both get everything, by two ways
+        layout = Layout("gas-x", "gas", ("h2s",), "f")
+        t0, unit, groups = group_rows([Row(layout, (n + 1) * MS, (1.0,)) for n in range(ROWS)])
+        stream, total = ulid(time.time_ns()), ROWS * len(GATEWAYS)
+        batches = [Batch(VERSION, SITE, name, stream, 0, t0, groups, unit) for name in GATEWAYS]
+
+        def send() -> None:
+            for gateway, batch in zip(city.gateways, batches, strict=True):
+                topic = topics.up(SITE, gateway.gateway, topics.TELEMETRY)
+                gateway.publish(topic, encode(batch))
+
+        def counted(name: str) -> int:
+            return sum(int(node.counters().get(name, 0)) for node in (first, second))
+
+        send()
+        wait_until_sync(lambda: counted("rows") + counted("duplicates") == 2 * total, 30.0, "both")
+        before = counted("rows")
+        threading.Event().wait(1.5)  # a gateway waits longer before it sends again
+        send()
+        wait_until_sync(
+            lambda: counted("rows") + counted("duplicates") == 4 * total, 30.0, "a look"
+        )
+        assert counted("rows") == before, "what one stored, neither takes for new"
+
+
+def test_a_broker_that_deals_out_feeds_two_ingesters_and_one_is_killed_for_good(
+    influxd: str, tmp_path: Path
+) -> None:
+    with City(tmp_path, influxd) as city:
+        nodes = [ingester(city, name, "share = true") for name in ("ingest-1", "ingest-2")]
+        with city.load():
+            city.more_acks()
+            wait_until_sync(lambda: all(n.counters().get("rows", 0) for n in nodes), 30.0, "both")
+            nodes[0].process.kill9()
+            city.more_acks()
+        city.nothing_lost_or_doubled()
+
+
+@contextmanager
+def broker_that_says(*answers: bytes) -> Iterator[int]:
+    """The port of a peer that answers each of a client's packets, in order, with these bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with server.accept()[0] as client:
+                for answer in answers:
+                    client.recv(65536)
+                    client.sendall(answer)
+                client.recv(65536)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join(10.0)
+
+
+ACCEPTED = bytes.fromhex("2003 00 00 00")
+NOT_SHARED = bytes.fromhex("2005 00 00 02 2a00")  # CONNACK: Shared Subscription Available 0
+REFUSED = bytes.fromhex("9005 0001 00 9e 00")  # SUBACK: 0x9e shared subscriptions not supported
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [(NOT_SHARED,), (ACCEPTED, REFUSED), (bytes.fromhex("2003 00 84 00"),), (bytes.fromhex("2002 00 01"),)],
+    ids=["connack", "suback", "only-3.1.1", "only-3.1.1-in-its-own-words"],
+)  # fmt: skip
+def test_a_broker_that_cannot_deal_out_ends_an_ingester_with_a_clear_word(
+    answers: tuple[bytes, ...], tmp_path: Path
+) -> None:
+    with broker_that_says(*answers) as port:
+        config = tmp_path / "ingest.toml"
+        config.write_text(
+            f"""schema = 1
+[cloud]
+name = "ingest-1"
+data_dir = "data"
+[broker]
+mode = "external"
+port = {port}
+[store]
+type = "influx"
+url = "http://127.0.0.1:1"
+version = "v1"
+[ingest]
+share = true
+""",
+            "utf-8",
+        )
+        argv = [sys.executable, "-m", "tocsin.cli", "cloud", "ingest", "-c", str(config)]
+        with run_process(argv) as ended:
+            assert ended.wait() == 6
+            assert "gives no shared subscription" in "".join(ended.stderr)
+            assert "ingest.buckets" in "".join(ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "key"),
+    [
+        ("ingest", '[broker]\nmode = "external"', "store.type"),
+        ("ingest", '[store]\ntype = "influx"\nurl = "http://127.0.0.1:1"', "broker.mode"),
+        ("run", "[ingest]\nshare = true", "ingest.share"),
+    ],
+)
+def test_a_configuration_of_another_role_is_refused(
+    command: str, more: str, key: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "cloud.toml"
+    config.write_text(f'schema = 1\n[cloud]\ndata_dir = "data"\n{more}\n', "utf-8")
+    argv = [sys.executable, "-m", "tocsin.cli", "cloud", command, "-c", str(config), "--json"]
+    with run_process(argv) as ended:
+        assert ended.wait() == 3
+        assert key in "".join(ended.stdout)
