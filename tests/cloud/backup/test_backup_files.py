@@ -13,15 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from cloud.app import Cloud
 from cloud.backup.make import Made, make_backup
 from cloud.backup.manifest import NAME, find_backup, read_manifest
 from cloud.backup.restore import Compared, restore
 from cloud.backup.source import source_of
 from cloud.backup.verify import verify
-from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
 from cloud.ingest.tables import seen_devices
+from cloud.owned import owned
 from cloud.stores import LedgerEntry
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.retention import Retention
@@ -214,13 +213,9 @@ def test_a_restore_killed_at_any_step_cannot_be_run_on_and_is_done_by_the_next(
 ) -> None:
     before = rows(data)
     backup, new = back_up(data, tmp_path / "backups").backup, tmp_path / "new"
-    config = CloudConfig.model_validate(
-        {"schema": 1, "cloud": {"data_dir": new}, "http": {"port": 0}}
-    )
     for point in ("begun", "file", "checked", "store in place", "state.db in place"):
         die("restore", point, backup, new)
-        cloud = Cloud(config, tmp_path / "cloud.toml")
-        with pytest.raises(StoreError, match="was not finished"), cloud._owned():
+        with pytest.raises(StoreError, match="was not finished"), owned(new):
             pass
     assert bring_back(backup, new)["gas"] == (63, 63)
     assert rows(new) == before
