@@ -148,6 +148,7 @@ class Sender:
     async def _puback(self, topic: str, payload: bytes) -> None:
         try:
             await self._client.publish(topic, payload, qos=1, timeout=self._puback_timeout_s)
+            self._counters["pubacks"] += 1
         finally:
             self._slots.release()
 
