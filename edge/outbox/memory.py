@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from tocsin.errors import OutboxError
 
 _ORDER = "order:"
+KEPT_COMMANDS = 1_000
 
 
 class Memory:
@@ -47,8 +48,15 @@ class Memory:
         return known, int(self._get("commands_since") or 0)
 
     def add_command(self, command_id: str, expires_ns: int, now_ns: int) -> None:
-        """A command is carried out; those that nobody can send any more are forgotten."""
-        self._db.execute("DELETE FROM command WHERE expires_ns <= ?", (now_ns,))
+        """A command is carried out; those that nobody can send any more are forgotten, but not the newest.
+
+        A clock that is years ahead for a while must not make a command new.
+        """
+        self._db.execute(
+            "DELETE FROM command WHERE expires_ns <= ? AND id NOT IN"
+            " (SELECT id FROM command ORDER BY expires_ns DESC LIMIT ?)",
+            (now_ns, KEPT_COMMANDS),
+        )
         row = (command_id, expires_ns)
         self._db.execute("INSERT OR REPLACE INTO command VALUES (?, ?)", row)
 

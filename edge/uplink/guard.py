@@ -59,6 +59,8 @@ class CommandGuard:
             raise refusal(CommandRefusal.EXPIRED, f"expired {late_s:.0f} s ago", command)
         if command.issued_ns > now_ns + MAX_AHEAD_NS:
             raise refusal(CommandRefusal.EXPIRED, "issued in the future: a clock is wrong", command)
+        if self._since_ns > now_ns + MAX_AHEAD_NS:  # noted while the clock was ahead
+            self._since_ns = now_ns
         if command.issued_ns <= self._since_ns:
             raise refusal(
                 CommandRefusal.DUPLICATE,
@@ -74,6 +76,9 @@ class CommandGuard:
         return command
 
     def _forget(self, now_ns: int) -> None:
+        """Expired ones go when they become many: not at once, the clock may be years ahead and come back."""
+        if len(self._seen) < MAX_REMEMBERED:
+            return
         for name in [name for name, expires in self._seen.items() if expires <= now_ns]:
             del self._seen[name]
 

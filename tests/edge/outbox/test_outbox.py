@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.options import OutboxOptions
-from edge.outbox import Chunk, Outbox
+from edge.outbox import Chunk, Outbox, memory
 from tocsin.contract import topics
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.columns import Layout, Row
@@ -438,13 +438,18 @@ async def test_evicted_chunks_are_not_asked_back(tmp_path: Path) -> None:
         assert (outbox.taken_back, outbox.stats().pending_rows) == (0, 0)
 
 
-async def test_commands_are_remembered_until_they_expire(tmp_path: Path) -> None:
+async def test_commands_are_remembered_until_they_expire_and_the_newest_beyond_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "KEPT_COMMANDS", 1)
     now_ns = SystemClock().now_ns()
+    ahead_ns = 60_000_000_000
     async with opened(tmp_path) as outbox:
-        await outbox.remember_command("old", now_ns - 1)
-        await outbox.remember_command("c1", now_ns + 60_000_000_000)
+        for name, expires_ns in (("older", -2), ("old", -1), ("c1", ahead_ns), ("c2", ahead_ns)):
+            await outbox.remember_command(name, now_ns + expires_ns)
     async with opened(tmp_path) as outbox:
-        assert await outbox.commands() == ({"c1": now_ns + 60_000_000_000}, 0)
+        until_ns = now_ns + ahead_ns
+        assert await outbox.commands() == ({"c1": until_ns, "c2": until_ns}, 0)
 
 
 async def test_a_file_of_the_first_layout_is_taken_up(tmp_path: Path) -> None:
