@@ -292,6 +292,7 @@ class Store:
             if not self._marked:
                 self._marked = True
                 self._sync_log()
+                self._sync_folder()
         except BaseException:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
@@ -442,6 +443,14 @@ class Store:
             if not self.sync_failures:
                 _log.error("a power cut may cost readings, the disk does not sync: %s", exc)
             self.sync_failures += 1
+
+    def _sync_folder(self) -> None:
+        with suppress(OSError):  # not every file system can
+            fd = os.open(self._wal.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def _load_streams(self, now_ns: int) -> None:
         for stream in streams.load(self.db):

@@ -1,0 +1,66 @@
+"""What each fsync policy asks of the disk, and when."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from edge.outbox import store
+from tests.edge.outbox.test_outbox import alarm, opened, rows
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often the outbox had which file synced by name; SQLite's own syncs follow its `synchronous` setting."""
+    found = Counter[str]()
+    really = os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        found[Path(f"/proc/self/fd/{fd}").readlink().name] += 1
+        really(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fsync", "level", "urgent"),
+    [("none", 0, 0), ("batch", 1, 1), ("always", 2, 0)],
+)
+async def test_the_policy_is_what_sqlite_and_the_disk_are_asked_for(
+    tmp_path: Path,
+    syncs: Counter[str],
+    monkeypatch: pytest.MonkeyPatch,
+    fsync: str,
+    level: int,
+    urgent: int,
+) -> None:
+    """`always`: SQLite syncs the log at every commit itself (synchronous = FULL); `batch`: it does so at checkpoints."""
+    monkeypatch.setattr(store, "_SYNC_EVERY_S", 3_600.0)
+    async with opened(tmp_path, fsync=fsync) as outbox:
+        (found,) = outbox._store.db.execute("PRAGMA synchronous").fetchone()
+        assert found == level
+        await outbox.put_rows_durable(rows(1))
+        log = "outbox.db-wal"
+        begun = syncs[log]
+        assert begun >= 1, "that the file is in use is made durable in any case"
+        for start in range(1, 20):
+            await outbox.put_rows_durable(rows(1, start))
+        assert syncs[log] == begun
+        await outbox.put_alarm(alarm(1))
+        await outbox.put_event("note")
+        await outbox.remember_command("c1", 1 << 62)
+        assert syncs[log] == begun + 3 * urgent
+
+
+async def test_batch_has_telemetry_synced_once_in_its_interval(
+    tmp_path: Path, syncs: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, fsync="batch") as outbox:
+        monkeypatch.setattr(store, "_SYNC_EVERY_S", 0.0)
+        for start in range(5):
+            await outbox.put_rows_durable(rows(1, start))
+        assert syncs["outbox.db-wal"] >= 5
