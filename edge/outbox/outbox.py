@@ -360,7 +360,7 @@ class Outbox:
             payload_bytes=store.payload_bytes,
             written_bytes=store.written_bytes,
             dropped_rows=self._dropped,
-            coalesced_alarms=store.coalesced,
+            coalesced_alarms=store.repeats.folded,
             commit_failures=self._failures,
         )
 

@@ -9,15 +9,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from edge.options import OutboxOptions
-from edge.outbox import settling, streams
-from edge.outbox.chunks import Chunk, is_intact, readings, split
+from edge.outbox import reading, settling, streams
+from edge.outbox.chunks import Chunk, readings, split
 from edge.outbox.database import FILE, connect
 from edge.outbox.held import Held, HeldPart
 from edge.outbox.markers import MAX_GAPS, Marker
 from edge.outbox.memory import Memory
+from edge.outbox.repeats import Repeats
 from edge.outbox.room import Room
 from edge.outbox.streams import Stream
 from tocsin.contract import topics
@@ -29,7 +31,6 @@ from tocsin.contract.ids import ulid
 from tocsin.contract.messages import (
     VERSION,
     Alarm,
-    AlarmChange,
     Batch,
     ClockState,
     Event,
@@ -57,7 +58,7 @@ class Store:
     ) -> None:
         self.site, self.gateway, self.codec = site, gateway, codec
         self.clock_state = ClockState()
-        self.rows = self.readings = self.payload_bytes = self.commits = self.coalesced = 0
+        self.rows = self.readings = self.payload_bytes = self.commits = 0
         self.oversized = self.written_bytes = self.sync_failures = 0
         self._written_before = _written_by_this_thread()
         self._wal = directory / (FILE + "-wal")
@@ -87,9 +88,7 @@ class Store:
         for stream in self.streams.values():
             for lo, hi in stream.settled:
                 self.room.note_settled(stream, lo, hi)
-        self._repeats: dict[
-            str, tuple[int, Alarm]
-        ] = {}  # alarm -> (chunk id, its REPEATED message)
+        self.repeats = Repeats(self.db)
         self._marker = Marker(self.db)
 
     def close(self) -> None:
@@ -146,7 +145,9 @@ class Store:
         """Seal and commit one alarm; a repeat of one that was never handed out is folded into it."""
         with self._transaction() as dropped:
             self._make_room(now_ns, dropped, urgent=True)
-            alarm = self._coalesced(draft) or self._append_alarm(draft)
+            alarm = self.repeats.fold(draft, partial(self._seal, draft)) or self._append_alarm(
+                draft
+            )
         self._sync(urgent=True)
         return alarm, dropped
 
@@ -210,30 +211,13 @@ class Store:
         self, cls: str, after: int, upto: int | None, limit: int, now_ns: int
     ) -> list[Chunk]:
         """Unsettled chunks of a class with `after` < id <= `upto`, oldest first. Handing out freezes their bytes."""
-        out: list[Chunk] = []
-        spoiled: list[Chunk] = []
-        by_id = {s.id: s for s in self.streams.values()}
-        while len(out) < limit:
-            found = self.db.execute(
-                "SELECT id, stream, first_seq, rows, payload FROM chunk"
-                " WHERE cls = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?",
-                (cls, after, (1 << 62) if upto is None else upto, limit),
-            ).fetchall()
-            for row_id, stream_id, first, rows, payload in found:
-                after = row_id
-                stream = by_id[stream_id]
-                if stream.settled.missing(first, first + rows):
-                    chunk = Chunk(row_id, cls, stream.ulid, first, rows, payload)
-                    (out if is_intact(chunk) else spoiled).append(chunk)
-            if len(found) < limit:
-                break
+        out, spoiled = reading.pending(self.db, self.streams.values(), cls, after, upto, limit)
         if spoiled:
             self._give_up(spoiled, now_ns)
         if cls == topics.EVENT:
             self._marker.seal({c.id for c in out})
         elif cls == topics.ALARM:
-            handed = {c.id for c in out}
-            self._repeats = {a: r for a, r in self._repeats.items() if r[0] not in handed}
+            self.repeats.seal({c.id for c in out})
         return out
 
     def _give_up(self, spoiled: Sequence[Chunk], now_ns: int) -> None:
@@ -252,29 +236,16 @@ class Store:
                 self._append_event(SALVAGED, "", text, part, now_ns)
 
     def first_pending(self, cls: str) -> int:
-        """An id below that of the first unsettled chunk of a class, near to it."""
-        ids = [
-            row[0] - 1
-            for s in self.streams.values()
-            if s.cls == cls
-            for row in self.db.execute(
-                "SELECT id FROM chunk WHERE stream = ? AND first_seq >= ? ORDER BY first_seq LIMIT 1",
-                (s.id, s.settled.contiguous_from(0)),
-            )
-        ]
-        return min(ids, default=self.last_id())
+        """As `reading.first_pending`."""
+        return reading.first_pending(self.db, self.streams.values(), cls)
 
     def newest(self, cls: str, limit: int) -> list[bytes]:
-        """The last chunks of a class, settled or not, newest first."""
-        found = self.db.execute(
-            "SELECT payload FROM chunk WHERE cls = ? ORDER BY id DESC LIMIT ?", (cls, limit)
-        )
-        return [payload for (payload,) in found]
+        """As `reading.newest`."""
+        return reading.newest(self.db, cls, limit)
 
     def last_id(self) -> int:
-        """The id given last."""
-        row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
-        return int(row[0]) if row else 0
+        """As `reading.last_id`."""
+        return reading.last_id(self.db)
 
     @contextmanager
     def _transaction(self) -> Iterator[list[Gap]]:
@@ -303,7 +274,7 @@ class Store:
                 stream = self.streams[name]
                 stream.next_seq, stream.first_kept, stream.settled = before[name]
             self.rows, self.readings, self.payload_bytes = totals
-            self._repeats.clear()
+            self.repeats.forget()
             self._marker.forget()
             self.held.recount()
             self.room.recount()
@@ -351,40 +322,14 @@ class Store:
 
     def _append_alarm(self, draft: AlarmDraft) -> Alarm:
         stream = self._live[topics.ALARM]
-        alarm = draft.seal(
-            site=self.site,
-            gateway=self.gateway,
-            stream=stream.ulid,
-            seq=stream.next_seq,
-            clock=self.clock_state,
-        )
-        row_id = self._insert(stream, 1, alarm.t, alarm.t, encode(alarm, "jn"))
-        if alarm.change is AlarmChange.REPEATED:
-            self._repeats[alarm.alarm] = (row_id, alarm)
-        else:
-            self._repeats.pop(alarm.alarm, None)
+        alarm = self._seal(draft, stream.ulid, stream.next_seq)
+        self.repeats.note(self._insert(stream, 1, alarm.t, alarm.t, encode(alarm, "jn")), alarm)
         return alarm
 
-    def _coalesced(self, draft: AlarmDraft) -> Alarm | None:
-        if draft.change is not AlarmChange.REPEATED or draft.alarm not in self._repeats:
-            return None
-        row_id, earlier = self._repeats[draft.alarm]
-        merged = draft.seal(
-            site=self.site,
-            gateway=self.gateway,
-            stream=earlier.stream,
-            seq=earlier.seq,
-            clock=self.clock_state,
+    def _seal(self, draft: AlarmDraft, stream: str, seq: int) -> Alarm:
+        return draft.seal(
+            site=self.site, gateway=self.gateway, stream=stream, seq=seq, clock=self.clock_state
         )
-        merged = _merge(earlier, merged)
-        payload = encode(merged, "jn")
-        self.db.execute(
-            "UPDATE chunk SET payload = ?, bytes = ?, t_max = ? WHERE id = ?",
-            (payload, len(payload), merged.t, row_id),
-        )
-        self._repeats[draft.alarm] = (row_id, merged)
-        self.coalesced += 1
-        return merged
 
     def _insert(self, stream: Stream, rows: int, t_min: int, t_max: int, payload: bytes) -> int:
         cursor = self.db.execute(
@@ -464,14 +409,6 @@ class Store:
     def _new_stream(self, cls: str, name: str, *, live: bool) -> Stream:
         self.streams[name] = streams.create(self.db, cls, name, live=live)
         return self.streams[name]
-
-
-def _merge(earlier: Alarm, later: Alarm) -> Alarm:
-    fields = {name: getattr(later, name) for name in later.__struct_fields__}
-    fields["first_ns"] = earlier.first_ns if earlier.first_ns is not None else earlier.t
-    fields["last_ns"] = later.last_ns if later.last_ns is not None else later.t
-    fields["n"] = earlier.n + later.n
-    return Alarm(**fields)
 
 
 def _written_by_this_thread() -> int:
