@@ -105,3 +105,23 @@ def alarm(result: dict[str, Any]) -> list[str]:
         f"The load: {counted(result['load'])}. Reference: an empty HTTP request p50 {reference['p50']} ms, p99 "
         f"{reference['p99']} ms. {settings(result)}",
     ]
+
+
+def wire(result: dict[str, Any]) -> list[str]:
+    """`tocsin bench wire`."""
+    lines = [
+        "## `tocsin bench wire`",
+        "",
+        "The same rows in each format, one core; deflated by zlib level 6. A message tells its times to the resolution given.",
+        "",
+        "| format | bytes a reading | of ours | deflated | write us | read us | wrong | resolution | has a place for | library |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, f in result["formats"].items():
+        read = "" if f["decode_us"] is None else f"{f['decode_us']:.2f}"
+        resolution = {1: "ns", 1_000_000: "ms"}[f["resolution_ns"]]
+        lines.append(
+            f"| {name} | {f['bytes_per_reading']:.1f} | {f['bytes_to_reference']:.1f} | {f['deflated_bytes_per_reading']:.1f} "
+            f"| {f['encode_us']:.2f} | {read} | {f['wrong']} | {resolution} | {f['carries']} | {f['library']} |"
+        )
+    return [*lines, "", f"Peak {result['peak_rss_mb']:.0f} MB. {settings(result)}"]

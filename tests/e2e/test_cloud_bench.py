@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.e2e.test_bench import bench
+from tocsin.contract.codec import CODECS
 
 
 def test_the_ingest_bench_reads_back_every_reading_it_sent(tmp_path: Path) -> None:
@@ -39,3 +40,16 @@ def test_the_alarm_bench_hears_every_alarm_once(tmp_path: Path) -> None:
     load = result["load"]
     assert load["readings_read_back"] > 0
     assert (load["wrong"], load["missing"], load["duplicates"]) == (0, 0, 0)
+
+
+def test_the_wire_bench_reads_back_what_each_format_wrote(tmp_path: Path) -> None:
+    result = bench(tmp_path, "wire", "--seconds", "0.02")
+    formats = result["formats"]
+    assert set(formats) == {
+        *(f"tocsin {codec}" for codec in CODECS),
+        *("SenML JSON", "SenML CBOR", "Sparkplug B", "ThingsBoard JSON", "line protocol"),
+    }
+    for name, figure in formats.items():
+        assert figure["wrong"] == 0, name
+        assert (figure["decode_us"] is None) == (name == "line protocol")
+        assert figure["bytes_per_reading"] > 0

@@ -98,6 +98,20 @@ def alarm(
 
 
 @bench_app.command()
+def wire(
+    readings: Annotated[int, typer.Option(help="Readings in a batch.", min=4)] = 100,
+    devices: Annotated[int, typer.Option(help="Devices they come from.", min=1)] = 5,
+    seconds: Annotated[float, typer.Option(help="CPU time of each measurement.", min=0.01)] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Bytes and microseconds a reading, beside SenML, Sparkplug B, ThingsBoard JSON and line protocol."""
+    from tocsin.lab.wire import run_wire, wire_summary
+
+    result = run_wire(readings=readings, devices=devices, seconds=seconds, say=output.note)
+    output.emit(result, as_json=as_json, human=wire_summary(result))
+
+
+@bench_app.command()
 def line(
     seconds: Annotated[float, typer.Option(help="Length of the measurement.", min=3)] = 60.0,
     as_json: Json = False,
