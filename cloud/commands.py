@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cloud.layout_command import app as layout_app
 from tocsin.cli.apps import Json, new_app
 from tocsin.cli.logs import setup_logging
 from tocsin.cli.output import emit, note, table
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cloud.remote import Place
 
 app = new_app("The cloud: broker, ingest, store, API and console.")
+app.add_typer(layout_app, name="layout")
 alarms_app = new_app("Alarms: see, acknowledge, reset.")
 deadletters_app = new_app("Messages that could not be stored.")
 

@@ -296,6 +296,14 @@ class CloudConfig(Section):
         return self.cloud.data_dir / "spine.sock"
 
     @property
+    def store_directory(self) -> Path | None:
+        """Where the embedded store lies; None where it is another."""
+        section = self.store
+        if not isinstance(section, LocalStoreSection):
+            return None
+        return section.directory or self.cloud.data_dir / "store"
+
+    @property
     def state_place(self) -> str | Path:
         """What `cloud.db.open_engine` opens."""
         if self.cloud.state_db is not None:

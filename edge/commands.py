@@ -14,6 +14,7 @@ import typer
 from edge.control.client import ask, follow
 from edge.control.place import Config, config_path, socket_of
 from edge.orders.command_line import command
+from edge.outbox.layout_command import app as layout_app
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.contract.quality import Quality
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 app = new_app("Run a gateway and operate a running one.")
 alarms_app = new_app("Open alarms of a running gateway: list, acknowledge, reset.")
 app.add_typer(alarms_app, name="alarms", invoke_without_command=True, no_args_is_help=False)
+app.add_typer(layout_app, name="layout", invoke_without_command=True, no_args_is_help=False)
 app.command("command")(command)
 
 PROBE_TIMEOUT_S = 30.0

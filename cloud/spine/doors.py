@@ -77,7 +77,8 @@ class LocalDoor:
     """The embedded store."""
 
     def __init__(self, config: CloudConfig, section: LocalStoreSection, clock: Clock) -> None:
-        directory = section.directory or config.cloud.data_dir / "store"
+        directory = config.store_directory
+        assert directory is not None  # noqa: S101 - `section` is the embedded store's
         self._store = LocalStore(directory, section)
         self._store.keep_rolling(clock.now_ns)
         self._clock = clock

@@ -43,6 +43,24 @@ def socket_of(given: Path | None) -> Path:
         UsageError: no file, or it names no socket.
         ConfigError: it is no TOML file.
     """
+    path, data_dir, socket = _named(given)
+    return path.parent / Path(socket or f"{data_dir}/control.sock").expanduser()
+
+
+def data_dir_of(given: Path | None) -> Path:
+    """The data directory a configuration names; the rest of the file need not be right.
+
+    Raises:
+        UsageError: no file, or it names none.
+        ConfigError: it is no TOML file.
+    """
+    path, data_dir, _ = _named(given)
+    if not data_dir:
+        raise UsageError(f"{path} names no data_dir", hint="tocsin check -c FILE")
+    return path.parent / Path(data_dir).expanduser()
+
+
+def _named(given: Path | None) -> tuple[Path, str, str]:
     from tocsin.config.load import read
 
     path = config_path(given)
@@ -50,9 +68,8 @@ def socket_of(given: Path | None) -> Path:
     tables = cast("dict[str, dict[str, str]]", raw)
     try:
         data_dir = tables.get("gateway", {}).get("data_dir", "")
-        socket = tables.get("control", {}).get("socket") or f"{data_dir}/control.sock"
-        return path.parent / Path(socket).expanduser()
-    except (AttributeError, TypeError) as exc:
+        return path, str(data_dir), str(tables.get("control", {}).get("socket") or "")
+    except AttributeError as exc:
         raise UsageError(f"{path} names no control socket", hint="tocsin check -c FILE") from exc
 
 

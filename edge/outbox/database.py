@@ -1,4 +1,4 @@
-"""The outbox file: its lock, schema and pragmas."""
+"""The outbox file: its lock and pragmas."""
 
 from __future__ import annotations
 
@@ -9,46 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from edge.outbox.layout import VERSION, upgrade, version_of
 from tocsin.errors import OutboxError, OutboxLockedError
 
 FILE = "outbox.db"
 SUSPECT = "outbox.suspect"  # lies beside a file that was found damaged while in use
-VERSION = 2
 _HIGHEST_VERSION = 1000  # beyond it the number itself is damaged
 _CHECKED_BYTES = 64 << 20  # a larger file is not read through at start
 Fsync = Literal["none", "batch", "always"]
 
-# `dropped` is no longer written; it goes with the next layout.
-# An id is never used twice, so that a reader's position stays valid when rows before it are deleted.
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE stream (
-  id INTEGER PRIMARY KEY, cls TEXT NOT NULL, ulid TEXT NOT NULL UNIQUE,
-  next_seq INTEGER NOT NULL, live INTEGER NOT NULL
-);
-CREATE TABLE settled (
-  stream INTEGER NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL, PRIMARY KEY (stream, lo)
-) WITHOUT ROWID;
-CREATE TABLE dropped (
-  stream INTEGER NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL, at_ns INTEGER NOT NULL
-);
-CREATE TABLE chunk (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, cls TEXT NOT NULL, stream INTEGER NOT NULL, first_seq INTEGER NOT NULL,
-  rows INTEGER NOT NULL, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL, bytes INTEGER NOT NULL, payload BLOB NOT NULL
-);
-CREATE UNIQUE INDEX chunk_by_seq ON chunk (stream, first_seq, rows, bytes);
-CREATE INDEX chunk_by_class ON chunk (cls, id);
-"""
-# Version 2: rows without a known time, commands carried out, and the wall clock at the last commit of telemetry.
-_SCHEMA_2 = """
-CREATE TABLE held (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, power_on TEXT NOT NULL, rows INTEGER NOT NULL, mono_max INTEGER NOT NULL,
-  payload BLOB NOT NULL
-);
-CREATE TABLE command (id TEXT PRIMARY KEY, expires_ns INTEGER NOT NULL) WITHOUT ROWID;
-ALTER TABLE stream ADD COLUMN wall_ns INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE stream ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
-"""
 # Values that SQLite finds in order and we never wrote.
 _STRANGE = """
 SELECT
@@ -125,7 +94,7 @@ def connect(path: Path, fsync: Fsync) -> sqlite3.Connection:
         raise sqlite3.DatabaseError("the file is empty")
     db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
     try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
+        version = version_of(db)
         if not 0 <= version <= _HIGHEST_VERSION or (size and not version):
             raise sqlite3.DatabaseError(f"layout {version}")
         if version > VERSION:
@@ -145,9 +114,7 @@ def connect(path: Path, fsync: Fsync) -> sqlite3.Connection:
             (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
-        if version < VERSION:
-            news = (_SCHEMA if version == 0 else "") + _SCHEMA_2
-            db.executescript(f"BEGIN; {news} PRAGMA user_version = {VERSION}; COMMIT;")
+        upgrade(db)
         if version and checking:
             (strange,) = db.execute(_STRANGE).fetchone()
             if strange:

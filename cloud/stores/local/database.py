@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from cloud.stores.local.layout import VERSION, refuse_newer, set_version, version_of
 from cloud.stores.local.names import literal
 from cloud.stores.local.options import LocalOptions
 from tocsin.errors import StoreError, StoreUnavailableError
@@ -83,8 +84,17 @@ def open_database(
     except duckdb.Error as exc:
         raise StoreError(f"{path}: {exc}") from exc
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    try:
+        refuse_newer(connection, path)
+    except StoreError:
+        connection.close()
+        raise
     if not read_only:
+        connection.begin()
         connection.execute(_SETUP)
+        if version_of(connection) < VERSION:
+            set_version(connection, VERSION)
+        connection.commit()
     ours = ", ".join(
         literal(f"{folder.resolve()}/") for folder in (cold, directory / SNAPSHOT_NAME)
     )
