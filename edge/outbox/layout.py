@@ -57,12 +57,17 @@ DROP TABLE held;
 DROP TABLE command;
 ALTER TABLE stream DROP COLUMN wall_ns;
 ALTER TABLE stream DROP COLUMN epoch;
+DELETE FROM meta WHERE key NOT IN ('site', 'gateway'); -- layout 1 takes any other for another gateway's
 """,
     homeless=(
         ("rows that wait for a known time", "SELECT coalesce(sum(rows), 0) FROM held"),
         (
             "commands that must not run again until they expire",
             "SELECT count(*) FROM command WHERE expires_ns > :now_ns",
+        ),
+        (
+            "commands without a result",
+            "SELECT count(*) FROM meta WHERE key >= 'order:' AND key < 'order;'",
         ),
     ),
 )

@@ -54,6 +54,11 @@ def schema_of(path: Path) -> set[tuple[str, str]]:
         }
 
 
+def meta_of(path: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(path)) as db:
+        return dict(db.execute("SELECT key, value FROM meta").fetchall())
+
+
 def dump(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as db:
         return [str(db.execute("PRAGMA user_version").fetchone()), *db.iterdump()]
@@ -144,6 +149,7 @@ def test_a_full_outbox_and_a_cloud_with_data_go_up_in_place_and_back_again(folde
     tocsin_command("cloud", "layout", "rollback", "store", "1", *config)
     assert layouts(folder) == OLD
     assert schema_of(outbox) == old_outbox
+    assert meta_of(outbox) == {"site": "demo", "gateway": "gw-demo"}
     assert schema_of(state) == old_state
     (aside,) = folder.glob(f"cloud/state.db.{HEAD}.*")
     assert len(schema_of(aside)) > len(old_state)

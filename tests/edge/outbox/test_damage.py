@@ -74,7 +74,7 @@ async def survives(directory: Path, made: Made, *, harmless: bool = False) -> in
             assert not numbers.missing(0, 1_500)
         (new,) = (await everything(outbox))[-1:]
         assert new.stream != made.telemetry or new.first_seq >= 1_500, "a number is used twice"
-        await outbox.settle(ack(*await everything(outbox), *told))
+        await outbox.settle(ack(*await everything(outbox), *told, ingester="ingest-1"))
     aside = set_aside(directory)
     assert len(aside) <= 1
     if len(old) < len(made.pending):
