@@ -22,7 +22,7 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="cloud.toml")]
 
 
 class PartLayout(msgspec.Struct, frozen=True):
-    """`state` is the state database, `store` the embedded store. `layout` is None before there is one."""
+    """`state` is the state database, `store` the embedded store. `layout` is None before there is one, or while a running cloud has it."""
 
     part: str
     layout: str | None
@@ -46,9 +46,14 @@ def show(config: Config, as_json: Json = False) -> None:
         engine.dispose()
     directory = loaded.store_directory
     if directory is not None and (path := directory / FILE_NAME).exists():
-        with bare(path, read_only=True) as connection:
-            found.append(PartLayout("store", str(version_of(connection)), str(VERSION)))
-    rows = [[p.part, p.layout or "none yet", p.written_by_this_version] for p in found]
+        layout = None
+        try:
+            with bare(path, read_only=True) as connection:
+                layout = str(version_of(connection))
+        except StoreError as exc:
+            note(f"{exc.message}; {exc.hint}")
+        found.append(PartLayout("store", layout, str(VERSION)))
+    rows = [[p.part, p.layout or "not known", p.written_by_this_version] for p in found]
     emit(found, as_json=as_json, human=table(["part", "layout", "this version writes"], rows))
 
 

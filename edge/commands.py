@@ -13,8 +13,8 @@ import typer
 
 from edge.control.client import ask, follow
 from edge.control.place import Config, config_path, socket_of
+from edge.layout_command import app as layout_app
 from edge.orders.command_line import command
-from edge.outbox.layout_command import app as layout_app
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.contract.quality import Quality
