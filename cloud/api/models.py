@@ -155,12 +155,13 @@ class CompletenessFull(Completeness):
 
 
 class Series(Told):
-    """Times, values and quality codes of one quantity, in step."""
+    """Times, values and quality codes of one quantity, in step; `gaps`: from and to of rows its gateway gave up."""
 
     unit: str = ""
     t: list[int]
     v: list[Scalar]
     q: list[int]
+    gaps: list[tuple[int, int]] = []
 
 
 class AlarmBody(Told):

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 MARK_NS = 300 * 10**9  # a mark is closed when its rows span so much
 MARK_MIN_NS = 5 * 10**9  # ... but stays open so long after it began, whatever times its rows claim
 COARSE_NS = 3600 * 10**9  # old marks are joined up to this
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """Numbers [lo, hi) are of rows stamped `first_ns`..`last_ns`; it began at `since_ns` of the cloud's clock."""
 
     lo: int

@@ -5,8 +5,10 @@ Every number of [0, end) is either stored or in exactly one gap; a gap's reason 
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from cloud.ingest.letters import Finding
@@ -86,43 +88,35 @@ class StreamFacts:
 
 def gaps_of(facts: StreamFacts, letters: Iterable[Finding] = ()) -> list[Gap]:
     """The gaps of [0, end), by their numbers."""
-    missing = RangeSet(facts.stored.missing(0, facts.end))
+    explained = RangeSet(facts.stored)
     gaps: list[Gap] = []
 
-    def take(ranges: RangeSet, reason: Reason, told: Given | None = None) -> None:
-        nonlocal missing
-        rest = _without(missing, ranges)
-        for lo, hi in _without(missing, rest):
-            times = _share(told, lo, hi) if told else (None, None)
-            gaps.append(Gap(lo, hi, reason, *times))
-        missing = rest
+    def take(lo: int, hi: int, reason: Reason, told: Given | None = None) -> None:
+        for a, b in explained.missing(lo, min(hi, facts.end)):
+            gaps.append(Gap(a, b, reason, *_share(told, a, b)))
+            explained.add(a, b)
 
-    take(facts.rejected, Reason.DEAD_LETTERED)
+    for lo, hi in facts.rejected:
+        take(lo, hi, Reason.DEAD_LETTERED)
     for reason in (Reason.EVICTED, Reason.DAMAGED):
         for told in facts.given_up:
             if told.reason is reason:
-                take(RangeSet([(told.lo, told.hi)]), reason, told)
+                take(told.lo, told.hi, reason, told)
     if facts.held:
         lo, hi = facts.held
         if facts.fresh is not None:
-            take(RangeSet([(max(lo, facts.fresh), hi)]), Reason.IN_FLIGHT)
-        take(RangeSet([(lo, hi)]), Reason.WAITING)
-    rest = RangeSet([(0, facts.end)])
-    if facts.salvaged:
-        take(rest, Reason.DAMAGED)
-    take(rest, Reason.VOLATILE if facts.volatile and not facts.held else Reason.UNKNOWN)
-    known = sorted(letters, key=lambda letter: letter.id)
-    return [_with_letters(gap, known) for gap in sorted(gaps, key=lambda gap: gap.lo)]
+            take(max(lo, facts.fresh), hi, Reason.IN_FLIGHT)
+        take(lo, hi, Reason.WAITING)
+    rest = Reason.VOLATILE if facts.volatile and not facts.held else Reason.UNKNOWN
+    take(0, facts.end, Reason.DAMAGED if facts.salvaged else rest)
+    gaps.sort(key=lambda gap: gap.lo)
+    return _with_letters(gaps, letters)
 
 
-def _without(a: RangeSet, b: RangeSet) -> RangeSet:
-    return RangeSet(part for lo, hi in a for part in b.missing(lo, hi))
-
-
-def _share(told: Given, lo: int, hi: int) -> tuple[int | None, int | None]:
+def _share(told: Given | None, lo: int, hi: int) -> tuple[int | None, int | None]:
     """The times of a part of what was given up: rows are about evenly spread over it."""
-    if told.first_ns is None or told.last_ns is None:
-        return told.first_ns, told.last_ns
+    if told is None or told.first_ns is None or told.last_ns is None:
+        return (None, None) if told is None else (told.first_ns, told.last_ns)
     span, rows = told.last_ns - told.first_ns, max(told.hi - told.lo - 1, 1)
     return (
         told.first_ns + span * (lo - told.lo) // rows,
@@ -130,12 +124,21 @@ def _share(told: Given, lo: int, hi: int) -> tuple[int | None, int | None]:
     )
 
 
-def _with_letters(gap: Gap, letters: list[Finding]) -> Gap:
-    if gap.reason is not Reason.DEAD_LETTERED:
-        return gap
-    mine = [letter for letter in letters if letter.lo < gap.hi and letter.hi > gap.lo]
-    why = sorted({letter.reason for letter in mine})
-    detail = ", ".join(why) if mine else "the letter is no longer kept"
-    return Gap(
-        gap.lo, gap.hi, gap.reason, gap.first_ns, gap.last_ns, tuple(m.id for m in mine), detail
-    )
+def _with_letters(gaps: list[Gap], letters: Iterable[Finding]) -> list[Gap]:
+    """`gaps` by their numbers, those with dead letters naming them."""
+    mine: defaultdict[int, list[Finding]] = defaultdict(list)
+    for letter in letters:
+        i = bisect_right(gaps, letter.lo, key=lambda gap: gap.hi)
+        while i < len(gaps) and gaps[i].lo < letter.hi:
+            mine[i].append(letter)
+            i += 1
+    return [
+        _naming(gap, mine[i]) if gap.reason is Reason.DEAD_LETTERED else gap
+        for i, gap in enumerate(gaps)
+    ]
+
+
+def _naming(gap: Gap, letters: list[Finding]) -> Gap:
+    why = sorted({letter.reason for letter in letters})
+    detail = ", ".join(why) if letters else "the letter is no longer kept"
+    return replace(gap, letters=tuple(sorted(letter.id for letter in letters)), detail=detail)

@@ -27,7 +27,9 @@ VENDOR = {
     "maplibre_css": "vendor/maplibre-gl-6.17.0/maplibre-gl.css",
 }
 # What the browser's modules say; the rest of the catalogue stays here.
-BROWSER_SECTIONS = ("live.", "state.", "quality.", "quality_code.", "map.", "device.no_points")
+BROWSER_SECTIONS = (
+    "live.", "state.", "quality.", "quality_code.", "map.", "device.no_points", "device.given_up",
+)  # fmt: skip
 
 
 @cache

@@ -68,11 +68,6 @@ class Ledger:
         """Every stream that was ever stored."""
         return list(self._stored)
 
-    def gaps(self, gateway: str, stream: str, upto: int) -> list[tuple[int, int]]:
-        """What is missing below `upto`: a gateway that keeps nothing older will never send it."""
-        stored = self._stored.get((gateway, stream))
-        return stored.missing(0, upto) if stored is not None else []
-
     def ack(self, gateway: str, stream: str) -> StreamAck:
         """What to tell the gateway of one stream."""
         key = gateway, stream

@@ -26,7 +26,6 @@ class GatewayState:
     health: Health | None = None
     heard_ns: int = 0
     heard_mono: int = 0
-    gaps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -86,14 +85,6 @@ class Presence:
             state.online = online
             if online:
                 state.heard_mono = now_mono
-
-    def on_gaps(self, gateway: str, stream: str, gaps: list[tuple[int, int]]) -> None:
-        """Sequence numbers that the gateway no longer keeps and nobody stored."""
-        with self._lock:
-            if gaps:
-                self._gateways[gateway].gaps[stream] = gaps
-            else:
-                self._gateways[gateway].gaps.pop(stream, None)
 
     def on_announced(self, event: Event, received_ns: int, now_mono: int) -> None:
         """`device.announced`: measurement, expected period and whatever else the gateway says of a device."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from cloud.ingest.decoded import Decoded
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """Numbers [lo, hi) of one stream, of rows stamped `first_ns`..`last_ns`."""
 
     gateway: str

@@ -67,8 +67,6 @@ class Heard(Protocol):
 
     def on_state(self, gateway: str, online: bool, now_mono: int) -> None: ...
 
-    def on_gaps(self, gateway: str, stream: str, gaps: list[tuple[int, int]]) -> None: ...
-
     def on_announced(self, event: Event, received_ns: int, now_mono: int) -> None: ...
 
     def on_removed(self, gateway: str, device: str) -> None: ...
@@ -160,8 +158,14 @@ class Ingest:
         return self._ledger.missing(gateway, stream, lo, hi)
 
     def settled_of(self, gateway: str) -> dict[str, tuple[RangeSet, RangeSet]]:
-        """stream -> (settled, of them rejected), as of the last commit. From any thread."""
-        return self._ledger.of_gateway(gateway)
+        """stream -> (settled, of them rejected), by whichever ingester, as of the last commit. From any thread.
+
+        Raises:
+            StoreUnavailableError: a shared ledger cannot be read; try again later.
+        """
+        if not self._store.shared:
+            return self._ledger.of_gateway(gateway)
+        return {stream: pair for (_, stream), pair in self._store.ledger([gateway]).items()}
 
     def connected(self) -> None:
         """The link stands (again): gateways will be told what is stored. From any thread."""
@@ -310,9 +314,6 @@ class Ingest:
             self._numbers.on_streams(got.gateway, got.resume.streams, message.received_ns)
             streams = [s.stream for s in got.resume.streams]
             self._gathered.told.setdefault(got.gateway, set()).update(streams)
-            for told in got.resume.streams:
-                gaps = self._ledger.gaps(got.gateway, told.stream, told.first_kept)
-                self._presence.on_gaps(got.gateway, told.stream, gaps)
 
     def _event(self, event: Event, received_ns: int, now_mono: int) -> list[Block]:
         if event.kind == "device.announced" and topics.is_name(event.device):

@@ -15,6 +15,7 @@ from cloud.alarms.book import AlarmBook
 from cloud.audit.book import AuditBook
 from cloud.config import QuerySection
 from cloud.gateway_configs.book import ConfigBook
+from cloud.ingest.event_rows import GAP
 from cloud.ingest.last import LastValues
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, GatewayState, Presence
@@ -26,6 +27,8 @@ from tocsin.contract.orders import Scalar
 from tocsin.errors import NotFoundError
 
 SNAPSHOT_TELL_S = 1.0
+LONGEST_GAP_NS = 30 * 86_400 * 10**9  # one that began before that is not looked for
+MAX_GAPS = 1000
 _R = TypeVar("_R")
 
 
@@ -57,7 +60,6 @@ def gateway_row(gateway: str, state: GatewayState) -> dict[str, object]:
         "gateway": gateway,
         "online": bool(state.online),
         "heard_ns": state.heard_ns or None,
-        "gaps": state.gaps,
     }
 
 
@@ -160,7 +162,14 @@ class Operations:
         def read() -> dict[str, object]:
             found = self._door.series(measurement, site, device, quantity, from_ns, to_ns)
             times, values, quality = thin(*found, max_points)
-            return {"t": times, "v": values, "q": quality}
+            begun = max(from_ns - LONGEST_GAP_NS, 0)
+            first, until, _ = self._door.series(GAP, site, device, "until_ns", begun, to_ns)
+            gaps = [
+                (a, b)
+                for a, b in zip(first, until, strict=True)
+                if isinstance(b, int) and b >= from_ns
+            ]
+            return {"t": times, "v": values, "q": quality, "gaps": gaps[:MAX_GAPS]}
 
         return await self._in(self._queries, read)
 

@@ -53,6 +53,7 @@ class KnownSpine:
         self.feed = Feed()
         self.last = LastValues()
         self.history: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
+        self.given_up: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self.devices: dict[tuple[str, str], dict[str, object]] = {}
         self.alarms: dict[str, Occurrence] = {}
         self.journal: dict[str, list[dict[str, object]]] = {}
@@ -211,7 +212,13 @@ class KnownSpine:
     ) -> object:
         points = self.history.get((site, device, quantity), [])
         kept = [p for p in points if bounds["from_ns"] <= p[0] < bounds["to_ns"]]
-        return {"t": [p[0] for p in kept], "v": [p[1] for p in kept], "q": [0] * len(kept)}
+        gaps = [g for g in self.given_up.get((site, device), []) if g[1] >= bounds["from_ns"]]
+        return {
+            "t": [p[0] for p in kept],
+            "v": [p[1] for p in kept],
+            "q": [0] * len(kept),
+            "gaps": gaps,
+        }
 
     async def op_query(self, sql: str, **limits: object) -> object:
         return {

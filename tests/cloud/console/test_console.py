@@ -20,6 +20,7 @@ from playwright.sync_api import (
 )
 
 from cloud.identity.rules import Role
+from tests.cloud.audits import gapped
 from tocsin.contract.messages import Event
 
 if TYPE_CHECKING:
@@ -201,6 +202,8 @@ def test_a_device_has_charts_a_registry_entry_and_the_history_of_its_hardware(
 ) -> None:
     two_sites.account("ops", Role.OPS)
     two_sites.remember("north", "gas-north", "h2s")
+    now_ns = time.time_ns()
+    two_sites.spine.given_up["north", "gas-north"] = [(now_ns - 1190 * 10**9, now_ns - 610 * 10**9)]
     tab = Watched(browser, two_sites.url, lang="en-GB")
     tab.log_in("ops")
     tab.page.click('[data-key="north/gas-north"] a.name')
@@ -208,6 +211,7 @@ def test_a_device_has_charts_a_registry_entry_and_the_history_of_its_hardware(
     expect(chart.locator("canvas")).to_be_visible()
     expect(chart).to_have_attribute("data-points", re.compile(r"^\d{2,}$"))
     expect(chart).to_have_attribute("data-limits", "[20.0]")
+    expect(chart).to_have_attribute("data-gaps", "1")
     pressed = tab.page.locator('#span [aria-pressed="true"]')
     expect(pressed).to_have_text("1 hour")
     before = int(chart.get_attribute("data-points") or 0)
@@ -443,6 +447,8 @@ def test_everything_fits_a_phone_and_can_be_hit_with_a_thumb(
     two_sites: RunningCloud, browser: Browser
 ) -> None:
     two_sites.account("ann", Role.ADMIN)
+    now_ns = time.time_ns()
+    two_sites.spine.audits = {"gw-north": gapped("north", "gw-north", now_ns)}
     tab = Watched(browser, two_sites.url, phone=True)
     tab.log_in("ann")
     pages = {
@@ -452,6 +458,7 @@ def test_everything_fits_a_phone_and_can_be_hit_with_a_thumb(
         "device": "/devices/north/gas-north",
         "map": "/map",
         "gateways": "/gateways",
+        "gateway": "/gateways/gw-north",
         "tokens": "/tokens",
         "accounts": "/accounts",
     }

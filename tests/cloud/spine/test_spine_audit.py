@@ -93,6 +93,14 @@ def test_every_missing_number_is_named_with_its_reason_and_late_arrivals_close_t
         (evicted, _) = next(s for s in found.streams if s.stream == wire.stream).gaps
         assert (evicted.first_ns, evicted.last_ns) == (began_ns, began_ns + S)
         assert audit(spine, name, to_ns=began_ns - S).missing == 0
+        # it is a row beside the series, and a band in the chart
+        assert spine.column("SELECT rows FROM gap WHERE device = 'gas-01'") == [100]
+        assert spine.column("SELECT rows FROM gap WHERE device = 'gw-1'") == [7]
+        span = {"site": "plant", "device": "gas-01", "measurement": "gas", "quantity": "h2s"}
+        series = spine.call("series", **span, from_ns=began_ns, to_ns=time.time_ns())
+        assert [tuple(g) for g in series["gaps"]] == [(began_ns, began_ns + S)]
+        later = spine.call("series", **span, from_ns=began_ns + 2 * S, to_ns=began_ns + 3 * S)
+        assert later["gaps"] == []
         # what was thought lost was on its way after all, and what waited comes
         wire._next_seq = 200
         wire.put(scan(100, 200))

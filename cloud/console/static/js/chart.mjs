@@ -28,6 +28,7 @@ class Chart {
     this.limits = JSON.parse(figure.dataset.limits);
     this.times = [];
     this.values = [];
+    this.gaps = [];
   }
 
   async load() {
@@ -40,6 +41,7 @@ class Chart {
     const told = await answer.json();
     this.times = told.t.map((ns) => ns / 1e9);
     this.values = told.v;
+    this.gaps = (told.gaps ?? []).map(([from, to]) => [from / 1e9, to / 1e9]);
     this.draw();
   }
 
@@ -54,6 +56,7 @@ class Chart {
   draw() {
     const data = withGaps(this.times, this.values, this.gap());
     this.figure.dataset.points = this.times.length;
+    this.figure.dataset.gaps = this.gaps.length;
     if (this.drawn) {
       this.drawn.setData(data, false);
       this.rescale();
@@ -77,7 +80,7 @@ class Chart {
           value: (_, v) => value(v, this.figure.dataset.unit),
         },
       ],
-      hooks: { draw: [(u) => this.drawLimits(u)], setCursor: [(u) => this.read(u)] },
+      hooks: { draw: [(u) => this.drawGaps(u), (u) => this.drawLimits(u)], setCursor: [(u) => this.read(u)] },
     }, data, this.plot);
     this.rescale();
   }
@@ -109,6 +112,30 @@ class Chart {
   rescale() {
     const end = now_ms() / 1000;
     this.drawn.setScale("x", { min: end - span_s, max: end });
+  }
+
+  // What the gateway gave up is shaded and named: a hole in the line alone does not say why.
+  drawGaps(u) {
+    const { ctx, bbox } = u;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.fillStyle = css("--warn");
+    ctx.textAlign = "left";
+    ctx.font = `${12 * devicePixelRatio}px sans-serif`;
+    for (const [from, to] of this.gaps) {
+      const left = u.valToPos(from, "x", true);
+      const width = Math.max(u.valToPos(to, "x", true) - left, 2 * devicePixelRatio);
+      ctx.globalAlpha = 0.2;
+      ctx.fillRect(left, bbox.top, width, bbox.height);
+      ctx.globalAlpha = 1;
+      const said = t("device.given_up");
+      if (width > ctx.measureText(said).width + 8) {
+        ctx.fillText(said, Math.max(left, bbox.left) + 4, bbox.top + bbox.height - 6);
+      }
+    }
+    ctx.restore();
   }
 
   drawLimits(u) {
