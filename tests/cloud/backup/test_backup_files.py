@@ -26,6 +26,7 @@ from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.retention import Retention
 from cloud.stores.local.store import LocalStore
 from tests.cloud.stores.blocks import STREAM, T0, block
+from tests.dying import Step, dies_at
 from tocsin.errors import BackupError, StoreError, StoreUnavailableError
 
 HOUR = 3600 * 10**9
@@ -168,28 +169,12 @@ def test_a_store_that_is_in_use_or_not_there_is_refused(data: Path, tmp_path: Pa
     assert StoreUnavailableError.__name__ in done.stderr
 
 
-DIE = """
-import os, signal, sys
-from pathlib import Path
-from cloud.backup.make import make_backup
-from cloud.backup.manifest import read_manifest
-from cloud.backup.restore import restore
-from cloud.backup.source import source_of
-verb, point, a, b = sys.argv[1:]
-def step(name):
-    if name == point:
-        os.kill(os.getpid(), signal.SIGKILL)
-if verb == "backup":
-    make_backup(source_of(Path(a), None), Path(b), lambda _: None, step)
-else:
-    restore(Path(a), read_manifest(Path(a)), Path(b), lambda _: None, step)
-"""
+def backing_up(data: Path, target: Path, step: Step) -> None:
+    make_backup(source_of(data, None), target, quiet, step)
 
 
-def die(verb: str, point: str, a: Path, b: Path) -> None:
-    argv = [sys.executable, "-c", DIE, verb, point, str(a), str(b)]
-    done = subprocess.run(argv, capture_output=True, check=False)
-    assert done.returncode == -9, (point, done.stderr)
+def restoring(backup: Path, data: Path, step: Step) -> None:
+    restore(backup, read_manifest(backup), data, quiet, step)
 
 
 def test_a_backup_killed_at_any_step_is_not_taken_for_one_and_the_next_is_whole(
@@ -197,13 +182,13 @@ def test_a_backup_killed_at_any_step_is_not_taken_for_one_and_the_next_is_whole(
 ) -> None:
     before, target = rows(data), tmp_path / "backups"
     for point in ("held", "state", "file", "filled", "written"):
-        die("backup", point, data, target)
+        assert dies_at(point, backing_up, data, target), point
         assert [p.suffix for p in target.glob("tocsin-*")] == [".part"], point
         with pytest.raises(BackupError):
             find_backup(target)
         assert rows(data) == before
         assert not (data / "store/snapshot").exists(), "cleared at the next start of the store"
-    die("backup", "named", data, target)
+    assert dies_at("named", backing_up, data, target)
     assert bring_back(find_backup(target), tmp_path / "new")["gas"] == (63, 63)
     assert rows(tmp_path / "new") == before
 
@@ -214,7 +199,7 @@ def test_a_restore_killed_at_any_step_cannot_be_run_on_and_is_done_by_the_next(
     before = rows(data)
     backup, new = back_up(data, tmp_path / "backups").backup, tmp_path / "new"
     for point in ("begun", "file", "checked", "store in place", "state.db in place"):
-        die("restore", point, backup, new)
+        assert dies_at(point, restoring, backup, new), point
         with pytest.raises(StoreError, match="was not finished"), owned(new):
             pass
     assert bring_back(backup, new)["gas"] == (63, 63)

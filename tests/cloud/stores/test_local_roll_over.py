@@ -15,6 +15,7 @@ from cloud.stores import Column, LedgerEntry
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.store import LocalStore
 from tests.cloud.stores.blocks import STREAM, T0, block
+from tests.dying import Step, dies_at
 from tocsin.testing import wait_until_sync
 
 HOUR = 3600 * 10**9
@@ -117,17 +118,8 @@ def test_writing_goes_on_while_days_move(tmp_path: Path) -> None:
     store.close()
 
 
-DIE = """
-import os, signal, sys
-from pathlib import Path
-from cloud.stores.local.options import LocalOptions
-from cloud.stores.local.store import LocalStore
-point, now = sys.argv[2], int(sys.argv[3])
-def step(name):
-    if name == point:
-        os.kill(os.getpid(), signal.SIGKILL)
-LocalStore(Path(sys.argv[1]), LocalOptions(hot_hours=1)).roll_over(now, step)
-"""
+def rolling_over(directory: Path, now_ns: int, step: Step) -> None:
+    LocalStore(directory, ONE_HOUR).roll_over(now_ns, step)
 
 
 @pytest.mark.parametrize("point", ["copied", "renamed", "deleted", "committed"])
@@ -136,8 +128,7 @@ def test_a_kill_at_any_step_neither_loses_nor_doubles_a_row(tmp_path: Path, poin
     store.write([block(rows=60, step_ns=HOUR)], [])
     before = store.query("SELECT * FROM gas ORDER BY time").data
     store.close()
-    command = [sys.executable, "-c", DIE, str(tmp_path), point, str(LATER)]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == -9
+    assert dies_at(point, rolling_over, tmp_path, LATER)
     store = LocalStore(tmp_path, ONE_HOUR)
     assert store.query("SELECT * FROM gas ORDER BY time").data == before
     assert len(cold_files(tmp_path)) == (1 if point == "committed" else 0)

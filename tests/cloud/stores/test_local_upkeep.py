@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from cloud.stores.local.retention import MeasurementRetention, Retention, rule_o
 from cloud.stores.local.store import LocalStore
 from cloud.stores.local.taking_up import Found, newest, that_count
 from tests.cloud.stores.blocks import STREAM, T0, block
+from tests.dying import Step, dies_at
 from tocsin.errors import StoreError, StoreUnavailableError
 
 SECOND = 10**9
@@ -266,19 +265,12 @@ def test_one_backup_at_a_time_and_its_files_stay(tmp_path: Path) -> None:
     store.close()
 
 
-DIE = """
-import os, signal, sys
-from pathlib import Path
-from tests.cloud.stores.test_local_upkeep import POLICY
-from cloud.stores.local.store import LocalStore
-point, now = sys.argv[2], int(sys.argv[3])
-def step(name):
-    if name == point:
-        os.kill(os.getpid(), signal.SIGKILL)
-store = LocalStore(Path(sys.argv[1]), POLICY)
-store.look_after(now, step)
-store.close()
-"""
+def look_after(directory: Path, now_ns: int, step: Step) -> None:
+    store = LocalStore(directory, POLICY)
+    store.look_after(now_ns, step)
+    store.close()
+
+
 SHOW = {
     "gas": "SELECT * FROM gas ORDER BY time",
     "gas_1m": "SELECT * FROM gas_1m ORDER BY time",
@@ -307,9 +299,7 @@ def test_a_kill_at_any_step_loses_nothing_before_its_time_and_doubles_nothing(
     kept = {name: answer(store, SHOW[name]) for name in store.tables()}
     store.close()
     for point in points:
-        command = [sys.executable, "-c", DIE, str(tmp_path), point, str(now)]
-        died = subprocess.run(command, capture_output=True, check=False)
-        assert died.returncode == -9, (point, died.stderr)
+        assert dies_at(point, look_after, tmp_path, now), point
         with duckdb.connect(str(tmp_path / "hot.duckdb")) as connection:
             listed = {p for (p,) in connection.execute("SELECT path FROM meta.cold").fetchall()}
         assert listed <= set(cold_files(tmp_path)), "what is listed is there"
