@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from pathlib import Path
 import msgspec
 
 from cloud.config import CloudConfig, LocalStoreSection
+from cloud.owned import owned
 from cloud.rpc.client import stream_once
 from cloud.stores.local.database import FILE_NAME
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.snapshot import Taken
 from cloud.stores.local.store import LocalStore
-from tocsin.errors import BackupError, SpineError, SpineReason, StoreUnavailableError
+from tocsin.errors import BackupError, SpineError, SpineReason
 
 Progress = Callable[[str], None]
 
@@ -89,19 +90,19 @@ def _at_rest(source: Source) -> Iterator[Held]:
             f"there is no folder {source.data}", hint="name the cloud's data directory"
         )
     state = str(source.state or "")
-    with (source.data / "cloud.lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            raise StoreUnavailableError(
-                f"the cloud of {source.data} runs but does not answer", hint="try again"
-            ) from exc
+    with owned(source.data):
         if source.store is None:
             yield Held(state)
             return
         if not (source.store / FILE_NAME).exists():
             raise BackupError(
                 f"there is no store in {source.store}", hint="-c cloud.toml says where it is"
+            )
+        owner = (source.store / FILE_NAME).stat().st_uid
+        if owner != os.geteuid():
+            raise BackupError(
+                f"{source.store} belongs to another user ({owner}), and no cloud runs on it",
+                hint="run this as that user, so that the cloud can open its files afterwards",
             )
         store = LocalStore(source.store, source.options)
         try:

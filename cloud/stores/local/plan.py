@@ -9,7 +9,7 @@ import numpy as np
 from cloud.stores import Block, Rejected
 from cloud.stores.local.names import SQL_TYPES, TYPE_WORDS, Kind
 from cloud.stores.local.options import LocalOptions
-from cloud.stores.local.retention import is_sample_name
+from cloud.stores.local.retention import is_reserved
 from cloud.stores.local.schema import Schema, Table
 from tocsin.contract.catalogue import find, is_identifier
 
@@ -67,8 +67,8 @@ def plan(
 def _refuse_table(name: str, schema: Schema, options: LocalOptions) -> str:
     if not is_identifier(name):
         return f"bad-name: {name!r} cannot name a measurement"
-    if is_sample_name(name):
-        return f"bad-name: {name!r} would be the down-sample of another measurement"
+    if is_reserved(name):
+        return f"bad-name: {name!r} is kept for a table of the store itself"
     if len(schema.tables) >= options.max_measurements:
         return f"too-many-measurements: {options.max_measurements} are in use"
     return ""

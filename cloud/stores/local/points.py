@@ -12,10 +12,11 @@ import duckdb
 import numpy as np
 
 from cloud.query.line_protocol import BadLine, FieldType, FieldValue, Point
+from cloud.stores.local.cold_files import DAY_NS
 from cloud.stores.local.names import FIXED, SQL_TYPES, TYPE_WORDS, Kind, is_foreign_name, quoted
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import MAX_NS, MIN_NS
-from cloud.stores.local.retention import is_sample_name
+from cloud.stores.local.retention import is_reserved, rule_of
 from cloud.stores.local.schema import Schema, Table
 from tocsin.contract.catalogue import find
 
@@ -65,6 +66,10 @@ def plan_points(
         if not MIN_NS <= time_ns <= MAX_NS:
             bad.append(BadLine(point.line, "timestamp out of range"))
             continue
+        day_end_ns = (time_ns // DAY_NS + 1) * DAY_NS
+        if rule_of(options.retention, table.name).is_raw_over(day_end_ns, now_ns):
+            bad.append(BadLine(point.line, f"older than '{table.name}' is kept"))
+            continue
         into = rows.setdefault(table.name, Rows(table))
         into.by_key.setdefault((time_ns, point.tags), {}).update(values)
         into.lines[time_ns, point.tags] = point.line
@@ -76,9 +81,9 @@ def _table(point: Point, schema: Schema, options: LocalOptions) -> Table:
     if table is None:
         if not is_foreign_name(point.measurement):
             raise ValueError(f"measurement name {point.measurement[:70]!r} cannot be stored")
-        if is_sample_name(point.measurement):
+        if is_reserved(point.measurement):
             raise ValueError(
-                f"measurement name '{point.measurement}' would be the down-sample of another one"
+                f"measurement name '{point.measurement}' is kept for a table of the store itself"
             )
         if len(schema.tables) >= options.max_measurements:
             raise ValueError(f"the store holds {options.max_measurements} measurements already")

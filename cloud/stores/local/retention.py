@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 STEPS_S = {"1m": 60, "1h": 3600}  # suffix of a down-sample's table -> length of its bins
 # Kept for ever unless named: what happened is asked for long after what was measured.
+DELETED = "deleted_by_policy"  # the table that tells what went
 APART = ("event", "gap")
 
 Days = Annotated[int, Field(ge=1, le=100_000)]
@@ -94,6 +95,11 @@ def shortest_raw_days(retention: Retention) -> int | None:
 def is_sample_name(name: str) -> bool:
     """Whether a table of this name would be a down-sample."""
     return name.lower().endswith(tuple(f"_{suffix}" for suffix in STEPS_S))
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a measurement of this name would hide a table of the store's own."""
+    return is_sample_name(name) or name.lower() == DELETED
 
 
 def _is_over(days: int | None, end_ns: int, now_ns: int) -> bool:

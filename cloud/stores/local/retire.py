@@ -14,6 +14,7 @@ import duckdb
 
 from cloud.stores.local.cold_files import Step, leave, scan
 from cloud.stores.local.down_sample import rebuild_sample_view
+from cloud.stores.local.retention import DELETED
 from cloud.stores.local.schema import rebuild_view
 
 
@@ -44,6 +45,10 @@ def retire_rows(
             connection.executemany(
                 "INSERT INTO meta.retired VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [[measurement, date, *row, list(files), now_ns] for row in gone],
+            )
+            connection.execute(
+                f"CREATE OR REPLACE VIEW main.{DELETED} AS SELECT measurement, day, gateway, stream, lo, hi, rows,"
+                " make_timestamp_ns(at_ns) AS deleted FROM meta.retired"
             )
             leave(connection, files)
             rebuild_view(connection, measurement, cold)

@@ -23,6 +23,7 @@ from cloud.stores.local.ledger import LedgerTable, Settled
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import plan
 from cloud.stores.local.points import merge_points, plan_points
+from cloud.stores.local.retention import DELETED
 from cloud.stores.local.roll_over import Rolled, due, move_day
 from cloud.stores.local.roller import Roller
 from cloud.stores.local.schema import Schema, rebuild_view
@@ -67,7 +68,7 @@ class LocalStore:
             for table in Schema.read(self._database).tables.values():
                 rebuild_view(self._database, table.name, self._cold)  # the directory may have moved
             clear_snapshots(self.directory)
-        self._sampled = self._read_sampled()
+        self._read_more_tables()
         if not self._read_only:
             for name in self._sampled:
                 rebuild_sample_view(self._database, name, self._cold)
@@ -189,7 +190,7 @@ class LocalStore:
                 go_on=go_on,
             )
         finally:
-            self._sampled = self._read_sampled()
+            self._read_more_tables()
             cursor.close()
 
     def keep_rolling(self, now_ns: Callable[[], int]) -> None:
@@ -215,8 +216,8 @@ class LocalStore:
         return sorted(table.name for table in self._schema.tables.values())
 
     def tables(self) -> list[str]:
-        """Names of all tables: measurements and their down-samples."""
-        return sorted([*self.measurements(), *self._sampled])
+        """Names of all tables: measurements, their down-samples, and what the policy deleted."""
+        return sorted([*self.measurements(), *self._sampled, *self._deleted])
 
     def query(
         self, sql: str, limits: Limits | None = None, params: Mapping[str, Cell] | None = None
@@ -258,13 +259,15 @@ class LocalStore:
         hour_ns = 3600 * 10**9
         return (now_ns - int(self.options.hot_hours * hour_ns)) // hour_ns * hour_ns
 
-    def _read_sampled(self) -> list[str]:
+    def _read_more_tables(self) -> None:
         cursor = self._database.cursor()
         try:
             found = cursor.execute("SELECT DISTINCT name FROM meta.sampled").fetchall()
+            self._sampled = [str(name) for (name,) in found]
+            went = cursor.execute("SELECT 1 FROM meta.retired LIMIT 1").fetchone()
+            self._deleted = [DELETED] if went else []
         finally:
             cursor.close()
-        return [str(name) for (name,) in found]
 
     def _interrupt_queries(self) -> None:
         with self._queries_changed:

@@ -18,6 +18,7 @@ from cloud.backup.manifest import NAME, find_backup, read_manifest
 from cloud.backup.restore import Compared, restore
 from cloud.backup.source import source_of
 from cloud.backup.verify import verify
+from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
 from cloud.ingest.tables import seen_devices
 from cloud.owned import owned
@@ -204,6 +205,22 @@ def test_a_restore_killed_at_any_step_cannot_be_run_on_and_is_done_by_the_next(
             pass
     assert bring_back(backup, new)["gas"] == (63, 63)
     assert rows(new) == before
+
+
+def test_what_lies_in_postgresql_or_influxdb_is_left_to_them(data: Path, tmp_path: Path) -> None:
+    def config(cloud: dict[str, object], **more: object) -> CloudConfig:
+        own = {"data_dir": data, **cloud}
+        return CloudConfig.model_validate({"schema": 1, "cloud": own, **more})
+
+    postgresql = config({"state_db": "postgresql://db/x"})
+    made = make_backup(source_of(None, postgresql), tmp_path / "a", quiet)
+    assert made.manifest.state is None
+    assert made.manifest.store is not None
+    influx = config({}, store={"type": "influx", "url": "http://127.0.0.1:8086"})
+    made = make_backup(source_of(None, influx), tmp_path / "b", quiet)
+    assert made.manifest.store is None
+    assert bring_back(made.backup, tmp_path / "new")["seen_devices"] == (1, 1)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["state.db"]
 
 
 def test_progress_is_told(data: Path, tmp_path: Path) -> None:

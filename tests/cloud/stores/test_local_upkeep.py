@@ -113,12 +113,11 @@ def test_rows_go_after_their_days_and_not_before_and_the_ledger_stays(tmp_path: 
     store.look_after(DAY_0 + 11 * DAY)
     assert [p for p in cold_files(tmp_path) if p.startswith("gas/")] == []
     store.look_after(DAY_0 + 31 * DAY)
-    assert store.tables() == ["gas", "gas_1h"], "bins of a minute are kept 30 days"
+    assert store.tables() == ["deleted_by_policy", "gas", "gas_1h"], "a minute's are kept 30 days"
+    gone = "SELECT measurement, gateway, stream, lo, hi, rows FROM deleted_by_policy"
+    assert answer(store, gone) == [("gas", "gw-1", STREAM, 0, 90, 90)]
     assert answer(store, "SELECT sum(h2s_count) FROM gas_1h") == [(60,)]
     store.close()
-    with duckdb.connect(str(tmp_path / "hot.duckdb")) as connection:
-        gone = connection.execute("SELECT gateway, stream, lo, hi, rows FROM meta.retired")
-        assert gone.fetchall() == [("gw-1", STREAM, 0, 90, 90)]
 
 
 def test_rows_later_than_their_days_are_added_to_the_bins_that_are_there(tmp_path: Path) -> None:
@@ -153,9 +152,18 @@ def test_a_policy_shorter_than_the_hot_hours_is_refused() -> None:
 
 def test_the_names_of_bins_cannot_be_taken(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
-    points, _ = parse("gas_1m,site=a,device=b v=1", "ns")
+    points, _ = parse("gas_1m,site=a,device=b v=1\ndeleted_by_policy,site=a v=1", "ns")
     _, bad = store.write_points(points, T0)
-    assert "down-sample" in bad[0].reason
+    assert ["store itself" in line.reason for line in bad] == [True, True]
+    store.close()
+
+
+def test_a_line_older_than_rows_are_kept_is_refused_and_counts_in_no_bin(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, POLICY)
+    points, _ = parse(f"gas,site=a,device=b v=1 {T0}\nevent,site=a,device=b v=1 {T0}", "ns")
+    assert store.write_points(points, DAY_0 + 11 * DAY - 1) == (2, [])
+    written, bad = store.write_points(points, DAY_0 + 11 * DAY)
+    assert (written, [line.reason for line in bad]) == (1, ["older than 'gas' is kept"])
     store.close()
 
 
@@ -278,6 +286,10 @@ SHOW = {
 }
 
 
+def shown_by(store: LocalStore) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: answer(store, SHOW[name]) for name in store.tables() if name in SHOW}
+
+
 @pytest.mark.parametrize(
     ("days", "points"),
     [
@@ -296,7 +308,7 @@ def test_a_kill_at_any_step_loses_nothing_before_its_time_and_doubles_nothing(
     rows = answer(store, SHOW["gas"])
     if days > 3:
         store.look_after(DAY_0 + (11 if days == 31 else 3) * DAY)
-    kept = {name: answer(store, SHOW[name]) for name in store.tables()}
+    kept = shown_by(store)
     store.close()
     for point in points:
         assert dies_at(point, look_after, tmp_path, now), point
@@ -305,7 +317,7 @@ def test_a_kill_at_any_step_loses_nothing_before_its_time_and_doubles_nothing(
         assert listed <= set(cold_files(tmp_path)), "what is listed is there"
         store = LocalStore(tmp_path, POLICY)
         assert set(cold_files(tmp_path)) == listed, "and nothing else after a start"
-        shown = {name: answer(store, SHOW[name]) for name in store.tables()}
+        shown = shown_by(store)
         if days == 3:
             assert shown["gas"] == rows
             assert [c[0] for c in store.query("SELECT sum(h2s_count) FROM gas_1m").data] == [60] if "gas_1m" in shown else True  # fmt: skip
@@ -315,7 +327,7 @@ def test_a_kill_at_any_step_loses_nothing_before_its_time_and_doubles_nothing(
     store = LocalStore(tmp_path, POLICY)
     for _ in range(2):
         store.look_after(now)
-    shown = {name: answer(store, SHOW[name]) for name in store.tables()}
+    shown = shown_by(store)
     assert answer(store, "SELECT sum(h2s_count), sum(h2s_bad) FROM gas_1h") == [(60, 30)]
     assert shown["gas"] == (rows if days == 3 else [])
     assert ("gas_1m" in shown) == (days < 31)
