@@ -7,6 +7,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,16 @@ def nothing_lost_or_doubled(site: Site, stored: Callable[[], Rows], *, rel: floa
     wait_until_sync(site.all_is_stored, 60.0, "nothing on its way")
     found = stored()
     assert found == [pytest.approx(scan, rel=rel, abs=0.0) for scan in answered[: len(found)]]
+    # and the cloud's own account says so: all numbers of all streams, over the kill
+    wait_until_sync(lambda: audit(site)["verdict"] == "complete", 60.0, "a complete audit")
+    told = audit(site)
+    assert told["missing"] == told["waiting"] == 0
+    assert told["rows"] >= len(found)
+
+
+def audit(site: Site) -> dict[str, Any]:
+    found: dict[str, Any] = site.call("audit", gateway="gw-1")
+    return found
 
 
 def test_every_value_reaches_influxdb_1_through_a_killed_spine(
