@@ -63,6 +63,7 @@ def test_the_demo_prints_one_object_that_adds_up(ended: tuple[Path, dict[str, An
         + report["uncommitted"]
         + report["lost"]
     )
+    assert report["audit"] == "complete"
     assert report["readings_stored"] > 500
     assert report["suppressed_by_deadband"] > 0
     assert report["console_url"].startswith("http://127.0.0.1:")

@@ -122,7 +122,7 @@ def _summary(report: Report) -> str:
         f"{report.seconds:g} s on {report.broker}: {report.readings_acquired} readings acquired, "
         f"{report.readings_stored} stored, {report.suppressed_by_deadband} held back by the dead-band, "
         f"{report.uncommitted} still on the gateway",
-        f"lost {report.lost}, doubled {report.duplicates}, wrong {report.wrong}",
+        f"lost {report.lost}, doubled {report.duplicates}, wrong {report.wrong}; by the cloud's own account: {report.audit}",
         f"{report.alarms} alarm(s); on the console after p50 {report.alarm_latency_ms.p50} ms, "
         f"p99 {report.alarm_latency_ms.p99} ms (n={report.alarm_latency_ms.n}, poll period {report.poll_period_s:g} s)",
         "",

@@ -19,7 +19,7 @@ from tocsin.lab.judge import End, judge
 from tocsin.lab.ledger import read_ledgers
 from tocsin.lab.places import entries
 from tocsin.lab.report import DeviceReport, Report, latency
-from tocsin.lab.site import SITE, Site, write_cloud
+from tocsin.lab.site import GATEWAY, SITE, Site, write_cloud
 
 
 def wait_http(
@@ -153,6 +153,7 @@ class Demo:
             console_url=self.console_url,
             broker=self.broker_kind,
             data_dir=str(self.folder / "cloud"),
+            audit=end.audit,
             examples=tally.examples,
         )
 
@@ -165,12 +166,22 @@ class Demo:
             if child is not self.cloud:
                 child.stop()
         self.watch.stop()
+        audit = self._audit()
         self.cloud.stop(30.0)
         return End(
             stop_ns,
             int(final.get("suppressed_readings", 0)),
             int(final.get("pending_rows", 0)),
+            audit,
         )
+
+    def _audit(self) -> str:
+        """The cloud's own account of the gateway's numbers; "" where nobody answers."""
+        try:
+            told = self.client.get(f"/api/v1/gateways/{GATEWAY}/completeness")
+        except LabError:
+            return ""
+        return str(told["verdict"])
 
     def __enter__(self) -> Demo:
         return self

@@ -15,11 +15,12 @@ from tocsin.lab.site import Site
 
 
 class End(msgspec.Struct, frozen=True):
-    """How a run ended: when the gateway was told to stop, and what it then said of itself."""
+    """How a run ended: when the gateway was told to stop, what it then said of itself, and the cloud of what it stored."""
 
     stop_ns: int
     suppressed: int = 0
     pending_rows: int = 0
+    audit: str = ""
 
 
 def judge(folder: Path, site: Site, end: End) -> tuple[Tally, list[Scan]]:

@@ -30,7 +30,8 @@ class DeviceReport(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """Counts are readings (single values). acquired = stored + suppressed_by_deadband + uncommitted + lost.
 
-    `unread`: answered by a device while the gateway was being stopped, and not taken. `examples` names the first faults.
+    `unread`: answered by a device while the gateway was being stopped, and not taken. `audit`: the verdict of `tocsin audit`
+    at the end. `examples` names the first faults.
     """
 
     seconds: float
@@ -49,6 +50,7 @@ class Report(msgspec.Struct, frozen=True):
     console_url: str
     broker: str
     data_dir: str
+    audit: str = ""
     examples: list[str] = []
 
     @property
