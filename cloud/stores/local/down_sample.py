@@ -56,14 +56,17 @@ def sample_day(
     suffix: str,
     date: str,
     files: Sequence[str],
+    made_of: set[str],
     *,
     cold: Path,
     lock: AbstractContextManager[object],
     step: Step,
-) -> list[str]:
-    """Make the bins of one day of `files`, all that are listed of it; the files that this replaces."""
+) -> tuple[set[str], list[str]]:
+    """Make the bins of one day of `files`, all that are listed of it; `made_of` is what they were made of so far.
+
+    What they are made of now, and the files of bins that this replaces.
+    """
     name = f"{table.name}_{suffix}"
-    made_of = sampled_days(connection).get((name, date), set())
     old = _listed(connection, name, date)
     grows = bool(made_of - set(files)) and bool(old)  # rows of these bins are gone
     news = scan(cold, sorted(set(files) - made_of) if grows else files)
@@ -102,7 +105,7 @@ def sample_day(
                 connection.execute("ROLLBACK")
             raise
     step("committed")
-    return old
+    return set(union), old
 
 
 def rebuild_sample_view(connection: duckdb.DuckDBPyConnection, name: str, cold: Path) -> None:

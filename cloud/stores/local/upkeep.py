@@ -15,7 +15,7 @@ from cloud.stores.local.cold_files import DAY_NS, MERGED, Step
 from cloud.stores.local.down_sample import sample_day, sampled_days
 from cloud.stores.local.merge import merge_day
 from cloud.stores.local.options import LocalOptions
-from cloud.stores.local.retention import rule_of
+from cloud.stores.local.retention import STEPS_S, rule_of
 from cloud.stores.local.retire import retire_bins, retire_rows
 from cloud.stores.local.roll_over import Rolled
 from cloud.stores.local.schema import Schema
@@ -80,14 +80,16 @@ class Upkeep:
         """
         self._unlink_leaving()
         first: Exception | None = None
+        known = sampled_days(connection)
         for day in self._days(connection, schema, before_ns):
             if not go_on():
                 return
             try:
-                self._one(connection, schema, day, now_ns, step)
+                self._one(connection, schema, day, known, now_ns, step)
             except (duckdb.Error, OSError, StoreError) as exc:
                 first = first or exc
-        for name, day_date in sampled_days(connection):
+                known = sampled_days(connection)
+        for name, day_date in known:
             try:
                 self._retire_bins(connection, name, day_date, now_ns, step)
             except (duckdb.Error, OSError) as exc:
@@ -113,14 +115,15 @@ class Upkeep:
         connection: duckdb.DuckDBPyConnection,
         schema: Schema,
         day: _Day,
+        known: dict[tuple[str, str], set[str]],
         now_ns: int,
         step: Step,
     ) -> None:
+        """Do what is due of one day; `known` follows."""
         rule = rule_of(self._options.retention, day.measurement)
         is_over = rule.is_raw_over(day.end_ns, now_ns)
         is_quiet = now_ns - self._touched.get((day.measurement, day.date), 0) >= QUIET_NS
         table = schema.tables[day.measurement.lower()]
-        known = sampled_days(connection)
         files = set(day.files)
         for suffix in rule.samples:
             name = f"{day.measurement}_{suffix}"
@@ -132,16 +135,18 @@ class Upkeep:
                 )
             made_of = known.get((name, day.date))
             if made_of is None or (not files <= made_of and (is_quiet or is_over)):
-                self._leaving += sample_day(
+                known[name, day.date], replaced = sample_day(
                     connection,
                     table,
                     suffix,
                     day.date,
                     day.files,
+                    made_of or set(),
                     cold=self._cold,
                     lock=self._lock,
                     step=_of(step, "sample"),
                 )
+                self._leaving += replaced
         if is_over:
             retire_rows(
                 connection,
@@ -154,8 +159,8 @@ class Upkeep:
                 step=_of(step, "retire"),
             )
             self._leaving += day.files
-        elif is_quiet and _is_scattered(day.files) and _is_told(day, sampled_days(connection)):
-            merge_day(
+        elif is_quiet and _is_scattered(day.files) and _is_told(day, known):
+            merged = merge_day(
                 connection,
                 day.measurement,
                 day.date,
@@ -167,6 +172,10 @@ class Upkeep:
             )
             self._leaving += day.files
             self._touched.pop((day.measurement, day.date), None)
+            for made_of in _of_day(day, known):
+                if files <= made_of:
+                    made_of.difference_update(files)
+                    made_of.update(merged)
 
     def _retire_bins(
         self,
@@ -205,12 +214,13 @@ def _of(step: Step, what: str) -> Step:
 def _is_told(day: _Day, known: Mapping[tuple[str, str], set[str]]) -> bool:
     """Whether every down-sample of the day has all of its files, or none."""
     files = set(day.files)
-    mine = [
-        made_of
-        for (name, d), made_of in known.items()
-        if d == day.date and name.rpartition("_")[0] == day.measurement
-    ]
-    return all(files <= made_of or not files & made_of for made_of in mine)
+    return all(files <= made_of or not files & made_of for made_of in _of_day(day, known))
+
+
+def _of_day(day: _Day, known: Mapping[tuple[str, str], set[str]]) -> list[set[str]]:
+    """What each down-sample of the day was made of."""
+    names = [f"{day.measurement}_{suffix}" for suffix in STEPS_S]
+    return [known[name, day.date] for name in names if (name, day.date) in known]
 
 
 def _is_scattered(files: list[str]) -> bool:
