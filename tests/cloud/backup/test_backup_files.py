@@ -28,6 +28,7 @@ from cloud.stores.local.retention import Retention
 from cloud.stores.local.store import LocalStore
 from tests.cloud.stores.blocks import STREAM, T0, block
 from tests.dying import Step, dies_at
+from tests.own_mounts import OWN_MOUNTS
 from tocsin.errors import BackupError, StoreError, StoreUnavailableError
 
 HOUR = 3600 * 10**9
@@ -221,6 +222,34 @@ def test_what_lies_in_postgresql_or_influxdb_is_left_to_them(data: Path, tmp_pat
     assert made.manifest.store is None
     assert bring_back(made.backup, tmp_path / "new")["seen_devices"] == (1, 1)
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["state.db"]
+
+
+FULL = """
+import subprocess, sys
+from pathlib import Path
+from tests.cloud.backup.test_backup_files import back_up
+from tocsin.errors import TocsinError
+data, target = Path(sys.argv[1]), Path(sys.argv[2])
+def mount(size):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(target)], check=True)
+mount("600k")
+try:
+    back_up(data, target)
+except TocsinError as exc:
+    print(exc.code, [p.suffix for p in target.glob("tocsin-*")])
+subprocess.run(["mount", "-o", "remount,size=64m", str(target)], check=True)
+back_up(data, target)
+print([p.suffix for p in target.glob("tocsin-*")])
+"""
+
+
+def test_a_backup_onto_a_full_disk_fails_and_is_none(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    argv = [*OWN_MOUNTS, sys.executable, "-c", FULL, str(data), str(tmp_path / "target")]
+    root = Path(__file__).parents[3]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=root)
+    assert done.stdout.splitlines() == ["folder.unusable ['.part']", "['']"], done.stderr
+    assert len(rows(data)[0][0]) == 63
 
 
 def test_progress_is_told(data: Path, tmp_path: Path) -> None:
