@@ -22,6 +22,7 @@ from edge.events import EventQueue
 from edge.figures import SelfReader, metrics, own_device
 from edge.flow import Flow
 from edge.frames import FrameLog
+from edge.keeping import alarm_file, disk_returns, open_outbox
 from edge.kept_before import CHUNKS, KeptBefore
 from edge.link import delivered, open_link
 from edge.notify import Notifier
@@ -42,7 +43,7 @@ from edge.watchdog import Mark, Watchdog
 from tocsin.config import Loaded
 from tocsin.contract import topics
 from tocsin.contract.ids import ulid
-from tocsin.errors import ConfigError, TocsinError
+from tocsin.errors import ConfigError, ControlError, TocsinError
 from tocsin.sdk import (
     Clock,
     DeviceSpec,
@@ -98,7 +99,7 @@ class Agent:
         self.frames = FrameLog(clock)
         self.desk = AlarmDesk(
             self.pipeline.board,
-            AlarmFile(self.config.gateway.data_dir / "alarms.json"),
+            AlarmFile(alarm_file(outbox)),
             outbox,
             [FileOutput(o) for o in self.config.outputs],
             clock,
@@ -124,8 +125,10 @@ class Agent:
         self._linking: asyncio.Task[None] | None = None
         self.reloader = Reloader(self)
         self._stopping = asyncio.Event()
+        self._forcing: asyncio.TimerHandle | None = None
         self._notifier = Notifier()
         self.abandoned = 0
+        self.moves = False  # the run ends only to go on with the outbox on its disk
 
     @classmethod
     async def open(
@@ -143,15 +146,7 @@ class Agent:
         """
         config, clock = loaded.value, clock or SystemClock()
         timekeeper = timekeeper or Timekeeper(power_on=power_on())
-        outbox = await Outbox.open(
-            config.gateway.data_dir / "outbox",
-            site=config.gateway.site,
-            gateway=config.gateway.id,
-            clock=clock,
-            options=config.outbox,
-            codec=config.uplink.codec if config.uplink else "jn",
-            power_on=timekeeper.power_on,
-        )
+        outbox = await open_outbox(config, clock, timekeeper.power_on)
         try:
             sources = sources or Sources(loaded.path, config.gateway.data_dir)
             agent = cls(loaded, outbox, clock, timekeeper, sources)
@@ -166,11 +161,19 @@ class Agent:
 
     def stop(self) -> None:
         """Begin to stop; a second call ends the process at once."""
-        if self._stopping.is_set():
+        if self._stopping.is_set() and self.moves:
+            self.moves = False
+        elif self._stopping.is_set():
             _log.warning("told to stop twice: not waiting for anything")
             os._exit(130)
         self._stopping.set()
-        asyncio.get_running_loop().call_later(LONGEST_STOP_S, _force)
+        self._forcing = asyncio.get_running_loop().call_later(LONGEST_STOP_S, _force)
+
+    def _move(self) -> None:
+        """The disk is back: what was kept in memory goes there, with a new agent in this process."""
+        if not self._stopping.is_set():
+            self.moves = True
+            self.stop()
 
     async def run(self) -> Summary:
         """Acquire, judge, keep and send until `stop`, then hand everything over and close.
@@ -192,6 +195,8 @@ class Agent:
                 loop.remove_signal_handler(number)
             await self.outbox.aclose()
             self.abandoned = self.flow.abandon()
+            if self._forcing is not None:
+                self._forcing.cancel()
         return summary_of(self)
 
     async def _run(self, tasks: asyncio.TaskGroup) -> None:
@@ -205,7 +210,7 @@ class Agent:
         ]
         listening = asyncio.Event()
         control = ControlServer(config.socket, *Operations(self).table())
-        serving.append(tasks.create_task(control.run(listening.set), name="control"))
+        serving.append(tasks.create_task(self._serve(control, listening), name="control"))
         await listening.wait()
         self._started()
         self._begin_link()
@@ -224,14 +229,27 @@ class Agent:
             commit_interval_s=self.outbox.unjournalled_ms / 1000,
         )
         serving.append(tasks.create_task(watchdog.run(), name="watchdog"))
+        disk = disk_returns(self.outbox, self.clock, self._move)
+        serving.append(tasks.create_task(disk, name="disk"))
         self._ready()
         await self._stopping.wait()
-        self._notifier.send("STOPPING=1")
+        if not self.moves:
+            self._notifier.send("STOPPING=1")
         await self._wind_down()
         for task in serving:
             task.cancel()
         if self._linking is not None:
             self._linking.cancel()
+
+    async def _serve(self, control: ControlServer, listening: asyncio.Event) -> None:
+        """The control socket; on a disk that refuses the agent goes without it."""
+        try:
+            await control.run(listening.set)
+        except ControlError as exc:
+            if self.outbox.stands_in_for is None:
+                raise
+            _log.error("nobody can ask this agent: %s", exc.message)
+            listening.set()
 
     async def _wind_down(self) -> None:
         """Drivers first, then what they left on its way to the cloud; each step with its own patience."""
@@ -402,6 +420,10 @@ def _force() -> None:
 
 
 async def run_agent(sources: Sources, loaded: Loaded[GatewayConfig]) -> Summary:
-    """A whole run: open, acquire until a signal, close."""
-    agent = await Agent.open(loaded, sources=sources)
-    return await agent.run()
+    """A whole run: open, acquire until a signal, close. Once more when the outbox moves from memory to its disk."""
+    while True:
+        agent = await Agent.open(loaded, sources=sources)
+        summary = await agent.run()
+        if not agent.moves:
+            return summary
+        loaded = agent.loaded

@@ -51,7 +51,8 @@ class ControlServer:
             server.close()
             for task in list(self._clients):
                 task.cancel()
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that became read-only
+                self._path.unlink(missing_ok=True)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -55,6 +55,7 @@ class Outbox:
         settled = {s.ulid: s.settled for s in store.streams.values()}
         self._acks = Acks(settled, store.memory.ingesters())
         self.taken_back = self.salvaged = 0
+        self.stands_in_for: Path | None = None  # the directory whose disk refuses
         self._rows: list[Row] = []
         self._held: list[Row] = []
         self._power_on = power_on
@@ -117,14 +118,38 @@ class Outbox:
                 await self._take_over(aside)
             if store.tail_lost:
                 await self._tell_power_cut()
-        except OutboxError as exc:  # at the next start again
-            log.error("what a damaged outbox held is not taken over completely: %s", exc.message)
+        except (OutboxError, OSError) as exc:  # at the next start again
+            log.error("what a damaged outbox held is not taken over completely: %s", exc)
         return self
 
-    async def _take_over(self, aside: Path) -> None:
-        found = await self._disk.call(take_over, self._store, aside, self._clock.now_ns())
+    @property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return self._disk.directory
+
+    async def bring_back(self, file: Path) -> int:
+        """Take over what another outbox file of ours still has to send, and trust no older command; how many rows.
+
+        Raises:
+            OutboxError: the disk refuses.
+        """
+        found = await self._adopt(file)
+        await self.distrust_commands()
+        return int(str(found["rows"]))
+
+    async def distrust_commands(self) -> None:
+        """Which commands were carried out before now is not known."""
+        await self._disk.call(self._store.memory.lost_commands, self._clock.now_ns())
+
+    async def _adopt(self, file: Path) -> dict[str, object]:
+        found = await self._disk.call(take_over, self._store, file, self._clock.now_ns())
         settled = {s.ulid: s.settled for s in self._store.streams.values()}
         self._acks = Acks(settled, self._store.memory.ingesters())
+        self.changed.set()
+        return found
+
+    async def _take_over(self, aside: Path) -> None:
+        found = await self._adopt(aside)
         text = f"the outbox file was damaged; {found['rows']} rows rescued, kept as {found['file']}"
         self._log.error("%s", text)
         self.salvaged += 1

@@ -149,8 +149,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     `config.withdrawn` (docs/reference/remote-config.md), `device.announced`,
     `device.removed`, `device.unavailable`, `device.recovered`,
     `clock.stepped`, `clock.set`, `cloud.restored`, `command.done`, `command.refused`, `command.accepted`,
-    `command.result` (docs/reference/commands.md), `outbox.power-cut`, `outbox.salvaged`,
-    `outbox.thinned`. `data.clock` is `unset` where `t` is of a clock that was never set.
+    `command.result` (docs/reference/commands.md), `outbox.in-memory`, `outbox.on-disk-again`,
+    `outbox.power-cut`, `outbox.salvaged`, `outbox.thinned`. `data.clock` is `unset` where `t` is of a clock that was never set.
     """
 
     v: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,16 +12,15 @@ from pathlib import Path
 import pytest
 
 from edge.control.client import ask
+from edge.outbox import stand_in
 from tests.edge.app.conftest import TOCSIN, Start, gateway_toml, port_of, uplink_toml
 from tests.own_mounts import OWN_MOUNTS
 from tocsin.broker import ChildBroker
 from tocsin.contract import topics
 from tocsin.contract.codec import decode_body, decode_header
-from tocsin.contract.messages import Alarm
+from tocsin.contract.messages import Alarm, Event
 from tocsin.testing import INGESTER, Process, run_process, wait_until_sync
 from tocsin.testing.ingester import TestIngester
-
-ON_TMPFS = 'mount -t tmpfs -o size=8m tmpfs "$0" && exec "$@"'
 
 
 @contextmanager
@@ -43,11 +43,12 @@ def pipe_siren(path: Path) -> Iterator[Callable[[], str]]:
 
 
 @contextmanager
-def agent_on_a_disk_of_its_own(folder: Path, toml: str) -> Iterator[Process]:
+def agent_on_a_disk_of_its_own(folder: Path, toml: str, mode: str = "") -> Iterator[Process]:
     """A gateway whose data_dir is a real file system of 8 MiB that only it sees."""
     (folder / "data").mkdir()
     (folder / "gateway.toml").write_text(toml + '[control]\nsocket = "control.sock"\n', "utf-8")
-    argv = [*OWN_MOUNTS, "sh", "-c", ON_TMPFS, str(folder / "data")]
+    mount = f'mount -t tmpfs -o {mode}size=8m tmpfs "$0" && exec "$@"'
+    argv = [*OWN_MOUNTS, "sh", "-c", mount, str(folder / "data")]
     argv += [*TOCSIN, "edge", "run", "-c", str(folder / "gateway.toml"), "--json"]
     with run_process(argv) as edge:
         yield edge
@@ -127,6 +128,51 @@ def test_alarms_sound_while_the_disk_takes_nothing_and_all_of_it_arrives_later(
         assert edge.terminate() == 0, edge.stderr
         said = [line for line in edge.stderr if "readings wait" in line or "takes readings" in line]
         assert len(said) == 2, "each once"
+
+
+def test_on_a_disk_that_is_read_only_at_the_start_it_sounds_and_sends_and_goes_back_to_it(
+    tmp_path: Path, mosquitto: ChildBroker, start_head: Start
+) -> None:
+    port = port_of(start_head(0, ",release_after_s=0"))
+    toml = gateway_toml(port, period_s=0.05) + uplink_toml(mosquitto.port)
+    place = stand_in.place(tmp_path / "data" / "outbox")
+    assert place is not None
+    cloud = TestIngester(
+        mosquitto.port, INGESTER.user, INGESTER.password, site="plant", gateway="gw-1"
+    )
+    with (
+        pipe_siren(tmp_path / "siren") as siren,
+        agent_on_a_disk_of_its_own(tmp_path, toml, "ro,") as edge,
+        cloud,
+    ):
+        wait_until_sync(lambda: siren().endswith("on\n"), what=f"the siren: {edge.stderr}")
+        wait_until_sync(lambda: cloud.rows() > 20 and cloud.rows(topics.ALARM) >= 1)
+        cloud.acking = False  # what is not committed yet must go to the disk
+        before = cloud.rows()
+        wait_until_sync(lambda: cloud.rows() > before + 20)
+        enter = ["nsenter", "--mount", "--target", str(edge.pid)]
+        subprocess.run(
+            [*enter, "mount", "-o", "remount,rw", str(tmp_path / "data")], check=True, timeout=10.0
+        )
+        wait_until_sync(lambda: "outbox.on-disk-again" in kinds(cloud), what=f"{edge.stderr}")
+        assert (data_of(edge, tmp_path) / "outbox" / "outbox.db").exists()
+        assert not place.exists()
+        cloud.acking = True
+        cloud.ack_now()
+        before = cloud.rows()
+        wait_until_sync(lambda: cloud.rows() > before + 20, what=f"{edge.stderr}")
+        found = [decode_body(decode_header(p), p, Alarm) for _, p in cloud.received(topics.ALARM)]
+        assert len({a.alarm for a in found}) == 1, "it is the same alarm on both"
+        for have in cloud.ledger.values():
+            assert len(list(have)) == 1, "no number is missing"
+        assert cloud.changed == []
+        assert kinds(cloud).index("outbox.in-memory") < kinds(cloud).index("outbox.on-disk-again")
+        assert edge.terminate() == 0, edge.stderr
+
+
+def kinds(cloud: TestIngester) -> list[str]:
+    """Of the events so far."""
+    return [decode_body(decode_header(p), p, Event).kind for _, p in cloud.received(topics.EVENT)]
 
 
 def _samples(folder: Path) -> int:
