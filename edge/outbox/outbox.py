@@ -310,6 +310,10 @@ class Outbox:
         """The last chunks of a class that are still there, committed by the cloud or not, newest first."""
         return await self._disk.call(self._store.newest, cls, limit)
 
+    def newest_id(self, cls: str) -> int:
+        """No chunk of a class has a greater id."""
+        return self._store.newest_ids[cls]
+
     async def last_id(self) -> int:
         """The id of the newest chunk: what comes later is live."""
         return await self._disk.call(self._store.last_id)

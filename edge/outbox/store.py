@@ -89,6 +89,9 @@ class Store:
             for lo, hi in stream.settled:
                 self.room.note_settled(stream, lo, hi)
         self.repeats = Repeats(self.db)
+        (newest,) = self.db.execute("SELECT max(id) FROM chunk").fetchone()
+        self.newest_ids = dict.fromkeys(topics.JOURNALLED, newest or 0)  # by class, committed
+        self._given: dict[str, int] = {}  # ids of the open transaction
         self._marker = Marker(self.db)
 
     def close(self) -> None:
@@ -254,12 +257,14 @@ class Store:
         }
         totals = self.rows, self.readings, self.payload_bytes
         dropped: list[Gap] = []
+        self._given = {}
         self.db.execute("BEGIN IMMEDIATE")
         try:
             if not self._marked:
                 self.memory.mark_open(self._power_on)
             yield dropped
             self.db.execute("COMMIT")
+            self.newest_ids |= self._given
             if not self._marked:
                 self._marked = True
                 self._sync_log()
@@ -340,7 +345,8 @@ class Store:
         stream.next_seq += rows
         self.db.execute("UPDATE stream SET next_seq = ? WHERE id = ?", (stream.next_seq, stream.id))
         self.payload_bytes += len(payload)
-        return cursor.lastrowid or 0
+        self._given[stream.cls] = cursor.lastrowid or 0
+        return self._given[stream.cls]
 
     def _make_room(self, now_ns: int, dropped: list[Gap], *, urgent: bool = False) -> None:
         gone = self.room.make(self.streams, urgent=urgent)

@@ -27,10 +27,13 @@ class Lane:
                 self._ready.popleft()
             if self._ready:
                 return self._ready[0]
-            found = await self._outbox.pending(
-                self.cls, after=self.after, upto=self.upto, limit=_FETCH
-            )
+            newest = self._outbox.newest_id(self.cls)
+            end = newest if self.upto is None else min(newest, self.upto)
+            if self.after >= end:
+                return None
+            found = await self._outbox.pending(self.cls, after=self.after, upto=end, limit=_FETCH)
             if not found:
+                self.after = end
                 return None
             self.after = found[-1].id
             self._ready.extend(found)
