@@ -125,3 +125,22 @@ def wire(result: dict[str, Any]) -> list[str]:
             f"| {f['encode_us']:.2f} | {read} | {f['wrong']} | {resolution} | {f['carries']} | {f['library']} |"
         )
     return [*lines, "", f"Peak {result['peak_rss_mb']:.0f} MB. {settings(result)}"]
+
+
+def drain(result: dict[str, Any]) -> list[str]:
+    """`tocsin bench drain`."""
+    verdict = "within" if result["within"] else "not within"
+    return [
+        "## `tocsin bench drain`",
+        "",
+        f"{result['backlog_readings']:,} readings of backlog drained in {result['drain_s']:g} s "
+        f"({result['drained_readings_per_s']:,.0f} readings/s), {verdict} the {result['allowed_s']:.0f} s allowed, while "
+        f"{result['live_readings_per_s']:,.0f} live readings/s went ahead: the newest value on the console was p50 "
+        f"{result['live_age_p50_ms']:.0f} ms, p99 {result['live_age_p99_ms']:.0f} ms old. The gateway's pace for backlog allows "
+        f"{result['pace_limit_readings_per_s']:,.0f} readings/s: {result['share_of_pace']:.0%} of it. "
+        f"{result['acquired_readings']:,} acquired, {counted(result['count'])}.",
+        "",
+        *processes({"drain": result["processes"]}),
+        "",
+        settings(result),
+    ]

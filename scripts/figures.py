@@ -157,6 +157,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "gateway": gateway,
     "store": bench_sections.store,
     "alarm": bench_sections.alarm,
+    "drain": bench_sections.drain,
     "wire": bench_sections.wire,
     "drivers": drivers,
     "line": line,

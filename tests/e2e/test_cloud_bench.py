@@ -42,6 +42,15 @@ def test_the_alarm_bench_hears_every_alarm_once(tmp_path: Path) -> None:
     assert (load["wrong"], load["missing"], load["duplicates"]) == (0, 0, 0)
 
 
+def test_the_drain_bench_finds_all_that_was_acquired(tmp_path: Path) -> None:
+    result = bench(tmp_path, "drain", "--readings", "50000")
+    count = result["count"]
+    assert result["acquired_readings"] == count["readings_read_back"] > result["backlog_readings"]
+    assert result["backlog_readings"] > 1000
+    assert (count["wrong"], count["missing"], count["duplicates"]) == (0, 0, 0)
+    assert result["live_probes"] > 0
+
+
 def test_the_wire_bench_reads_back_what_each_format_wrote(tmp_path: Path) -> None:
     result = bench(tmp_path, "wire", "--seconds", "0.02")
     formats = result["formats"]

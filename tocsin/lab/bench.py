@@ -16,6 +16,7 @@ from tocsin.lab.children import Child, Children, LabError
 from tocsin.lab.client import ConsoleClient
 from tocsin.lab.measured import (
     MeasuredCloud,
+    NewestAge,
     ProcessFigures,
     figures,
     process_table,
@@ -27,7 +28,6 @@ REGISTERS = 40
 GENERATED_PER_S = 3500  # samples; offered, so that the backlog tells whether it is sustained
 WARM_UP_S = 4.0
 PROBE_EVERY_S = 0.1
-PER_PROBE = 10
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -179,25 +179,16 @@ def _window(cloud: MeasuredCloud, children: Children, edge: Child, seconds: floa
     time.sleep(WARM_UP_S)
     before, rows_before, backlog_before = cloud.usages(edge=edge), cloud.rows(), _backlog(client)
     start = time.monotonic()
-    ages: list[float] = []
-    seen_ns = 0
+    ages = NewestAge()
     while time.monotonic() - start < seconds:
         time.sleep(PROBE_EVERY_S)
         children.check()
-        newest_ns = int(client.query("SELECT max(epoch_ns(time)) AS t FROM bench")[0]["t"])
-        now_ns = time.time_ns()
-        if 0 < seen_ns < newest_ns:
-            # Rows stamped between the two became visible since the last look: an even sample of them.
-            steps = range(1, PER_PROBE + 1)
-            ages += [
-                (now_ns - seen_ns - (newest_ns - seen_ns) * i / PER_PROBE) / 1e6 for i in steps
-            ]
-        seen_ns = newest_ns
+        ages.look(int(client.query("SELECT max(epoch_ns(time)) AS t FROM bench")[0]["t"]))
     rows_after, took_s = cloud.rows(), time.monotonic() - start
     after = cloud.usages(edge=edge)
     rows = rows_after - rows_before
     processes = figures(before, after, rows * REGISTERS, took_s)
-    return _Window(rows, took_s, (backlog_before, _backlog(client)), ages, processes)
+    return _Window(rows, took_s, (backlog_before, _backlog(client)), ages.ages_ms, processes)
 
 
 def _backlog(client: ConsoleClient) -> int:

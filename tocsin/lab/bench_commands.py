@@ -112,6 +112,21 @@ def wire(
 
 
 @bench_app.command()
+def drain(
+    readings: Annotated[
+        int, typer.Option(help="Backlog; 10,000,000 is the whole of an hour.", min=10_000)
+    ] = 10_000_000,
+    broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """A gateway drains the backlog of an outage while live readings go ahead of it."""
+    from tocsin.lab.drain import drain_summary, run_drain
+
+    result = run_drain(readings=readings, broker=broker, say=output.note)
+    output.emit(result, as_json=as_json, human=drain_summary(result))
+
+
+@bench_app.command()
 def line(
     seconds: Annotated[float, typer.Option(help="Length of the measurement.", min=3)] = 60.0,
     as_json: Json = False,

@@ -19,7 +19,7 @@ def driver_table(per_s: float) -> str:
 def generated_count(cloud: MeasuredCloud, restarts: int = 0) -> Count:
     """Sample n of a device holds n, n + 1, ...: every value is checked, and that no number of a run is missing.
 
-    After a restart the numbers begin anew; then rows are told apart by their sequence number alone.
+    After a restart the numbers begin anew; then rows are told apart by their sequence numbers, which run on from 0.
     """
     fits = " AND ".join(f"v{i:02d} = (v00 + {i}) % 65536" for i in range(1, CHANNELS))
     by = "gateway" if restarts else "device"
@@ -34,6 +34,9 @@ def generated_count(cloud: MeasuredCloud, restarts: int = 0) -> Count:
     return Count(
         readings_read_back=sum(int(f["n"]) for f in found) * CHANNELS,
         wrong=sum(int(f["bad"]) for f in found) * CHANNELS,
-        missing=sum(int(f["hi"]) - int(f["lo"]) + 1 - int(f["d"]) for f in found) * CHANNELS,
+        missing=sum(
+            int(f["hi"]) - (0 if restarts else int(f["lo"])) + 1 - int(f["d"]) for f in found
+        )
+        * CHANNELS,
         duplicates=sum(int(f["n"]) - int(f["d"]) for f in found) * CHANNELS,
     )

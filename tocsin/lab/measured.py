@@ -13,6 +13,8 @@ from tocsin.lab.children import Child, Children, LabError, Usage, cloud_processe
 from tocsin.lab.client import ConsoleClient
 from tocsin.lab.demo import wait_http
 
+PER_LOOK = 10
+
 
 class ProcessFigures(msgspec.Struct, frozen=True):
     """One process over the measured window."""
@@ -44,10 +46,13 @@ class MeasuredCloud:
         children: Children,
         *,
         broker: str = "auto",
+        broker_port: int = 0,
         gateways: tuple[str, ...] = (site.GATEWAY,),
         scopes: tuple[str, ...] = ("read", "query"),
     ) -> None:
-        config = site.write_cloud(folder, http_port=0, broker=broker, gateways=gateways)
+        config = site.write_cloud(
+            folder, http_port=0, broker=broker, broker_port=broker_port, gateways=gateways
+        )
         self.folder, self._children = folder, children
         self.child = children.start("cloud", "tocsin.cli", "cloud", "run", "-c", str(config))
         http = wait_http(folder / "cloud" / "http.json", children, self.child)
@@ -103,6 +108,24 @@ class MeasuredCloud:
             missing=sum(max(0, n - distinct[name]) for name, n in sent.items()) * per_row,
             duplicates=(rows - sum(distinct.values())) * per_row,
         )
+
+
+class NewestAge:
+    """How old a value is when it can be seen, from the newest stamp that each look finds."""
+
+    def __init__(self) -> None:
+        self.ages_ms: list[float] = []
+        self._seen_ns = 0
+
+    def look(self, newest_ns: int) -> None:
+        """Rows stamped between the last look's newest and this one's became visible in between: an even sample of them."""
+        now_ns, seen_ns = time.time_ns(), self._seen_ns
+        if 0 < seen_ns < newest_ns:
+            steps = range(1, PER_LOOK + 1)
+            self.ages_ms += [
+                (now_ns - seen_ns - (newest_ns - seen_ns) * i / PER_LOOK) / 1e6 for i in steps
+            ]
+        self._seen_ns = newest_ns
 
 
 def figures(

@@ -138,7 +138,12 @@ def _device(device: Device, unit: int) -> str:
 
 
 def write_cloud(
-    folder: Path, *, http_port: int, broker: str, gateways: Sequence[str] = (GATEWAY,)
+    folder: Path,
+    *,
+    http_port: int,
+    broker: str,
+    broker_port: int = 0,
+    gateways: Sequence[str] = (GATEWAY,),
 ) -> Path:
     """`cloud.toml` in `folder`, with fresh secrets that both sides share as files, the same for every gateway."""
     keys = {"password": secrets.token_hex(16), "command_key": secrets.token_hex(32)}
@@ -155,7 +160,7 @@ data_dir = "cloud"
 [broker]
 mode = "child"
 kind = "{broker}"
-port = 0
+port = {broker_port}
 [store]
 type = "local"
 [http]
