@@ -101,11 +101,19 @@ class HourBody(Told):
     lost: dict[str, int]
 
 
+class SpanBody(Told):
+    """A time in Unix ns; null: not known."""
+
+    from_ns: int | None
+    to_ns: int | None
+
+
 class Completeness(Told):
     """Whether everything of a gateway is stored, as of `told_ns`, when it last told of its streams.
 
     Rows: stored, on their way (of the last seconds), waiting at the gateway, missing (`reasons` says why), and given up
-    before they had a number. `hours`: the last 24.
+    before they had a number. `ended`: when outboxes ended without a last word: what was taken then is in no count.
+    `hours`: the last 24.
     """
 
     site: str
@@ -121,6 +129,7 @@ class Completeness(Told):
     unnumbered: int
     reasons: dict[str, int]
     volatile: bool
+    ended: list[SpanBody] = []
     hours: list[HourBody]
 
 
@@ -146,6 +155,7 @@ class StreamBody(Told):
     end: int
     rows: int
     gaps: list[GapBody]
+    ended: SpanBody | None = None
 
 
 class CompletenessFull(Completeness):

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from cloud.audit.keeper import AuditKeeper, Key, StreamTold
 from cloud.audit.marks import OpenMarks
-from cloud.audit.model import StreamFacts
+from cloud.audit.model import Span, StreamFacts
 from cloud.audit.report import HOUR_NS, GatewayReport, Known, report
 from cloud.ingest.letters import Finding
 from cloud.ingest.stamps import Stored
@@ -85,7 +85,7 @@ class AuditBook:
         with self._lock:
             for (owner, name), before in self._streams.items():
                 if owner == gateway and name not in told and before.held:
-                    self._streams[owner, name] = replace(before, held=False, told_ns=received_ns)
+                    self._streams[owner, name] = replace(before, held=False)
                     self._changed.add((owner, name))
             for name, s in told.items():
                 key = gateway, name
@@ -187,7 +187,7 @@ class AuditBook:
         for name in sorted({*ledger, *told, *given_up}):
             settled, refused = ledger.get(name, (RangeSet(), RangeSet()))
             mine = given_up.get(name, [])
-            facts = _facts(name, told.get(name), settled, refused)
+            facts = _facts(name, told.get(name), settled, refused, _ended(name, told))
             facts = replace(
                 facts,
                 fresh=fresh.get(name),
@@ -235,8 +235,27 @@ class AuditBook:
         self.write()
 
 
+def _ended(name: str, streams: Mapping[str, StreamTold]) -> Span | None:
+    """From its last word to the beginning of its successor: what a stream took then nobody can know.
+
+    The first is not known of a stream that was taken over from a damaged file, and told of again after that.
+    """
+    told = streams.get(name)
+    if told is None or told.held:
+        return None
+    began_ns = time_of(name) or 0
+    later = [time_of(n) or 0 for n, t in streams.items() if t.cls == told.cls and t.held]
+    to_ns = min((t for t in later if t > began_ns), default=None)
+    from_ns = None if told.salvaged or (to_ns or told.told_ns) < told.told_ns else told.told_ns
+    return Span(from_ns, to_ns)
+
+
 def _facts(
-    name: str, told: StreamTold | None, settled: RangeSet, rejected: RangeSet
+    name: str,
+    told: StreamTold | None,
+    settled: RangeSet,
+    rejected: RangeSet,
+    ended: Span | None,
 ) -> StreamFacts:
     stored = RangeSet(part for have in settled for part in rejected.missing(*have))
     if told is None:  # a cloud of an older version had it, and its gateway has not spoken since
@@ -251,4 +270,5 @@ def _facts(
         held=held,
         salvaged=told.salvaged,
         volatile=told.volatile,
+        ended=ended,
     )

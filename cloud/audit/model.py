@@ -67,10 +67,18 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A time, in Unix ns; None where an end is not known."""
+
+    from_ns: int | None
+    to_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamFacts:
     """Everything known of one stream. `held`: what the gateway said last that it can still send, None: nothing.
 
-    `fresh` is the first number that the gateway had not yet given when it told of the stream before that. `end` is one
+    `ended`: it is there no longer; when it may have taken rows that nobody told of. `fresh` is the first number that the gateway had not yet given when it told of the stream before that. `end` is one
     past the highest number anyone ever told of.
     """
 
@@ -84,6 +92,7 @@ class StreamFacts:
     fresh: int | None = None
     salvaged: bool = False
     volatile: bool = False
+    ended: Span | None = None
 
 
 def gaps_of(facts: StreamFacts, letters: Iterable[Finding] = ()) -> list[Gap]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from cloud.audit.marks import Mark, around, part, rows_within
-from cloud.audit.model import Gap, Reason, StreamFacts, gaps_of
+from cloud.audit.model import Gap, Reason, Span, StreamFacts, gaps_of
 from cloud.ingest.letters import Finding
 from tocsin.contract.ids import time_of
 
@@ -33,6 +33,7 @@ class StreamReport:
     end: int
     rows: int
     gaps: list[Gap]
+    ended: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Hour:
 class GatewayReport:
     """`told_ns`: when the gateway last told of its streams; nothing is known of what it took after that.
 
+    `ended`: when streams ended of which nobody knows the last numbers: what was taken then is in no count.
     Rows: stored, on their way, waiting at the gateway, missing, and given up before they had a number.
     """
 
@@ -65,6 +67,7 @@ class GatewayReport:
     unnumbered: int
     reasons: dict[str, int]  # missing rows by reason
     volatile: bool
+    ended: list[Span]
     streams: list[StreamReport] = field(default_factory=list)
     hours: list[Hour] = field(default_factory=list)
 
@@ -107,6 +110,7 @@ def report(
             k.facts.end,
             _rows(k, from_ns, to_ns),
             [g for g in found if _within(g, from_ns, to_ns)],
+            k.facts.ended,
         )
         for k, found in timed
     ]
@@ -140,9 +144,17 @@ def report(
         never,
         dict(reasons),
         any(k.facts.volatile for k in known),
+        _ends(streams, from_ns, to_ns),
         streams,
         [_hour(at, timed) for at in hours],
     )
+
+
+def _ends(streams: Iterable[StreamReport], from_ns: int | None, to_ns: int | None) -> list[Span]:
+    """Each once: the streams of all classes end together."""
+    ends = {s.ended for s in streams if s.ended is not None}
+    mine = [e for e in ends if _touches(e.from_ns, e.to_ns, from_ns, to_ns)]
+    return sorted(mine, key=lambda e: (e.to_ns or 0, e.from_ns or 0))
 
 
 def _timed(known: Known, told_ns: int | None) -> list[Gap]:

@@ -10,6 +10,7 @@ from cloud.audit.report import GatewayReport, StreamReport, Verdict
 from tocsin.cli.output import table
 
 MAX_LETTERS = 8
+MAX_ENDS = 10
 
 
 def gateway_text(found: GatewayReport, now_ns: int) -> str:
@@ -49,6 +50,11 @@ def caveats(found: GatewayReport, now_ns: int) -> list[str]:
         said.append(f"{at}: what the gateway took after that it has not told yet")
     if found.in_flight:
         said.append(f"{found.in_flight:,} rows of the last seconds are on their way")
+    for end in found.ended[-MAX_ENDS:]:
+        since = f"between {utc(end.from_ns)} and" if end.from_ns is not None else "before"
+        said.append(
+            f"an outbox ended without a last word: what it took {since} {utc(end.to_ns)} UTC is in no count"
+        )
     if found.volatile:
         said.append("the outbox lies in memory: what a power cut took with it is in no count")
     return said
@@ -68,6 +74,8 @@ def _line(found: GatewayReport, now_ns: int) -> list[str]:
         why.append(f"never numbered {found.unnumbered:,}")
     if found.volatile:
         why.append("volatile outbox")
+    if found.ended:
+        why.append("an outbox ended without a last word")
     return [
         found.gateway,
         found.site,

@@ -23,6 +23,10 @@ def completeness_view(row: Row, now_ns: int) -> dict[str, object]:
         "missing": whole(row, "missing"),
         "unnumbered": whole(row, "unnumbered"),
         "volatile": row.get("volatile") is True,
+        "ended": [
+            {"from_ns": whole(end, "from_ns"), "to_ns": whole(end, "to_ns")}
+            for end in rows_of(row.get("ended"))[-10:]
+        ],
         "told_s": max(now_ns - told_ns, 0) / 1e9 if told_ns else None,
         "hours": [_hour(hour, now_ns) for hour in rows_of(row.get("hours"))],
         "gaps": gaps[:MAX_GAPS],

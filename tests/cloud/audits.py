@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloud.audit.marks import Mark
-from cloud.audit.model import Given, Reason, StreamFacts
+from cloud.audit.model import Given, Reason, Span, StreamFacts
 from cloud.audit.report import HOUR_NS, GatewayReport, Known, Unnumbered, report
 from cloud.ingest.letters import Finding
 from tocsin.contract.ids import ulid
@@ -39,6 +39,7 @@ def gapped(site: str, gateway: str, now_ns: int) -> GatewayReport:
          Given(60_000, 60_500, Reason.DAMAGED)),
         held=(rows - 4000, rows),
         fresh=rows - 5,
+        ended=Span(begin + 100 * S, begin + 200 * S),
     )  # fmt: skip
     marks = [Mark(lo, hi, begin + lo * S, begin + (hi - 1) * S) for lo, hi in stored]
     letters = [Finding(17, 25_000, 25_060, "wrong-type"), Finding(18, 25_060, 25_100, "bad-crc")]

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event, func, select
 
 from cloud.audit.book import AuditBook, Settled
 from cloud.audit.report import HOUR_NS, GatewayReport
+from cloud.audit.show import gateway_text
 from cloud.audit.tables import audit_given_up, audit_marks
 from cloud.db import open_engine, upgrade
 from cloud.ingest.letters import Finding
@@ -163,6 +164,23 @@ def test_an_outbox_in_memory_is_named_and_what_a_restart_cost_is_no_claim(site: 
     site.book.on_streams("gw-1", [again], site.clock.at, volatile=True)
     assert site.gaps() == [(100, 200, "volatile")]
     assert site.book.report("gw-1").volatile
+
+
+def test_an_outbox_that_ended_without_a_last_word_leaves_a_time_that_is_in_no_count(
+    site: Site,
+) -> None:
+    site.store(0, 100, START, START + S)
+    site.tell(0, 100, 100)
+    assert site.book.report("gw-1").ended == []
+    site.clock.at += 90 * S
+    site.tell(0, 0, 0, stream=ulid(START + 60 * S))
+    found = site.book.report("gw-1")
+    assert found.verdict == "complete"
+    assert [(e.from_ns, e.to_ns) for e in found.ended] == [(START, START + 60 * S)]
+    assert site.book.report("gw-1", START + 61 * S).ended == []
+    assert "between 2027-01-15 08:00:00 and 2027-01-15 08:01:00 UTC" in gateway_text(
+        found, site.clock.at
+    )
 
 
 def test_a_gap_lies_where_its_neighbours_say_and_shows_in_its_time_only(site: Site) -> None:
