@@ -11,15 +11,19 @@ from typing import Any
 Step = Callable[[str], None]
 _LIMIT_S = 60.0
 # One server that has imported what is slow to import, and forks for each death.
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(
-    ["tests.cloud.stores.test_local_upkeep", "tests.cloud.backup.test_backup_files"]
+server = multiprocessing.get_context("forkserver")
+server.set_forkserver_preload(
+    [
+        "tests.cloud.stores.test_local_upkeep",
+        "tests.cloud.backup.test_backup_files",
+        "tests.edge.uplink.dying",
+    ]
 )
 
 
 def dies_at(point: str, work: Callable[..., object], *args: Any) -> bool:
     """Whether `work(*args, step)` came to `point` and was killed there."""
-    process = _server.Process(target=_run, args=(point, work, args))
+    process = server.Process(target=_run, args=(point, work, args))
     process.start()
     process.join(_LIMIT_S)
     status = process.exitcode

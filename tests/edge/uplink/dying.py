@@ -1,9 +1,7 @@
 """A gateway's outbox and uplink as a process that kills itself at one step of its work, for the tests of kills.
 
-Usage: python -m tests.edge.uplink.dying FOLDER PORT ROWS TAG POINT NTH
-
-It prints `durable VALUE` for each row once it may be told so, and `settled` once the cloud has all. The code under test
-knows nothing of this: the step is wrapped from outside. POINT `-` never comes.
+It tells `durable VALUE` for each row once it may be told so, and `settled` once the cloud has all. The code under test
+knows nothing of this: the step is wrapped from outside. The point `-` never comes.
 """
 
 from __future__ import annotations
@@ -164,6 +162,9 @@ async def main(folder: Path, port: int, rows: int, tag: int, point: str, nth: in
     await asyncio.sleep(600)
 
 
-if __name__ == "__main__":
-    where, (to, count, start), step, number = sys.argv[1], map(int, sys.argv[2:5]), *sys.argv[5:7]
-    asyncio.run(main(Path(where), to, count, start, step, int(number)))
+def run(
+    told: Path, folder: Path, port: int, rows: int, tag: int, point: str = "-", nth: int = 1
+) -> None:
+    """`main` in this process, telling into a file."""
+    sys.stdout = sys.stderr = told.open("w")
+    asyncio.run(main(folder, port, rows, tag, point, nth))

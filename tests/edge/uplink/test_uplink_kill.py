@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
+from typing import Self
 
 import pytest
 
-from tests.edge.uplink.dying import POINTS, TORN
+from tests.dying import server
+from tests.edge.uplink.dying import POINTS, TORN, run
 from tocsin.broker import ChildBroker
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.messages import Batch
-from tocsin.testing import INGESTER, Process, run_process, wait_until
+from tocsin.testing import INGESTER, wait_until
 from tocsin.testing.ingester import TestIngester
 
-ROOT = Path(__file__).parents[3]
 
+class Child:
+    """A gateway's outbox and uplink in a process of its own."""
 
-def child(
-    folder: Path, port: int, rows: int, tag: int, point: str = "-", nth: int = 1
-) -> list[str]:
-    argv = [sys.executable, "-m", "tests.edge.uplink.dying", str(folder), str(port)]
-    return [*argv, str(rows), str(tag), point, str(nth)]
+    def __init__(self, folder: Path, port: int, rows: int, tag: int, point: str = "-") -> None:
+        self._told = folder.with_name(f"{folder.name}-told-{tag}")
+        args = (self._told, folder, port, rows, tag, point, 5)
+        self._process = server.Process(target=run, args=args)
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill9()
+        self._process.close()
+
+    def kill9(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+    async def ended(self) -> int | None:
+        """Its exit status once it has ended by itself."""
+        await wait_until(lambda: self._process.exitcode is not None, what=self.told())
+        return self._process.exitcode
+
+    def told(self) -> str:
+        """All it said so far."""
+        return self._told.read_text() if self._told.exists() else ""
+
+    def durable(self) -> set[int]:
+        """What it was told to be durable; a kill may cut the last line."""
+        words = [line.split() for line in self.told().split("\n")[:-1]]
+        return {int(w[1]) for w in words if len(w) == 2 and w[0] == "durable"}
 
 
 def ingester(port: int) -> TestIngester:
     return TestIngester(port, INGESTER.user, INGESTER.password, site="east", gateway="gw-1")
-
-
-def durable(process: Process) -> set[int]:
-    """What it was told to be durable; a kill may cut the last line."""
-    words = [line.split() for line in process.stdout]
-    return {int(w[1]) for w in words[:-1] if len(w) == 2 and w[0] == "durable"}
 
 
 def arrived(cloud: TestIngester) -> Counter[int]:
@@ -56,16 +76,15 @@ async def test_a_kill_at_this_step_neither_loses_nor_doubles_a_durable_row(
     mosquitto: ChildBroker, tmp_path: Path, point: str
 ) -> None:
     with ingester(mosquitto.port) as cloud:
-        with run_process(child(tmp_path, mosquitto.port, 500, 0, point, 5), cwd=ROOT) as first:
-            status = await asyncio.to_thread(first.wait)
+        with Child(tmp_path, mosquitto.port, 500, 0, point) as first:
             ended_by = signal.SIGXFSZ if point == TORN else signal.SIGKILL
-            assert status == -ended_by, first.stderr
-            told = durable(first)
-        with run_process(child(tmp_path, mosquitto.port, 3, 1_000), cwd=ROOT) as second:
-            await asyncio.to_thread(second.wait_line, "settled", 60.0)
-            told |= durable(second)
+            assert await first.ended() == -ended_by, first.told()
+            durable = first.durable()
+        with Child(tmp_path, mosquitto.port, 3, 1_000) as second:
+            await wait_until(lambda: "settled" in second.told(), 60.0)
+            durable |= second.durable()
         found = arrived(cloud)
-        assert told <= found.keys()
+        assert durable <= found.keys()
         assert set(found.values()) == {1}
         (have,) = cloud.ledger.values()
         assert list(have) == [(0, len(found))], "no number is missing or without a row"
@@ -75,21 +94,20 @@ async def test_a_kill_at_this_step_neither_loses_nor_doubles_a_durable_row(
 async def test_after_kills_while_sending_the_ingester_misses_nothing_durable(
     mosquitto: ChildBroker, tmp_path: Path
 ) -> None:
-    told = set[int]()
+    durable = set[int]()
     with ingester(mosquitto.port) as cloud:
-        for run, sent_before_kill in enumerate((1, 90, 0)):
+        for run_, sent_before_kill in enumerate((1, 90, 0)):
             last = sent_before_kill == 0
-            rows, tag = (20 if last else 100_000), run * 100_000
-            with run_process(child(tmp_path, mosquitto.port, rows, tag), cwd=ROOT) as process:
+            with Child(tmp_path, mosquitto.port, 20 if last else 100_000, run_ * 100_000) as child:
                 if last:
-                    await asyncio.to_thread(process.wait_line, "settled", 60.0)
+                    await wait_until(lambda child=child: "settled" in child.told(), 60.0)
                 else:
                     goal = cloud.rows() + sent_before_kill
                     await wait_until(lambda goal=goal: cloud.rows() >= goal, 60.0)
-                process.kill9()
-                told |= durable(process)
+                child.kill9()
+                durable |= child.durable()
         found = arrived(cloud)
-        assert len(told) > 90
-        assert told <= found.keys()
+        assert len(durable) > 90
+        assert durable <= found.keys()
         assert set(found.values()) == {1}
         assert cloud.changed == []
