@@ -13,23 +13,20 @@ from edge.options import OutboxOptions
 from edge.outbox import salvage
 from edge.outbox.acks import Acks
 from edge.outbox.chunks import Chunk, OutboxStats
+from edge.outbox.committer import Committer
 from edge.outbox.database import DirectoryLock, is_volatile
-from edge.outbox.disk import DISK_PATIENCE_S, Disk
+from edge.outbox.disk import Disk
 from edge.outbox.held import HeldPart
-from edge.outbox.markers import shed_gap
 from edge.outbox.opening import open_store, take_over
 from edge.outbox.store import Store
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.gaps import SALVAGED, Gap, join
+from tocsin.contract.gaps import SALVAGED, Gap
 from tocsin.contract.messages import Alarm, ClockState, CommitAck, Event, StreamState
-from tocsin.errors import OutboxCorruptError, OutboxError
+from tocsin.errors import OutboxError
 from tocsin.sdk import Clock
-
-MAX_BUFFERED_ROWS = 20_000
-_RETRY_S = 1.0
 
 
 class Outbox:
@@ -56,21 +53,10 @@ class Outbox:
         self._acks = Acks(settled, store.memory.ingesters())
         self.taken_back = self.salvaged = 0
         self.stands_in_for: Path | None = None  # the directory whose disk refuses
-        self._rows: list[Row] = []
-        self._held: list[Row] = []
-        self._power_on = power_on
-        self._appended = self._committed = 0
-        self._failures = self._dropped = 0
-        self._refusing = False
-        self._shed: list[Gap] = []
-        self._said_shed = False
+        self._dropped = 0
         self._unsettled: dict[str, list[tuple[int, int]]] = {}
-        self._failed: OutboxError | None = None
         self._said_full = False
-        self._wake, self._hurry, self._closing = asyncio.Event(), asyncio.Event(), False
-        self._turn = asyncio.Condition()
-        self._flusher = asyncio.create_task(self._flush_forever(), name="outbox-commit")
-        self._flusher.add_done_callback(self._flusher_ended)
+        self._committer = Committer(store, disk, clock, options, log, power_on, self._committed)
 
     @classmethod
     async def open(
@@ -182,30 +168,7 @@ class Outbox:
         Raises:
             OutboxCorruptError: the file broke; a restart salvages it.
         """
-        await self._put(rows, self._rows if stamped else self._held)
-
-    async def offer_rows(self, rows: Sequence[Row], held: Sequence[Row]) -> bool:
-        """`put_rows` for both; False, and nothing taken, when the disk refuses and no more rows may wait for it.
-
-        Raises:
-            OutboxCorruptError: the file broke; a restart salvages it.
-        """
-        await self._room(while_refused=False)
-        if self._waiting() >= MAX_BUFFERED_ROWS:
-            return False
-        self._take(rows, self._rows)
-        self._take(held, self._held)
-        return True
-
-    def shed(self, rows: Sequence[Row], *, stamped: bool = True) -> None:
-        """Rows that found no room are given up; a gap marker tells of them once the disk takes it."""
-        if not rows:
-            return
-        if not self._said_shed:
-            self._log.error("readings are given up: the disk takes none, no more may wait for it")
-        self._said_shed = True
-        self._dropped += len(rows)
-        join(self._shed, shed_gap(rows, stamped=stamped))
+        await self._committer.put(rows, stamped=stamped)
 
     async def put_rows_durable(self, rows: Sequence[Row]) -> None:
         """Return once `rows` and everything before them are committed.
@@ -213,21 +176,29 @@ class Outbox:
         Raises:
             OutboxCorruptError: the file broke; a restart salvages it.
         """
-        ticket = await self._put(rows, self._rows)
-        self._hurry.set()
-        async with self._turn:
-            await self._turn.wait_for(lambda: self._committed >= ticket or self._failed)
-        self._raise_if_failed()
+        await self._committer.put_durable(rows)
+
+    async def offer_rows(self, rows: Sequence[Row], held: Sequence[Row]) -> bool:
+        """`put_rows` for both; False, and nothing taken, when the disk refuses and no more rows may wait for it.
+
+        Raises:
+            OutboxCorruptError: the file broke; a restart salvages it.
+        """
+        return await self._committer.offer(rows, held)
+
+    def shed(self, rows: Sequence[Row], *, stamped: bool = True) -> None:
+        """Rows that found no room are given up; a gap marker tells of them once the disk takes it."""
+        self._committer.shed(rows, stamped=stamped)
 
     @property
     def refuses(self) -> bool:
         """Whether the disk refused what it was given last; it is asked again every second."""
-        return self._refusing
+        return self._committer.refuses
 
     @property
     def holds(self) -> int:
         """Rows that wait for a known time."""
-        return self._store.held.count + len(self._held)
+        return self._store.held.count + self._committer.held
 
     async def held_ends(self) -> list[tuple[str, int]]:
         """(power-on, its last monotonic time) of the held rows, oldest first."""
@@ -379,7 +350,7 @@ class Outbox:
         return OutboxStats(
             pending_rows=sum(s.pending for s in streams if s.cls == topics.TELEMETRY),
             pending_alarms=sum(s.pending for s in streams if s.cls == topics.ALARM),
-            buffered_rows=self._appended - self._committed,
+            buffered_rows=self._committer.buffered,
             bytes=store.room.used,
             cap_bytes=self._options.max_bytes,
             volatile=self.volatile,
@@ -388,117 +359,23 @@ class Outbox:
             readings=store.readings,
             payload_bytes=store.payload_bytes,
             written_bytes=store.written_bytes,
-            dropped_rows=self._dropped,
+            dropped_rows=self._dropped + self._committer.dropped,
             coalesced_alarms=store.repeats.folded,
-            commit_failures=self._failures,
+            commit_failures=self._committer.failures,
         )
 
     async def aclose(self) -> None:
         """Commit what is buffered, close the file, free the lock."""
-        self._closing = True
-        self._wake.set()
-        self._hurry.set()
         try:
-            async with asyncio.timeout(DISK_PATIENCE_S):
-                await asyncio.gather(self._flusher, return_exceptions=True)
+            await self._committer.aclose()
         finally:
-            self._flusher.cancel()
             self._disk.executor.submit(self._store.close)
             await asyncio.to_thread(self._disk.executor.shutdown)
             self._lock.close()
 
-    def _waiting(self) -> int:
-        return len(self._rows) + len(self._held)
-
-    async def _put(self, rows: Sequence[Row], buffer: list[Row]) -> int:
-        await self._room(while_refused=True)
-        return self._take(rows, buffer)
-
-    async def _room(self, *, while_refused: bool) -> None:
-        """Wait until rows may be buffered; not `while_refused`: only as long as the disk works."""
-        self._raise_if_failed()
-
-        def done() -> object:
-            room = self._waiting() < MAX_BUFFERED_ROWS
-            return room or self._failed or (self._refusing and not while_refused)
-
-        if not done():
-            async with self._turn:
-                await self._turn.wait_for(done)
-            self._raise_if_failed()
-
-    def _take(self, rows: Sequence[Row], buffer: list[Row]) -> int:
-        buffer.extend(rows)
-        self._appended += len(rows)
-        self._wake.set()
-        if self._waiting() >= self._options.commit_rows:
-            self._hurry.set()
-        return self._appended
-
-    async def _flush_forever(self) -> None:
-        while True:
-            await self._wake.wait()
-            if not self._closing:
-                try:
-                    async with asyncio.timeout(self._options.commit_interval_ms / 1000):
-                        await self._hurry.wait()
-                except TimeoutError:
-                    pass
-            self._wake.clear()
-            self._hurry.clear()
-            if self._waiting() and not await self._commit():
-                return
-            if self._closing and not self._waiting():
-                return
-
-    async def _commit(self) -> bool:
-        """Commit the buffer; False when the outbox is beyond repair by this process or is closing on a full disk."""
-        rows, held = self._rows[:], self._held[:]
-        self._rows.clear()
-        self._held.clear()
-        while True:
-            shed, self._shed = self._shed, []
-            try:
-                dropped = await self._disk.call(
-                    self._store.append_rows, rows, self._clock.now_ns(), held, self._power_on, shed
-                )
-            except OutboxCorruptError as exc:
-                self._failed = exc
-                await self._notify()
-                return False
-            except OutboxError as exc:
-                for gap in self._shed:
-                    join(shed, gap)
-                self._shed = shed
-                self._failures += 1
-                if not self._refusing:
-                    self._log.error("readings wait for the disk: %s", exc.message)
-                self._refusing = True
-                if self._closing:
-                    self._failed = exc
-                await self._notify()
-                if self._closing:
-                    return False
-                await self._clock.sleep(_RETRY_S)
-                continue
-            break
-        if self._refusing:
-            self._log.warning("the disk takes readings again")
-        self._refusing = self._said_shed = False
-        self._committed += len(rows) + len(held)
+    def _committed(self, dropped: list[Gap]) -> None:
         self.changed.set()
-        await self._notify()
         self._take_note(dropped)
-        return True
-
-    def _flusher_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (bug := task.exception()) is not None:
-            self._failed = OutboxError(f"the outbox stopped: {bug!r}")
-            self._notifier = asyncio.create_task(self._notify(), name="outbox-failed")
-
-    async def _notify(self) -> None:
-        async with self._turn:
-            self._turn.notify_all()
 
     def _take_note(self, dropped: list[Gap]) -> None:
         """Count and log what had to make room; the event about it was committed with it."""
@@ -513,7 +390,3 @@ class Outbox:
             text = "%d oldest rows were given up: the outbox is full; more may follow"
             self._log.warning(text, rows)
             self._said_full = True
-
-    def _raise_if_failed(self) -> None:
-        if self._failed is not None:
-            raise self._failed

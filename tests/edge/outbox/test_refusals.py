@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.outbox import Outbox
-from edge.outbox import outbox as module
+from edge.outbox import committer as module
 from tests.edge.outbox.test_outbox import (
     LAYOUT,
     T0,

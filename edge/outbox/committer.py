@@ -1,0 +1,200 @@
+"""Rows on their way to the disk: buffered, bounded, and committed in groups by one task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from edge.options import OutboxOptions
+from edge.outbox.disk import DISK_PATIENCE_S, Disk
+from edge.outbox.markers import shed_gap
+from edge.outbox.store import Store
+from tocsin.contract.columns import Row
+from tocsin.contract.gaps import Gap, join
+from tocsin.errors import OutboxCorruptError, OutboxError
+from tocsin.sdk import Clock
+
+MAX_BUFFERED_ROWS = 20_000
+_RETRY_S = 1.0
+
+
+class Committer:
+    """Takes rows and hands them to the store. `committed` hears of each commit what had to make room for it."""
+
+    def __init__(
+        self,
+        store: Store,
+        disk: Disk,
+        clock: Clock,
+        options: OutboxOptions,
+        log: logging.Logger,
+        power_on: str,
+        committed: Callable[[list[Gap]], None],
+    ) -> None:
+        self._store, self._disk = store, disk
+        self._clock, self._options, self._log = clock, options, log
+        self._power_on, self._tell = power_on, committed
+        self._rows: list[Row] = []
+        self._held: list[Row] = []
+        self._appended = self._committed = 0
+        self.failures = self.dropped = 0
+        self._refusing = False
+        self._shed: list[Gap] = []
+        self._said_shed = False
+        self._failed: OutboxError | None = None
+        self._wake, self._hurry, self._closing = asyncio.Event(), asyncio.Event(), False
+        self._turn = asyncio.Condition()
+        self._flusher = asyncio.create_task(self._flush_forever(), name="outbox-commit")
+        self._flusher.add_done_callback(self._flusher_ended)
+
+    @property
+    def buffered(self) -> int:
+        """Rows taken and not committed."""
+        return self._appended - self._committed
+
+    @property
+    def held(self) -> int:
+        """Those of the waiting ones that have no time yet."""
+        return len(self._held)
+
+    @property
+    def refuses(self) -> bool:
+        """As `Outbox.refuses`."""
+        return self._refusing
+
+    async def put(self, rows: Sequence[Row], *, stamped: bool) -> None:
+        """As `Outbox.put_rows`."""
+        await self._room(while_refused=True)
+        self._take(rows, self._rows if stamped else self._held)
+
+    async def put_durable(self, rows: Sequence[Row]) -> None:
+        """As `Outbox.put_rows_durable`."""
+        await self._room(while_refused=True)
+        ticket = self._take(rows, self._rows)
+        self._hurry.set()
+        async with self._turn:
+            await self._turn.wait_for(lambda: self._committed >= ticket or self._failed)
+        self._raise_if_failed()
+
+    async def offer(self, rows: Sequence[Row], held: Sequence[Row]) -> bool:
+        """As `Outbox.offer_rows`."""
+        await self._room(while_refused=False)
+        if self._waiting() >= MAX_BUFFERED_ROWS:
+            return False
+        self._take(rows, self._rows)
+        self._take(held, self._held)
+        return True
+
+    def shed(self, rows: Sequence[Row], *, stamped: bool = True) -> None:
+        """As `Outbox.shed`."""
+        if not rows:
+            return
+        if not self._said_shed:
+            self._log.error("readings are given up: the disk takes none, no more may wait for it")
+        self._said_shed = True
+        self.dropped += len(rows)
+        join(self._shed, shed_gap(rows, stamped=stamped))
+
+    async def aclose(self) -> None:
+        """Commit what is buffered, as far as the disk takes it."""
+        self._closing = True
+        self._wake.set()
+        self._hurry.set()
+        try:
+            async with asyncio.timeout(DISK_PATIENCE_S):
+                await asyncio.gather(self._flusher, return_exceptions=True)
+        finally:
+            self._flusher.cancel()
+
+    def _waiting(self) -> int:
+        return len(self._rows) + len(self._held)
+
+    async def _room(self, *, while_refused: bool) -> None:
+        """Wait until rows may be buffered; not `while_refused`: only as long as the disk works."""
+        self._raise_if_failed()
+
+        def done() -> object:
+            room = self._waiting() < MAX_BUFFERED_ROWS
+            return room or self._failed or (self._refusing and not while_refused)
+
+        if not done():
+            async with self._turn:
+                await self._turn.wait_for(done)
+            self._raise_if_failed()
+
+    def _take(self, rows: Sequence[Row], buffer: list[Row]) -> int:
+        buffer.extend(rows)
+        self._appended += len(rows)
+        self._wake.set()
+        if self._waiting() >= self._options.commit_rows:
+            self._hurry.set()
+        return self._appended
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            if not self._closing:
+                try:
+                    async with asyncio.timeout(self._options.commit_interval_ms / 1000):
+                        await self._hurry.wait()
+                except TimeoutError:
+                    pass
+            self._wake.clear()
+            self._hurry.clear()
+            if self._waiting() and not await self._commit():
+                return
+            if self._closing and not self._waiting():
+                return
+
+    async def _commit(self) -> bool:
+        """Commit the buffer; False when the outbox is beyond repair by this process or is closing on a full disk."""
+        rows, held = self._rows[:], self._held[:]
+        self._rows.clear()
+        self._held.clear()
+        while True:
+            shed, self._shed = self._shed, []
+            try:
+                dropped = await self._disk.call(
+                    self._store.append_rows, rows, self._clock.now_ns(), held, self._power_on, shed
+                )
+            except OutboxCorruptError as exc:
+                self._failed = exc
+                await self._notify()
+                return False
+            except OutboxError as exc:
+                for gap in self._shed:
+                    join(shed, gap)
+                self._shed = shed
+                self.failures += 1
+                if not self._refusing:
+                    self._log.error("readings wait for the disk: %s", exc.message)
+                self._refusing = True
+                if self._closing:
+                    self._failed = exc
+                await self._notify()
+                if self._closing:
+                    return False
+                await self._clock.sleep(_RETRY_S)
+                continue
+            break
+        if self._refusing:
+            self._log.warning("the disk takes readings again")
+        self._refusing = self._said_shed = False
+        self._committed += len(rows) + len(held)
+        await self._notify()
+        self._tell(dropped)
+        return True
+
+    def _flusher_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self._failed = OutboxError(f"the outbox stopped: {bug!r}")
+            self._notifier = asyncio.create_task(self._notify(), name="outbox-failed")
+
+    async def _notify(self) -> None:
+        async with self._turn:
+            self._turn.notify_all()
+
+    def _raise_if_failed(self) -> None:
+        if self._failed is not None:
+            raise self._failed
