@@ -64,6 +64,8 @@ def make_backup(
     now_ns = time.time_ns()
     stamp = datetime.fromtimestamp(now_ns / 1e9, UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     backup = target / f"tocsin-{stamp}"
+    if source.store is not None and target.resolve().is_relative_to(source.store.resolve()):
+        raise BackupError(f"{target} lies inside the store", hint="name a folder elsewhere")
     try:
         with _alone(target):
             if backup.exists():
@@ -143,7 +145,12 @@ def _store_files(
             said = time.monotonic()
             progress(f"cold files: {n} of {len(taken.cold)}")
         origin, copy = taken.store / path, part / "store" / path
-        stat = origin.stat()
+        try:
+            stat = origin.stat()
+        except FileNotFoundError as exc:
+            raise BackupError(
+                "the cloud ended while it was being copied, and a file went", hint="run it again"
+            ) from exc
         earlier = known.get((f"store/{path}", stat.st_size, stat.st_mtime_ns))
         if earlier is not None and linked(earlier[0], copy):
             yield _saved(part, copy, earlier[1]), False

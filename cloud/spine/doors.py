@@ -80,7 +80,7 @@ class LocalDoor:
         directory = config.store_directory
         assert directory is not None  # noqa: S101 - `section` is the embedded store's
         self._store = LocalStore(directory, section)
-        self._store.keep_rolling(clock.now_ns)
+        self._store.keep_rolling(clock)
         self._clock = clock
         self.store: Store = self._store
 

@@ -15,6 +15,7 @@ from cloud.query.line_protocol import BadLine, Point
 from cloud.query.result import Cell, Limits, QueryResult
 from cloud.query.run import run
 from cloud.stores import Block, LedgerEntry, Rejected, Told, nobody, with_refusals
+from cloud.stores.local.clock_guard import ClockGuard
 from cloud.stores.local.cold_files import Step
 from cloud.stores.local.database import COLD_NAME, open_database
 from cloud.stores.local.down_sample import rebuild_sample_view
@@ -31,6 +32,7 @@ from cloud.stores.local.snapshot import Snapshot, clear_snapshots
 from cloud.stores.local.taking_up import tidy
 from cloud.stores.local.upkeep import Upkeep
 from tocsin.errors import StoreError, StoreUnavailableError
+from tocsin.sdk import Clock
 
 _QUERIES_END_S = 5.0
 Work = Callable[[duckdb.DuckDBPyConnection], None]
@@ -172,6 +174,8 @@ class LocalStore:
         now_ns: int,
         step: Step = lambda _: None,
         go_on: Callable[[], bool] = lambda: True,
+        *,
+        may_delete: bool = True,
     ) -> None:
         """Roll over; then down-sample, merge and delete days that are over, as the policy says. Writing goes on.
 
@@ -188,16 +192,24 @@ class LocalStore:
                 before_ns=self._before_ns(now_ns),
                 step=step,
                 go_on=go_on,
+                may_delete=may_delete,
             )
         finally:
             self._read_more_tables()
             cursor.close()
 
-    def keep_rolling(self, now_ns: Callable[[], int]) -> None:
+    def keep_rolling(self, clock: Clock) -> None:
         """`look_after` the store every `roll_interval_s` in a thread of its own until `close`."""
-        self._roller = Roller(
-            lambda go_on: self.look_after(now_ns(), go_on=go_on), self.options.roll_interval_s
-        )
+        guard = ClockGuard(self._last_looked_after())
+
+        def look_after(go_on: Callable[[], bool]) -> None:
+            now_ns = clock.now_ns()
+            may_delete = guard.may_delete(now_ns, clock.mono_ns())
+            self.look_after(now_ns, go_on=go_on, may_delete=may_delete)
+            if may_delete:  # a time that is doubted is not what the next process goes by
+                self._note_looked_after(now_ns)
+
+        self._roller = Roller(look_after, self.options.roll_interval_s)
 
     def snapshot(self) -> Snapshot:
         """What a backup copies: take it, copy, release it."""
@@ -254,6 +266,26 @@ class LocalStore:
             with self._queries_changed:
                 self._queries.discard(cursor)
                 self._queries_changed.notify_all()
+
+    def _last_looked_after(self) -> int | None:
+        cursor = self._database.cursor()
+        try:
+            row = cursor.execute("SELECT max(wall_ns) FROM meta.looked_after").fetchone()
+        finally:
+            cursor.close()
+        return None if row is None or row[0] is None else int(row[0])
+
+    def _note_looked_after(self, now_ns: int) -> None:
+        cursor = self._database.cursor()
+        try:
+            cursor.execute("BEGIN")
+            cursor.execute("DELETE FROM meta.looked_after")
+            cursor.execute("INSERT INTO meta.looked_after VALUES (?)", [now_ns])
+            cursor.execute("COMMIT")
+        except duckdb.Error as exc:
+            raise StoreError(f"the store cannot be written: {str(exc).splitlines()[0]}") from exc
+        finally:
+            cursor.close()
 
     def _before_ns(self, now_ns: int) -> int:
         hour_ns = 3600 * 10**9

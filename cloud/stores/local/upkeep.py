@@ -72,6 +72,7 @@ class Upkeep:
         before_ns: int,
         step: Step,
         go_on: Callable[[], bool],
+        may_delete: bool,
     ) -> None:
         """Every day that ended before `before_ns`, oldest first, while `go_on`. One that fails does not stop the others.
 
@@ -85,11 +86,13 @@ class Upkeep:
             if not go_on():
                 return
             try:
-                self._one(connection, schema, day, known, now_ns, step)
+                self._one(connection, schema, day, known, now_ns, step, may_delete)
             except (duckdb.Error, OSError, StoreError) as exc:
                 first = first or exc
                 known = sampled_days(connection)
         for name, day_date in known:
+            if not may_delete:
+                break
             try:
                 self._retire_bins(connection, name, day_date, now_ns, step)
             except (duckdb.Error, OSError) as exc:
@@ -118,10 +121,11 @@ class Upkeep:
         known: dict[tuple[str, str], set[str]],
         now_ns: int,
         step: Step,
+        may_delete: bool,
     ) -> None:
         """Do what is due of one day; `known` follows."""
         rule = rule_of(self._options.retention, day.measurement)
-        is_over = rule.is_raw_over(day.end_ns, now_ns)
+        is_over = may_delete and rule.is_raw_over(day.end_ns, now_ns)
         is_quiet = now_ns - self._touched.get((day.measurement, day.date), 0) >= QUIET_NS
         table = schema.tables[day.measurement.lower()]
         files = set(day.files)

@@ -162,6 +162,8 @@ def test_what_cannot_be_restored_is_refused(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_in_use_or_not_there_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="inside the store"):
+        back_up(data, data / "store/cold/backups")
     with pytest.raises(BackupError, match="no folder"):
         back_up(tmp_path / "nothing", tmp_path / "backups")
     store = LocalStore(data / "store")

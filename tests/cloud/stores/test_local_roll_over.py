@@ -16,11 +16,22 @@ from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.store import LocalStore
 from tests.cloud.stores.blocks import STREAM, T0, block
 from tests.dying import Step, dies_at
+from tocsin.sdk import SystemClock
 from tocsin.testing import wait_until_sync
 
 HOUR = 3600 * 10**9
 LATER = T0 + 1000 * HOUR
 ONE_HOUR = LocalOptions(hot_hours=1)
+
+
+class At(SystemClock):
+    """A clock that shows one time."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.wall_ns = now_ns
+
+    def now_ns(self) -> int:
+        return self.wall_ns
 
 
 def cold_files(directory: Path) -> list[str]:
@@ -76,7 +87,7 @@ def test_rows_that_arrive_late_make_another_file_of_their_day(tmp_path: Path) ->
 def test_the_store_rolls_over_by_itself_when_given_a_clock(tmp_path: Path) -> None:
     store = LocalStore(tmp_path, LocalOptions(hot_hours=1, roll_interval_s=0.01))
     store.write([block()], [])
-    store.keep_rolling(lambda: LATER)
+    store.keep_rolling(At(LATER))
     wait_until_sync(lambda: len(cold_files(tmp_path)) == 1)
     store.close()
 

@@ -13,13 +13,16 @@ import pytest
 from cloud.query.line_protocol import parse
 from cloud.stores import Column, LedgerEntry
 from cloud.stores.local import down_sample, merge
+from cloud.stores.local.clock_guard import ClockGuard
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.retention import MeasurementRetention, Retention, rule_of
 from cloud.stores.local.store import LocalStore
 from cloud.stores.local.taking_up import Found, newest, that_count
 from tests.cloud.stores.blocks import STREAM, T0, block
+from tests.cloud.stores.test_local_roll_over import At
 from tests.dying import Step, dies_at
 from tocsin.errors import StoreError, StoreUnavailableError
+from tocsin.testing import wait_until_sync
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -164,6 +167,38 @@ def test_a_line_older_than_rows_are_kept_is_refused_and_counts_in_no_bin(tmp_pat
     assert store.write_points(points, DAY_0 + 11 * DAY - 1) == (2, [])
     written, bad = store.write_points(points, DAY_0 + 11 * DAY)
     assert (written, [line.reason for line in bad]) == (1, ["older than 'gas' is kept"])
+    store.close()
+
+
+def test_a_clock_that_jumps_by_years_deletes_nothing_for_a_day() -> None:
+    guard = ClockGuard(None)
+    assert guard.may_delete(T0, 0)
+    assert guard.may_delete(T0 + HOUR, HOUR)
+    assert not guard.may_delete(T0 + 3650 * DAY, 2 * HOUR)
+    assert not guard.may_delete(T0 + 3650 * DAY + HOUR, 3 * HOUR), "it stands by it"
+    assert guard.may_delete(T0 + 3 * HOUR, 27 * HOUR), "set right again"
+    assert not ClockGuard(T0).may_delete(T0 + 40 * DAY, 5), "it was off, or its clock is wrong"
+    assert ClockGuard(T0).may_delete(T0 + HOUR, 5)
+
+
+def test_a_store_that_wakes_years_later_deletes_nothing_at_once(tmp_path: Path) -> None:
+    options = POLICY.model_copy(update={"roll_interval_s": 0.01})
+    scattered(tmp_path, options).close()
+    clock = At(DAY_0 + 3 * DAY)
+    store = LocalStore(tmp_path, options)
+    store.keep_rolling(clock)
+    wait_until_sync(lambda: "gas_1h" in store.tables())
+    clock.wall_ns += 3650 * DAY
+    wait_until_sync(lambda: "gas/2023-11-14.002m.parquet" in cold_files(tmp_path))
+    assert answer(store, "SELECT count(*) FROM gas") == [(90,)]
+    store.close()
+    store = LocalStore(tmp_path, options)  # the wrong time was not noted
+    store.keep_rolling(clock)
+    for first in (90, 91):  # the second row moves in a later round than the first
+        store.write([block(first=first, rows=1)], [])
+        before = len(cold_files(tmp_path))
+        wait_until_sync(lambda before=before: len(cold_files(tmp_path)) > before)  # type: ignore[misc]
+    assert answer(store, "SELECT count(*) FROM gas") == [(92,)]
     store.close()
 
 
