@@ -20,7 +20,6 @@ from tocsin.errors import WireReason
 
 _TOLERANT = np.array([tolerant(code) for code in range(256)], np.uint8)
 _TYPES = frozenset("fibs")
-_RAW = "_raw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +233,7 @@ def _raw(group: Group, n: int, out: Decoded) -> dict[str, Column]:
         if code is None:
             out.count("raw_out_of_shape")
             continue
-        columns[quantity + _RAW] = column(code, cells)[0]
+        columns[quantity] = column(code, cells)[0]
     return columns
 
 

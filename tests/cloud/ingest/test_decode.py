@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 from cloud.ingest.decode import decode
 from cloud.ingest.decoded import Decoded
 from cloud.stores import NO_TIME, LedgerEntry
+from cloud.stores.local.store import LocalStore
 from tocsin.contract import topics
 from tocsin.contract.codec import HEADER_BYTES, MAX_MESSAGE_BYTES, Codec, encode
+from tocsin.contract.columns import Layout, Row, group_rows
 from tocsin.contract.messages import VERSION, Alarm, AlarmChange, Batch, Event, Group
 from tocsin.contract.quality import Quality
 from tocsin.contract.ranges import RangeSet
@@ -351,3 +354,15 @@ def test_one_flipped_byte_is_always_noticed(data: st.DataObject) -> None:
     assert out.blocks == []
     assert all(entry.rejected for entry in out.ledger)
     assert msgspec.json.decode(GOOD[HEADER_BYTES:])
+
+
+def test_what_a_gateway_converted_is_stored_beside_it_as_it_was_read(tmp_path: Path) -> None:
+    layout = Layout("gas-01", "gas", ("h2s", "o2"), "ff", ("[ppb]", ""))
+    rows = [Row(layout, NOW, (1.5, 20.9), raw=(1500.0, None)), Row(layout, NOW + 1, (None, 20.8))]
+    t0, unit, groups = group_rows(rows)
+    out = got(encode(Batch(VERSION, "plant", "gw-1", STREAM, 0, t0, groups, unit)))
+    store = LocalStore(tmp_path)
+    assert store.write(out.blocks, []) == []
+    found = store.query("SELECT h2s, h2s_raw, o2 FROM gas ORDER BY seq")
+    assert found.data == [[1.5, None], [1500.0, None], [20.9, 20.8]]
+    store.close()
