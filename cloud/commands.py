@@ -1,4 +1,4 @@
-"""`tocsin cloud`, `tocsin alarms`, `tocsin deadletters`; `tocsin query` and `tocsin token` come from their rooms."""
+"""`tocsin cloud` and `tocsin alarms`; `tocsin query` and `tocsin token` come from their rooms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 app = new_app("The cloud: broker, ingest, store, API and console.")
 app.add_typer(layout_app, name="layout")
 alarms_app = new_app("Alarms: see, acknowledge, reset.")
-deadletters_app = new_app("Messages that could not be stored.")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="cloud.toml")]
 Data = Annotated[
@@ -116,40 +115,6 @@ def journal(
 
     rows = _place(data, url, token).journal(alarm)
     emit(rows, as_json=as_json, human=journal_table(rows))
-
-
-@deadletters_app.command("list")
-def list_letters(
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """The newest first, each with its reason."""
-    rows = _place(data, None, None).letters(limit)
-    shown = [
-        [str(r[k]) for k in ("id", "n", "gateway", "reason", "device", "quantity", "detail")]
-        for r in rows
-    ]
-    headings = ["id", "times", "gateway", "reason", "device", "quantity", "detail"]
-    emit(rows, as_json=as_json, human=table(headings, shown) if shown else "none\n")
-
-
-@deadletters_app.command("show")
-def show_letter(letter: int, data: Data = None, as_json: Json = False) -> None:
-    """One of them with its bytes."""
-    found = _place(data, None, None).letter(letter)
-    payload = found.pop("payload", b"")
-    raw = payload if isinstance(payload, bytes) else b""
-    lines = [f"{key}: {value}" for key, value in found.items()]
-    text = "\n".join([*lines, "payload:", raw[:4096].decode("utf-8", "backslashreplace")])
-    emit({**found, "payload_hex": raw.hex()}, as_json=as_json, human=text)
-
-
-@deadletters_app.command("requeue")
-def requeue_letter(letter: int, data: Data = None, as_json: Json = False) -> None:
-    """Give it to the ingester again, after its cause was mended."""
-    done = _place(data, None, None).requeue(letter)
-    emit(done, as_json=as_json, human=f"dead letter {letter} was given to the ingester again\n")
 
 
 def _act(verb: str, alarm: str, actor: str | None, why: str, place: Place, as_json: bool) -> None:

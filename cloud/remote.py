@@ -59,12 +59,6 @@ class Place(Protocol):
 
     def completeness(self, from_ns: int | None, to_ns: int | None) -> list[Row]: ...
 
-    def letters(self, limit: int) -> list[Row]: ...
-
-    def letter(self, letter: int) -> Row: ...
-
-    def requeue(self, letter: int) -> Row: ...
-
     def counters(self) -> Row: ...
 
 
@@ -78,14 +72,23 @@ def place_of(data: Path | None, url: str | None, token: str | None) -> Place:
         if data is not None:
             raise UsageError("--data and --url exclude each other", hint="give one of them")
         return HttpPlace(url, token or "")
+    return SocketPlace(
+        socket_of(data, "--data DIR of a running one, or --url ADDRESS --token TOKEN")
+    )
+
+
+def socket_of(data: Path | None, hint: str = "--data DIR of a running one") -> Path:
+    """The socket of the cloud with this data directory, or of the last one started here.
+
+    Raises:
+        UsageError: none was named, and none was ever started.
+    """
     if data is None:
         data = last_cloud_dir()
         if data is None:
-            raise UsageError(
-                "which cloud?", hint="--data DIR of a running one, or --url ADDRESS --token TOKEN"
-            )
+            raise UsageError("which cloud?", hint=hint)
         note(f"cloud in {data}")
-    return SocketPlace(data / "spine.sock")
+    return data / "spine.sock"
 
 
 class SocketPlace:
@@ -169,15 +172,6 @@ class SocketPlace:
         told = call_once(self._path, "completeness", from_ns=from_ns, to_ns=to_ns)
         return cast(list[Row], told)
 
-    def letters(self, limit: int) -> list[Row]:
-        return cast(list[Row], call_once(self._path, "deadletters", limit=limit))
-
-    def letter(self, letter: int) -> Row:
-        return cast(Row, call_once(self._path, "deadletter", id=letter))
-
-    def requeue(self, letter: int) -> Row:
-        return cast(Row, call_once(self._path, "deadletter_requeue", id=letter))
-
     def counters(self) -> Row:
         return cast(Row, call_once(self._path, "counters"))
 
@@ -256,15 +250,6 @@ class HttpPlace:
     def completeness(self, from_ns: int | None, to_ns: int | None) -> list[Row]:
         path = "/api/v1/completeness" + _span(from_ns, to_ns)
         return cast(list[Row], self._call("GET", path))
-
-    def letters(self, limit: int) -> list[Row]:
-        return cast(list[Row], self._call("GET", f"/api/v1/deadletters?limit={limit}"))
-
-    def letter(self, letter: int) -> Row:
-        return cast(Row, self._call("GET", f"/api/v1/deadletters/{letter}"))
-
-    def requeue(self, letter: int) -> Row:
-        raise UsageError("requeue works on the cloud's own machine", hint="--data DIR")
 
     def counters(self) -> Row:
         return cast(Row, self._call("GET", "/api/v1/counters"))

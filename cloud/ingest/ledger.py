@@ -31,6 +31,11 @@ class Ledger:
         taken = self._taken.get((gateway, stream))
         return [(lo, hi)] if taken is None else taken.missing(lo, hi)
 
+    def refused(self, gateway: str, stream: str, lo: int, hi: int) -> list[tuple[int, int]]:
+        """What of [lo, hi) is settled as rejected."""
+        rejected = self._rejected.get((gateway, stream), RangeSet())
+        return RangeSet(rejected.missing(lo, hi)).missing(lo, hi)
+
     def take(self, entries: Iterable[LedgerEntry]) -> None:
         """These are on their way."""
         for entry in entries:
@@ -44,8 +49,11 @@ class Ledger:
             for entry in entries:
                 key = entry.gateway, entry.stream
                 self._stored.setdefault(key, RangeSet()).add(entry.lo, entry.hi)
+                rejected = self._rejected.setdefault(key, RangeSet())
                 if entry.rejected:
-                    self._rejected.setdefault(key, RangeSet()).add(entry.lo, entry.hi)
+                    rejected.add(entry.lo, entry.hi)
+                else:  # a dead letter that could be stored after all
+                    rejected.remove(entry.lo, entry.hi)
 
     def of_gateway(self, gateway: str) -> dict[str, tuple[RangeSet, RangeSet]]:
         """Copies, as of the last commit: stream -> (settled, of them rejected)."""

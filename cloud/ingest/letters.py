@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 
 from cloud.db import read, write
 from cloud.ingest.decoded import Letter
@@ -54,12 +69,34 @@ def posting_of(letter: Letter, message: Received, site: str, gateway: str) -> Po
     return Posting(letter, message.topic, site, gateway, message.payload, message.received_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which letters are meant; "" and 0 choose all."""
+
+    reason: str = ""
+    gateway: str = ""
+    since_ns: int = 0
+
+    @property
+    def where(self) -> ColumnElement[bool]:
+        """As a condition."""
+        c = dead_letters.c
+        wanted = [c.last_ns >= self.since_ns] if self.since_ns else []
+        wanted += [c.reason == self.reason] if self.reason else []
+        wanted += [c.gateway == self.gateway] if self.gateway else []
+        return and_(true(), *wanted)
+
+
+EVERY = Chosen()
+
+
 class DeadLetters:
     """The oldest go first when the limit is reached, and are counted."""
 
     def __init__(self, engine: Engine, max_bytes: int) -> None:
         self._engine, self._max_bytes = engine, max_bytes
         self.dropped = 0
+        self._lock = threading.Lock()  # `add` from the ingest thread, `remove` from others too
         with read(engine) as connection:
             self._bytes = _size(connection)
 
@@ -69,28 +106,67 @@ class DeadLetters:
         Raises:
             StoreUnavailableError: none was kept; try again later.
         """
-        size, dropped = self._bytes, 0
         times: list[int] = []
-        with write(self._engine) as connection:
-            for posting in postings:
-                n, added = self._add(connection, posting)
-                times.append(n)
-                size += added
-            while size > self._max_bytes and (freed := self._drop_oldest(connection)):
-                size -= freed
-                dropped += 1
-        self._bytes = size
-        self.dropped += dropped
+        with self._lock:
+            size, dropped = self._bytes, 0
+            with write(self._engine) as connection:
+                for posting in postings:
+                    n, added = self._add(connection, posting)
+                    times.append(n)
+                    size += added
+                while size > self._max_bytes and (freed := self._drop_oldest(connection)):
+                    size -= freed
+                    dropped += 1
+            self._bytes = size
+            self.dropped += dropped
         return times
 
-    def list(self, limit: int) -> list[dict[str, object]]:
+    def remove(self, ids: Sequence[int]) -> int:
+        """Forget letters; how many of them there were.
+
+        Raises:
+            StoreUnavailableError: none was removed; try again later.
+        """
+        mine = dead_letters.c.id.in_(ids)
+        with self._lock:
+            with write(self._engine) as connection:
+                freed = _size(connection, mine)
+                gone = connection.execute(delete(dead_letters).where(mine)).rowcount
+            self._bytes -= freed
+        return int(gone)
+
+    def list(self, limit: int, chosen: Chosen = EVERY) -> list[dict[str, object]]:
         """The newest first, without their bytes."""
         columns = [c for c in dead_letters.c if c.name not in ("payload", "digest")]
-        query = select(*columns).order_by(dead_letters.c.id.desc()).limit(limit)
+        query = select(*columns).where(chosen.where).order_by(dead_letters.c.id.desc()).limit(limit)
         with read(self._engine) as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def get(self, letter_id: int) -> dict[str, object] | None:
+    def ids(self, chosen: Chosen = EVERY) -> Sequence[int]:
+        """Of every letter, the oldest first."""
+        query = select(dead_letters.c.id).where(chosen.where).order_by(dead_letters.c.id)
+        with read(self._engine) as connection:
+            return list(connection.scalars(query))
+
+    def counts(self, chosen: Chosen = EVERY) -> Sequence[dict[str, object]]:
+        """How many letters there are by gateway and reason, and how often what they tell came."""
+        c = dead_letters.c
+        kinds = (c.gateway, c.reason)
+        query = (
+            select(
+                *kinds,
+                func.count().label("letters"),
+                func.sum(c.n).label("times"),
+                func.max(c.last_ns).label("last_ns"),
+            )
+            .where(chosen.where)
+            .group_by(*kinds)
+            .order_by(func.count().desc(), *kinds)
+        )
+        with read(self._engine) as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def get(self, letter_id: int) -> dict[str, Any] | None:
         """One letter with its bytes."""
         query = select(dead_letters).where(dead_letters.c.id == letter_id)
         with read(self._engine) as connection:
@@ -111,7 +187,7 @@ class DeadLetters:
 
     def requeued(self, letter_id: int, now_ns: int) -> None:
         """Note that a letter was given to the ingester again."""
-        with self._engine.begin() as connection:
+        with write(self._engine) as connection:
             connection.execute(
                 update(dead_letters)
                 .where(dead_letters.c.id == letter_id)
@@ -124,7 +200,14 @@ class DeadLetters:
         again = connection.scalar(
             update(dead_letters)
             .where(dead_letters.c.digest == digest)
-            .values(n=dead_letters.c.n + 1, last_ns=posting.received_ns)
+            .values(
+                n=dead_letters.c.n + 1,
+                last_ns=case(
+                    (dead_letters.c.last_ns > posting.received_ns, dead_letters.c.last_ns),
+                    else_=posting.received_ns,
+                ),
+                detail=posting.letter.detail[:MAX_DETAIL_CHARS],
+            )
             .returning(dead_letters.c.n)
         )
         if again is not None:
@@ -162,10 +245,10 @@ class DeadLetters:
         return int(row[1]) + ROW_BYTES
 
 
-def _size(connection: Connection) -> int:
+def _size(connection: Connection, which: ColumnElement[bool] = EVERY.where) -> int:
     total, n = connection.execute(
-        select(
-            func.coalesce(func.sum(func.length(dead_letters.c.payload)), 0), func.count()
-        ).select_from(dead_letters)
+        select(func.coalesce(func.sum(func.length(dead_letters.c.payload)), 0), func.count()).where(
+            which
+        )
     ).one()
     return int(total) + int(n) * ROW_BYTES

@@ -19,14 +19,7 @@ def salvage(header: Header, data: bytes) -> tuple[Batch, list[Letter]] | None:
 
     Call it after `decode_body` said WRONG_TYPE: the checksum and the deflate stream are sound then.
     """
-    body = data[HEADER_BYTES:]
-    if header.codec[1] == "d":
-        body = zlib.decompressobj(-15).decompress(body, MAX_BODY_BYTES)
-    decode = msgspec.json.decode if header.codec[0] == "j" else msgspec.msgpack.decode
-    try:
-        loose = decode(body)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return None  # the wrong type stood before what is no JSON or MessagePack at all
+    loose = loose_body(header, data[HEADER_BYTES:])
     letters: list[Letter] = []
     groups = loose.get("b") if isinstance(loose, dict) else None
     if not isinstance(groups, list):
@@ -49,6 +42,17 @@ def salvage(header: Header, data: bytes) -> tuple[Batch, list[Letter]] | None:
     ):
         return None
     return batch, letters
+
+
+def loose_body(header: Header, body: bytes) -> object:
+    """What stands in a body, of whatever types; None where it is no JSON or MessagePack at all."""
+    decode = msgspec.json.decode if header.codec[0] == "j" else msgspec.msgpack.decode
+    try:
+        if header.codec[1] == "d":
+            body = zlib.decompressobj(-15).decompress(body, MAX_BODY_BYTES)
+        return decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError, zlib.error):
+        return None
 
 
 def _clean(group: dict[str, object], first_seq: int, stream: str, letters: list[Letter]) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from cloud.ingest import piecemeal
+from cloud.ingest.attempts import Attempts
 from cloud.ingest.decode import decode
 from cloud.ingest.decoded import Decoded
 from cloud.ingest.event_rows import event_block, gap_blocks
@@ -19,6 +20,7 @@ from cloud.ingest.last import Key, LastValues
 from cloud.ingest.ledger import Ledger, merged
 from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting, posting_of
 from cloud.ingest.refusals import letters_of
+from cloud.ingest.reopened import Everything, reopen
 from cloud.ingest.stamps import Stored, stamps_of
 from cloud.ingest.unknown import UnknownFields
 from cloud.link import Handover, Received
@@ -93,6 +95,7 @@ class _Gathered:
     entries: list[LedgerEntry] = field(default_factory=list)
     events: list[Block] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
+    fills: list[Block] = field(default_factory=list)  # values for rows that are stored
     rows: int = 0
     size: int = 0
     since_mono: int = 0
@@ -137,6 +140,7 @@ class Ingest:
         self._clock, self._log = clock, log
         self._on_stored, self._on_speaking = on_stored, on_speaking
         self._ledger = Ledger(store.ledger())
+        self.attempts = Attempts(letters)
         self._gathered = _Gathered()
         self._deferred: list[Received] = []  # counted by the hand-over, like all that is taken
         self._postings: list[Posting] = []
@@ -269,19 +273,25 @@ class Ingest:
 
     def _one(self, message: Received) -> None:
         max_future_ns = int(self._options.max_future_s * 1e9)
-        got = decode(message.topic, message.payload, message.received_ns, self, max_future_ns)
-        self._tell(got, message)
+        scope = self.attempts.scope(message)
+        view = self if scope is None else Everything(self._sites)
+        got = decode(message.topic, message.payload, message.received_ns, view, max_future_ns)
         gathered = self._gathered
+        if scope is not None:
+            reopened = reopen(got, scope, self._ledger)
+            gathered.fills += reopened.fills
+            gathered.origins |= {id(block): message for block in reopened.fills}
+        self._tell(got, message)
         gathered.messages.append(message)
         gathered.size += message.cost
         self.counts["messages"] += 1
         self.counts.update(got.counts)
         if unknown := self.unknown.look(got, message.payload):
             self.counts["unknown_fields"] += unknown
-        self._postings.extend(
-            posting_of(letter, message, got.site, got.gateway)
-            for letter in got.letters[:MAX_PER_MESSAGE]
-        )
+        for letter in got.letters[:MAX_PER_MESSAGE]:
+            posting = posting_of(letter, message, got.site, got.gateway)
+            self._postings.append(posting)
+            self.attempts.found(message, posting)
         self.counts["dead_letters_cut"] += max(len(got.letters) - MAX_PER_MESSAGE, 0)
         if got.stream:
             gathered.told.setdefault(got.gateway, set()).add(got.stream)
@@ -338,6 +348,8 @@ class Ingest:
                     self._store, blocks, entries, lambda found: self._refused(found, blocks)
                 )
                 entries = with_refusals(entries, blocks, refused)
+            if gathered.fills:
+                self._refused(self._store.fill(gathered.fills), gathered.fills)
         except StoreUnavailableError as exc:
             self._unavailable(exc)
             return
@@ -356,6 +368,7 @@ class Ingest:
             self._wire.ack(message)
         for gateway, streams in gathered.told.items():
             self._publish_ack(gateway, streams)
+        self.attempts.done(gathered.messages)
         self._handover.release(gathered.size)
         if changed:
             self._on_stored(changed)
@@ -382,7 +395,9 @@ class Ingest:
             if of_message[id(message)] > MAX_PER_MESSAGE:
                 self.counts["dead_letters_cut"] += 1
                 continue
-            postings.append(posting_of(letter, message, block.site, block.gateway))
+            posting = posting_of(letter, message, block.site, block.gateway)
+            postings.append(posting)
+            self.attempts.found(message, posting)
         self._letters.add(postings)
         self.counts["dead_letters"] += len(postings)
 

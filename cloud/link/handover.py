@@ -11,7 +11,10 @@ from tocsin.contract import topics
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message in hand. `generation` and `mid` acknowledge it on the connection it came by; `mid` 0 needs none."""
+    """One message in hand. `generation` and `mid` acknowledge it on the connection it came by; `mid` 0 needs none.
+
+    `letter`: the dead letter it was kept in, when it is tried again.
+    """
 
     topic: str
     payload: bytes
@@ -19,6 +22,7 @@ class Received:
     generation: int
     mid: int = 0
     qos: int = 0
+    letter: int = 0
 
     @property
     def cost(self) -> int:

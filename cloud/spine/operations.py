@@ -17,11 +17,11 @@ from cloud.config import QuerySection
 from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.event_rows import GAP
 from cloud.ingest.last import LastValues
-from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, GatewayState, Presence
 from cloud.orders.book import OrderBook
 from cloud.rpc import Handler, StreamHandler
 from cloud.spine.doors import Door, Language
+from cloud.spine.letter_operations import LetterOperations
 from cloud.spine.thin import thin
 from tocsin.contract.orders import Scalar
 from tocsin.errors import NotFoundError
@@ -64,7 +64,7 @@ def gateway_row(gateway: str, state: GatewayState) -> dict[str, object]:
 
 
 class Operations:
-    """`handlers` for the server. `requeue` gives a message to the ingester again."""
+    """`handlers` for the server."""
 
     def __init__(
         self,
@@ -77,17 +77,15 @@ class Operations:
         orders: OrderBook,
         configs: ConfigBook,
         audit: AuditBook,
-        letters: DeadLetters,
+        letters: LetterOperations,
         counters: Callable[[], dict[str, object]],
-        requeue: Callable[[str, bytes], None],
         registry_changed: Callable[[], None],
-        now_ns: Callable[[], int],
         state_file: Path | None,
     ) -> None:
         self._door, self._limits, self._last, self._presence = door, limits, last, presence
         self._alarms, self._letters, self._counters = alarms, letters, counters
         self._orders, self._configs, self._audit = orders, configs, audit
-        self._requeue, self._registry_changed, self._now_ns = requeue, registry_changed, now_ns
+        self._registry_changed = registry_changed
         self._state_file = state_file
         self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
         self._state = ThreadPoolExecutor(2, thread_name_prefix="state")
@@ -116,9 +114,7 @@ class Operations:
             "config_push": self.config_push,
             "audit": self.audit,
             "completeness": self.completeness,
-            "deadletters": self.deadletters,
-            "deadletter": self.deadletter,
-            "deadletter_requeue": self.deadletter_requeue,
+            **self._letters.handlers,
             "counters": self.counters,
             "registry_changed": self.registry_changed,
         }
@@ -255,26 +251,6 @@ class Operations:
         """The same of every registered gateway, without the streams."""
         found = await self._in(self._state, self._audit.overview, from_ns, to_ns)
         return msgspec.to_builtins(found)
-
-    async def deadletters(self, limit: int = 100) -> object:
-        return await self._in(self._state, self._letters.list, limit)
-
-    async def deadletter(self, id: int) -> object:  # noqa: A002 - the operation's own word
-        found = await self._in(self._state, self._letters.get, id)
-        if found is None:
-            raise NotFoundError(f"there is no dead letter {id}")
-        return found
-
-    async def deadletter_requeue(self, id: int) -> object:  # noqa: A002
-        found = await self._in(self._state, self._letters.get, id)
-        if found is None:
-            raise NotFoundError(f"there is no dead letter {id}")
-        payload = found["payload"]
-        if not isinstance(payload, bytes) or len(payload) != found["payload_bytes"]:
-            raise NotFoundError(f"dead letter {id} was too large to be kept whole")
-        self._requeue(str(found["topic"]), payload)
-        await self._in(self._state, self._letters.requeued, id, self._now_ns())
-        return {"id": id, "requeued": True}
 
     async def counters(self) -> object:
         return self._counters()

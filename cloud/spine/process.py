@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
 
 import msgspec
 from sqlalchemy import Engine, select
@@ -17,17 +19,19 @@ from cloud.config import CloudConfig
 from cloud.db import open_engine, read, upgrade
 from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.alarm_lane import AlarmLane
+from cloud.ingest.attempts import Told
 from cloud.ingest.event_rows import EVENT, GAP
 from cloud.ingest.last import Key, Last, LastValues, unit_of
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, Presence
 from cloud.ingest.told import decode_told
 from cloud.ingest.worker import Ingest, IngestOptions
-from cloud.link import Handover, LinkOptions, MqttLink, Received
+from cloud.link import Handover, LinkOptions, MqttLink
 from cloud.orders.book import OrderBook
 from cloud.registry.tables import devices as registry_devices
 from cloud.rpc import Feed, SpineServer
 from cloud.spine.doors import Door
+from cloud.spine.letter_operations import LetterOperations
 from cloud.spine.open_door import open_door
 from cloud.spine.operations import Operations, device_row, gateway_row
 from cloud.spine.worker_thread import WorkerThreads
@@ -128,11 +132,9 @@ class Spine:
             orders=self.orders,
             configs=self.configs,
             audit=self.audit,
-            letters=self._letters,
+            letters=LetterOperations(self._letters, self._reopen, clock.now_ns),
             counters=self.counters,
-            requeue=self._requeue,
             registry_changed=self._read_registry,
-            now_ns=clock.now_ns,
             state_file=config.state_file,
         )
         self._server = SpineServer(
@@ -233,8 +235,15 @@ class Spine:
         self.orders.resend(gateway)
         self.configs.resend(gateway)
 
-    def _requeue(self, topic: str, payload: bytes) -> None:
-        self.handover.put(Received(topic, payload, self._clock.now_ns(), 0))
+    def _reopen(self, letter: Mapping[str, Any]) -> Future[Told] | None:
+        begun = self.ingest.attempts.begin(letter)
+        if begun is None:
+            return None
+        message, future = begun
+        if not self.handover.put(message):
+            self.ingest.attempts.forget(message.letter)
+            return None
+        return future
 
     def _publish(self, kind: str, body: dict[str, object]) -> None:
         self._on_loop(lambda: self.feed.publish(kind, body))

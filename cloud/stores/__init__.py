@@ -117,6 +117,14 @@ class Store(Protocol):
         """
         ...
 
+    def fill(self, blocks: list[Block]) -> list[Rejected]:
+        """Put values into rows that are stored without them; the same again changes nothing.
+
+        Raises:
+            StoreUnavailableError: not all is stored; try again later.
+        """
+        ...
+
     def ledger(
         self, gateways: Collection[str] | None = None
     ) -> dict[tuple[str, str], tuple[RangeSet, RangeSet]]:

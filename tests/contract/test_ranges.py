@@ -15,7 +15,7 @@ numbers = st.integers(0, 60)
 
 
 class AgainstASet(RuleBasedStateMachine):
-    """Adds the same ranges to both and asks both the same questions."""
+    """Adds and removes the same ranges on both and asks both the same questions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,6 +26,11 @@ class AgainstASet(RuleBasedStateMachine):
     def add(self, lo: int, size: int) -> None:
         self.ranges.add(lo, lo + size)
         self.model |= set(range(lo, lo + size))
+
+    @rule(lo=numbers, size=st.integers(-2, 12))
+    def remove(self, lo: int, size: int) -> None:
+        self.ranges.remove(lo, lo + size)
+        self.model -= set(range(lo, lo + size))
 
     @rule(lo=numbers, size=st.integers(-2, 30))
     def ask_for_the_missing(self, lo: int, size: int) -> None:

@@ -28,6 +28,17 @@ class RangeSet:
         self._lo[first:last] = [lo]
         self._hi[first:last] = [hi]
 
+    def remove(self, lo: int, hi: int) -> None:
+        """Take [lo, hi) out; what is not in the set changes nothing."""
+        first = bisect_right(self._hi, lo)
+        last = bisect_left(self._lo, hi)
+        if lo >= hi or first >= last:
+            return
+        left, right = self._lo[first], self._hi[last - 1]
+        rest = [(a, b) for a, b in ((left, lo), (hi, right)) if a < b]
+        self._lo[first:last] = [a for a, _ in rest]
+        self._hi[first:last] = [b for _, b in rest]
+
     def missing(self, lo: int, hi: int) -> list[tuple[int, int]]:
         """The parts of [lo, hi) that are not in the set."""
         out: list[tuple[int, int]] = []

@@ -32,7 +32,7 @@ class SqlLedger:
             StoreUnavailableError: the state database does not answer.
         """
         settled: Settled = {}
-        wanted = select(influx_ledger)
+        wanted = select(influx_ledger).order_by(influx_ledger.c.rejected.desc())
         if gateways is not None:
             wanted = wanted.where(influx_ledger.c.gateway.in_(sorted(gateways)))
         try:
@@ -45,6 +45,8 @@ class SqlLedger:
             pair[0].add(lo, hi)
             if rejected:
                 pair[1].add(lo, hi)
+            else:  # also where it was rejected before: a dead letter was requeued
+                pair[1].remove(lo, hi)
         return settled
 
     def append(self, entries: list[LedgerEntry]) -> None:

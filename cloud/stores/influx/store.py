@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -86,6 +87,12 @@ class InfluxStore:
         if ledger:
             self._keeper.append(with_refusals(ledger, blocks, rejected))
         return rejected
+
+    def fill(self, blocks: list[Block]) -> list[Rejected]:
+        """Fields of points that exist. What was refused before is tried again: someone may have mended it."""
+        self._conflicts = frozenset()
+        refused = self.write(blocks, [])
+        return [replace(r, column=r.column or ",".join(blocks[r.block].columns)) for r in refused]
 
     def ledger(self, gateways: Collection[str] | None = None) -> Settled:
         """As kept, by us and by others."""

@@ -12,13 +12,16 @@ _COMPACT_AFTER_ROWS = 20_000
 
 
 class LedgerTable:
-    """`meta.ledger`: appended to on each write, folded to its ranges now and then."""
+    """`meta.ledger`: appended to on each write, folded to its ranges now and then.
+
+    What stands there as rejected and as stored is stored: a dead letter was requeued.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.settled: Settled = {}
         self._rows = 0
         for gateway, stream, lo, hi, rejected in connection.execute(
-            "SELECT gateway, stream, lo, hi, rejected FROM meta.ledger"
+            "SELECT gateway, stream, lo, hi, rejected FROM meta.ledger ORDER BY rejected DESC"
         ).fetchall():
             self._add(LedgerEntry(gateway, stream, lo, hi, rejected))
             self._rows += 1
@@ -37,9 +40,11 @@ class LedgerTable:
         self._rows += len(entries)
 
     def has(self, entry: LedgerEntry) -> bool:
-        """Whether all of `entry` is settled already."""
+        """Whether all of `entry` is settled already, and not only as rejected where it is to be stored."""
         pair = self.settled.get((entry.gateway, entry.stream))
-        return pair is not None and not pair[0].missing(entry.lo, entry.hi)
+        if pair is None or pair[0].missing(entry.lo, entry.hi):
+            return False
+        return entry.rejected or pair[1].missing(entry.lo, entry.hi) == [(entry.lo, entry.hi)]
 
     def snapshot(self) -> Settled:
         """Copies of all ranges."""
@@ -52,6 +57,8 @@ class LedgerTable:
         all_settled.add(entry.lo, entry.hi)
         if entry.rejected:
             rejected.add(entry.lo, entry.hi)
+        else:  # a dead letter that could be stored after all
+            rejected.remove(entry.lo, entry.hi)
 
     def _compact(self, connection: duckdb.DuckDBPyConnection) -> None:
         rows = connection.execute("SELECT gateway, stream, lo, hi, rejected FROM meta.ledger")

@@ -19,6 +19,7 @@ from cloud.stores.local.clock_guard import ClockGuard
 from cloud.stores.local.cold_files import Step
 from cloud.stores.local.database import COLD_NAME, open_database
 from cloud.stores.local.down_sample import rebuild_sample_view
+from cloud.stores.local.fill import fill_rows
 from cloud.stores.local.insert import insert
 from cloud.stores.local.ledger import LedgerTable, Settled
 from cloud.stores.local.options import LocalOptions
@@ -214,6 +215,24 @@ class LocalStore:
     def snapshot(self) -> Snapshot:
         """What a backup copies: take it, copy, release it."""
         return Snapshot(self._database, self.directory, self._upkeep, self._as_query)
+
+    def fill(self, blocks: list[Block]) -> list[Rejected]:
+        """Values into rows of the same series and time, in one transaction; rows in cold files stay as they are."""
+        with self._commit_lock:
+            schema = self._schema.copy()
+            accepted, rejected = plan(blocks, schema, self.options)
+            archived: list[Rejected] = []
+
+            def work(connection: duckdb.DuckDBPyConnection) -> None:
+                archived.clear()
+                schema.apply(connection, self._cold)
+                for measurement, members in accepted.items():
+                    table = schema.tables[measurement.lower()]
+                    archived.extend(fill_rows(connection, table, members, self._cold))
+
+            self._transaction(work)
+            self._schema = Schema(schema.tables)
+        return rejected + archived
 
     def ledger(self, gateways: Collection[str] | None = None) -> Settled:
         """Copies of the settled ranges, as of the last write; of these gateways, or all."""

@@ -17,6 +17,7 @@ import cloud.ingest.worker
 import cloud.stores.local.store
 from cloud.alarms.book import AlarmBook
 from cloud.ingest import piecemeal
+from cloud.ingest.attempts import Attempts
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.worker import Ingest
 from cloud.link import Handover, MqttLink
@@ -78,6 +79,10 @@ def _rows(_store: object, blocks: list[Any], *_: object) -> bool:
     return bool(blocks)
 
 
+def _one_of_a_letter(_self: object, messages: list[Any]) -> bool:
+    return any(message.letter for message in messages)
+
+
 STEPS: dict[str, Callable[[], None]] = {
     "never": lambda: None,
     "received": before(MqttLink, "_received", _telemetry),
@@ -96,6 +101,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "alarm-found": before(AlarmBook, "mirror"),
     "alarm-kept": after(AlarmBook, "mirror"),
     "alarm-passed-on": after(Handover, "pass_on"),
+    "letter-stored": before(Attempts, "done", _one_of_a_letter),
     # of the embedded store: inside its one transaction
     "transaction-begun": before(cloud.stores.local.store, "insert"),
     "rows-inserted": after(cloud.stores.local.store, "insert"),

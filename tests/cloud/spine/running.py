@@ -24,8 +24,8 @@ class SpineProcess:
 
     def __init__(self, folder: Path, broker: ChildBroker, more: str = "") -> None:
         self.data = folder / "cloud"
-        self._config = folder / "cloud.toml"
-        self._config.write_text(
+        self.config = folder / "cloud.toml"
+        self.config.write_text(
             f"""schema = 1
 [cloud]
 name = "{INGESTER.user}"
@@ -49,7 +49,7 @@ command_key = "the gateway's command key"
 
     def start(self) -> None:
         """Return once it answers and holds its session."""
-        argv = [sys.executable, "-W", "error", "-m", "cloud.spine", str(self._config)]
+        argv = [sys.executable, "-W", "error", "-m", "cloud.spine", str(self.config)]
         self.process = self._stack.enter_context(run_process(argv))
         self.wait_connected()
 

@@ -24,13 +24,14 @@ from tocsin.contract import topics
 from tocsin.contract.codec import encode
 from tocsin.contract.columns import Layout, Row
 from tocsin.contract.messages import VERSION, Alarm, AlarmChange
+from tocsin.errors import SpineError
 from tocsin.testing import run_process, throwaway_broker, wait_until_sync
 from tocsin.testing.gateway import WireGateway
 from tocsin.testing.processes import Process
 
 LOCAL = {"transaction-begun", "rows-inserted"}
 INFLUX = {"points-ready", "points-written", "before-ledger", "ledger-kept"}
-COMMON = STEPS.keys() - LOCAL - INFLUX - {"never"}
+COMMON = STEPS.keys() - LOCAL - INFLUX - {"never", "letter-stored"}
 
 Rows = list[tuple[int, float | None]]  # seq, value
 
@@ -59,7 +60,7 @@ class Forked(SpineProcess):
         """Start it, and wait for nothing."""
         self._said = len(forge.stdout)
         self._forge = forge
-        forge.write_line(f"{step} {self._config}")
+        forge.write_line(f"{step} {self.config}")
         self.pid = int(self._line("pid"))
 
     def ended(self) -> int:
@@ -179,3 +180,41 @@ def test_a_kill_at_any_step_costs_and_doubles_nothing_in_influxdb(
     store = f'[store]\ntype = "influx"\nurl = "{influxd}"\nbucket = "{database}"\n'
     take(empty_state, tmp_path)
     everything_once(step, tmp_path, forge, store, rows)
+
+
+def test_a_kill_between_store_and_letter_leaves_the_letter_and_doubles_no_row(
+    tmp_path: Path, forge: Process, empty_state: Path
+) -> None:
+    take(empty_state, tmp_path)
+    now = time.time_ns() // 1_000_000 * 1_000_000
+    air = Layout("air-01", "weather", ("temperature",), "f")
+    with (
+        throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker,
+        closing(
+            Forked(tmp_path, broker, '[store]\ntype = "local"\nmax_measurements = 1\n')
+        ) as spine,
+        WireGateway(broker.port, "gw-1", "plant", GATEWAY.password, resend_after_s=0.1) as gw,
+    ):
+        spine.begin(forge, "never")
+        gw.put([Row(LAYOUT, now, (1.0, None, None, None))])
+        wait_until_sync(lambda: not gw.uncommitted, 30.0, "the first measurement")
+        gw.put([Row(air, now + i, (20.0 + i,)) for i in range(3)])
+        wait_until_sync(lambda: list(gw.rejected) == [(1, 4)], 30.0, "a refusal")
+        assert spine.end() == 0
+        roomier = spine.config.read_text("utf-8").replace(
+            "max_measurements = 1", "max_measurements = 2"
+        )
+        spine.config.write_text(roomier, "utf-8")
+        spine.begin(forge, "letter-stored")
+        spine.wait_connected()
+        (letter,) = spine.call("deadletters")
+        with pytest.raises(SpineError):
+            spine.call("deadletter_requeue", ids=[letter["id"]])
+        assert spine.ended() == -signal.SIGKILL
+        spine.begin(forge, "never")
+        spine.wait_connected()
+        for outcome in ("stored", "unknown"):
+            (told,) = spine.call("deadletter_requeue", ids=[letter["id"]])
+            assert told["outcome"] == outcome
+        assert spine.column("SELECT temperature FROM weather ORDER BY seq") == [20.0, 21.0, 22.0]
+        assert spine.call("deadletters") == []

@@ -37,14 +37,15 @@ def test_it_holds_what_ranges_in_memory_hold(
     engine: Engine, commits: list[list[tuple[int, int, bool]]]
 ) -> None:
     name = ulid(time.time_ns())  # each example starts with nothing
-    settled, rejected = RangeSet(), RangeSet()
+    settled, rejected, stored = RangeSet(), RangeSet(), RangeSet()
     keeper = SqlLedger(engine)
     for commit in commits:
         keeper.append([LedgerEntry(name, STREAM, lo, lo + n, bad) for lo, n, bad in commit])
         for lo, n, bad in commit:
             settled.add(lo, lo + n)
-            if bad:
-                rejected.add(lo, lo + n)
+            (rejected if bad else stored).add(lo, lo + n)
+    for lo, hi in stored:  # a dead letter that was requeued is rejected no more
+        rejected.remove(lo, hi)
     found = SqlLedger(engine).load().get((name, STREAM), (RangeSet(), RangeSet()))
     assert [list(r) for r in found] == [list(settled), list(rejected)]
 
