@@ -89,6 +89,30 @@ def test_a_killed_process_of_the_cloud_loses_and_doubles_nothing(
     assert tally.stored > 500
 
 
+@pytest.mark.release
+def test_a_broker_killed_with_all_it_had_stored_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Sessions, queued and retained messages are gone: what the commit-acks did not name is sent again."""
+
+    def strike(run: Demo) -> None:
+        for _ in range(3):
+            victim = cloud_processes(run.cloud)["mosquitto"]
+            spine = cloud_processes(run.cloud)["spine"]
+            os.kill(
+                spine.pid, signal.SIGSTOP
+            )  # the broker queues for it what it confirmed to the gateway
+            more_answers(run.folder, 60)
+            for stored in run.folder.rglob("mosquitto.db*"):
+                stored.unlink()
+            os.kill(victim.pid, signal.SIGKILL)
+            os.kill(spine.pid, signal.SIGCONT)
+            more_answers(run.folder, 60)
+            wait_until_sync(lambda: "mosquitto" in cloud_processes(run.cloud), 60.0)
+
+    tally = run_with(tmp_path, "mosquitto", strike)
+    assert (tally.lost, tally.duplicates, tally.wrong) == (0, 0, 0), tally.examples
+    assert tally.stored > 500
+
+
 def test_a_killed_gateway_loses_only_what_it_had_not_acquired_within_one_commit_interval(
     tmp_path: Path,
 ) -> None:
