@@ -43,12 +43,13 @@ def pipe_siren(path: Path) -> Iterator[Callable[[], str]]:
 
 
 @contextmanager
-def agent_on_a_disk_of_its_own(folder: Path, toml: str, mode: str = "") -> Iterator[Process]:
+def agent_on_a_disk_of_its_own(
+    folder: Path, toml: str, mount: str = "-t tmpfs -o size=8m tmpfs"
+) -> Iterator[Process]:
     """A gateway whose data_dir is a real file system of 8 MiB that only it sees."""
     (folder / "data").mkdir()
     (folder / "gateway.toml").write_text(toml + '[control]\nsocket = "control.sock"\n', "utf-8")
-    mount = f'mount -t tmpfs -o {mode}size=8m tmpfs "$0" && exec "$@"'
-    argv = [*OWN_MOUNTS, "sh", "-c", mount, str(folder / "data")]
+    argv = [*OWN_MOUNTS, "sh", "-c", f'mount {mount} "$0" && exec "$@"', str(folder / "data")]
     argv += [*TOCSIN, "edge", "run", "-c", str(folder / "gateway.toml"), "--json"]
     with run_process(argv) as edge:
         yield edge
@@ -142,7 +143,7 @@ def test_on_a_disk_that_is_read_only_at_the_start_it_sounds_and_sends_and_goes_b
     )
     with (
         pipe_siren(tmp_path / "siren") as siren,
-        agent_on_a_disk_of_its_own(tmp_path, toml, "ro,") as edge,
+        agent_on_a_disk_of_its_own(tmp_path, toml, "-t tmpfs -o ro,size=8m tmpfs") as edge,
         cloud,
     ):
         wait_until_sync(lambda: siren().endswith("on\n"), what=f"the siren: {edge.stderr}")
@@ -150,10 +151,7 @@ def test_on_a_disk_that_is_read_only_at_the_start_it_sounds_and_sends_and_goes_b
         cloud.acking = False  # what is not committed yet must go to the disk
         before = cloud.rows()
         wait_until_sync(lambda: cloud.rows() > before + 20)
-        enter = ["nsenter", "--mount", "--target", str(edge.pid)]
-        subprocess.run(
-            [*enter, "mount", "-o", "remount,rw", str(tmp_path / "data")], check=True, timeout=10.0
-        )
+        remount(edge, tmp_path, "rw")
         wait_until_sync(lambda: "outbox.on-disk-again" in kinds(cloud), what=f"{edge.stderr}")
         assert (data_of(edge, tmp_path) / "outbox" / "outbox.db").exists()
         assert not place.exists()
@@ -168,6 +166,52 @@ def test_on_a_disk_that_is_read_only_at_the_start_it_sounds_and_sends_and_goes_b
         assert cloud.changed == []
         assert kinds(cloud).index("outbox.in-memory") < kinds(cloud).index("outbox.on-disk-again")
         assert edge.terminate() == 0, edge.stderr
+
+
+@pytest.mark.release
+def test_when_the_kernel_makes_the_disk_read_only_in_use_alarms_sound_and_the_next_start_finds_all(
+    tmp_path: Path, mosquitto: ChildBroker, start_head: Start
+) -> None:
+    """As ext4 does after an error: what is open for writing can be written no more (ext4(5), errors=remount-ro, abort)."""
+    head = start_head()
+    port = port_of(head)
+    toml = gateway_toml(port, period_s=0.05) + uplink_toml(mosquitto.port)
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True, timeout=30.0)
+    cloud = TestIngester(
+        mosquitto.port, INGESTER.user, INGESTER.password, site="plant", gateway="gw-1"
+    )
+    with pipe_siren(tmp_path / "siren") as siren, cloud:
+        with agent_on_a_disk_of_its_own(tmp_path, toml, f"-o loop {image}") as edge:
+            wait_until_sync(lambda: cloud.rows() > 20, what=f"readings: {edge.stderr}")
+            cloud.acking = False
+            before = cloud.rows()
+            wait_until_sync(lambda: cloud.rows() > before + 20)
+            remount(edge, tmp_path, "abort")
+            wait_until_sync(lambda: any("readings wait" in line for line in edge.stderr))
+            head.kill9()
+            start_head(port, ",release_after_s=0")
+            wait_until_sync(lambda: siren().endswith("on\n"), what=f"the siren: {edge.stderr}")
+            edge.kill9()
+        cloud.acking = True
+        (tmp_path / "data").rmdir()
+        with agent_on_a_disk_of_its_own(tmp_path, toml, f"-o loop {image}") as edge:
+            before = cloud.rows()
+            wait_until_sync(lambda: cloud.rows() > before + 20, what=f"readings: {edge.stderr}")
+            wait_until_sync(lambda: cloud.rows(topics.ALARM) >= 1)
+            assert edge.terminate() == 0, edge.stderr
+    for have in cloud.ledger.values():
+        assert len(list(have)) == 1, "no number is missing"
+    assert cloud.changed == []
+
+
+def remount(edge: Process, folder: Path, how: str) -> None:
+    """Change the mount of its data_dir, in its own namespace."""
+    enter = ["nsenter", "--mount", "--target", str(edge.pid)]
+    argv = [*enter, "mount", "-o", f"remount,{how}", str(folder / "data")]
+    subprocess.run(argv, check=True, timeout=10.0)
 
 
 def kinds(cloud: TestIngester) -> list[str]:
