@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import signal
-import sys
 import time
 import tty
 from collections.abc import Callable
@@ -22,6 +19,7 @@ from firmware_bridges.dlt645.frames import Frame, encode_frame
 from firmware_bridges.dlt645.meter import Meter
 from firmware_bridges.dlt645.splitter import Splitter
 from firmware_bridges.ledger import Ledger
+from firmware_bridges.serving import serve_until_told
 
 Write = Callable[[bytes], None]
 
@@ -143,22 +141,13 @@ async def _main(args: argparse.Namespace) -> None:
     server = None
     if args.tcp:
         port, server = await _serve_tcp(meters, args.tcp)
-        serving = asyncio.create_task(server.serve_forever())
+        serving = server.serve_forever()
     else:
         port, master, _slave = _open_line(args.link)
-        serving = asyncio.create_task(_serve_line(meters, master))
+        serving = _serve_line(meters, master)
     names = list(meters.names.values())
-    ready = {"ready": True, "device": names[0], "devices": names, "port": port, "family": "dlt645"}
-    sys.stdout.write(json.dumps(ready) + "\n")
-    sys.stdout.flush()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, serving.cancel)
-    if args.stdin_lease:
-        stdin = sys.stdin.fileno()
-        loop.add_reader(stdin, lambda: os.read(stdin, 4096) or serving.cancel())
-    with suppress(asyncio.CancelledError):
-        await serving
+    ready = {"device": names[0], "devices": names, "port": port, "family": "dlt645"}
+    await serve_until_told(serving, ready, stdin_lease=args.stdin_lease)
 
 
 def main() -> None:

@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import signal
-import sys
 import time
 from collections import deque
 from contextlib import suppress
@@ -22,6 +18,7 @@ from firmware_bridges.gb26875.frames import Command, Frame, encode_frame
 from firmware_bridges.gb26875.splitter import Splitter
 from firmware_bridges.gb26875.transmitter import Message, Transmitter
 from firmware_bridges.ledger import Ledger
+from firmware_bridges.serving import serve_until_told
 
 _KEPT = 10_000
 
@@ -176,23 +173,12 @@ async def _main(args: argparse.Namespace) -> None:
     )
     site = Site(transmitter, Ledger(args.ledger), args)
     ready = {
-        "ready": True,
         "device": args.device,
         "port": args.connect,
         "family": "gb26875",
         "address": args.address,
     }
-    sys.stdout.write(json.dumps(ready) + "\n")
-    sys.stdout.flush()
-    loop = asyncio.get_running_loop()
-    running = asyncio.create_task(site.run())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
-    if args.stdin_lease:
-        stdin = sys.stdin.fileno()
-        loop.add_reader(stdin, lambda: os.read(stdin, 4096) or running.cancel())
-    with suppress(asyncio.CancelledError):
-        await running
+    await serve_until_told(site.run(), ready, stdin_lease=args.stdin_lease)
 
 
 def main() -> None:

@@ -1,9 +1,8 @@
-"""Frames out of a stream of bytes, in bounded memory. Nothing is escaped: a frame is found by its length."""
+"""Frames of GB/T 26875.3 out of a stream of bytes. Nothing is escaped: a frame is found by its length."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from typing import ClassVar
 
 import msgspec
 
@@ -15,6 +14,7 @@ from firmware_bridges.gb26875.frames import (
     frame_size,
     unchecked,
 )
+from firmware_bridges.marked import MarkedSplitter
 from tocsin.errors import CodecError, CodecReason
 
 
@@ -28,57 +28,17 @@ class Spoilt(msgspec.Struct, frozen=True):
 Item = Frame | Spoilt | CodecError
 
 
-class Splitter:
-    """Feed bytes, take frames, or why one was refused. After a refusal the search goes on one byte later.
+class Splitter(MarkedSplitter[Frame | Spoilt]):
+    """Frames, or why one was refused."""
 
-    Bytes that are in no frame are counted as `junk_bytes`.
-    """
+    MARK: ClassVar[bytes] = START
 
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._pending = bytearray()
+    def size(self, head: bytes) -> int | None:
+        return frame_size(head[:HEAD]) if len(head) >= HEAD else None
 
-    @property
-    def pending(self) -> bool:
-        """Whether the beginning of a frame waits for its end."""
-        return bool(self._pending)
+    def frame(self, data: bytes) -> Frame | Spoilt:
+        return decode_frame(data)
 
-    def feed(self, data: bytes) -> Iterator[Item]:
-        """What is complete with `data`."""
-        self._pending += data
-        while (item := self._next()) is not None:
-            yield item
-
-    def silence(self) -> Iterator[Item]:
-        """Nothing came for a while: the beginning of a frame that waits for its end is refused, and what hides in it found."""
-        while self._pending:
-            if (item := self._next()) is not None:
-                yield item
-            elif self._pending:
-                yield CodecError(CodecReason.TRUNCATED, f"{len(self._pending)} bytes of a frame")
-                self._drop(1)
-
-    def _next(self) -> Item | None:
-        start = self._pending.find(START)
-        if start < 0:
-            self._drop(len(self._pending) - self._pending.endswith(START[:1]))
-            return None
-        self._drop(start)
-        if len(self._pending) < HEAD:
-            return None
-        try:
-            size = frame_size(self._pending[:HEAD])
-            if len(self._pending) < size:
-                return None
-            frame = decode_frame(bytes(self._pending[:size]))
-        except CodecError as error:
-            spoilt = error.reason is CodecReason.CHECKSUM
-            item = Spoilt(unchecked(bytes(self._pending[:size])), error) if spoilt else error
-            self._drop(1)
-            return item
-        del self._pending[:size]
-        return frame
-
-    def _drop(self, count: int) -> None:
-        self.counts["junk_bytes"] += count
-        del self._pending[:count]
+    def refused(self, data: bytes, error: CodecError) -> Item:
+        spoilt = error.reason is CodecReason.CHECKSUM
+        return Spoilt(unchecked(data), error) if spoilt else error

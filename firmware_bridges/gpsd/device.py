@@ -9,9 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import signal
-import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,6 +17,7 @@ from typing import Any
 
 from firmware_bridges.ledger import Ledger
 from firmware_bridges.nmea.route import Loop
+from firmware_bridges.serving import serve_until_told
 
 _RECEIVER = "/dev/ttyACM0"
 _VERSION = {"class": "VERSION", "release": "3.22", "rev": "3.22", "proto_major": 3, "proto_minor": 14}  # fmt: skip
@@ -99,18 +97,8 @@ async def _main(args: argparse.Namespace) -> None:
     host, _, number = args.tcp.rpartition(":")
     server = await asyncio.start_server(gpsd.client, host, int(number))
     port = f"{host}:{server.sockets[0].getsockname()[1]}"
-    ready = {"ready": True, "device": args.device, "port": port, "family": "gpsd"}
-    sys.stdout.write(json.dumps(ready) + "\n")
-    sys.stdout.flush()
-    loop = asyncio.get_running_loop()
-    running = asyncio.create_task(gpsd.report())
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, running.cancel)
-    if args.stdin_lease:
-        stdin = sys.stdin.fileno()
-        loop.add_reader(stdin, lambda: os.read(stdin, 4096) or running.cancel())
-    with suppress(asyncio.CancelledError):
-        await running
+    ready = {"device": args.device, "port": port, "family": "gpsd"}
+    await serve_until_told(gpsd.report(), ready, stdin_lease=args.stdin_lease)
 
 
 def main() -> None:

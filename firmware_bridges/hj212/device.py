@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import signal
-import sys
 import time
 from collections import deque
 from contextlib import suppress
@@ -22,6 +18,7 @@ from firmware_bridges.hj212.segment import Segment, parse
 from firmware_bridges.hj212.splitter import Splitter
 from firmware_bridges.hj212.station import Message, Station
 from firmware_bridges.ledger import Ledger
+from firmware_bridges.serving import serve_until_told
 from tocsin.errors import CodecError
 
 _STORED = 10_000
@@ -175,18 +172,8 @@ async def _main(args: argparse.Namespace) -> None:
         part_factors=args.part_factors,
     )
     site = Site(station, Ledger(args.ledger), args)
-    ready = {"ready": True, "device": args.device, "port": args.connect, "family": "hj212"}
-    sys.stdout.write(json.dumps(ready | {"mn": args.mn}) + "\n")
-    sys.stdout.flush()
-    loop = asyncio.get_running_loop()
-    running = asyncio.create_task(site.run())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
-    if args.stdin_lease:
-        stdin = sys.stdin.fileno()
-        loop.add_reader(stdin, lambda: os.read(stdin, 4096) or running.cancel())
-    with suppress(asyncio.CancelledError):
-        await running
+    ready = {"device": args.device, "port": args.connect, "family": "hj212"}
+    await serve_until_told(site.run(), ready | {"mn": args.mn}, stdin_lease=args.stdin_lease)
 
 
 def main() -> None:

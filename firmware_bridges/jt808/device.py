@@ -10,9 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import signal
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +19,7 @@ from firmware_bridges.jt808.frames import Frame
 from firmware_bridges.jt808.messages import Id, RegisterAck, decode_ack, decode_register_ack
 from firmware_bridges.jt808.splitter import Splitter
 from firmware_bridges.jt808.terminal import Identity, Outgoing, Reported, Terminal
+from firmware_bridges.serving import serve_until_told
 from tocsin.errors import CodecError
 
 
@@ -233,23 +231,12 @@ async def _main(args: argparse.Namespace) -> None:
     )
     vehicle = Vehicle(terminal, Ledger(args.ledger, args.device), args)
     ready = {
-        "ready": True,
         "device": args.device,
         "port": args.connect,
         "family": "jt808",
         "phone": args.phone,
     }
-    sys.stdout.write(json.dumps(ready) + "\n")
-    sys.stdout.flush()
-    loop = asyncio.get_running_loop()
-    running = asyncio.create_task(vehicle.run())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
-    if args.stdin_lease:
-        stdin = sys.stdin.fileno()
-        loop.add_reader(stdin, lambda: os.read(stdin, 4096) or running.cancel())
-    with suppress(asyncio.CancelledError):
-        await running
+    await serve_until_told(vehicle.run(), ready, stdin_lease=args.stdin_lease)
 
 
 def main() -> None:

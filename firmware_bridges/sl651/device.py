@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import signal
-import sys
 import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
 from firmware_bridges.ledger import Ledger
+from firmware_bridges.serving import serve_until_told
 from firmware_bridges.sl651.body import parse
 from firmware_bridges.sl651.frames import ENQ, EOT, NAK, Frame
 from firmware_bridges.sl651.splitter import Splitter
@@ -194,18 +191,10 @@ async def _main(args: argparse.Namespace) -> None:
         args.station, password=bytes.fromhex(args.password), clock_error_s=args.clock_error
     )
     site = Site(station, Ledger(args.ledger), args)
-    ready = {"ready": True, "device": args.device, "port": args.connect, "family": "sl651"}
-    sys.stdout.write(json.dumps(ready | {"station": args.station}) + "\n")
-    sys.stdout.flush()
-    loop = asyncio.get_running_loop()
-    running = asyncio.create_task(site.run())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
-    if args.stdin_lease:
-        stdin = sys.stdin.fileno()
-        loop.add_reader(stdin, lambda: os.read(stdin, 4096) or running.cancel())
-    with suppress(asyncio.CancelledError):
-        await running
+    ready = {"device": args.device, "port": args.connect, "family": "sl651"}
+    await serve_until_told(
+        site.run(), ready | {"station": args.station}, stdin_lease=args.stdin_lease
+    )
 
 
 def main() -> None:
