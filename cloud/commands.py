@@ -54,6 +54,16 @@ def ingest(config: Config, as_json: Json = False) -> None:
     beside.run_ingester(load_cloud(config).value, config, as_json=as_json)
 
 
+@app.command("forward")
+def forward(config: Config, as_json: Json = False) -> None:
+    """Run a forwarder: telemetry from the broker into the log, from which ingesters take it."""
+    from cloud import beside
+    from cloud.config import load_cloud
+
+    setup_logging()
+    beside.run_forwarder(load_cloud(config).value, config, as_json=as_json)
+
+
 @app.command("status")
 def status(data: Data = None, as_json: Json = False) -> None:
     """What a running cloud counts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -187,6 +188,54 @@ class IngestSection(Section):
         return self
 
 
+class LogSection(Section):
+    """A log between the broker and the ingesters: NATS JetStream."""
+
+    type: Literal["jetstream"] = Field(default="jetstream", description="jetstream.")
+    servers: list[Annotated[str, Field(pattern=r"^(nats|tls)://[^/\s@]+$")]] = Field(
+        min_length=1, description="Servers of the cluster, such as nats://127.0.0.1:4222."
+    )
+    stream: str = Field(
+        default="tocsin",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Its name; made where it is not there. Subjects are `<stream>.<lane>`.",
+    )
+    replicas: Literal[1, 3, 5] = Field(default=3, description="Servers that hold each message.")
+    max_bytes: int = Field(
+        default=10 << 30,
+        ge=1 << 20,
+        description="Most bytes of messages not yet stored; beyond, they stay with the broker.",
+    )
+    lanes: Literal[1, 2, 4, 8, 16, 32, 64] = Field(
+        default=16,
+        description="Parts it is dealt into, at most so many ingesters; never change it while it holds messages.",
+    )
+    duplicate_window_s: float = Field(
+        default=120.0, ge=1, le=3600, description="A repeat within so many seconds is not kept."
+    )
+    ack_wait_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="After so long what a dead ingester had in hand is dealt anew.",
+    )
+    max_ack_pending: int = Field(
+        default=2000, ge=1, description="Most messages of one lane in hand and not yet stored."
+    )
+    username: str = Field(default="", description="Account at the servers.")
+    password: Secret | None = Field(default=None, description="Its password.")
+    tls: TlsOptions | None = Field(default=None, description="Speak TLS.")
+    clear: Clear = False
+
+    @model_validator(mode="after")
+    def _covered(self) -> LogSection:
+        for i, server in enumerate(self.servers):
+            host = urlsplit(server).hostname or ""
+            if self.tls is None and not self.clear and not is_loopback(host):
+                raise MistakesError([Mistake(("servers", i), _CLEAR.format("[log.tls]"))])
+        return self
+
+
 class HttpSection(Section):
     """API and console."""
 
@@ -275,6 +324,9 @@ class CloudConfig(Section):
     broker: BrokerSection = Field(default=BrokerSection(), description="MQTT broker.")
     store: StoreSection = Field(default=LocalStoreSection(), description="Time-series store.")
     ingest: IngestSection = Field(default=IngestSection(), description="Broker to store.")
+    log: LogSection | None = Field(
+        default=None, description="`tocsin cloud forward` and `ingest` only: a log between them."
+    )
     http: HttpSection = Field(default=HttpSection(), description="API and console.")
     query: QuerySection = Field(default=QuerySection(), description="Query limits.")
     alarms: AlarmsSection = Field(default=AlarmsSection(), description="Alarms of the cloud.")

@@ -19,6 +19,7 @@
     │   └── OutboxLockedError  another process owns the directory
     ├── UplinkError            the gateway's broker session
     ├── BrokerError            our own child broker
+    ├── LogUnavailableError    the log between broker and ingesters
     ├── StoreError             the cloud's time-series store
     │   ├── StoreUnavailableError  retryable
     │   └── StoreRejectedError     will never be accepted
@@ -170,6 +171,7 @@ class WireReason(StrEnum):
     BAD_READING = "bad-reading"
     FUTURE_TIME = "future-time"
     STORE_REJECTED = "store-rejected"
+    UNDIGESTIBLE = "undigestible"
 
 
 class WireError(TocsinError):
@@ -306,10 +308,18 @@ class UplinkError(TocsinError):
 
 
 class BrokerError(TocsinError):
-    """Our own child broker could not be started or died."""
+    """Our own child broker could not be started or died, or a broker lacks what the configuration asks of it."""
 
     code = "broker.failed"
     exit_code = 6
+
+
+class LogUnavailableError(TocsinError):
+    """The log between broker and ingesters takes or gives nothing now; what it should take stays with the broker."""
+
+    code = "log.unavailable"
+    retryable = True
+    exit_code = 7
 
 
 class StoreError(TocsinError):

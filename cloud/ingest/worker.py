@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -13,8 +14,8 @@ import msgspec
 
 from cloud.ingest import piecemeal
 from cloud.ingest.attempts import Attempts
-from cloud.ingest.decode import decode
-from cloud.ingest.decoded import Decoded
+from cloud.ingest.decode import View, decode
+from cloud.ingest.decoded import Decoded, Letter
 from cloud.ingest.event_rows import event_block, gap_blocks
 from cloud.ingest.last import Key, LastValues
 from cloud.ingest.ledger import Ledger, merged
@@ -35,6 +36,10 @@ STORE_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 BAD_CRC_PATIENCE = 3  # so often the same bytes, and the fault is at rest and not on the way
 IDLE_S = 0.5
 MAX_POSTINGS = 1000  # letters held for one transaction
+SUSPECT, UNDIGESTIBLE = (
+    4,
+    10,
+)  # deliveries by a log: from here processed alone; beyond here a dead letter
 OTHERS_NS = 1_000_000_000  # so old may be what is known of what others settled; gateways send nothing again before
 
 
@@ -225,11 +230,20 @@ class Ingest:
             self._unavailable(exc)
             self._deferred += messages
             return
+        suspects = [m for m in messages if m.deliveries >= SUSPECT]
+        random.shuffle(
+            suspects
+        )  # one that ends the process must not keep the same ones from their turn each time
+        messages = [*(m for m in messages if m.deliveries < SUSPECT), *suspects]
         for i, message in enumerate(messages):
             try:
                 if len(self._postings) > MAX_POSTINGS:
                     self._post()
+                if message.deliveries >= SUSPECT:
+                    self._commit()
                 self._one(message)
+                if message.deliveries >= SUSPECT:
+                    self._commit()
             except StoreUnavailableError as exc:
                 self._unavailable(exc)
                 self._deferred += messages[i:]
@@ -272,10 +286,8 @@ class Ingest:
         self._gathered.told.setdefault(posting.gateway, set()).add(told.stream)
 
     def _one(self, message: Received) -> None:
-        max_future_ns = int(self._options.max_future_s * 1e9)
         scope = self.attempts.scope(message)
-        view = self if scope is None else Everything(self._sites)
-        got = decode(message.topic, message.payload, message.received_ns, view, max_future_ns)
+        got = self._decoded(message, self if scope is None else Everything(self._sites))
         gathered = self._gathered
         if scope is not None:
             reopened = reopen(got, scope, self._ledger)
@@ -304,6 +316,13 @@ class Ingest:
         gathered.blocks += got.blocks
         gathered.late += got.late
         gathered.rows += got.rows
+
+    def _decoded(self, message: Received, view: View) -> Decoded:
+        if message.deliveries > UNDIGESTIBLE:
+            detail = f"handed out {message.deliveries} times and never settled"
+            return Decoded(letters=[Letter(WireReason.UNDIGESTIBLE, detail)])
+        max_future_ns = int(self._options.max_future_s * 1e9)
+        return decode(message.topic, message.payload, message.received_ns, view, max_future_ns)
 
     def _tell(self, got: Decoded, message: Received) -> None:
         """Everything that is no reading takes effect at once, whatever the store does."""

@@ -13,7 +13,8 @@ from tocsin.contract import topics
 class Received:
     """One message in hand. `generation` and `mid` acknowledge it on the connection it came by; `mid` 0 needs none.
 
-    `letter`: the dead letter it was kept in, when it is tried again.
+    `letter`: the dead letter it was kept in, when it is tried again. From a log instead of the
+    broker: `log_seq` acknowledges it there, and it was handed out `deliveries` times.
     """
 
     topic: str
@@ -23,6 +24,8 @@ class Received:
     mid: int = 0
     qos: int = 0
     letter: int = 0
+    log_seq: int = 0
+    deliveries: int = 1
 
     @property
     def cost(self) -> int:

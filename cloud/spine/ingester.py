@@ -1,5 +1,6 @@
 """`tocsin cloud ingest`: takes telemetry off the cloud's hands, from a share of the gateways into the same InfluxDB.
 
+The telemetry comes from the broker, or from a log behind it; commit-acks go out by the broker in either case.
 It keeps no account of gateways, devices, alarms and commands: the cloud hears of these itself. State database and
 InfluxDB are shared, and with them the ledger, so that whoever takes a gateway over knows what is stored.
 """
@@ -21,7 +22,10 @@ from cloud.ingest.last import Key, LastValues
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.told import encode_told
 from cloud.ingest.worker import Ingest, IngestOptions
-from cloud.link import Handover, LinkOptions, MqttLink
+from cloud.link import Handover, LinkOptions, MqttLink, Received
+from cloud.log import LogOptions
+from cloud.log.source import JetStreamSource
+from cloud.log.subjects import lanes_of
 from cloud.rpc import SpineServer
 from cloud.spine.open_door import open_door
 from cloud.spine.worker_thread import WorkerThreads
@@ -37,7 +41,9 @@ COMMIT_S = 6.0  # for the last commit before the end
 class Ingester:
     """`run` until `stop` is set."""
 
-    def __init__(self, config: CloudConfig, clock: Clock, *, link: LinkOptions) -> None:
+    def __init__(
+        self, config: CloudConfig, clock: Clock, *, link: LinkOptions, log: LogOptions | None
+    ) -> None:
         self._config = config
         self._engine: Engine = open_engine(config.state_place)
         upgrade(self._engine)
@@ -58,6 +64,12 @@ class Ingester:
             self._up,
             on_refused=self._give_up,
         )
+        self._source: JetStreamSource | None = None
+        if log is not None:
+            lanes = lanes_of(config.ingest.bucket_numbers, log.lanes)
+            self._source = JetStreamSource(
+                log, lanes, self.handover, logging.getLogger("cloud.log")
+            )
         sites = {g.id: g.site for g in config.gateways}
         self._audit = AuditBook(
             self._engine,
@@ -76,7 +88,7 @@ class Ingester:
             store=self._door.store,
             sites=sites,
             handover=self.handover,
-            wire=self.link,
+            wire=self,
             letters=self._letters,
             last=self._last,
             presence=Elsewhere(),
@@ -102,6 +114,8 @@ class Ingester:
         await self._server.start()
         threads.start("ingest", self.ingest.run)
         self.link.start()
+        if self._source is not None:
+            self._source.start()
         try:
             async with asyncio.TaskGroup() as group:
                 tell = group.create_task(self._tell(), name="tell-the-cloud")
@@ -113,6 +127,8 @@ class Ingester:
             self.ingest.stop()
             await self._server.aclose()
             ended = await threads.join(COMMIT_S)
+            if self._source is not None:
+                await self._source.aclose()
             await asyncio.to_thread(self.link.close)
             with contextlib.suppress(StoreUnavailableError):
                 await asyncio.to_thread(self._audit.write)
@@ -123,9 +139,29 @@ class Ingester:
         if self._refused is not None:
             raise self._refused
 
+    def ack(self, message: Received) -> None:
+        """To whom it came from. From any thread."""
+        if message.log_seq and self._source is not None:
+            self._source.ack(message)
+        else:
+            self.link.ack(message)
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1) -> bool:
+        """By the broker. From any thread."""
+        return self.link.publish(topic, payload, qos)
+
     def counters(self) -> dict[str, object]:
         """Everything that is counted."""
+        source = self._source
+        of_log: dict[str, object] = {}
+        if source is not None:
+            of_log = {
+                "log_error": source.connection.unavailable,
+                "log_in_hand": source.in_hand,
+                "log_redelivered": source.redelivered,
+            }
         return {
+            **of_log,
             **dict(self.ingest.counts),
             "unknown_field_names": ", ".join(sorted(self.ingest.unknown.names)),
             "broker_connected": self.link.connected,

@@ -66,10 +66,17 @@ version = "v1"
 
     def start(self) -> None:
         """Return once it holds its session."""
+        self.launch()
+        self.wait_connected()
+
+    def launch(self) -> None:
+        """Do not wait."""
         module = ["cloud.spine"] if self._command == "spine" else ["tocsin.cli", "cloud"]
         argv = [sys.executable, "-W", "error", "-m", *module]
         argv += [str(self.config)] if self._command == "spine" else [self._command, "-c", str(self.config)]  # fmt: skip
         self.process = self._stack.enter_context(run_process(argv))
+
+    def wait_connected(self) -> None:
         wait_until_sync(self._connected, 60.0, f"{self.name} on its broker")
 
     def counters(self) -> dict[str, Any]:
@@ -124,10 +131,18 @@ class City:
 
     def node(self, name: str, command: str, more: str) -> Node:
         """A running process beside the cloud."""
-        node = Node(self, name, command, f"[ingest]\ncommit_ms = 50\n{more}")
-        self._stack.callback(node.close)
-        node.start()
+        (node,) = self.nodes((name, command, more))
         return node
+
+    def nodes(self, *wanted: tuple[str, str, str]) -> list[Node]:
+        """Several at once: name, command, the rest of `[ingest]` and what follows."""
+        nodes = [Node(self, name, cmd, f"[ingest]\ncommit_ms = 50\n{more}") for name, cmd, more in wanted]  # fmt: skip
+        for node in nodes:
+            self._stack.callback(node.close)
+            node.launch()
+        for node in nodes:
+            node.wait_connected()
+        return nodes
 
     @contextlib.contextmanager
     def load(self, period_s: float = 0.02) -> Iterator[None]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from cloud.app import run as run_cloud
+from cloud.beside import run_forwarder, run_ingester
+from cloud.config import load_cloud
+from cloud.link import Handover, LinkOptions, MqttLink
 from tests.cloud.growth.city import GATEWAYS, HIGH, LOW, MS, ROWS, SITE, City, Node
 from tocsin.contract import topics
 from tocsin.contract.codec import encode
 from tocsin.contract.columns import Layout, Row, group_rows
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import VERSION, Batch
+from tocsin.errors import BrokerError, ConfigError
+from tocsin.sdk import SystemClock
 from tocsin.testing import run_process, wait_until_sync
 
 
@@ -149,49 +156,89 @@ REFUSED = bytes.fromhex("9005 0001 00 9e 00")  # SUBACK: 0x9e shared subscriptio
     [(NOT_SHARED,), (ACCEPTED, REFUSED), (bytes.fromhex("2003 00 84 00"),), (bytes.fromhex("2002 00 01"),)],
     ids=["connack", "suback", "only-3.1.1", "only-3.1.1-in-its-own-words"],
 )  # fmt: skip
-def test_a_broker_that_cannot_deal_out_ends_an_ingester_with_a_clear_word(
-    answers: tuple[bytes, ...], tmp_path: Path
+def test_a_broker_that_cannot_deal_out_is_refused_once_and_for_all(
+    answers: tuple[bytes, ...],
 ) -> None:
+    refused: list[BrokerError] = []
     with broker_that_says(*answers) as port:
-        config = tmp_path / "ingest.toml"
-        config.write_text(
-            f"""schema = 1
+        filters = topics.telemetry_filters(shared=True)
+        options = LinkOptions("127.0.0.1", port, "a", "a", "", filters=filters, share=True)
+        log = logging.getLogger("link")
+        link = MqttLink(
+            options, Handover(1 << 20), SystemClock(), log, lambda: None, on_refused=refused.append
+        )
+        link.start()
+        wait_until_sync(lambda: bool(refused), 30.0, "a word")
+        link.close()
+    (error,) = refused
+    assert "gives no shared subscription" in error.message
+    assert "ingest.buckets" in error.hint
+
+
+INGEST = """schema = 1
 [cloud]
 name = "ingest-1"
 data_dir = "data"
 [broker]
 mode = "external"
-port = {port}
+port = 1
 [store]
 type = "influx"
 url = "http://127.0.0.1:1"
 version = "v1"
-[ingest]
-share = true
-""",
-            "utf-8",
-        )
+"""
+
+
+def test_an_ingester_whose_broker_cannot_deal_out_ends_with_a_clear_word(tmp_path: Path) -> None:
+    with broker_that_says(NOT_SHARED) as port:
+        config = tmp_path / "ingest.toml"
+        shared = INGEST.replace("port = 1", f"port = {port}") + "[ingest]\nshare = true\n"
+        config.write_text(shared, "utf-8")
         argv = [sys.executable, "-m", "tocsin.cli", "cloud", "ingest", "-c", str(config)]
         with run_process(argv) as ended:
             assert ended.wait() == 6
             assert "gives no shared subscription" in "".join(ended.stderr)
-            assert "ingest.buckets" in "".join(ended.stderr)
+
+
+LOG = '[log]\nservers = ["nats://127.0.0.1:1"]\n'
 
 
 @pytest.mark.parametrize(
-    ("command", "more", "key"),
+    ("run", "text", "key"),
     [
-        ("ingest", '[broker]\nmode = "external"', "store.type"),
-        ("ingest", '[store]\ntype = "influx"\nurl = "http://127.0.0.1:1"', "broker.mode"),
-        ("run", "[ingest]\nshare = true", "ingest.share"),
+        (run_ingester, INGEST.replace('type = "influx"\nurl = "http://127.0.0.1:1"\nversion = "v1"', 'type = "local"'), "store.type"),
+        (run_ingester, INGEST.replace('mode = "external"', 'mode = "child"'), "broker.mode"),
+        (run_ingester, INGEST + '[ingest]\nbuckets = "0-30"\n' + LOG, "ingest.buckets"),
+        (run_ingester, INGEST + "[ingest]\nshare = true\n" + LOG, "ingest.share"),
+        (run_forwarder, INGEST, "log"),
+        (run_forwarder, INGEST.replace('mode = "external"', 'mode = "child"') + LOG, "broker.mode"),
+        (run_cloud, INGEST + "[ingest]\nshare = true\n", "ingest.share"),
+    ],
+)  # fmt: skip
+def test_a_configuration_of_another_role_is_refused(
+    run: Callable[..., None], text: str, key: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "cloud.toml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        run(load_cloud(path).value, path, as_json=False)
+    assert [p.key for p in caught.value.problems] == [key]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[ingest]\nbuckets = "64"\n', "ingest.buckets"),
+        ('[ingest]\nbuckets = "0-3"\nshare = true\n', "ingest.buckets"),
+        ('[log]\nservers = ["nats://10.0.0.1:4222"]\n', "log.servers[0]"),
+        ('[log]\nservers = ["http://127.0.0.1:4222"]\n', "log.servers[0]"),
+        ('[log]\nservers = ["nats://user:secret@127.0.0.1:4222"]\n', "log.servers[0]"),
+        ("[log]\nservers = []\n", "log.servers"),
     ],
 )
-def test_a_configuration_of_another_role_is_refused(
-    command: str, more: str, key: str, tmp_path: Path
-) -> None:
-    config = tmp_path / "cloud.toml"
-    config.write_text(f'schema = 1\n[cloud]\ndata_dir = "data"\n{more}\n', "utf-8")
-    argv = [sys.executable, "-m", "tocsin.cli", "cloud", command, "-c", str(config), "--json"]
-    with run_process(argv) as ended:
-        assert ended.wait() == 3
-        assert key in "".join(ended.stdout)
+def test_a_mistake_is_told_at_its_key(text: str, key: str, tmp_path: Path) -> None:
+    path = tmp_path / "cloud.toml"
+    path.write_text(INGEST + text, "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_cloud(path)
+    assert [p.key for p in caught.value.problems] == [key]

@@ -1,0 +1,118 @@
+"""NATS JetStream between broker and ingesters: three real servers, and any of the processes killed under load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.growth.city import HIGH, LOW, City
+from tests.cloud.growth.nats_cluster import NatsCluster
+from tocsin.testing import wait_until_sync
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[NatsCluster]:
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    with NatsCluster(folder) as running:
+        yield running
+
+
+def test_a_server_and_an_ingester_killed_under_load_lose_and_double_nothing(
+    influxd: str, cluster: NatsCluster, tmp_path: Path
+) -> None:
+    log = cluster.log_table()
+    with City(tmp_path, influxd) as city:
+        forward, low, high = city.nodes(
+            ("forward-1", "forward", log),
+            ("ingest-1", "ingest", f'buckets = "{LOW}"\n{log}'),
+            ("ingest-2", "ingest", f'buckets = "{HIGH}"\n{log}'),
+        )
+        with city.load():
+            city.more_acks()
+            victim = cluster.leader
+            assert victim is not None
+            cluster.kill9(victim)
+            high.process.kill9()
+            city.more_acks(of=city.of_buckets(LOW))
+            high.start()
+            city.more_acks()
+        cluster.start(victim)
+        city.nothing_lost_or_doubled()
+        assert forward.counters()["logged"] > 0
+        assert low.counters()["rows"] > 0
+        wait_until_sync(lambda: not low.counters()["log_in_hand"], 30.0, "nothing in hand")
+
+
+@pytest.mark.release
+def test_every_process_killed_in_turn_while_the_set_grows_and_shrinks(
+    influxd: str, cluster: NatsCluster, tmp_path: Path
+) -> None:
+    log = cluster.log_table()
+    everything, half, other = (f'buckets = "{b}"\n{log}' for b in ("0-63", LOW, HIGH))
+    with City(tmp_path, influxd) as city:
+        first, second, ingester = city.nodes(
+            ("forward-1", "forward", f"share = true\n{log}"),
+            ("forward-2", "forward", f"share = true\n{log}"),
+            ("ingest-1", "ingest", everything),
+        )
+        with city.load():
+            city.more_acks()
+            for i in range(3):
+                cluster.kill9(i)
+                city.more_acks()
+                cluster.start(i)
+                cluster.wait_whole()
+            for forward in (first, second):
+                forward.process.kill9()
+                city.more_acks()
+                forward.start()
+            # 1 -> 2: both pull from the lanes of the second until the first gives them up
+            joined = city.node("ingest-2", "ingest", other)
+            city.more_acks()
+            assert ingester.process.terminate() == 0
+            ingester.configure(f"[ingest]\ncommit_ms = 50\n{half}")
+            ingester.start()
+            city.more_acks()
+            # 2 -> 1, the second killed with what it had in hand
+            joined.process.kill9()
+            ingester.process.kill9()
+            ingester.configure(f"[ingest]\ncommit_ms = 50\n{everything}")
+            ingester.start()
+            city.more_acks()
+        city.nothing_lost_or_doubled()
+
+
+@pytest.mark.release
+def test_without_a_majority_the_broker_keeps_everything_and_it_is_said_once(
+    influxd: str, cluster: NatsCluster, tmp_path: Path
+) -> None:
+    log = cluster.log_table()
+    with City(tmp_path, influxd) as city:
+        forward, ingester = city.nodes(("forward-1", "forward", log), ("ingest-1", "ingest", log))
+        with city.load(0.1):
+            city.more_acks()
+            cluster.kill9(0)
+            cluster.kill9(1)
+            wait_until_sync(
+                lambda: (
+                    forward.counters().get("log_error") and ingester.counters().get("log_error")
+                ),
+                60.0,
+                "a word of both",
+            )
+            goals = [g.rows + 100 for g in city.gateways]
+            wait_until_sync(
+                lambda: all(g.rows > n for g, n in zip(city.gateways, goals, strict=True)), 60.0
+            )
+            cluster.start(0)
+            cluster.start(1)
+            city.more_acks()
+        city.nothing_lost_or_doubled()
+        for node in (forward, ingester):
+            said = [line for line in node.process.stderr if "the log is" in line]
+            assert len(said) == 2, said
+            assert "unavailable" in said[0]
+            assert "back" in said[1]
