@@ -139,7 +139,15 @@ class GapBody(Told):
     lo: int
     hi: int
     reason: Literal[
-        "dead-lettered", "evicted", "damaged", "in-flight", "waiting", "volatile", "unknown"
+        "dead-lettered",
+        "evicted",
+        "damaged",
+        "in-flight",
+        "waiting",
+        "power-cut",
+        "out-of-reach",
+        "volatile",
+        "unknown",
     ]
     first_ns: int | None
     last_ns: int | None

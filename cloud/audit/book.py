@@ -26,6 +26,7 @@ WRITE_EVERY_NS = 10 * 10**9
 JOIN_EVERY_NS = 3600 * 10**9
 HOURS = 24
 VIEW_FOR_NS = 10 * 10**9
+POWER_CUT = "outbox.power-cut"  # an event
 FRESH_NS = 30 * 10**9  # a gateway that was silent for longer has nothing on its way
 
 Settled = Mapping[str, tuple[RangeSet, RangeSet]]  # stream -> (settled, of them rejected)
@@ -65,8 +66,8 @@ class AuditBook:
         if gaps:
             key = event.stream, event.seq
             self._keeper.add_given_up(event.gateway, key, gaps, event.kind)
-        if event.kind == SALVAGED:
-            self._salvaged(event)
+        if event.kind in (SALVAGED, POWER_CUT):
+            self._broken(event)
 
     def on_health(self, health: Health, received_ns: int) -> None:
         """What a gateway tells of its streams every few seconds."""
@@ -103,7 +104,9 @@ class AuditBook:
                     held=True,
                     volatile=bool(known and known.volatile) if volatile is None else volatile,
                     salvaged=bool(known and known.salvaged),
-                    told_ns=received_ns,
+                    told_ns=received_ns if s.live or not known else known.told_ns,
+                    live=s.live,
+                    power_cut=bool(known and known.power_cut),
                 )
                 self._changed.add(key)
 
@@ -187,7 +190,7 @@ class AuditBook:
         for name in sorted({*ledger, *told, *given_up}):
             settled, refused = ledger.get(name, (RangeSet(), RangeSet()))
             mine = given_up.get(name, [])
-            facts = _facts(name, told.get(name), settled, refused, _ended(name, told))
+            facts = _facts(name, told, settled, refused)
             facts = replace(
                 facts,
                 fresh=fresh.get(name),
@@ -224,40 +227,50 @@ class AuditBook:
                 self._view = view, now_mono
             return view
 
-    def _salvaged(self, event: Event) -> None:
+    def _broken(self, event: Event) -> None:
         """Streams older than those that the gateway then began may end short."""
+        damaged = event.kind == SALVAGED
         with self._lock:
             for (owner, name), told in self._streams.items():
-                is_older = (time_of(name) or 0) < (time_of(event.stream) or 0)
-                if owner == event.gateway and is_older and not told.salvaged:
-                    self._streams[owner, name] = replace(told, salvaged=True)
+                if owner == event.gateway and _begin(name) < _begin(event.stream):
+                    self._streams[owner, name] = replace(
+                        told,
+                        salvaged=told.salvaged or damaged,
+                        power_cut=told.power_cut or not damaged,
+                    )
                     self._changed.add((owner, name))
         self.write()
 
 
-def _ended(name: str, streams: Mapping[str, StreamTold]) -> Span | None:
-    """From its last word to the beginning of its successor: what a stream took then nobody can know.
+def _begin(stream: str) -> int:
+    return time_of(stream) or 0
 
-    The first is not known of a stream that was taken over from a damaged file, and told of again after that.
-    """
+
+def _out_of_reach(told: StreamTold, streams: Mapping[str, StreamTold]) -> bool:
+    """Whether it lies on a disk that refuses, while the gateway works in memory."""
+    return (
+        not told.held and not told.volatile and any(t.held and t.volatile for t in streams.values())
+    )
+
+
+def _ended(name: str, streams: Mapping[str, StreamTold]) -> Span | None:
+    """Of a stream that ended without a last word: from its last one to the beginning of its successor."""
     told = streams.get(name)
-    if told is None or told.held:
+    if told is None or _out_of_reach(told, streams):
         return None
-    began_ns = time_of(name) or 0
-    later = [time_of(n) or 0 for n, t in streams.items() if t.cls == told.cls and t.held]
-    to_ns = min((t for t in later if t > began_ns), default=None)
-    from_ns = None if told.salvaged or (to_ns or told.told_ns) < told.told_ns else told.told_ns
+    if not (told.salvaged or told.power_cut or (told.live and not told.held)):
+        return None
+    later = [_begin(n) for n, t in streams.items() if t.cls == told.cls]
+    to_ns = min((t for t in later if t > _begin(name)), default=None)
+    from_ns = told.told_ns if to_ns is None or told.told_ns <= to_ns else None
     return Span(from_ns, to_ns)
 
 
 def _facts(
-    name: str,
-    told: StreamTold | None,
-    settled: RangeSet,
-    rejected: RangeSet,
-    ended: Span | None,
+    name: str, streams: Mapping[str, StreamTold], settled: RangeSet, rejected: RangeSet
 ) -> StreamFacts:
     stored = RangeSet(part for have in settled for part in rejected.missing(*have))
+    told = streams.get(name)
     if told is None:  # a cloud of an older version had it, and its gateway has not spoken since
         return StreamFacts(name, topics.TELEMETRY, settled.end, stored, rejected)
     held = (max(told.first_kept, told.committed), told.next_seq) if told.held else None
@@ -269,6 +282,8 @@ def _facts(
         rejected,
         held=held,
         salvaged=told.salvaged,
+        power_cut=told.power_cut,
+        out_of_reach=_out_of_reach(told, streams),
         volatile=told.volatile,
-        ended=ended,
+        ended=_ended(name, streams),
     )

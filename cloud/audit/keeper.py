@@ -25,7 +25,7 @@ Key = tuple[str, str]  # gateway, stream
 
 @dataclass(slots=True)
 class StreamTold:
-    """What a gateway said of one stream. `end`: the highest number ever told."""
+    """What a gateway said of one stream, `told_ns` the last time that it took numbers. `end`: the highest ever told."""
 
     cls: str
     first_kept: int
@@ -36,6 +36,8 @@ class StreamTold:
     volatile: bool
     salvaged: bool
     told_ns: int
+    live: bool = True
+    power_cut: bool = False
 
 
 class AuditKeeper:
@@ -48,7 +50,7 @@ class AuditKeeper:
         """Every stream that was ever told of."""
         c = audit_streams.c
         columns = (c.cls, c.first_kept, c.committed, c.next_seq, c.end, c.held, c.volatile)
-        query = select(c.gateway, c.stream, *columns, c.salvaged, c.told_ns)
+        query = select(c.gateway, c.stream, *columns, c.salvaged, c.told_ns, c.live, c.power_cut)
         with read(self._engine) as connection:
             return {(r[0], r[1]): StreamTold(*r[2:]) for r in connection.execute(query)}
 

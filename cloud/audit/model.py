@@ -23,9 +23,9 @@ class Reason(StrEnum):
     DAMAGED = "damaged"  # lost with a damaged outbox file
     IN_FLIGHT = "in-flight"  # taken since the gateway's last health but one: on its way as all is
     WAITING = "waiting"  # the gateway still has them and will send them
-    VOLATILE = (
-        "volatile"  # the outbox lay in memory, which a restart empties: no loss claim covers it
-    )
+    POWER_CUT = "power-cut"  # the gateway had not yet forced it to its disk (outbox.fsync)
+    OUT_OF_REACH = "out-of-reach"  # on the gateway's disk, which refuses: it works in memory
+    VOLATILE = "volatile"  # the outbox lay in memory and was emptied: no loss claim covers it
     UNKNOWN = "unknown"  # the gateway has them no longer and told of no reason
 
 
@@ -78,8 +78,8 @@ class Span:
 class StreamFacts:
     """Everything known of one stream. `held`: what the gateway said last that it can still send, None: nothing.
 
-    `ended`: it is there no longer; when it may have taken rows that nobody told of. `fresh` is the first number that the gateway had not yet given when it told of the stream before that. `end` is one
-    past the highest number anyone ever told of.
+    `fresh`: the first number that the gateway had not yet given when it told of the stream before that. `end`: one past
+    the highest number anyone ever told of. `ended`: it ended without a last word, and when it may have taken more.
     """
 
     stream: str
@@ -91,6 +91,8 @@ class StreamFacts:
     held: tuple[int, int] | None = None
     fresh: int | None = None
     salvaged: bool = False
+    power_cut: bool = False
+    out_of_reach: bool = False
     volatile: bool = False
     ended: Span | None = None
 
@@ -116,10 +118,22 @@ def gaps_of(facts: StreamFacts, letters: Iterable[Finding] = ()) -> list[Gap]:
         if facts.fresh is not None:
             take(max(lo, facts.fresh), hi, Reason.IN_FLIGHT)
         take(lo, hi, Reason.WAITING)
-    rest = Reason.VOLATILE if facts.volatile and not facts.held else Reason.UNKNOWN
-    take(0, facts.end, Reason.DAMAGED if facts.salvaged else rest)
+    take(0, facts.end, _rest(facts))
     gaps.sort(key=lambda gap: gap.lo)
     return _with_letters(gaps, letters)
+
+
+def _rest(facts: StreamFacts) -> Reason:
+    """Why the gateway has not what nobody explained."""
+    if facts.salvaged:
+        return Reason.DAMAGED
+    if facts.power_cut:
+        return Reason.POWER_CUT
+    if facts.held:
+        return Reason.UNKNOWN
+    if facts.out_of_reach:
+        return Reason.OUT_OF_REACH
+    return Reason.VOLATILE if facts.volatile else Reason.UNKNOWN
 
 
 def _share(told: Given | None, lo: int, hi: int) -> tuple[int | None, int | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, String, Table, false, true
 
 from cloud.db import UtcNs, metadata
 
@@ -19,7 +19,9 @@ audit_streams = Table(  # what each gateway last told of its streams
     Column("held", Boolean, nullable=False),  # it was in the last telling
     Column("volatile", Boolean, nullable=False),
     Column("salvaged", Boolean, nullable=False),  # its file was damaged after it began
-    Column("told_ns", UtcNs, nullable=False),
+    Column("told_ns", UtcNs, nullable=False),  # while it took numbers
+    Column("live", Boolean, nullable=False, server_default=true()),  # it took numbers then
+    Column("power_cut", Boolean, nullable=False, server_default=false()),  # one came after it began
 )
 
 audit_given_up = Table(  # one row per contiguous range and reason

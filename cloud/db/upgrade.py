@@ -29,7 +29,7 @@ TABLE_MODULES = (
     "cloud.audit.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0005"
+HEAD = "0006"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

@@ -32,6 +32,7 @@ class Stream:
             min(self.first_kept, self.next_seq),
             self.next_seq,
             self.settled.contiguous_from(0),
+            self.live,
         )
 
 

@@ -208,6 +208,7 @@ class StreamState(msgspec.Struct, frozen=True, omit_defaults=True):
     first_kept: Seq
     next_seq: Seq
     committed: Seq = 0  # everything below it was commit-acked
+    live: bool = True  # false: it takes no more numbers, what is left of it is only sent
 
 
 class Resume(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -183,6 +183,46 @@ def test_an_outbox_that_ended_without_a_last_word_leaves_a_time_that_is_in_no_co
     )
 
 
+def test_after_a_power_cut_the_numbers_the_disk_forgot_are_named(site: Site) -> None:
+    site.store(0, 100, START, START + S)
+    site.tell(0, 200, 100)
+    reborn, events = ulid(START + 60 * S), ulid(START + 60 * S)
+    site.clock.at += 61 * S
+    old = StreamState("telemetry", STREAM, 0, 150, 100, live=False)
+    new = StreamState("telemetry", reborn, 0, 0, 0)
+    site.book.on_streams("gw-1", [old, new], site.clock.at)
+    site.say("outbox.power-cut", 0, stream=events)
+    assert site.gaps() == [(100, 150, "waiting"), (150, 200, "power-cut")]
+    found = site.book.report("gw-1")
+    assert found.told_ns == site.clock.at
+    assert [(e.from_ns, e.to_ns) for e in found.ended] == [(START, START + 60 * S)]
+
+
+def test_a_gateway_that_works_in_memory_for_a_while_leaves_what_its_disk_holds_out_of_reach(
+    site: Site,
+) -> None:
+    site.store(0, 100, START, START + S)
+    site.tell(0, 200, 100)
+    memory = ulid(START + 60 * S)
+    site.clock.at += 61 * S
+    state = StreamState("telemetry", memory, 0, 50, 0)
+    site.book.on_streams("gw-1", [state], site.clock.at, volatile=True)
+    site.clock.at += 61 * S
+    assert site.gaps() == [(100, 200, "out-of-reach"), (0, 50, "waiting")]
+    assert site.book.report("gw-1").ended == []
+    states = [
+        StreamState("telemetry", STREAM, 0, 210, 100),
+        StreamState("telemetry", memory, 0, 50, 0, live=False),
+    ]
+    site.book.on_streams("gw-1", states, site.clock.at, volatile=False)
+    site.clock.at += 61 * S
+    assert site.gaps() == [(100, 210, "waiting"), (0, 50, "waiting")]
+    site.store(0, 50, START + 60 * S, START + 61 * S, stream=memory)
+    site.tell(0, 210, 210)
+    assert site.book.report("gw-1").ended == []
+    assert site.gaps() == [(100, 210, "unknown")]
+
+
 def test_a_gap_lies_where_its_neighbours_say_and_shows_in_its_time_only(site: Site) -> None:
     for n in range(0, 6 * 3600, 60):
         if not 2 * 3600 <= n < 3 * 3600:

@@ -36,8 +36,10 @@ def facts(draw: Callable[..., object]) -> StreamFacts:
         tuple(given_up),
         held,  # type: ignore[arg-type]
         pick(st.none() | number),  # type: ignore[arg-type]
-        bool(pick(st.booleans())),
-        bool(pick(st.booleans())),
+        salvaged=bool(pick(st.booleans())),
+        power_cut=bool(pick(st.booleans())),
+        out_of_reach=bool(pick(st.booleans())),
+        volatile=bool(pick(st.booleans())),
     )
 
 
@@ -74,7 +76,13 @@ def expected(told: StreamFacts, seq: int) -> Reason:
         return Reason.IN_FLIGHT if fresh else Reason.WAITING
     if told.salvaged:
         return Reason.DAMAGED
-    return Reason.VOLATILE if told.volatile and told.held is None else Reason.UNKNOWN
+    if told.power_cut:
+        return Reason.POWER_CUT
+    if told.held is not None:
+        return Reason.UNKNOWN
+    if told.out_of_reach:
+        return Reason.OUT_OF_REACH
+    return Reason.VOLATILE if told.volatile else Reason.UNKNOWN
 
 
 def test_a_dead_lettered_gap_names_its_letters_and_their_reasons() -> None:
