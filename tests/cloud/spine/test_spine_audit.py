@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cloud.audit.report import GatewayReport
+from tests.cloud.scripted_influx import STORED, Reply, scripted_influx
 from tocsin.broker import Account
 from tocsin.contract import topics
 from tocsin.contract.codec import encode
@@ -147,3 +148,37 @@ def encode_one(wire: WireGateway, rows: list[Row], seq: int) -> bytes:
 def replace_time(found: GatewayReport) -> tuple[object, ...]:
     gaps = [(s.stream, g.lo, g.hi, g.reason) for s in found.streams for g in s.gaps]
     return found.verdict, found.missing, found.rows, gaps
+
+
+def test_a_dead_letter_that_is_requeued_and_stored_closes_its_gap(
+    spine_on: Make, gateway_account: Account, scan: Scan
+) -> None:
+    def refusing(body: bytes) -> Reply:
+        return (400, {}, '{"error":"no"}') if b"seq=7i" in body else STORED
+
+    with (
+        scripted_influx() as influx,
+        throwaway_broker("mosquitto", accounts=[INGESTER, gateway_account]) as broker,
+    ):
+        influx.answering = refusing
+        store = f'[store]\ntype = "influx"\nurl = "{influx.url}"\nversion = "v2"\n'
+        with (
+            spine_on(broker, store) as spine,
+            WireGateway(
+                broker.port, gateway_account.user, "plant", gateway_account.password
+            ) as wire,
+        ):
+            wire.put(scan(10, 0))
+            wait_until_sync(lambda: list(wire.rejected) == [(7, 8)], 30.0, "a refusal")
+            health(wire, telemetry(wire, 10, 10, 10))
+            wait_until_sync(lambda: audit(spine, wire.gateway).verdict == "incomplete")
+            assert told(audit(spine, wire.gateway), wire.stream) == [(7, 8, "dead-lettered")]
+            (letter,) = spine.call("deadletters")
+            influx.answering = lambda _: STORED
+            (done,) = spine.call("deadletter_requeue", ids=[letter["id"]])
+            assert done["outcome"] == "stored"
+            found = audit(spine, wire.gateway)
+            assert (found.verdict, found.rows, told(found, wire.stream)) == ("complete", 10, [])
+            spine.process.kill9()
+            spine.start()
+            assert audit(spine, wire.gateway).verdict == "complete"
