@@ -195,8 +195,8 @@ def test_a_store_that_wakes_years_later_deletes_nothing_at_once(tmp_path: Path) 
     store = LocalStore(tmp_path, options)  # the wrong time was not noted
     store.keep_rolling(clock)
     for first in (90, 91):  # the second row moves in a later round than the first
-        store.write([block(first=first, rows=1)], [])
         before = len(cold_files(tmp_path))
+        store.write([block(first=first, rows=1)], [])
         wait_until_sync(lambda before=before: len(cold_files(tmp_path)) > before)  # type: ignore[misc]
     assert answer(store, "SELECT count(*) FROM gas") == [(92,)]
     store.close()
