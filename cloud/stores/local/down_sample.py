@@ -26,6 +26,7 @@ from cloud.stores.local.cold_files import (
 from cloud.stores.local.names import Kind, quoted
 from cloud.stores.local.retention import STEPS_S
 from cloud.stores.local.schema import Table
+from cloud.stores.local.views import rebuild_sample_view
 from tocsin.contract.quality import Quality
 
 PART_ROWS = 4_000_000
@@ -108,20 +109,9 @@ def sample_day(
     return set(union), old
 
 
-def rebuild_sample_view(connection: duckdb.DuckDBPyConnection, name: str, cold: Path) -> None:
-    """The view `name`: every file of bins that is listed."""
-    files = _listed(connection, name)
-    if files:
-        connection.execute(
-            f"CREATE OR REPLACE VIEW main.{quoted(name)} AS SELECT * FROM {scan(cold, files)}"
-        )
-    else:
-        connection.execute(f"DROP VIEW IF EXISTS main.{quoted(name)}")
-
-
-def _listed(connection: duckdb.DuckDBPyConnection, name: str, date: str | None = None) -> list[str]:
+def _listed(connection: duckdb.DuckDBPyConnection, name: str, date: str) -> list[str]:
     found = connection.execute(
-        "SELECT path FROM meta.cold WHERE measurement = ? AND day = coalesce(?, day) ORDER BY path",
+        "SELECT path FROM meta.cold WHERE measurement = ? AND day = ? ORDER BY path",
         [name, date],
     ).fetchall()
     return [str(path) for (path,) in found]

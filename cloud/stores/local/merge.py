@@ -24,7 +24,7 @@ from cloud.stores.local.cold_files import (
     write_file,
 )
 from cloud.stores.local.names import quoted
-from cloud.stores.local.schema import rebuild_view
+from cloud.stores.local.views import rebuild_view
 from tocsin.errors import StoreError
 
 PART_ROWS = 4_000_000  # sorted within the memory that the store has

@@ -13,9 +13,8 @@ from pathlib import Path
 import duckdb
 
 from cloud.stores.local.cold_files import Step, leave, scan
-from cloud.stores.local.down_sample import rebuild_sample_view
 from cloud.stores.local.retention import DELETED
-from cloud.stores.local.schema import rebuild_view
+from cloud.stores.local.views import rebuild_sample_view, rebuild_view
 
 
 def retire_rows(

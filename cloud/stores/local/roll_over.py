@@ -17,7 +17,8 @@ import duckdb
 
 from cloud.stores.local.cold_files import DAY_NS, Step, new_path, write_file
 from cloud.stores.local.names import quoted
-from cloud.stores.local.schema import Schema, rebuild_view
+from cloud.stores.local.schema import Schema
+from cloud.stores.local.views import rebuild_view
 
 
 @dataclass(frozen=True, slots=True)

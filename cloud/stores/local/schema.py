@@ -1,4 +1,4 @@
-"""Which columns each measurement has, and the view that shows hot and cold rows as one table."""
+"""Which columns each measurement has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import duckdb
 
-from cloud.stores.local.names import FIXED, SQL_TYPES, Kind, literal, quoted
+from cloud.stores.local.names import FIXED, SQL_TYPES, Kind, quoted
+from cloud.stores.local.views import rebuild_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +99,6 @@ class Schema:
             )
         for name in {*self._new_tables, *(table.name for table, _ in self._new_columns)}:
             rebuild_view(connection, name, cold)
-
-
-def rebuild_view(connection: duckdb.DuckDBPyConnection, measurement: str, cold: Path) -> None:
-    """The view `measurement`: its hot rows and every Parquet file that the store's own list names."""
-    files = connection.execute(
-        "SELECT path FROM meta.cold WHERE measurement = ? ORDER BY path", [measurement]
-    ).fetchall()
-    sql = f"SELECT * FROM recent.{quoted(measurement)}"
-    if files:
-        paths = ", ".join(literal(str(cold.resolve() / path)) for (path,) in files)
-        sql += f" UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], union_by_name = true)"
-    connection.execute(f"CREATE OR REPLACE VIEW main.{quoted(measurement)} AS {sql}")
 
 
 def sql_type(code: str) -> str:

@@ -18,7 +18,6 @@ from cloud.stores import Block, LedgerEntry, Rejected, Told, nobody, with_refusa
 from cloud.stores.local.clock_guard import ClockGuard
 from cloud.stores.local.cold_files import Step
 from cloud.stores.local.database import COLD_NAME, open_database
-from cloud.stores.local.down_sample import rebuild_sample_view
 from cloud.stores.local.fill import fill_rows
 from cloud.stores.local.insert import insert
 from cloud.stores.local.ledger import LedgerTable, Settled
@@ -28,10 +27,11 @@ from cloud.stores.local.points import merge_points, plan_points
 from cloud.stores.local.retention import DELETED
 from cloud.stores.local.roll_over import Rolled, due, move_day
 from cloud.stores.local.roller import Roller
-from cloud.stores.local.schema import Schema, rebuild_view
+from cloud.stores.local.schema import Schema
 from cloud.stores.local.snapshot import Snapshot, clear_snapshots
 from cloud.stores.local.taking_up import tidy
 from cloud.stores.local.upkeep import Upkeep
+from cloud.stores.local.views import rebuild_sample_view, rebuild_view
 from tocsin.errors import StoreError, StoreUnavailableError
 from tocsin.sdk import Clock
 

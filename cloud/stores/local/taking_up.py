@@ -10,10 +10,10 @@ from urllib.parse import unquote
 import duckdb
 
 from cloud.stores.local.cold_files import enter, number_of, origin_of
-from cloud.stores.local.down_sample import rebuild_sample_view
 from cloud.stores.local.names import kind_of
 from cloud.stores.local.retention import is_sample_name
 from cloud.stores.local.schema import Schema
+from cloud.stores.local.views import rebuild_sample_view
 
 
 @dataclass(frozen=True, slots=True)

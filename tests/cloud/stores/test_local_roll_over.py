@@ -16,6 +16,7 @@ from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.store import LocalStore
 from tests.cloud.stores.blocks import STREAM, T0, block
 from tests.dying import Step, dies_at
+from tocsin.errors import QueryError
 from tocsin.sdk import SystemClock
 from tocsin.testing import wait_until_sync
 
@@ -68,6 +69,18 @@ def test_a_column_that_came_later_is_null_in_older_files(tmp_path: Path) -> None
     assert store.query("SELECT count(*), count(h2s), count(co) FROM gas").data == [[6], [3], [3]]
     store.roll_over(LATER)
     assert store.query("SELECT count(*), count(h2s), count(co) FROM gas").data == [[6], [3], [3]]
+    store.close()
+
+
+def test_a_question_about_one_month_opens_no_file_of_another(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, ONE_HOUR)
+    store.write([block(rows=40, step_ns=24 * HOUR)], [])
+    store.roll_over(T0 + 2000 * HOUR)
+    (tmp_path / "cold/gas/2023-11-20.000.parquet").write_bytes(b"no longer readable")
+    december = "SELECT count(*) FROM gas WHERE time >= TIMESTAMP '2023-12-01'"
+    assert store.query(december).data == [[23]]
+    with pytest.raises(QueryError, match=r"2023-11-20\.000\.parquet"):
+        store.query("SELECT sum(h2s) FROM gas WHERE time < TIMESTAMP '2023-12-01'")
     store.close()
 
 
