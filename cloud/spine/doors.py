@@ -17,6 +17,8 @@ from tocsin.errors import QueryError, QueryReason
 from tocsin.sdk import Clock
 
 MAX_SERIES_ROWS = 500_000
+NEWEST_ROWS = 30_000_000  # of more, only what is recent is looked at: a start must not wait
+NEWEST_SINCE = "WHERE time > now() - INTERVAL '1 hour'"
 Language = Literal["sql", "influxql"]
 
 
@@ -134,11 +136,13 @@ class LocalDoor:
     def newest(self) -> list[dict[str, Cell]]:
         rows: list[dict[str, Cell]] = []
         for measurement in self._store.measurements():
-            sql = (
-                f'SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY site, device ORDER BY time DESC) AS nth_ FROM "{measurement}") '  # noqa: S608 - a name of our own schema
-                "WHERE nth_ = 1"
-            )
             try:
+                (total,) = self._store.query(f'SELECT count(*) FROM "{measurement}"').data[0]  # noqa: S608 - a name of our own schema
+                of_late = isinstance(total, int) and total > NEWEST_ROWS
+                sql = (
+                    f'SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY site, device ORDER BY time DESC) AS nth_ FROM "{measurement}"'  # noqa: S608
+                    f"{' ' + NEWEST_SINCE if of_late else ''}) WHERE nth_ = 1"
+                )
                 found = self._store.query(sql, Limits(timeout_s=10.0, max_rows=100_000))
             except QueryError:
                 continue  # last values then come with the next readings
