@@ -57,7 +57,11 @@ def restore(
             except FileNotFoundError:
                 wrong.append(f"{file.path} is missing")
             step("file")
-        compared = [] if wrong else _compare(manifest, part, progress)
+        try:
+            compared = [] if wrong else _compare(manifest, part, progress)
+        except BackupError:
+            _remove(data)
+            raise
         wrong += [
             f"{c.part} {c.name}: {c.backup} in the manifest, {c.restored} found"
             for c in compared

@@ -152,6 +152,10 @@ def test_what_cannot_be_restored_is_refused(data: Path, tmp_path: Path) -> None:
     fewer = {**told["store"], "rows": {**told["store"]["rows"], "gas": {"hot": 3, "cold": 61}}}
     with pytest.raises(BackupError, match="store gas: 64 in the manifest, 63 found"):
         bring_back(_with(made.backup, state=told["state"], store=fewer), tmp_path / "new")
+    other = {**told["store"], "ledger": "0" * 64}
+    with pytest.raises(BackupError, match="not the one of its manifest"):
+        bring_back(_with(made.backup, store=other), tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == [], "nothing is left of what was refused"
     outside = [{**told["files"][0], "path": "../../x"}]
     with pytest.raises(BackupError, match="lies outside"):
         read_manifest(_with(made.backup, files=outside))
