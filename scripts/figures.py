@@ -158,6 +158,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "store": bench_sections.store,
     "alarm": bench_sections.alarm,
     "drain": bench_sections.drain,
+    "growth": bench_sections.growth,
     "wire": bench_sections.wire,
     "drivers": drivers,
     "line": line,

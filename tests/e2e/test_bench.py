@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tocsin.sdk.codec import codec_names, load_examples
 
 
@@ -64,3 +66,14 @@ def test_the_bench_of_drivers_reads_every_codec_and_loses_no_read(tmp_path: Path
     assert (fleet["devices"], fleet["wrong"], fleet["lost"]) == (20, 0, 0)
     assert fleet["kept"]["samples"] >= 20
     assert fleet["rss_mb"] > 0
+
+
+@pytest.mark.release
+def test_the_growth_bench_counts_every_reading_at_every_step(tmp_path: Path) -> None:
+    result = bench(tmp_path, "growth", "--seconds", "2")
+    assert [step["step"] for step in result["steps"]] == [1, 2, 3, 4]
+    for step in result["steps"]:
+        assert (step["missing"], step["doubled"], step["wrong"]) == (0, 0, 0), step
+        assert step["readings"] > 0
+    log = result["steps"][3]["processes"]
+    assert log.keys() >= {"nats-1", "nats-2", "nats-3", "forward-1", "ingest-1", "ingest-2"}

@@ -159,3 +159,15 @@ def drivers(
         seconds=seconds, devices=devices, tags=tags, servers=servers, say=output.note
     )
     output.emit(result, as_json=as_json, human=drivers_summary(result))
+
+
+@bench_app.command()
+def growth(
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=2)] = 20.0,
+    as_json: Json = False,
+) -> None:
+    """Each step of docs/growth.md with the same load; needs mosquitto, influxd and nats-server (Debian packages)."""
+    from tocsin.lab.growth import growth_summary, run_growth
+
+    result = run_growth(seconds=seconds, say=output.note)
+    output.emit(result, as_json=as_json, human=growth_summary(result))

@@ -140,6 +140,12 @@ class Children:
         self.all.append(child)
         return child
 
+    def start_program(self, name: str, *argv: str) -> Child:
+        """Start a program that is not ours."""
+        child = Child(name, argv, self._logs)
+        self.all.append(child)
+        return child
+
     def check(self) -> None:
         """Raises LabError when one has died."""
         for child in self.all:
