@@ -111,7 +111,7 @@ class SpanBody(Told):
 class Completeness(Told):
     """Whether everything of a gateway is stored, as of `told_ns`, when it last told of its streams.
 
-    Rows: stored, on their way (of the last seconds), waiting at the gateway, missing (`reasons` says why), and given up
+    Rows: stored, on their way (of the last seconds), in the log between broker and ingesters, waiting at the gateway, missing (`reasons` says why), and given up
     before they had a number. `ended`: when outboxes ended without a last word: what was taken then is in no count.
     `hours`: the last 24.
     """
@@ -124,6 +124,7 @@ class Completeness(Told):
     to_ns: int | None
     rows: int
     in_flight: int
+    logged: int = 0
     waiting: int
     missing: int
     unnumbered: int
@@ -143,6 +144,7 @@ class GapBody(Told):
         "evicted",
         "damaged",
         "in-flight",
+        "logged",
         "waiting",
         "power-cut",
         "out-of-reach",

@@ -14,6 +14,7 @@ from cloud.audit.model import Span, StreamFacts
 from cloud.audit.report import HOUR_NS, GatewayReport, Known, report
 from cloud.ingest.letters import Finding
 from cloud.ingest.stamps import Stored
+from cloud.ingest.told import Logged
 from tocsin.contract import topics
 from tocsin.contract.gaps import SALVAGED, gaps_of
 from tocsin.contract.ids import is_ulid, time_of
@@ -51,6 +52,7 @@ class AuditBook:
         self._streams = self._keeper.streams()
         self._before: dict[Key, int] = {}  # the next number as it was told the time before
         self._changed: set[Key] = set()
+        self._logged: dict[Key, RangeSet] = {}
         self._marks: dict[Key, OpenMarks] = {}
         self._viewing = threading.Lock()
         self._view: tuple[list[GatewayReport], int] = [], 0
@@ -120,6 +122,14 @@ class AuditBook:
                     marks = self._marks[s.gateway, s.stream] = OpenMarks()
                 marks.note(s.lo, s.hi, s.first_ns, s.last_ns, now_ns)
 
+    def on_logged(self, logged: Iterable[Logged]) -> None:
+        """The log holds these, or did."""
+        with self._lock:
+            for told in logged:
+                if told.gateway in self._sites and is_ulid(told.stream):
+                    ranges = self._logged.setdefault((told.gateway, told.stream), RangeSet())
+                    ranges.add(told.lo, told.hi)
+
     def keep(self) -> None:
         """Write what changed, every 10 s; join old marks, every hour. From a thread that may wait for the disk.
 
@@ -187,7 +197,8 @@ class AuditBook:
         told_ns = max((t.told_ns for t in told.values()), default=None)
         fresh = before if told_ns is not None and now_ns - told_ns < FRESH_NS else {}
         known = []
-        for name in sorted({*ledger, *told, *given_up}):
+        logged = self._still_logged(gateway, ledger)
+        for name in sorted({*ledger, *told, *given_up, *logged}):
             settled, refused = ledger.get(name, (RangeSet(), RangeSet()))
             mine = given_up.get(name, [])
             facts = _facts(name, told, settled, refused)
@@ -195,7 +206,8 @@ class AuditBook:
                 facts,
                 fresh=fresh.get(name),
                 given_up=tuple(mine),
-                end=max([facts.end, *(g.hi for g in mine)]),
+                logged=logged.get(name, RangeSet()),
+                end=max([facts.end, *(g.hi for g in mine), logged.get(name, RangeSet()).end]),
             )
             known.append(Known(facts, marks.get(name, ()), letters.get(name, ())))
         this_hour = now_ns // HOUR_NS * HOUR_NS
@@ -226,6 +238,21 @@ class AuditBook:
             if whole:
                 self._view = view, now_mono
             return view
+
+    def _still_logged(self, gateway: str, ledger: Settled) -> dict[str, RangeSet]:
+        """What the log took and nobody has stored; the rest is forgotten."""
+        found: dict[str, RangeSet] = {}
+        with self._lock:
+            for (owner, name), ranges in list(self._logged.items()):
+                if owner != gateway:
+                    continue
+                settled = ledger.get(name, (RangeSet(),))[0]
+                left = RangeSet(part for have in ranges for part in settled.missing(*have))
+                if left:
+                    found[name] = self._logged[owner, name] = left
+                else:
+                    del self._logged[owner, name]
+            return {name: RangeSet(ranges) for name, ranges in found.items()}
 
     def _broken(self, event: Event) -> None:
         """Streams older than those that the gateway then began may end short."""

@@ -19,9 +19,10 @@ class Reason(StrEnum):
     """Why numbers are not stored, the surest first."""
 
     DEAD_LETTERED = "dead-lettered"  # could not be stored; the letter says why
+    IN_FLIGHT = "in-flight"  # taken since the gateway's last health but one: on its way as all is
+    LOGGED = "logged"  # in the log between broker and ingesters: durable, not stored yet
     EVICTED = "evicted"  # the gateway's outbox was full and gave them up
     DAMAGED = "damaged"  # lost with a damaged outbox file
-    IN_FLIGHT = "in-flight"  # taken since the gateway's last health but one: on its way as all is
     WAITING = "waiting"  # the gateway still has them and will send them
     POWER_CUT = "power-cut"  # the gateway had not yet forced it to its disk (outbox.fsync)
     OUT_OF_REACH = "out-of-reach"  # on the gateway's disk, which refuses: it works in memory
@@ -29,7 +30,7 @@ class Reason(StrEnum):
     UNKNOWN = "unknown"  # the gateway has them no longer and told of no reason
 
 
-COMING = frozenset({Reason.IN_FLIGHT, Reason.WAITING})
+COMING = frozenset({Reason.IN_FLIGHT, Reason.LOGGED, Reason.WAITING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class StreamFacts:
     end: int
     stored: RangeSet
     rejected: RangeSet = field(default_factory=RangeSet)
+    logged: RangeSet = field(default_factory=RangeSet)
     given_up: tuple[Given, ...] = ()
     held: tuple[int, int] | None = None
     fresh: int | None = None
@@ -109,15 +111,16 @@ def gaps_of(facts: StreamFacts, letters: Iterable[Finding] = ()) -> list[Gap]:
 
     for lo, hi in facts.rejected:
         take(lo, hi, Reason.DEAD_LETTERED)
+    if facts.held and facts.fresh is not None:
+        take(max(facts.held[0], facts.fresh), facts.held[1], Reason.IN_FLIGHT)
+    for lo, hi in facts.logged:
+        take(lo, hi, Reason.LOGGED)
     for reason in (Reason.EVICTED, Reason.DAMAGED):
         for told in facts.given_up:
             if told.reason is reason:
                 take(told.lo, told.hi, reason, told)
     if facts.held:
-        lo, hi = facts.held
-        if facts.fresh is not None:
-            take(max(lo, facts.fresh), hi, Reason.IN_FLIGHT)
-        take(lo, hi, Reason.WAITING)
+        take(*facts.held, Reason.WAITING)
     take(0, facts.end, _rest(facts))
     gaps.sort(key=lambda gap: gap.lo)
     return _with_letters(gaps, letters)

@@ -19,7 +19,7 @@ class Verdict(StrEnum):
     """What is to be said of a gateway."""
 
     COMPLETE = "complete"  # everything it told of is stored
-    WAITING = "waiting"  # what is missing is still with the gateway
+    WAITING = "waiting"  # what is missing is still with the gateway, or in the log
     INCOMPLETE = "incomplete"  # something will not come by itself
     UNHEARD = "unheard"  # the gateway never told of its streams
 
@@ -51,7 +51,7 @@ class GatewayReport:
     """`told_ns`: when the gateway last told of its streams; nothing is known of what it took after that.
 
     `ended`: when streams ended of which nobody knows the last numbers: what was taken then is in no count.
-    Rows: stored, on their way, waiting at the gateway, missing, and given up before they had a number.
+    Rows: stored, on their way, in the log between broker and ingesters, waiting at the gateway, missing, and given up before they had a number.
     """
 
     site: str
@@ -62,6 +62,7 @@ class GatewayReport:
     to_ns: int | None
     rows: int
     in_flight: int
+    logged: int
     waiting: int
     missing: int
     unnumbered: int
@@ -116,6 +117,7 @@ def report(
     ]
     gaps = [gap for stream in streams for gap in stream.gaps]
     in_flight = sum(g.rows for g in gaps if g.reason is Reason.IN_FLIGHT)
+    logged = sum(g.rows for g in gaps if g.reason is Reason.LOGGED)
     waiting = sum(g.rows for g in gaps if g.reason is Reason.WAITING)
     reasons: Counter[str] = Counter()
     for gap in gaps:
@@ -128,7 +130,7 @@ def report(
         verdict = Verdict.UNHEARD
     elif missing or never:
         verdict = Verdict.INCOMPLETE
-    elif waiting:
+    elif waiting or logged:
         verdict = Verdict.WAITING
     return GatewayReport(
         site,
@@ -139,6 +141,7 @@ def report(
         to_ns,
         sum(s.rows for s in streams),
         in_flight,
+        logged,
         waiting,
         missing,
         never,

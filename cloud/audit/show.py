@@ -37,6 +37,8 @@ def verdict_line(found: GatewayReport) -> str:
         parts.append("the gateway has not told of its streams")
     if found.missing:
         parts.append(f"{found.missing:,} missing")
+    if found.logged:
+        parts.append(f"{found.logged:,} in the log")
     if found.waiting:
         parts.append(f"{found.waiting:,} waiting at the gateway")
     return f"{found.gateway}: {found.verdict}: {', '.join(parts)}"
@@ -81,7 +83,7 @@ def _line(found: GatewayReport, now_ns: int) -> list[str]:
         found.site,
         found.verdict,
         f"{found.rows:,}",
-        f"{found.waiting:,}",
+        f"{found.waiting + found.logged:,}",
         f"{found.missing:,}",
         ", ".join(why) or "-",
         _ago(found.told_ns, now_ns),

@@ -20,6 +20,7 @@ def completeness_view(row: Row, now_ns: int) -> dict[str, object]:
         "mark": MARKS.get(verdict, "never"),
         "rows": whole(row, "rows"),
         "waiting": whole(row, "waiting"),
+        "logged": whole(row, "logged"),
         "missing": whole(row, "missing"),
         "unnumbered": whole(row, "unnumbered"),
         "volatile": row.get("volatile") is True,

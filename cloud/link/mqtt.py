@@ -71,7 +71,7 @@ class MqttLink:
         log: logging.Logger,
         on_connected: Callable[[], None],
         *,
-        on_told: Callable[[bytes], None] = lambda _payload: None,
+        on_told: Callable[[str, bytes], None] = lambda _topic, _payload: None,
         on_refused: Callable[[BrokerError], None] = lambda _error: None,
     ) -> None:
         self._options, self._handover, self._clock, self._log = options, handover, clock, log
@@ -271,7 +271,7 @@ class MqttLink:
 
     def _received(self, message: mqtt.MQTTMessage, generation: int) -> None:
         if message.topic.startswith(topics.TOLD):
-            self._on_told(bytes(message.payload))
+            self._on_told(message.topic, bytes(message.payload))
             return
         received = Received(
             message.topic,

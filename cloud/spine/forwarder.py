@@ -11,16 +11,21 @@ import logging
 from collections import Counter
 
 from cloud.config import CloudConfig
+from cloud.ingest.told import Logged, encode_logged
 from cloud.link import Handover, LinkOptions, MqttLink, Received
 from cloud.log import LogOptions
 from cloud.log.sink import JetStreamSink
 from cloud.rpc import SpineServer
-from tocsin.errors import BrokerError, LogUnavailableError
+from tocsin.contract import topics
+from tocsin.contract.codec import decode_header
+from tocsin.contract.ranges import RangeSet
+from tocsin.errors import BrokerError, LogUnavailableError, WireError
 from tocsin.sdk import Clock
 
 AT_ONCE = 256  # publications under way
 TAKE_S = 0.5
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+TELL_S = 1.0  # between two words to the cloud of what the log holds
 LAST_S = 5.0  # for what is under way at the end
 
 
@@ -32,6 +37,8 @@ class Forwarder:
     ) -> None:
         self.handover = Handover(config.ingest.queue_bytes)
         self._sink = JetStreamSink(log, logging.getLogger("cloud.log"))
+        self._name = config.cloud.name
+        self._logged: dict[tuple[str, str], RangeSet] = {}  # since the last word to the cloud
         self.counts: Counter[str] = Counter()
         self.ready = asyncio.Event()
         self._stop = asyncio.Event()
@@ -64,7 +71,9 @@ class Forwarder:
             self.link.start()
             async with asyncio.TaskGroup() as group:
                 work = group.create_task(self._forward(), name="forward")
+                tell = group.create_task(self._tell(), name="tell-the-cloud")
                 await stop.wait()
+                tell.cancel()
                 self.handover.close()
                 await asyncio.wait([work], timeout=LAST_S)
                 work.cancel()
@@ -112,9 +121,27 @@ class Forwarder:
                 tries += 1
                 continue
             self.counts["logged"] += 1
+            self._note(message)
             self.link.ack(message)
             break
         self.handover.release(message.cost)
+
+    def _note(self, message: Received) -> None:
+        with contextlib.suppress(WireError):  # it has no numbers, or none that can be read
+            header = decode_header(message.payload)
+            key = topics.gateway_of(message.topic), header.stream
+            numbers = self._logged.setdefault(key, RangeSet())
+            numbers.add(header.first_seq, header.first_seq + header.rows)
+
+    async def _tell(self) -> None:
+        """The cloud's audit tells what is logged from what is stored."""
+        topic = topics.told_by(self._name, topics.LOGGED)
+        while True:
+            await asyncio.sleep(TELL_S)
+            logged, self._logged = self._logged, {}
+            told = [Logged(*key, lo, hi) for key, ranges in logged.items() for lo, hi in ranges]
+            for payload in encode_logged(told):
+                self.link.publish(topic, payload)
 
     def _up(self) -> None:
         if self._loop is not None and not self._loop.is_closed():

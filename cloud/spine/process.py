@@ -24,7 +24,7 @@ from cloud.ingest.event_rows import EVENT, GAP
 from cloud.ingest.last import Key, Last, LastValues, unit_of
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.presence import DeviceState, Presence
-from cloud.ingest.told import decode_told
+from cloud.ingest.told import decode_logged, decode_told
 from cloud.ingest.worker import Ingest, IngestOptions
 from cloud.link import Handover, LinkOptions, MqttLink
 from cloud.orders.book import OrderBook
@@ -199,9 +199,12 @@ class Spine:
     def _up(self) -> None:
         self.ingest.connected()
 
-    def _told(self, payload: bytes) -> None:
-        """An ingester beside us stored values."""
+    def _told(self, topic: str, payload: bytes) -> None:
+        """An ingester beside us stored values, or a forwarder put messages into the log."""
         try:
+            if topic.endswith(f"/{topics.LOGGED}"):
+                self.audit.on_logged(decode_logged(payload))
+                return
             rows = decode_told(payload)
         except WireError:
             self.ingest.counts["told_unreadable"] += 1

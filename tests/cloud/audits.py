@@ -35,7 +35,7 @@ def gapped(site: str, gateway: str, now_ns: int) -> GatewayReport:
         rows,
         stored,
         RangeSet([(25_000, 25_100)]),
-        (Given(7200, 14_400, Reason.EVICTED, begin + 7200 * S, begin + 14_399 * S),
+        given_up=(Given(7200, 14_400, Reason.EVICTED, begin + 7200 * S, begin + 14_399 * S),
          Given(60_000, 60_500, Reason.DAMAGED)),
         held=(rows - 4000, rows),
         fresh=rows - 5,

@@ -92,19 +92,22 @@ def parse_up(topic: str) -> UpTopic | None:
     return None
 
 
+LAST, LOGGED = "last", "logged"
+
+
 def gateway_of(topic: str) -> str:
     """The gateway that a topic of `base` names, unchecked; "" where there is none."""
     parts = topic.split("/", 5)
     return parts[4] if len(parts) > 5 else ""
 
 
-def told_by(ingester: str) -> str:
-    """Where an ingester tells the cloud the last values it stored; QoS 0, not kept."""
-    return f"{TOLD}{ingester}/last"
+def told_by(node: str, what: str = LAST) -> str:
+    """Where a node beside the cloud tells it the last values it stored (QoS 0), or what the log holds (QoS 1)."""
+    return f"{TOLD}{node}/{what}"
 
 
 TOLD = f"{ROOT}/ingest/"
-TOLD_FILTER = f"{TOLD}+/last"
+TOLD_FILTER = f"{TOLD}+/+"
 _SHARED = "$share/tocsin/"
 _URGENT = ("up/alarm/#", "up/event/#", f"up/{HEALTH}", f"up/{RESUME}", "state")
 

@@ -15,6 +15,7 @@ from cloud.audit.tables import audit_given_up, audit_marks
 from cloud.db import open_engine, upgrade
 from cloud.ingest.letters import Finding
 from cloud.ingest.stamps import Stored
+from cloud.ingest.told import Logged
 from tocsin.contract.gaps import SALVAGED, THINNED, Gap, as_data
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import VERSION, Event, StreamState
@@ -221,6 +222,24 @@ def test_a_gateway_that_works_in_memory_for_a_while_leaves_what_its_disk_holds_o
     site.tell(0, 210, 210)
     assert site.book.report("gw-1").ended == []
     assert site.gaps() == [(100, 210, "unknown")]
+
+
+def test_what_the_log_holds_is_told_from_what_is_stored_and_from_what_waits(site: Site) -> None:
+    site.store(0, 100, START, START + S)
+    site.tell(100, 300, 100)
+    site.clock.at += 60 * S
+    logged = [
+        Logged("gw-1", STREAM, 50, 220),
+        Logged("gw-9", STREAM, 0, 5),
+        Logged("gw-1", "x", 0, 5),
+    ]
+    site.book.on_logged(logged)
+    assert site.gaps() == [(100, 220, "logged"), (220, 300, "waiting")]
+    found = site.book.report("gw-1")
+    assert (found.verdict, found.logged, found.waiting, found.missing) == ("waiting", 120, 80, 0)
+    assert "120 in the log, 80 waiting at the gateway" in gateway_text(found, site.clock.at)
+    site.store(100, 300, START, START + S)
+    assert site.book.report("gw-1").verdict == "complete"
 
 
 def test_a_gap_lies_where_its_neighbours_say_and_shows_in_its_time_only(site: Site) -> None:

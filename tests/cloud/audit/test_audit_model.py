@@ -22,7 +22,7 @@ def facts(draw: Callable[..., object]) -> StreamFacts:
     def pick(strategy: st.SearchStrategy[object]) -> object:
         return draw(strategy)
 
-    stored, rejected, evicted, damaged = (RangeSet(draw(ranges)) for _ in range(4))  # type: ignore[arg-type]
+    stored, rejected, evicted, damaged, logged = (RangeSet(draw(ranges)) for _ in range(5))  # type: ignore[arg-type]
     stored = RangeSet(part for have in stored for part in rejected.missing(*have))
     given_up = [Given(lo, hi, Reason.EVICTED, 100, 200) for lo, hi in evicted]
     given_up += [Given(lo, hi, Reason.DAMAGED) for lo, hi in damaged]
@@ -33,6 +33,7 @@ def facts(draw: Callable[..., object]) -> StreamFacts:
         END,
         stored,
         rejected,
+        logged,
         tuple(given_up),
         held,  # type: ignore[arg-type]
         pick(st.none() | number),  # type: ignore[arg-type]
@@ -69,11 +70,14 @@ def expected(told: StreamFacts, seq: int) -> Reason:
     held = told.held is not None and told.held[0] <= seq < told.held[1]
     if seq in told.rejected:
         return Reason.DEAD_LETTERED
+    if held and told.fresh is not None and seq >= told.fresh:
+        return Reason.IN_FLIGHT
+    if seq in told.logged:
+        return Reason.LOGGED
     if said:
         return Reason.EVICTED if Reason.EVICTED in said else Reason.DAMAGED
     if held:
-        fresh = told.fresh is not None and seq >= told.fresh
-        return Reason.IN_FLIGHT if fresh else Reason.WAITING
+        return Reason.WAITING
     if told.salvaged:
         return Reason.DAMAGED
     if told.power_cut:

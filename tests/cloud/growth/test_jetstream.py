@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from cloud.audit.report import GatewayReport
+from cloud.rpc import call_once
 from tests.cloud.growth.city import HIGH, LOW, City
 from tests.cloud.growth.nats_cluster import NatsCluster
 from tocsin.testing import wait_until_sync
@@ -44,6 +47,28 @@ def test_a_server_and_an_ingester_killed_under_load_lose_and_double_nothing(
         assert forward.counters()["logged"] > 0
         assert low.counters()["rows"] > 0
         wait_until_sync(lambda: not low.counters()["log_in_hand"], 30.0, "nothing in hand")
+
+
+@pytest.mark.release
+def test_the_audit_tells_what_is_only_logged_from_what_is_stored(
+    influxd: str, cluster: NatsCluster, tmp_path: Path
+) -> None:
+    log = cluster.log_table()
+    with City(tmp_path, influxd) as city:
+
+        def audit() -> GatewayReport:
+            told = call_once(city.cloud.data / "spine.sock", "audit", gateway=gateway.gateway)
+            return msgspec.convert(told, GatewayReport)
+
+        gateway = city.gateways[0]
+        city.node("forward-1", "forward", log)
+        for _ in range(5):
+            city.put(gateway)
+        wait_until_sync(lambda: audit().logged == gateway.rows, 30.0, "a word of the forwarder")
+        assert (audit().verdict, audit().rows, audit().missing) == ("waiting", 0, 0)
+        city.node("ingest-1", "ingest", log)
+        wait_until_sync(lambda: audit().verdict == "complete", 30.0, "stored out of the log")
+        assert (audit().rows, audit().logged) == (gateway.rows, 0)
 
 
 @pytest.mark.release

@@ -267,13 +267,13 @@ def test_a_session_is_cleared_of_what_its_configuration_no_longer_names() -> Non
 
 
 def test_values_told_by_an_ingester_go_past_the_ingest_thread() -> None:
-    told: list[bytes] = []
+    told: list[tuple[str, bytes]] = []
     options = LinkOptions("127.0.0.1", 0, "x", INGESTER.user, INGESTER.password)
     with throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker:
         handover = Handover(1 << 20)
         log = logging.getLogger("link")
         link = MqttLink(
-            replace(options, port=broker.port), handover, SystemClock(), log, lambda: None, on_told=told.append
+            replace(options, port=broker.port), handover, SystemClock(), log, lambda: None, on_told=lambda topic, payload: told.append((topic, payload))
         )  # fmt: skip
         link.start()
         try:
@@ -283,5 +283,5 @@ def test_values_told_by_an_ingester_go_past_the_ingest_thread() -> None:
             )
         finally:
             link.close()
-        assert set(told) == {b"rows"}
+        assert set(told) == {(topics.told_by("ingest-1"), b"rows")}
         assert handover.take(0.0) == []
