@@ -44,15 +44,24 @@ def make(
     target: Annotated[Path, typer.Argument(help="Folder that holds the backups.")],
     data: Data = None,
     config: Config = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(min=1, help="Afterwards remove all but the newest so many in the folder."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Back up the embedded store and the state database; the word `make` may be left out. The cloud may run on."""
     from cloud.backup.make import make_backup
 
     begun = time.monotonic()
-    made = make_backup(_source(data, config), target, note)
+    made = make_backup(_source(data, config), target, note, keep=keep)
     seconds = round(time.monotonic() - begun, 1)
-    told = {"backup": made.backup, "seconds": seconds, "new_bytes": made.new_bytes}
+    told = {
+        "backup": made.backup,
+        "seconds": seconds,
+        "new_bytes": made.new_bytes,
+        "removed": made.removed,
+    }
     if not as_json:
         _explain(made.manifest)
     emit(

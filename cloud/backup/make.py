@@ -44,17 +44,26 @@ SAY_EVERY_S = 2.0
 
 
 class Made(msgspec.Struct, frozen=True):
-    """What `tocsin backup` tells. `new_bytes` were copied or linked from the cloud, the rest from earlier backups."""
+    """What `tocsin backup` tells. `new_bytes` were copied or linked from the cloud, the rest from earlier backups.
+
+    `removed`: older backups that went afterwards.
+    """
 
     backup: Path
     manifest: Manifest
     new_bytes: int
+    removed: list[Path]
 
 
 def make_backup(
-    source: Source, target: Path, progress: Progress, step: Step = lambda _: None
+    source: Source,
+    target: Path,
+    progress: Progress,
+    step: Step = lambda _: None,
+    *,
+    keep: int | None = None,
 ) -> Made:
-    """A new folder in `target`, there under its name only when it is whole.
+    """A new folder in `target`, there under its name only when it is whole; then no more than the newest `keep` stay.
 
     Raises:
         BackupError: another backup runs, or something cannot be read.
@@ -83,12 +92,13 @@ def make_backup(
             part.rename(backup)
             sync_folders(target)
             step("named")
+            removed = _remove_old(target, keep, step) if keep else []
     except OSError as exc:
         raise FolderError(
             f"the backup in {target} cannot be written: {exc.strerror or exc}",
             hint="is there room, and may you write there?",
         ) from exc
-    return Made(backup, manifest, new_bytes)
+    return Made(backup, manifest, new_bytes, removed)
 
 
 @contextmanager
@@ -103,6 +113,17 @@ def _alone(target: Path) -> Iterator[None]:
         for left in target.glob(f"tocsin-*{PART}"):
             shutil.rmtree(left)
         yield
+
+
+def _remove_old(target: Path, keep: int, step: Step) -> list[Path]:
+    """Those that went. Each first loses its name, so that none is left that looks whole and is not."""
+    old = [path for path in finished_backups(target) if path.name.startswith("tocsin-")][:-keep]
+    for path in old:
+        part = path.with_name(path.name + PART)
+        path.rename(part)
+        step("unnamed")
+        shutil.rmtree(part)
+    return old
 
 
 def _fill(

@@ -30,6 +30,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         wait_until_sync(lambda: len(running.call("devices")) > 0, 60.0, "a device")
         running.more_answers(10)
         wait_until_sync(lambda: running.call("counters").get("rows", 0) > 0, 60.0, "rows")
+        first = ["backup", str(running.folder / "tocsin"), "--data", str(running.data)]
+        with run_process([*TOCSIN, *first]) as done:  # for those that look at one
+            assert done.wait(60.0) == 0, done.stderr
         yield running
 
 

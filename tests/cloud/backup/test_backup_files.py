@@ -106,6 +106,20 @@ def test_a_second_backup_takes_cold_files_from_the_first(data: Path, tmp_path: P
     assert find_backup(tmp_path / "backups") == second.backup
 
 
+def test_only_the_newest_are_kept_and_each_stays_whole(data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backups"
+    for n in range(3):
+        back_up(data, target).backup.rename(target / f"tocsin-200{n}-01-01T00-00-00Z")
+    (target / "mine").mkdir()
+    shutil.copy(target / "tocsin-2000-01-01T00-00-00Z" / NAME, target / "mine")
+    made = make_backup(source_of(data, None), target, quiet, keep=2)
+    assert [p.name[:11] for p in made.removed] == ["tocsin-2000", "tocsin-2001"]
+    left = sorted(p.name for p in target.iterdir())
+    assert left == [".lock", "mine", "tocsin-2002-01-01T00-00-00Z", made.backup.name]
+    for backup in (target / left[2], made.backup):
+        verify(backup, read_manifest(backup), quiet)
+
+
 def _flip(path: Path) -> None:
     body = bytearray(path.read_bytes())
     body[len(body) // 2] ^= 1
