@@ -13,16 +13,21 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import paho.mqtt.client as paho
 
+from edge.app import run_agent
+from edge.drivers.mqtt_in.link import Link
+from edge.flow import Flow
 from edge.options import OutboxOptions, UplinkOptions
 from edge.outbox import Outbox
 from edge.outbox.room import Room
 from edge.outbox.store import Store
+from edge.remote import Sources
 from edge.uplink import Uplink
 from edge.uplink.sender import Sender
+from tests.dying import server
 from tocsin.config import Secret
 from tocsin.contract.columns import Layout, Row
 from tocsin.contract.messages import Command
@@ -47,6 +52,12 @@ STEPS: dict[str, tuple[type, str, str]] = {
     "settled": (Store, "settle", "after"),
     "ack-taken": (Uplink, "_ack", "after"),
 }
+GATEWAY_STEPS: dict[str, tuple[type, str, str]] = {
+    **STEPS,
+    "kept": (Flow, "keep", "after"),
+    "answered": (Link, "ack", "after"),
+}
+GATEWAY_POINTS = list(GATEWAY_STEPS)
 # name -> how the statement begins before which it dies
 STATEMENTS = {"commit": "COMMIT", "note-settled": "INSERT INTO settled"}
 TORN = "commit-torn"
@@ -162,9 +173,49 @@ async def main(folder: Path, port: int, rows: int, tag: int, point: str, nth: in
     await asyncio.sleep(600)
 
 
-def run(
-    told: Path, folder: Path, port: int, rows: int, tag: int, point: str = "-", nth: int = 1
-) -> None:
-    """`main` in this process, telling into a file."""
-    sys.stdout = sys.stderr = told.open("w")
+def run(folder: Path, port: int, rows: int, tag: int, point: str = "-", nth: int = 1) -> None:
+    """`main` in this process."""
     asyncio.run(main(folder, port, rows, tag, point, nth))
+
+
+def run_gateway(config: Path, point: str = "-", nth: int = 1) -> None:
+    """A whole gateway in this process."""
+    if point in GATEWAY_STEPS:
+        die_at(*GATEWAY_STEPS[point], nth)
+    sources, loaded = Sources.at_start(config, strict=True)
+    asyncio.run(run_agent(sources, loaded))
+
+
+class Child:
+    """A function of this module in a process of its own; what it tells goes to a file."""
+
+    def __init__(self, told: Path, work: Callable[..., None], *args: Any) -> None:
+        self._told = told.with_suffix(".told")
+        self._process = server.Process(target=_tell, args=(self._told, work, args))
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill9()
+        self._process.close()
+
+    @property
+    def status(self) -> int | None:
+        """Exit status, negative for a signal; None while it runs."""
+        return self._process.exitcode
+
+    def kill9(self) -> None:
+        """SIGKILL and reap."""
+        self._process.kill()
+        self._process.join()
+
+    def told(self) -> str:
+        """All it said so far."""
+        return self._told.read_text() if self._told.exists() else ""
+
+
+def _tell(told: Path, work: Callable[..., None], args: tuple[Any, ...]) -> None:
+    sys.stdout = sys.stderr = told.open("w")
+    work(*args)
