@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from sqlalchemy import Engine
@@ -20,7 +21,7 @@ from tocsin.contract.gaps import SALVAGED, gaps_of
 from tocsin.contract.ids import is_ulid, time_of
 from tocsin.contract.messages import Event, Health, StreamState
 from tocsin.contract.ranges import RangeSet
-from tocsin.errors import NotFoundError
+from tocsin.errors import NotFoundError, StoreUnavailableError
 from tocsin.sdk import Clock
 
 WRITE_EVERY_NS = 10 * 10**9
@@ -180,9 +181,10 @@ class AuditBook:
 
         Raises:
             NotFoundError: nobody registered it and nothing of it is stored.
-            StoreUnavailableError: the state database is away.
+            StoreUnavailableError: a shared ledger cannot be read.
         """
-        self.write()
+        with suppress(StoreUnavailableError):  # then the newest times are a little less exact
+            self.write()
         ledger = self._ledger(gateway)
         with self._lock:
             told = {name: t for (owner, name), t in self._streams.items() if owner == gateway}

@@ -142,3 +142,7 @@ def test_a_restored_cloud_gets_from_a_real_gateway_what_the_backup_lacks(
         wait_until_sync(lambda: len({*stored(spine)}) == 1, 60.0, "no number missing")
         kinds = spine.column("SELECT kind FROM event WHERE kind = 'cloud.restored'")
         assert kinds
+        # the restored cloud's own account: of every class of numbers
+        wait_until_sync(
+            lambda: spine.call("audit", gateway="gw-1")["verdict"] == "complete", 60.0, "all told"
+        )
