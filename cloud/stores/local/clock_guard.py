@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import duckdb
+
 JUMP_NS = 86_400 * 10**9
 WAIT_NS = 86_400 * 10**9
 _log = logging.getLogger(__name__)
@@ -36,3 +38,17 @@ class ClockGuard:
         if self._wait_until_mono is not None and mono_ns >= self._wait_until_mono:
             self._wait_until_mono = None
         return self._wait_until_mono is None
+
+
+def last_looked_after(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """What `note_looked_after` noted last."""
+    row = connection.execute("SELECT max(wall_ns) FROM meta.looked_after").fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def note_looked_after(connection: duckdb.DuckDBPyConnection, now_ns: int) -> None:
+    """The store was looked after at a time that is believed."""
+    connection.execute("BEGIN")
+    connection.execute("DELETE FROM meta.looked_after")
+    connection.execute("INSERT INTO meta.looked_after VALUES (?)", [now_ns])
+    connection.execute("COMMIT")

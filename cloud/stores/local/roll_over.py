@@ -8,6 +8,7 @@ a kill after it leaves nothing to do. Either way no row is lost and none is seen
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +43,24 @@ def due(
         ).fetchall()
         found.extend((table.name, int(day)) for (day,) in days)
     return sorted(found, key=lambda item: item[1])
+
+
+def move_days(
+    connection: duckdb.DuckDBPyConnection,
+    schema: Schema,
+    before_ns: int,
+    cold: Path,
+    lock: AbstractContextManager[object],
+    step: Step,
+) -> Iterator[Rolled]:
+    """Move what is older than `before_ns`, a day of a measurement at a time, oldest first."""
+    for name, day in due(connection, schema, before_ns):
+        tags = schema.tables[name.lower()].tags
+        rolled = move_day(
+            connection, name, day, before_ns, cold=cold, tags=tags, lock=lock, step=step
+        )
+        if rolled is not None:
+            yield rolled
 
 
 def move_day(

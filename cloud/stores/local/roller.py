@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from tocsin.errors import StoreError
 
+_TRIES, _TRY_S = 300, 0.2
 _log = logging.getLogger(__name__)
 
 
@@ -27,10 +28,14 @@ class Roller:
         self._thread = threading.Thread(target=self._run, name="store-roll-over", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ask the thread to end and wait for the day it is at."""
+    def stop(self, interrupt: Callable[[], None]) -> None:
+        """Ask the thread to end; `interrupt` stops the statement it is at, whose work is done again another time."""
         self._stopped.set()
-        self._thread.join(timeout=60)
+        for _ in range(_TRIES):
+            interrupt()
+            self._thread.join(timeout=_TRY_S)
+            if not self._thread.is_alive():
+                return
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval_s):
@@ -40,6 +45,8 @@ class Roller:
                     lambda until=until: not self._stopped.is_set() and time.monotonic() < until  # type: ignore[misc]
                 )
             except StoreError as exc:
+                if self._stopped.is_set():  # interrupted
+                    return
                 if not self._failed:
                     _log.warning("%s; tried again every %g s", exc.message, self._interval_s)
                 self._failed = True

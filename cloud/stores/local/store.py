@@ -15,7 +15,7 @@ from cloud.query.line_protocol import BadLine, Point
 from cloud.query.result import Cell, Limits, QueryResult
 from cloud.query.run import run
 from cloud.stores import Block, LedgerEntry, Rejected, Told, nobody, with_refusals
-from cloud.stores.local.clock_guard import ClockGuard
+from cloud.stores.local.clock_guard import ClockGuard, last_looked_after, note_looked_after
 from cloud.stores.local.cold_files import Step
 from cloud.stores.local.database import COLD_NAME, open_database
 from cloud.stores.local.fill import fill_rows
@@ -25,7 +25,7 @@ from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import plan
 from cloud.stores.local.points import merge_points, plan_points
 from cloud.stores.local.retention import DELETED
-from cloud.stores.local.roll_over import Rolled, due, move_day
+from cloud.stores.local.roll_over import Rolled, move_days
 from cloud.stores.local.roller import Roller
 from cloud.stores.local.schema import Schema
 from cloud.stores.local.snapshot import Snapshot, clear_snapshots
@@ -61,6 +61,7 @@ class LocalStore:
         self._queries_changed = threading.Condition()
         self._writer_needs_memory = False
         self._roller: Roller | None = None
+        self._keeper: duckdb.DuckDBPyConnection | None = None
         self._upkeep = Upkeep(self._cold, self.options, self._commit_lock)
         self._open()
 
@@ -145,28 +146,17 @@ class LocalStore:
             StoreError: a day could not be moved; it stays hot and is tried again next time.
         """
         before_ns = self._before_ns(now_ns)
-        cursor = self._database.cursor()
         moved: list[Rolled] = []
         try:
-            for name, day in due(cursor, self._schema, before_ns):
-                if not go_on():
-                    break
-                rolled = move_day(
-                    cursor,
-                    name,
-                    day,
-                    before_ns,
-                    cold=self._cold,
-                    tags=self._schema.tables[name.lower()].tags,
-                    lock=self._commit_lock,
-                    step=step,
-                )
-                if rolled is not None:
+            with self._as_keeper() as cursor:
+                schema, lock = self._schema, self._commit_lock
+                for rolled in move_days(cursor, schema, before_ns, self._cold, lock, step):
                     moved.append(rolled)
+                    if not go_on():
+                        break
         except (duckdb.Error, OSError) as exc:
             raise StoreError(f"roll-over stopped: {str(exc).splitlines()[0]}") from exc
         finally:
-            cursor.close()
             self._upkeep.note_rolled(moved, now_ns)
         return moved
 
@@ -183,32 +173,46 @@ class LocalStore:
         Raises:
             StoreError: a part of it could not be done; it is tried again next time.
         """
-        self.roll_over(now_ns, step, go_on)
-        cursor = self._database.cursor()
+        failed: StoreError | None = None
         try:
-            self._upkeep.run(
-                cursor,
-                self._schema,
-                now_ns=now_ns,
-                before_ns=self._before_ns(now_ns),
-                step=step,
-                go_on=go_on,
-                may_delete=may_delete,
-            )
+            self.roll_over(now_ns, step, go_on)
+        except StoreError as exc:  # a full disk stops it, and deleting by policy may make room
+            failed = exc
+        try:
+            with self._as_keeper() as cursor:
+                self._upkeep.run(
+                    cursor,
+                    self._schema,
+                    now_ns=now_ns,
+                    before_ns=self._before_ns(now_ns),
+                    step=step,
+                    go_on=go_on,
+                    may_delete=may_delete,
+                )
+        except duckdb.Error as exc:
+            raise StoreError(f"upkeep of the store: {str(exc).splitlines()[0]}") from exc
         finally:
-            self._read_more_tables()
-            cursor.close()
+            with suppress(duckdb.Error):  # then as they were
+                self._read_more_tables()
+        if failed is not None:
+            raise failed
 
     def keep_rolling(self, clock: Clock) -> None:
         """`look_after` the store every `roll_interval_s` in a thread of its own until `close`."""
-        guard = ClockGuard(self._last_looked_after())
+        with self._as_keeper() as cursor:
+            guard = ClockGuard(last_looked_after(cursor))
 
         def look_after(go_on: Callable[[], bool]) -> None:
             now_ns = clock.now_ns()
             may_delete = guard.may_delete(now_ns, clock.mono_ns())
             self.look_after(now_ns, go_on=go_on, may_delete=may_delete)
-            if may_delete:  # a time that is doubted is not what the next process goes by
-                self._note_looked_after(now_ns)
+            if not may_delete:  # a time that is doubted is not what the next process goes by
+                return
+            try:
+                with self._as_keeper() as cursor:
+                    note_looked_after(cursor, now_ns)
+            except duckdb.Error as exc:
+                raise StoreError(f"upkeep of the store: {str(exc).splitlines()[0]}") from exc
 
         self._roller = Roller(look_after, self.options.roll_interval_s)
 
@@ -266,7 +270,7 @@ class LocalStore:
     def close(self) -> None:
         """Stop running queries, fold the log into the file, release it."""
         if self._roller:
-            self._roller.stop()
+            self._roller.stop(self._interrupt_keeper)
         self._interrupt_queries()
         with self._commit_lock, suppress(duckdb.Error):
             self._database.close()
@@ -286,25 +290,20 @@ class LocalStore:
                 self._queries.discard(cursor)
                 self._queries_changed.notify_all()
 
-    def _last_looked_after(self) -> int | None:
-        cursor = self._database.cursor()
+    @contextmanager
+    def _as_keeper(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for looking after the store, which `close` may stop."""
+        self._keeper = cursor = self._database.cursor()
         try:
-            row = cursor.execute("SELECT max(wall_ns) FROM meta.looked_after").fetchone()
+            yield cursor
         finally:
+            self._keeper = None
             cursor.close()
-        return None if row is None or row[0] is None else int(row[0])
 
-    def _note_looked_after(self, now_ns: int) -> None:
-        cursor = self._database.cursor()
-        try:
-            cursor.execute("BEGIN")
-            cursor.execute("DELETE FROM meta.looked_after")
-            cursor.execute("INSERT INTO meta.looked_after VALUES (?)", [now_ns])
-            cursor.execute("COMMIT")
-        except duckdb.Error as exc:
-            raise StoreError(f"the store cannot be written: {str(exc).splitlines()[0]}") from exc
-        finally:
-            cursor.close()
+    def _interrupt_keeper(self) -> None:
+        if (cursor := self._keeper) is not None:
+            with suppress(duckdb.Error):  # it ended just now
+                cursor.interrupt()
 
     def _before_ns(self, now_ns: int) -> int:
         hour_ns = 3600 * 10**9

@@ -12,7 +12,7 @@ import pytest
 
 from cloud.query.line_protocol import parse
 from cloud.stores import Column, LedgerEntry
-from cloud.stores.local import down_sample, merge
+from cloud.stores.local import down_sample, merge, roll_over
 from cloud.stores.local.clock_guard import ClockGuard
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.retention import MeasurementRetention, Retention, rule_of
@@ -369,4 +369,38 @@ def test_a_kill_at_any_step_loses_nothing_before_its_time_and_doubles_nothing(
     if days == 3:
         assert cold_files(tmp_path)[0] == "gas/2023-11-14.002m.parquet"
         assert len(cold_files(tmp_path)) == 3
+    store.close()
+
+
+def test_a_store_that_closes_stops_the_day_it_is_at(tmp_path: Path) -> None:
+    options = POLICY.model_copy(update={"roll_interval_s": 0.01})
+    store = LocalStore(tmp_path, options)
+    rows = 400_000
+    store.write([block(device=f"d-{n}", rows=rows // 4, step_ns=10**6) for n in range(4)], [])
+    store.keep_rolling(At(LATER))
+    wait_until_sync(lambda: any("gas_1m" in name for name in cold_files(tmp_path)))
+    store.close()  # in the middle of what there is to do, or after it
+    store = LocalStore(tmp_path, POLICY)
+    for _ in range(2):
+        store.look_after(LATER)
+    assert answer(store, "SELECT count(*) FROM gas") == [(rows,)]
+    assert answer(store, "SELECT sum(h2s_count) FROM gas_1h") == [(rows,)]
+    assert answer(store, "SELECT sum(h2s_count) FROM gas_1m") == [(rows,)]
+    store.close()
+
+
+def test_deleting_goes_on_where_days_cannot_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = scattered(tmp_path)
+    store.look_after(LATER)
+    store.write([block(first=86_400 * 2, rows=3)], [])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(roll_over, "write_file", full)
+    with pytest.raises(StoreError, match="roll-over stopped"):
+        store.look_after(DAY_0 + 11 * DAY)
+    assert answer(store, "SELECT count(*) FROM gas") == [(3,)], "the day that was over went"
     store.close()
