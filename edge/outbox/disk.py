@@ -41,9 +41,8 @@ class Disk:
 
         loop = asyncio.get_running_loop()
         doing = loop.run_in_executor(self.executor, run)
+        late = loop.call_later(DISK_PATIENCE_S, self._late)
         try:
-            if not (await asyncio.wait({doing}, timeout=DISK_PATIENCE_S))[0]:
-                _log.error("the disk of %s has not answered for a minute", self.directory)
             return await asyncio.shield(doing)
         except sqlite3.DatabaseError as exc:
             if refuses(exc):
@@ -57,3 +56,8 @@ class Disk:
             raise OutboxCorruptError(
                 f"the outbox file is damaged: {exc}", hint="restart the agent; it salvages the file"
             ) from exc
+        finally:
+            late.cancel()
+
+    def _late(self) -> None:
+        _log.error("the disk of %s has not answered for a minute", self.directory)

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from edge.options import OutboxOptions
 from edge.outbox import Chunk, Outbox
+from tests.edge.uplink.dying import Child, run_thinning
 from tocsin.contract import topics
+from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.columns import Layout, Row
-from tocsin.contract.messages import VERSION, CommitAck, StreamAck
+from tocsin.contract.gaps import gaps_of
+from tocsin.contract.messages import VERSION, CommitAck, Event, StreamAck
 from tocsin.contract.ranges import RangeSet
 from tocsin.sdk import SystemClock
-from tocsin.testing import run_process
+from tocsin.testing import run_process, wait_until
 
 LAYOUT = Layout("gas-01", "gas", ("h2s",), "f")
 T0 = 1_700_000_000_000_000_000
@@ -120,6 +123,37 @@ async def test_after_kill_9_every_durable_row_is_there_once(
         durable = max(durable, 0) + told
         assert durable <= next_seq <= durable + round_ + 1
         durable = next_seq
+
+
+@pytest.mark.parametrize(
+    ("statement", "nth"),
+    [
+        ("DELETE FROM chunk", 40),
+        ("INSERT INTO settled", 9),
+        ("UPDATE chunk SET payload", 5),
+        ("COMMIT", 60),
+    ],
+)
+async def test_a_kill_while_room_is_made_leaves_each_row_there_or_in_a_gap_marker(
+    tmp_path: Path, statement: str, nth: int
+) -> None:
+    with Child(tmp_path / "first", run_thinning, tmp_path / "outbox", statement, nth) as child:
+        await wait_until(lambda: child.status is not None, 60.0)
+        assert child.status == -9, child.told()
+    outbox = await _open(tmp_path / "outbox")
+    try:
+        left = await outbox.pending(topics.TELEMETRY, limit=5_000)
+        told = await outbox.pending(topics.EVENT, limit=5_000)
+        events = [decode_body(decode_header(c.payload), c.payload, Event) for c in told]
+        gaps = [gap for event in events for gap in gaps_of(event)]
+        (state,) = [s for s in outbox.stream_states() if s.cls == topics.TELEMETRY]
+        spans = [(c.first_seq, c.first_seq + c.rows) for c in left]
+        spans += [(gap.lo, gap.hi) for gap in gaps]
+        assert gaps
+        assert list(RangeSet(spans)) == [(0, state.next_seq)]
+        assert sum(hi - lo for lo, hi in spans) == state.next_seq, "none is in both"
+    finally:
+        await outbox.aclose()
 
 
 _STEP = st.one_of(

@@ -178,6 +178,25 @@ def run(folder: Path, port: int, rows: int, tag: int, point: str = "-", nth: int
     asyncio.run(main(folder, port, rows, tag, point, nth))
 
 
+def run_thinning(folder: Path, statement: str, nth: int) -> None:
+    """Fill an outbox of 1 MiB over and over, and die before the `nth` statement that begins so."""
+
+    async def fill() -> None:
+        outbox = await Outbox.open(
+            folder,
+            site="east",
+            gateway="gw-1",
+            clock=SystemClock(),
+            options=OutboxOptions(max_bytes=1 << 20, fsync="none"),
+        )
+        die_before(outbox, statement, nth)
+        for start in range(0, 400_000, 2_500):
+            rows = [Row(LAYOUT, T0 + i, (i * 0.1,)) for i in range(start, start + 2_500)]
+            await outbox.put_rows_durable(rows)
+
+    asyncio.run(fill())
+
+
 def run_gateway(config: Path, point: str = "-", nth: int = 1) -> None:
     """A whole gateway in this process."""
     if point in GATEWAY_STEPS:
