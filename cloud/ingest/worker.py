@@ -106,6 +106,11 @@ class _Gathered:
     since_mono: int = 0
     told: dict[str, set[str]] = field(default_factory=dict)  # gateway -> streams to acknowledge
 
+    @property
+    def any(self) -> bool:
+        """Whether there is something to commit or to tell."""
+        return bool(self.messages or self.entries or self.told)
+
 
 @dataclass(frozen=True)
 class IngestOptions:
@@ -209,20 +214,20 @@ class Ingest:
         return self._error
 
     def _patience_s(self) -> float:
-        if not self._gathered.messages and not self._deferred:
+        if not self._gathered.any and not self._deferred:
             return IDLE_S
         due = self._gathered.since_mono + self._options.commit_ms * 1_000_000
         return max(max(due, self._retry_mono) - self._clock.mono_ns(), 0) / 1e9
 
     def _is_due(self) -> bool:
         gathered, now = self._gathered, self._clock.mono_ns()
-        if not gathered.messages or now < self._retry_mono:
+        if not gathered.any or now < self._retry_mono:
             return False
         late = now - gathered.since_mono >= self._options.commit_ms * 1_000_000
         return late or gathered.rows >= self._options.commit_rows
 
     def _gather(self, messages: list[Received]) -> None:
-        if messages and not self._gathered.messages:
+        if messages and not self._gathered.any:
             self._gathered.since_mono = self._clock.mono_ns()
         try:
             self._hear_others(messages)
@@ -294,8 +299,14 @@ class Ingest:
             gathered.fills += reopened.fills
             gathered.origins |= {id(block): message for block in reopened.fills}
         self._tell(got, message)
-        gathered.messages.append(message)
-        gathered.size += message.cost
+        if got.event is None and not (got.blocks or got.late or got.letters or scope):
+            # A present state, or an alarm that is kept: nothing of it waits for the store but its number. Let go of, or
+            # an hour without a store would fill our hands with it. The gateway keeps an alarm until the commit-ack.
+            self._wire.ack(message)
+            self._handover.release(message.cost)
+        else:
+            gathered.messages.append(message)
+            gathered.size += message.cost
         self.counts["messages"] += 1
         self.counts.update(got.counts)
         if unknown := self.unknown.look(got, message.payload):
@@ -356,7 +367,7 @@ class Ingest:
 
     def _commit(self) -> None:
         gathered = self._gathered
-        if not gathered.messages:
+        if not gathered.any:
             return
         blocks = [*gathered.blocks, *gathered.late, *gathered.events]
         try:

@@ -35,6 +35,7 @@ class Received:
 
 OVERHEAD_BYTES = 1024  # of a message beside its payload: even an empty one takes memory
 URGENT_RESERVE = 4 << 20  # bytes beyond the limit that only what is no telemetry may use
+ALARM_RESERVE = 4 << 20  # and beyond that only alarms
 
 
 class Handover:
@@ -60,6 +61,7 @@ class Handover:
         """Whether there was room."""
         kind = message.topic.removesuffix("/hist").rpartition("/")[2]
         limit = self._limit + (0 if kind == topics.TELEMETRY else URGENT_RESERVE)
+        limit += ALARM_RESERVE if kind == topics.ALARM else 0
         with self._lock:
             if self._bytes + message.cost > limit:
                 self.overflows += 1

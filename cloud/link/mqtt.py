@@ -4,7 +4,8 @@ A message is acknowledged to the broker when the ingest thread says so (`ack`), 
 other: after a reconnect the broker delivers it again. MQTT 5 where the broker speaks it, else 3.1.1; both with a
 persistent session under a stable client id. With `share` it is MQTT 5 or nothing, and the session ends with its
 connection: a broker must not keep for one ingester what another could take. When the hand-over is full a message is left unacknowledged; once there
-is room again the link reconnects, and the broker delivers what it still holds.
+is room again the link reconnects, and the broker delivers what it still holds. That is at most three quarters of the
+window; what comes beyond is acknowledged at once and left to its gateway, which sends it again.
 """
 
 from __future__ import annotations
@@ -92,8 +93,16 @@ class MqttLink:
         self._refused = False
         self._tls = _tls_context(options) if options.tls else None
         self._thread = threading.Thread(target=self._run, name="mqtt-link", daemon=True)
+        self._lock = threading.Lock()
+        self._unacked = 0  # on this connection
+        self.early_acks = 0
+        self._dropped_mid: int | None = None
+        self._dropping = False
         self.connected = False
         self.connects = 0
+        self.broker_dropped: int | None = (
+            None  # messages to whomever, since the broker's start; None: it tells nothing
+        )
 
     def start(self) -> None:
         """Connect, and go on connecting for ever."""
@@ -110,6 +119,8 @@ class MqttLink:
         """PUBACK, if the connection it came by still stands."""
         client = self._client
         if message.mid and client is not None and message.generation == self._generation:
+            with self._lock:
+                self._unacked -= 1
             client.ack(message.mid, message.qos)
 
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> bool:
@@ -187,7 +198,9 @@ class MqttLink:
         client.connect_timeout = CONNECT_TIMEOUT_S
         if self._tls is not None:
             client.tls_set_context(self._tls)
-        self._generation += 1
+        with self._lock:
+            self._generation += 1
+            self._unacked = 0
         generation = self._generation
 
         def connected(
@@ -204,8 +217,12 @@ class MqttLink:
         def disconnected(*_: Any) -> None:
             self._ended.set()
 
-        def subscribed(_c: mqtt.Client, _u: Any, _m: int, codes: list[ReasonCode], _p: Any) -> None:
+        def subscribed(
+            _c: mqtt.Client, _u: Any, mid: int, codes: list[ReasonCode], _p: Any
+        ) -> None:
             refused = [code for code in codes if code.is_failure]
+            if mid == self._dropped_mid:
+                return  # a broker that counts nothing, or tells nobody
             if refused and self._options.share:
                 self._refuses_to_share(str(refused[0]))
             elif refused:
@@ -249,6 +266,7 @@ class MqttLink:
             return
         self.connects += 1
         client.subscribe([(f, 1) for f in self._options.filters])
+        _, self._dropped_mid = client.subscribe(topics.BROKER_DROPPED, 0)
         if session_present:  # it may hold subscriptions of another configuration
             client.unsubscribe(sorted(topics.every_filter() - set(self._options.filters)))
         self.connected = True
@@ -269,20 +287,55 @@ class MqttLink:
             )
         )
 
+    def _broker_dropped(self, payload: bytes) -> None:
+        """The broker's count since its start. Nothing is lost by it: gateways send again what no commit-ack names."""
+        if not payload.isdigit():
+            return
+        before, self.broker_dropped = self.broker_dropped, int(payload)
+        dropping = before is not None and self.broker_dropped > before
+        if dropping and not self._dropping:
+            self._log.warning(
+                "broker %s:%d drops messages, its queue is full (max_queued_bytes); gateways send them again",
+                self._options.host,
+                self._options.port,
+            )
+        self._dropping = dropping
+
     def _received(self, message: mqtt.MQTTMessage, generation: int) -> None:
+        if message.topic == topics.BROKER_DROPPED:
+            self._broker_dropped(bytes(message.payload))
+            return
         if message.topic.startswith(topics.TOLD):
             self._on_told(message.topic, bytes(message.payload))
             return
+        mid = message.mid if message.qos else 0
+        if mid and not self._may_wait():
+            self.early_acks += 1
+            if (client := self._client) is not None:
+                client.ack(mid, message.qos)
+            mid = 0
         received = Received(
             message.topic,
             bytes(message.payload),
             self._clock.now_ns(),
             generation,
-            message.mid if message.qos else 0,
+            mid,
             message.qos,
         )
         if not self._handover.put(received):
             self._overflowed = True
+
+    def _may_wait(self) -> bool:
+        """Whether one more message may stay unacknowledged.
+
+        The last quarter of the window is kept free: a broker whose window is full of telemetry that waits for the store
+        would send no alarm either. What is acknowledged now its gateway still keeps, until a commit-ack names it.
+        """
+        with self._lock:
+            if self._unacked >= self._options.window_messages * 3 // 4:
+                return False
+            self._unacked += 1
+            return True
 
     def _no_answer(self) -> None:
         """A broker that knows only 3.1.1 may leave a CONNECT of version 5 without an answer (amqtt does)."""

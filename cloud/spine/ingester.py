@@ -166,6 +166,8 @@ class Ingester:
             "unknown_field_names": ", ".join(sorted(self.ingest.unknown.names)),
             "broker_connected": self.link.connected,
             "broker_connects": self.link.connects,
+            "broker_dropped": self.link.broker_dropped,
+            "early_acks": self.link.early_acks,
             "broker_protocol": self.link.protocol,
             "store_error": self.ingest.store_error,
             "waiting_bytes": self.handover.waiting_bytes,

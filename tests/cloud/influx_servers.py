@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -21,14 +22,12 @@ def _answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
-def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an InfluxDB 1.6 with the database `tocsin`."""
-    directory = tmp_path_factory.mktemp("influxd")
-    port, rpc = free_port(), free_port()
+@contextmanager
+def running_influxd(directory: Path, port: int) -> Iterator[str]:
+    """Address of an InfluxDB 1.6 on this port with what the directory holds; gone at the end."""
     config = directory / "influxdb.conf"
     config.write_text(
-        f'reporting-disabled = true\nbind-address = "127.0.0.1:{rpc}"\n'
+        f'reporting-disabled = true\nbind-address = "127.0.0.1:{free_port()}"\n'
         f'[meta]\ndir = "{directory}/meta"\n'
         f'[data]\ndir = "{directory}/data"\nwal-dir = "{directory}/wal"\nquery-log-enabled = false\n'
         f'[http]\nbind-address = "127.0.0.1:{port}"\nlog-enabled = false\n'
@@ -39,9 +38,21 @@ def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = {"HOME": str(directory)}
     with run_process(["/usr/bin/influxd", "-config", str(config)], env=home):
         wait_until_sync(lambda: _answers(f"{url}/ping"), timeout_s=120)
-        for name in ("tocsin", "grafana"):
-            wait_until_sync(partial(_has_database, url, name), timeout_s=60)
         yield url
+
+
+@pytest.fixture(scope="session")
+def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an InfluxDB 1.6 with the database `tocsin`."""
+    with running_influxd(tmp_path_factory.mktemp("influxd"), free_port()) as url:
+        for name in ("tocsin", "grafana"):
+            create_database(url, name)
+        yield url
+
+
+def create_database(url: str, name: str) -> None:
+    """And wait until it is there."""
+    wait_until_sync(partial(_has_database, url, name), timeout_s=60)
 
 
 def _has_database(url: str, name: str) -> bool:

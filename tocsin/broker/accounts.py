@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tocsin.contract.topics import ROOT
+from tocsin.contract.topics import BROKER_DROPPED, ROOT
 
 Role = Literal["gateway", "ingester", "reader", "field"]
 Access = Literal["read", "write"]
@@ -53,7 +53,7 @@ def rules(user: str, role: Role) -> list[tuple[Access, str]]:
         own = f"{ROOT}/+/+/{user}"
         return [("write", f"{own}/up/#"), ("write", f"{own}/state"), ("read", f"{own}/down/#")]
     if role == "ingester":
-        return [("read", f"{ROOT}/#"), ("write", f"{ROOT}/#")]
+        return [("read", f"{ROOT}/#"), ("write", f"{ROOT}/#"), ("read", BROKER_DROPPED)]
     if role == "field":  # devices that publish under topics of their own
         return [("read", "#"), ("write", "#")]
     return [("read", f"{ROOT}/#")]

@@ -57,7 +57,9 @@ class ChildBroker:
         host: str = "127.0.0.1",
         tls: ListenerTls | None = None,
         autosave_s: int = 5,
+        max_queued_bytes: int = MAX_QUEUED_BYTES,
     ) -> None:
+        self._max_queued_bytes = max_queued_bytes
         self.kind: Literal["mosquitto", "amqtt"] = (
             kind if kind != "auto" else ("mosquitto" if mosquitto_binary() else "amqtt")
         )
@@ -181,7 +183,7 @@ class ChildBroker:
                 self.port,
                 tls=tls,
                 autosave_s=self._autosave_s,
-                max_queued_bytes=MAX_QUEUED_BYTES,
+                max_queued_bytes=self._max_queued_bytes,
             ),
         }
         for name, text in files.items():

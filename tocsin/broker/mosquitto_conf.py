@@ -11,6 +11,7 @@ from tocsin.broker.accounts import Account, hash_password, rules
 from tocsin.contract.codec import MAX_MESSAGE_BYTES
 from tocsin.contract.topics import ROOT
 
+SYS_INTERVAL_S = 2  # so often it tells how many messages it dropped
 FLOW = (
     "max_inflight_messages 0",
     "max_queued_messages 0",
@@ -82,6 +83,8 @@ def main_file(
         "log_dest stderr",
         "log_type error",
         "log_type warning",
+        "log_type notice",  # it is a notice that messages are dropped
+        f"sys_interval {SYS_INTERVAL_S}",
     ]
     if os.geteuid() == 0:  # else it would become `mosquitto` and lose access to these files
         lines.append(f"user {pwd.getpwuid(0).pw_name}")

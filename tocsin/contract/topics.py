@@ -14,6 +14,9 @@ from collections.abc import Iterable
 import msgspec
 
 ROOT = "tocsin/1"
+BROKER_DROPPED = (
+    "$SYS/broker/publish/messages/dropped"  # of mosquitto, and of those that do as it does
+)
 BUCKETS = 64
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tocsin.broker import Account, ChildBroker, Kind, ListenerTls
+from tocsin.broker.child import MAX_QUEUED_BYTES
 
 INGESTER = Account("ingest-0", "ingest-0-password", "ingester")
 
@@ -20,6 +21,7 @@ def throwaway_broker(
     directory: Path | None = None,
     tls: ListenerTls | None = None,
     autosave_s: int = 1,
+    max_queued_bytes: int = MAX_QUEUED_BYTES,
 ) -> Iterator[ChildBroker]:
     """A running broker on a free port of loopback with `accounts` and `INGESTER`; stopped and removed at the end."""
     with tempfile.TemporaryDirectory(prefix="tocsin-broker-") as made:
@@ -29,6 +31,7 @@ def throwaway_broker(
             accounts=[INGESTER, *accounts],
             tls=tls,
             autosave_s=autosave_s,
+            max_queued_bytes=max_queued_bytes,
         )
         with broker:
             yield broker

@@ -20,10 +20,20 @@ from tocsin.contract.ranges import RangeSet
 
 
 class WireGateway:
-    """Keeps every chunk in memory until some ingester holds it. Reconnects by itself."""
+    """Keeps every chunk in memory until some ingester holds it. Reconnects by itself.
+
+    With `window_bytes` no more than that is sent and not yet committed, as a real gateway does.
+    """
 
     def __init__(
-        self, port: int, gateway: str, site: str, password: str, *, resend_after_s: float = 1.0
+        self,
+        port: int,
+        gateway: str,
+        site: str,
+        password: str,
+        *,
+        resend_after_s: float = 1.0,
+        window_bytes: int | None = None,
     ) -> None:
         self.gateway, self.site = gateway, site
         self.stream = ulid(time.time_ns())
@@ -32,7 +42,7 @@ class WireGateway:
         self.sent = 0
         self.acks = 0
         self.down: list[tuple[str, bytes]] = []
-        self._port, self._resend_after_s = port, resend_after_s
+        self._port, self._resend_after_s, self._window_bytes = port, resend_after_s, window_bytes
         self._lock = threading.Lock()
         self._chunks: dict[
             int, tuple[int, str, bytes, float]
@@ -93,6 +103,12 @@ class WireGateway:
             return len(self._chunks)
 
     @property
+    def under_way_bytes(self) -> int:
+        """Bytes that were sent and that no ingester holds."""
+        with self._lock:
+            return self._under_way()
+
+    @property
     def rows(self) -> int:
         """Rows put so far."""
         return self._next_seq
@@ -104,10 +120,21 @@ class WireGateway:
                 return
             if not self._client.is_connected():
                 return
-            rows, topic, payload, _ = chunk
+            rows, topic, payload, sent = chunk
+            if not sent and self._is_full(len(payload)):
+                return
             self._chunks[seq] = (rows, topic, payload, time.monotonic())
         self.sent += 1
         self._client.publish(topic, payload, 1)
+
+    def _is_full(self, size: int) -> bool:
+        """Whether the window has no room for so much more."""
+        if self._window_bytes is None:
+            return False
+        return self._under_way() + size > self._window_bytes
+
+    def _under_way(self) -> int:
+        return sum(len(payload) for _, _, payload, sent in self._chunks.values() if sent)
 
     def _resend(self) -> None:
         while not self._stop.wait(self._resend_after_s / 4):

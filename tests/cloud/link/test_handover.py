@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloud.link.handover import OVERHEAD_BYTES, URGENT_RESERVE, Handover, Received
+from cloud.link.handover import ALARM_RESERVE, OVERHEAD_BYTES, URGENT_RESERVE, Handover, Received
 from tocsin.contract import topics
 
 
@@ -25,8 +25,11 @@ def test_a_full_hand_over_says_no_to_telemetry_and_still_takes_alarms() -> None:
     handover = Handover(4 * (100 + OVERHEAD_BYTES))
     assert [handover.put(message("telemetry")) for _ in range(5)] == [True] * 4 + [False]
     assert handover.put(message("alarm"))
-    assert not handover.put(message("alarm", URGENT_RESERVE))
-    assert handover.overflows == 2
+    assert handover.put(message("health", URGENT_RESERVE - 3 * OVERHEAD_BYTES))
+    assert not handover.put(message("health", 2 * OVERHEAD_BYTES))
+    assert handover.put(message("alarm", 2 * OVERHEAD_BYTES))  # room that nothing else may use
+    assert not handover.put(message("alarm", ALARM_RESERVE))
+    assert handover.overflows == 3
 
 
 def test_what_was_taken_counts_until_it_is_released() -> None:

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from cloud.link import Handover, LinkOptions, MqttLink, Protocol, Received
-from cloud.link.handover import URGENT_RESERVE
+from cloud.link.handover import ALARM_RESERVE, URGENT_RESERVE
 from tocsin.broker import Account, ChildBroker, Kind, ListenerTls
 from tocsin.contract import topics
 from tocsin.sdk import SystemClock
@@ -191,7 +191,7 @@ def test_a_stalled_ingest_thread_costs_no_message_no_memory_and_no_connection(
             wait_until_sync(lambda: stored == payloads, 60.0, "every message")
         stop.set()
         thread.join()
-    assert peak[0] <= limit + URGENT_RESERVE
+    assert peak[0] <= limit + URGENT_RESERVE + ALARM_RESERVE
     assert handover.waiting_bytes == 0
 
 
@@ -285,3 +285,62 @@ def test_values_told_by_an_ingester_go_past_the_ingest_thread() -> None:
             link.close()
         assert set(told) == {(topics.told_by("ingest-1"), b"rows")}
         assert handover.take(0.0) == []
+
+
+def test_an_alarm_comes_through_while_telemetry_fills_the_window(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    alarm, n = topics.up("plant", "gw-1", topics.ALARM), 60
+    handover = Handover(1 << 20)
+    with (
+        throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker,
+        linked(broker.port, handover, window_messages=16) as link,
+    ):
+        wait_until_sync(lambda: link.connected, 30.0, "a session")
+        with gateway(broker) as peer:
+            for _ in range(n):
+                peer.publish(TELEMETRY, b"reading")
+            peer.publish(alarm, b"alarm")
+            (found,) = taken_alarms(handover)
+            assert found.payload == b"alarm"
+            waiting = taken(handover, n)
+        kept = [message for message in waiting if message.mid]
+        assert len(kept) == 12  # these the broker keeps until they are acknowledged
+        assert link.early_acks == n + 1 - len(kept)
+        for message in waiting:
+            link.ack(message)
+        with gateway(broker) as peer:
+            peer.publish(TELEMETRY, b"later")
+            (message,) = taken(handover, 1)
+            assert message.mid
+    assert caplog.text == ""
+
+
+def taken_alarms(handover: Handover) -> list[Received]:
+    found: list[Received] = []
+
+    def some() -> bool:
+        found.extend(handover.take_alarms(0.1))
+        return bool(found)
+
+    wait_until_sync(some, 30.0, "an alarm")
+    return found
+
+
+def test_what_the_broker_dropped_is_counted_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    handover = Handover(1 << 20)
+    other = Account("reader-1", "reader-1-password", "reader")
+    with (
+        throwaway_broker("mosquitto", accounts=[GATEWAY, other], max_queued_bytes=20_000) as broker,
+        linked(broker.port, handover) as link,
+        gateway(broker) as peer,
+    ):
+        sleeper = Peer(broker.port, other.user, other.password, client_id="sleeper", clean=False)
+        assert sleeper.connect()
+        assert sleeper.subscribe(TELEMETRY)
+        sleeper.close()
+        wait_until_sync(lambda: link.broker_dropped == 0, 30.0, "the broker's count")
+        for _ in range(50):
+            peer.publish(TELEMETRY, b"x" * 1000)
+        wait_until_sync(lambda: (link.broker_dropped or 0) >= 25, 30.0, "what it dropped")
+        assert caplog.text.count("drops messages") == 1

@@ -145,7 +145,16 @@ def alarm(stream: str, seq: int) -> Alarm:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("step", sorted(COMMON | LOCAL))
+NEIGHBOURS = {"handed-over", "alarm-passed-on", "letter-found", "refusal-found", "puback-left"}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(step, marks=pytest.mark.release if step in NEIGHBOURS else ())
+        for step in sorted(COMMON | LOCAL)
+    ],
+)
 def test_a_kill_at_any_step_costs_and_doubles_nothing_in_the_embedded_store(
     step: str, tmp_path: Path, forge: Process, empty_state: Path
 ) -> None:

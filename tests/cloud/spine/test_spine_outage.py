@@ -1,0 +1,158 @@
+"""InfluxDB stopped for a long while: messages stay with the broker, then with the gateways; the spine stays small; all is drained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cloud.query.influxql import InfluxServer, ask
+from tests.cloud.influx_servers import create_database, running_influxd
+from tests.cloud.spine.running import GATEWAY, SpineProcess
+from tocsin.broker import Account
+from tocsin.contract import topics
+from tocsin.contract.codec import encode
+from tocsin.contract.columns import Layout, Row
+from tocsin.contract.messages import VERSION, Alarm, AlarmChange
+from tocsin.testing import free_port, throwaway_broker, wait_until_sync
+from tocsin.testing.gateway import WireGateway
+
+MIB = 1 << 20
+QUEUE_BYTES = MIB  # of the spine
+BROKER_BYTES = MIB  # of the broker, beside what it has in flight
+WINDOW_MESSAGES = 16  # in flight
+WINDOW_BYTES = MIB // 2  # of the gateway that keeps the rest to itself
+CHUNK_ROWS = 10
+SPINELESS = 50  # chunks of 40 kB
+NOTE = "n" * 4000
+LAYOUT = Layout("gas-01", "gas", ("h2s", "note"), "fs")
+OTHER, BELL = Account("gw-2", "gw-2-password"), Account("gw-3", "gw-3-password")
+
+
+class Outage:
+    """Two gateways (one with a window, one without), mosquitto, a spine, and an InfluxDB that comes and goes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder / "influx", free_port()
+        self._folder.mkdir()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    @contextmanager
+    def influxd(self) -> Iterator[None]:
+        with running_influxd(self._folder, self._port):
+            create_database(self.url, "tocsin")
+            yield
+
+    def rows(self, gateway: str) -> list[float]:
+        """The numbers of the rows stored of a gateway, in order."""
+        found: list[list[Any]] = ask(
+            InfluxServer(self.url, "tocsin"), f"SELECT h2s FROM gas WHERE device = 'gas-{gateway}'"
+        ).data
+        return sorted(found[1]) if found else []
+
+
+def chunk(gateway: WireGateway) -> None:
+    at, now = gateway.rows, time.time_ns()
+    layout = Layout(f"gas-{gateway.gateway}", "gas", ("h2s", "note"), "fs")
+    gateway.put([Row(layout, now + i, (float(at + i), NOTE)) for i in range(CHUNK_ROWS)])
+
+
+def resident(pid: int) -> int:
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def outage(folder: Path, pace: Callable[[int], None], chunks: int) -> None:
+    """Publish `chunks` messages of each gateway while InfluxDB is stopped, `pace(i)` before each."""
+    site = Outage(folder)
+    store = f'[store]\ntype = "influx"\nurl = "{site.url}"\nversion = "v1"\n'
+    with (
+        throwaway_broker(
+            "mosquitto", accounts=[GATEWAY, OTHER, BELL], max_queued_bytes=BROKER_BYTES
+        ) as broker,
+        closing(SpineProcess(folder, broker, f"queue_bytes = {QUEUE_BYTES}\n{store}")) as spine,
+        WireGateway(broker.port, "gw-1", "plant", GATEWAY.password, resend_after_s=1.0) as greedy,
+        WireGateway(
+            broker.port,
+            "gw-2",
+            "plant",
+            OTHER.password,
+            resend_after_s=1.0,
+            window_bytes=WINDOW_BYTES,
+        ) as modest,
+        WireGateway(broker.port, "gw-3", "plant", BELL.password) as bell,
+    ):
+        text = spine.config.read_text("utf-8")
+        text = text.replace("[ingest]", f"window_messages = {WINDOW_MESSAGES}\n[ingest]")
+        text += "".join(f'[[gateways]]\nid = "gw-{n}"\nsite = "plant"\n' for n in (2, 3))
+        spine.config.write_text(text, "utf-8")
+        with site.influxd():
+            spine.start()
+            for gateway in (greedy, modest):
+                chunk(gateway)
+            wait_until_sync(
+                lambda: not greedy.uncommitted + modest.uncommitted, 30.0, "a first one"
+            )
+
+        def counter(name: str) -> int:
+            return int(spine.call("counters")[name] or 0)
+
+        spine.process.kill9()
+        for _ in range(SPINELESS):  # more than the broker keeps for a spine that is gone
+            chunk(greedy)
+        spine.start()
+        wait_until_sync(lambda: counter("broker_dropped"), 30.0, "that it dropped")
+        for i in range(chunks):
+            pace(i)
+            chunk(greedy)
+            chunk(modest)
+            assert modest.under_way_bytes <= WINDOW_BYTES
+            if i == chunks // 2:
+                wait_until_sync(lambda: counter("overflows"), 30.0, "a full hand-over")
+                before, early = resident(spine.process.pid), counter("early_acks")
+        bell.put_sealed(1, topics.ALARM, lambda seq: encode(alarm(bell.stream, seq)))
+        wait_until_sync(lambda: spine.call("alarms", active=True, limit=9), 30.0, "the alarm")
+        counters = spine.call("counters")
+        assert "does not answer" in counters["store_error"]
+        assert counters["waiting_bytes"] <= QUEUE_BYTES + (8 << 10)
+        assert counters["overflows"] > 0
+        assert counters["early_acks"] > 0
+        assert (greedy.uncommitted, modest.uncommitted) == (chunks + SPINELESS, chunks)
+        wait_until_sync(lambda: counter("early_acks") > early + chunks, 60.0, "as many more")
+        assert resident(spine.process.pid) - before < 8 * MIB
+        assert resident(broker.pid) < BROKER_BYTES + 64 * MIB
+        with site.influxd():
+            wait_until_sync(
+                lambda: not greedy.uncommitted + modest.uncommitted, 120.0, "all drained"
+            )
+            wait_until_sync(lambda: not bell.uncommitted, 30.0, "the alarm's number")
+            for gateway in (greedy, modest):
+                assert site.rows(gateway.gateway) == [float(n) for n in range(gateway.rows)]
+        assert spine.call("deadletters") == []
+        journal = spine.call("alarm_journal", alarm="A1")
+        assert [entry["change"] for entry in journal] == ["raised"]
+        said = [line for line in spine.process.stderr if "cloud.ingest" in line]
+        assert ["readings wait" in said[0], "is back" in said[1]] == [True, True]
+        assert "being dropped" in broker.log_path.read_text("utf-8")
+
+
+def alarm(stream: str, seq: int) -> Alarm:
+    return Alarm(
+        VERSION, "plant", "gw-3", stream, seq, "A1", "gas-01", "gas", "h2s", "h2s-high",
+        AlarmChange.RAISED, 1, time.time_ns(), value=21.0, unit="[ppm]", limit=20.0,
+    )  # fmt: skip
+
+
+def test_a_stopped_influxdb_holds_messages_with_the_broker_and_then_with_the_gateways(
+    tmp_path: Path,
+) -> None:
+    outage(tmp_path, lambda _: None, 50)
+
+
+@pytest.mark.release
+def test_five_minutes_of_it_with_the_messages_of_an_hour(tmp_path: Path) -> None:
+    outage(tmp_path, lambda _: time.sleep(300 / 3600), 3600)
