@@ -40,7 +40,7 @@ def test_the_spine_bench_reads_back_every_stored_reading(tmp_path: Path) -> None
 
 
 def test_the_gateway_bench_counts_every_value_at_the_sink(tmp_path: Path) -> None:
-    result = bench(tmp_path, "gateway", "--rate", "500")
+    result = bench(tmp_path, "gateway", "--rate", "500", "--seconds", "2")
     for figure in (result["offered"], result["flood"]):
         assert (figure["lost"], figure["duplicated"], figure["wrong"]) == (0, 0, 0), figure
         assert figure["stamp_to_sink_ms"]["n"] == figure["messages"] > 0
