@@ -57,9 +57,11 @@ class MqttInDriver:
             LinkError: there never was a connection.
         """
         inbox = Inbox(self._config.in_flight, _HELD_BYTES, self._context.clock, self._full)
-        link = await self._open(inbox)
+        # from the start: a broker that resumes a session sends what it holds before it answers the subscription
         working = asyncio.create_task(self._work(inbox), name=f"{self._context.name}-work")
+        link: Link | None = None
         try:
+            link = await self._open(inbox)
             while True:
                 await self._stand(link, working)
                 await link.close()
@@ -72,7 +74,8 @@ class MqttInDriver:
             await asyncio.wait({working}, timeout=_FINISH_S)  # keeps and acknowledges what it has
             working.cancel()
             await asyncio.wait({working})
-            await link.close()
+            if link is not None:
+                await link.close()
 
     def reconfigure(self, config: DriverConfig) -> bool:
         """Takes other devices while it runs; the session and what is known of those that stay go on."""

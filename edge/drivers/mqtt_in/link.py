@@ -136,11 +136,11 @@ class Link(asyncio.Protocol):
         refused: list[int] = []
         try:
             await self._dial()
-            async with asyncio.timeout(limit_s):
-                answer = await self._either(self._connected)
-                if answer is not None and not answer.code:
-                    self._subscribe(answer)
-                    refused = [c for c in await self._either(self._subscribed) or b"" if c >= 128]
+            answer = await self._either(self._connected, limit_s)
+            if answer is not None and not answer.code:
+                self._subscribe(answer)
+                granted = await self._either(self._subscribed, limit_s) or b""
+                refused = [code for code in granted if code >= 128]
         except TimeoutError as exc:
             if probing:
                 raise UnsupportedVersionError from exc
@@ -249,11 +249,19 @@ class Link(asyncio.Protocol):
             if not self._paused and time.monotonic() - self._heard_s > 1.5 * keepalive_s:
                 self._end("the broker does not answer")
 
-    async def _either(self, awaited: asyncio.Future[_T]) -> _T | None:
-        """What is awaited; None if the connection ended before it came."""
+    async def _either(self, awaited: asyncio.Future[_T], limit_s: float) -> _T | None:
+        """What is awaited; None if the connection ended before it came. A resumed session's messages may come first.
+
+        Raises:
+            TimeoutError: nothing at all came for `limit_s`.
+        """
         both: set[asyncio.Future[Any]] = {awaited, self.ended}
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        return awaited.result() if awaited.done() else None
+        while True:
+            done, _ = await asyncio.wait(both, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                return awaited.result() if awaited.done() else None
+            if not self._paused and time.monotonic() - self._heard_s >= limit_s:
+                raise TimeoutError
 
     def _send(self, data: bytes) -> None:
         if data and self._transport is not None and not self.ended.done():

@@ -16,6 +16,7 @@ import trustme
 from pydantic import ValidationError
 
 from edge.drivers.mqtt_in.topics import TopicFilter
+from firmware_bridges.mqtt import packets
 from tests.edge.drivers.mqtt_in.conftest import Agent, T
 from tocsin.broker import ChildBroker, ListenerTls
 from tocsin.contract.quality import Quality
@@ -286,6 +287,32 @@ async def test_what_was_in_no_hand_when_the_connection_broke_comes_again_and_is_
             await wait_until(lambda: (40,) in [s.values for s in agent.samples])
     told = sorted(s.values for s in agent.samples)
     assert [t for t in told if t != (-1,)] == [(n,) for n in range(41)]
+
+
+async def test_a_resumed_session_may_bring_more_than_may_be_in_hand_before_it_is_subscribed(
+    agent: Agent,
+) -> None:
+    acked = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(bytes.fromhex("20020100"))
+        await reader.read(100)
+        for n in range(1, 41):
+            writer.write(packets.publish(4, "s/d1", b'{"t": %d}' % n, n))
+            await writer.drain()
+        writer.write(bytes.fromhex("9003 0001 01"))
+        while data := await reader.read(100):
+            acked.extend(data)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        agent.port = server.sockets[0].getsockname()[1]
+        async with agent.running(version="3.1.1", in_flight=5):
+            await wait_until(lambda: packets.pubacks(range(1, 41)) in acked)
+    assert [s.values for s in agent.samples] == [(n,) for n in range(1, 41)]
+    assert agent.counts["mqtt_in.full"]
+    assert not agent.counts["mqtt_in.reconnects"]
 
 
 async def test_a_broker_that_falls_silent_or_hangs_up_is_left_and_told_why(
