@@ -44,6 +44,8 @@ class Disk:
         late = loop.call_later(DISK_PATIENCE_S, self._late)
         try:
             return await asyncio.shield(doing)
+        except sqlite3.ProgrammingError as exc:
+            raise OutboxError(f"the outbox is closed: {exc}") from exc
         except sqlite3.DatabaseError as exc:
             if refuses(exc):
                 if exc.sqlite_errorname == "SQLITE_FULL":

@@ -29,7 +29,9 @@ def pending(
         ).fetchall()
         for row_id, stream_id, first, rows, payload in found:
             after = row_id
-            stream = by_id[stream_id]
+            stream = by_id.get(stream_id)
+            if stream is None:
+                raise sqlite3.DatabaseError(f"chunk {row_id} of no stream")
             if stream.settled.missing(first, first + rows):
                 chunk = Chunk(row_id, cls, stream.ulid, first, rows, payload)
                 (out if is_intact(chunk) else spoiled).append(chunk)

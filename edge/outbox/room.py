@@ -102,7 +102,8 @@ class Room:
             gone = []
             for row_id, stream_id, first, rows, size in found:
                 after = row_id
-                if freed < want and not by_id[stream_id].settled.missing(first, first + rows):
+                stream = _known(by_id, stream_id)
+                if freed < want and not stream.settled.missing(first, first + rows):
                     gone.append((row_id, stream_id, first + rows))
                     freed += size
                     self.settled_bytes -= size
@@ -125,7 +126,7 @@ class Room:
                 break
             if cls == topics.EVENT and _MARKER in payload:
                 continue
-            stream = by_id[stream_id]
+            stream = _known(by_id, stream_id)
             gone.append((row_id, stream_id, first + rows))
             freed += size
             for lo, hi in stream.settled.missing(first, first + rows):
@@ -138,3 +139,10 @@ class Room:
         self._db.executemany("DELETE FROM chunk WHERE id = ?", [(row_id,) for row_id, _, _ in gone])
         for _, stream_id, end in gone:
             by_id[stream_id].first_kept = max(by_id[stream_id].first_kept, end)
+
+
+def _known(by_id: Mapping[int, _Stream], stream_id: int) -> _Stream:
+    found = by_id.get(stream_id)
+    if found is None:
+        raise sqlite3.DatabaseError(f"chunks of no stream: {stream_id}")
+    return found

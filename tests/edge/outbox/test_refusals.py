@@ -94,3 +94,14 @@ async def test_a_disk_that_does_not_sync_takes_each_row_once(
         assert values(await everything(outbox)) == [float(i) for i in range(25)]
         assert outbox._store.sync_failures == 2
     assert sum("does not sync" in r.getMessage() for r in caplog.records) == 1
+
+
+async def test_a_call_that_comes_after_the_end_is_no_damage(tmp_path: Path) -> None:
+    async with opened(tmp_path) as outbox:
+        await outbox.put_rows_durable(rows(10))
+        await outbox._disk.call(outbox._store.close)
+        with pytest.raises(OutboxError, match="closed"):
+            await outbox.put_event("late")
+    async with opened(tmp_path) as outbox:
+        assert outbox.salvaged == 0
+        assert values(await everything(outbox)) == [float(i) for i in range(10)]
