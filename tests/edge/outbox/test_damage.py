@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from edge.outbox import Chunk
+from edge.outbox import Chunk, database
 from tests.edge.outbox.test_outbox import ack, alarm, everything, opened, rows, values
 from tocsin.contract import topics
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.gaps import SALVAGED, gaps_of
 from tocsin.contract.messages import Event
 from tocsin.contract.ranges import RangeSet
+from tocsin.errors import OutboxCorruptError
 
 PAGE = 4096
 POWER_CUT = "outbox.power-cut"
@@ -235,3 +236,25 @@ async def test_numbers_that_a_power_cut_may_have_taken_back_are_not_used_again(
             anew = set()  # it was closed
             told = await everything(outbox, topics.EVENT)
             assert sum(POWER_CUT.encode() in c.payload for c in told) == (fsync != "always")
+
+
+async def test_damage_that_is_met_in_use_ends_the_run_and_the_next_start_salvages(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a file too large to be read through at every start."""
+    monkeypatch.setattr(database, "_CHECKED_BYTES", 0)
+    size = (made.closed / "outbox.db").stat().st_size
+    met = 0
+    for at in range(2 * PAGE, size, 3 * PAGE):
+        place = damaged(made.closed, tmp_path / f"page-{at}", "outbox.db", at, bytes(PAGE))
+        for start in range(3):
+            try:
+                sent = await survives(place, made)
+            except OutboxCorruptError:
+                met += 1
+                assert start == 0, "it goes on failing"
+                assert (place / "outbox.suspect").exists()
+            else:
+                assert sent > len(made.pending) // 2
+                break
+    assert met > 3
