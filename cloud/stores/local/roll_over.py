@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -55,10 +56,21 @@ def move_days(
 ) -> Iterator[Rolled]:
     """Move what is older than `before_ns`, a day of a measurement at a time, oldest first."""
     for name, day in due(connection, schema, before_ns):
-        tags = schema.tables[name.lower()].tags
-        rolled = move_day(
-            connection, name, day, before_ns, cold=cold, tags=tags, lock=lock, step=step
+        move = partial(
+            move_day,
+            connection,
+            name,
+            day,
+            before_ns,
+            cold=cold,
+            tags=schema.tables[name.lower()].tags,
+            lock=lock,
+            step=step,
         )
+        try:
+            rolled = move()
+        except duckdb.TransactionException:  # a column came in the meantime
+            rolled = move()
         if rolled is not None:
             yield rolled
 

@@ -84,6 +84,21 @@ def test_a_question_about_one_month_opens_no_file_of_another(tmp_path: Path) -> 
     store.close()
 
 
+def test_a_column_that_comes_while_a_day_moves_does_not_stop_it(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, ONE_HOUR)
+    store.write([block()], [])
+    came: list[str] = []
+
+    def step(name: str) -> None:
+        if name == "renamed" and not came:
+            came.append(name)
+            store.write([block({"co": Column("f", np.ones(3))}, first=10)], [])
+
+    assert [rolled.rows for rolled in store.roll_over(LATER, step)] == [6]
+    assert store.query("SELECT count(*), count(h2s), count(co) FROM gas").data == [[6], [3], [3]]
+    store.close()
+
+
 def test_rows_that_arrive_late_make_another_file_of_their_day(tmp_path: Path) -> None:
     store = LocalStore(tmp_path, ONE_HOUR)
     for first in (0, 3):
