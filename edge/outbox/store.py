@@ -63,6 +63,9 @@ class Store:
         self._written_before = _written_by_this_thread()
         self._wal = directory / (FILE + "-wal")
         self._fsync, self._synced_s = options.fsync, 0.0
+        self._urgent = (
+            False  # what was written since the last sync may be sent only when it is synced
+        )
         self.db = connect(directory / FILE, options.fsync)
         self.memory = Memory(self.db)
         try:
@@ -121,7 +124,6 @@ class Store:
             self.readings += readings(rows) + readings(held)
             self._note_wall(now_ns)
             self._make_room(now_ns, dropped)
-        self._sync(urgent=False)
         return dropped
 
     def release(self, held: HeldPart, rows: Sequence[Row], now_ns: int) -> list[Gap]:
@@ -139,19 +141,19 @@ class Store:
     ) -> None:
         """Make it durable that a command is carried out; forget those that nobody can send any more."""
         with self._transaction():
+            self._urgent = True
             self.memory.add_command(command_id, expires_ns, now_ns)
             if note:
                 self.memory.note_order(command_id, note)
-        self._sync(urgent=True)
 
     def append_alarm(self, draft: AlarmDraft, now_ns: int) -> tuple[Alarm, list[Gap]]:
         """Seal and commit one alarm; a repeat of one that was never handed out is folded into it."""
         with self._transaction() as dropped:
             self._make_room(now_ns, dropped, urgent=True)
+            self._urgent = True
             alarm = self.repeats.fold(draft, partial(self._seal, draft)) or self._append_alarm(
                 draft
             )
-        self._sync(urgent=True)
         return alarm, dropped
 
     def append_event(
@@ -169,7 +171,6 @@ class Store:
                 self.memory.note_order(*order)
             _, event = self._append_event(kind, device, text, data, now_ns)
             self._make_room(now_ns, dropped)
-        self._sync(urgent=True)
         return event, dropped
 
     def adopt(self, chunks: Sequence[Chunk], now_ns: int) -> None:
@@ -284,6 +285,7 @@ class Store:
             self.held.recount()
             self.room.recount()
             raise
+        self._sync()
         self.commits += 1
         self.written_bytes = _written_by_this_thread() - self._written_before
 
@@ -343,6 +345,7 @@ class Store:
             (stream.cls, stream.id, stream.next_seq, rows, t_min, t_max, len(payload), payload),
         )
         stream.next_seq += rows
+        self._urgent |= stream.cls != topics.TELEMETRY
         self.db.execute("UPDATE stream SET next_seq = ? WHERE id = ?", (stream.next_seq, stream.id))
         self.payload_bytes += len(payload)
         self._given[stream.cls] = cursor.lastrowid or 0
@@ -360,6 +363,7 @@ class Store:
         dropped += gone
 
     def _tell(self, gaps: Sequence[Gap], now_ns: int) -> None:
+        self._urgent |= bool(gaps)
         self._marker.tell(
             gaps, lambda kind, text, data: self._append_event(kind, "", text, data, now_ns)
         )
@@ -376,11 +380,11 @@ class Store:
             row = (now_ns, self.epoch, self._live[topics.TELEMETRY].id)
             self.db.execute("UPDATE stream SET wall_ns = ?, epoch = ? WHERE id = ?", row)
 
-    def _sync(self, *, urgent: bool) -> None:
+    def _sync(self) -> None:
         now = time.monotonic()
-        if self._fsync != "batch" or not (urgent or now - self._synced_s >= _SYNC_EVERY_S):
+        if self._fsync != "batch" or not (self._urgent or now - self._synced_s >= _SYNC_EVERY_S):
             return
-        self._synced_s = now
+        self._synced_s, self._urgent = now, False
         self._sync_log()
 
     def _sync_log(self) -> None:

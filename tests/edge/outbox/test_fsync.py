@@ -64,3 +64,17 @@ async def test_batch_has_telemetry_synced_once_in_its_interval(
         for start in range(5):
             await outbox.put_rows_durable(rows(1, start))
         assert syncs["outbox.db-wal"] >= 5
+
+
+async def test_batch_has_a_gap_marker_synced_before_it_can_be_sent(
+    tmp_path: Path, syncs: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_SYNC_EVERY_S", 3_600.0)
+    async with opened(tmp_path, fsync="batch", max_bytes=1 << 20) as outbox:
+        await outbox.put_rows_durable(rows(1))
+        begun, start = syncs["outbox.db-wal"], 1
+        while not outbox.stats().dropped_rows:
+            assert syncs["outbox.db-wal"] == begun
+            await outbox.put_rows_durable(rows(2_500, start))
+            start += 2_500
+        assert syncs["outbox.db-wal"] > begun

@@ -36,7 +36,7 @@ def numbers(cloud: TestIngester, *, hist: bool) -> list[int]:
     return list(found)
 
 
-@pytest.mark.parametrize("cut_s", [2.0, pytest.param(60.0, marks=pytest.mark.release)])
+@pytest.mark.parametrize("cut_s", [1.0, pytest.param(60.0, marks=pytest.mark.release)])
 async def test_a_cut_loses_nothing_and_what_waited_follows_what_is_new(
     mosquitto: ChildBroker, tmp_path: Path, cut_s: float
 ) -> None:
