@@ -71,7 +71,7 @@ class AlarmDesk:
         """The rules or outputs are others: be heard by them, and durable."""
         self.sound()
         async with self._turn:
-            self._save()
+            await self._save()
 
     def sound(self) -> None:
         """Let every output follow the open alarms; also tries again what failed."""
@@ -86,7 +86,7 @@ class AlarmDesk:
         self.sound()
         async with self._turn:
             self._owed += drafts
-            self._save()
+            await self._save()
             for draft in drafts:
                 _log.warning("%s", _line(draft))
             self.raised += sum(d.change is AlarmChange.RAISED for d in drafts)
@@ -115,7 +115,7 @@ class AlarmDesk:
             self._refused = True
         else:
             self._refused = False
-        self._save()
+        await self._save()
 
     async def acknowledge(self, occurrence: str, *, actor: str, note: str = "") -> AlarmDraft:
         """Someone has seen it.
@@ -168,9 +168,9 @@ class AlarmDesk:
         """Open alarms for people."""
         return [_view(self.board, state) for state in self.board.active()]
 
-    def _save(self) -> None:
+    async def _save(self) -> None:
         try:
-            self._file.save(self.board, self._owed)
+            await self._file.save(self.board, self._owed)
         except OSError as exc:
             if not self._unsaved:
                 _log.error("alarm states cannot be saved: %s", exc)

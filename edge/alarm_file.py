@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +29,9 @@ class AlarmFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._writer = ThreadPoolExecutor(
+            1, "alarm-file"
+        )  # one, so that a later state is written later
 
     def restore(self, board: AlarmBoard) -> list[AlarmDraft]:
         """Give the board its states; the transitions still owed to the outbox.
@@ -46,11 +51,12 @@ class AlarmFile:
             return []
         return saved.owed
 
-    def save(self, board: AlarmBoard, owed: list[AlarmDraft]) -> None:
-        """Make the board's states durable.
+    async def save(self, board: AlarmBoard, owed: list[AlarmDraft]) -> None:
+        """Make the board's states of this moment durable, in a thread: an alarm on its way waits for no disk.
 
         Raises:
             OSError: the disk refuses.
         """
         data = msgspec.json.encode(Saved(msgspec.Raw(board.dump()), owed))
-        write_durably(self._path, data)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._writer, write_durably, self._path, data)

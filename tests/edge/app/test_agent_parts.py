@@ -215,7 +215,7 @@ async def test_a_transition_that_was_not_handed_over_is_handed_over_after_the_re
     try:
         pipeline, _ = desk_on(tmp_path, outbox)
         (draft,) = pipeline.process(Sample(GAS, 1, (12.0,)), 0).alarms
-        AlarmFile(tmp_path / "alarms.json").save(pipeline.board, [draft])
+        await AlarmFile(tmp_path / "alarms.json").save(pipeline.board, [draft])
         again, desk = desk_on(tmp_path, outbox)
         await desk.restore()
         assert [a.alarm for a in await kept_alarms(outbox)] == [draft.alarm]
