@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tocsin.lab import site
-from tocsin.lab.children import Child, Children, LabError
+from tocsin.lab.children import Child, Children, LabError, tocsin_command
 from tocsin.lab.generated import CHANNELS, DEVICES, driver_table, generated_count
 from tocsin.lab.measured import (
     Count,
@@ -98,16 +98,26 @@ def _stopped(edge: Child) -> dict[str, Any]:
 
 def _fill(folder: Path, port: int, readings: int) -> tuple[dict[str, Any], float, int]:
     """(the gateway's summary, seconds, bytes of the outbox)."""
-    outbox = folder / "edge"
-    began_s = time.monotonic()
+    outbox, began_s, per_s = folder / "edge", time.monotonic(), min(FILL_PER_S, float(readings))
     with Children(folder / "fill") as children:
-        edge = _start(children, folder, port, FILL_PER_S)
-        while time.monotonic() - began_s < readings / FILL_PER_S + 1.5:
+        edge = _start(children, folder, port, per_s)
+        while _pending(folder) * CHANNELS < readings:
             children.check()
-            time.sleep(0.1)
+            if time.monotonic() - began_s > readings / per_s * 10 + 60.0:
+                raise LabError("the gateway does not fill its outbox", hint=edge.tail())
+            time.sleep(0.2)
         told = _stopped(edge)
     size = sum(path.stat().st_size for path in outbox.rglob("*") if path.is_file())
     return told, time.monotonic() - began_s, size
+
+
+def _pending(folder: Path) -> int:
+    """Rows that wait in the outbox; 0 before the gateway answers."""
+    asked = ("edge", "status", "-c", str(folder / "gateway.toml"), "--json")
+    try:
+        return int(msgspec.json.decode(tocsin_command(*asked))["pending_rows"])
+    except LabError:
+        return 0
 
 
 def _drain(
