@@ -34,6 +34,7 @@ MENDS: dict[WireReason, str] = {
     WireReason.UNKNOWN_GATEWAY: "Name the gateway with this site in cloud.toml and restart the cloud; the gateway then sends it again, or requeue.",
     WireReason.BAD_READING: "Correct the quantity's type in the gateway's driver or profile; the value here cannot be believed, so drop the letter, or requeue it if the catalogue was changed to fit.",
     WireReason.FUTURE_TIME: "Set the gateway's clock, and drop the letter.",
+    WireReason.UNDIGESTIBLE: "It ended the ingester each time it was handed out: report it with its bytes (`show`); after an update of the cloud requeue it, else drop the letter.",
     WireReason.STORE_REJECTED: "Mend what the store says, then requeue.",
 }  # fmt: skip
 _STORE_MENDS = (  # a word of the store's own reason -> what helps
