@@ -11,9 +11,8 @@ from sqlalchemy import Engine
 
 from cloud.audit.keeper import AuditKeeper, Key, StreamTold
 from cloud.audit.marks import OpenMarks
-from cloud.audit.model import Span, StreamFacts
+from cloud.audit.model import Finding, Span, StreamFacts
 from cloud.audit.report import HOUR_NS, GatewayReport, Known, report
-from cloud.ingest.letters import Finding
 from cloud.ingest.stamps import Stored
 from cloud.ingest.told import Logged
 from tocsin.contract import topics

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from cloud.ingest.letters import Finding
 from tocsin.contract.ranges import RangeSet
 
 
@@ -42,6 +41,16 @@ class Given:
     reason: Reason
     first_ns: int | None = None
     last_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A dead letter about numbers [lo, hi)."""
+
+    id: int
+    lo: int
+    hi: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from cloud.audit.marks import Mark, around, part, rows_within
-from cloud.audit.model import Gap, Reason, Span, StreamFacts, gaps_of
-from cloud.ingest.letters import Finding
+from cloud.audit.model import Finding, Gap, Reason, Span, StreamFacts, gaps_of
 from tocsin.contract.ids import time_of
 
 HOUR_NS = 3600 * 10**9

@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from cloud.audit.model import Finding
 from cloud.db import read, write
 from cloud.ingest.decoded import Letter
 from cloud.ingest.tables import dead_letters
@@ -52,16 +53,6 @@ class Posting:
         told = self.letter
         parts = (self.topic, told.reason, told.device, told.quantity, f"{told.lo} {told.hi}")
         return hashlib.sha256("\0".join(parts).encode() + b"\0" + self.payload).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A letter about numbers [lo, hi)."""
-
-    id: int
-    lo: int
-    hi: int
-    reason: str
 
 
 def posting_of(letter: Letter, message: Received, site: str, gateway: str) -> Posting:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from cloud.audit.marks import Mark
-from cloud.audit.model import Given, Reason, Span, StreamFacts
+from cloud.audit.model import Finding, Given, Reason, Span, StreamFacts
 from cloud.audit.report import HOUR_NS, GatewayReport, Known, Unnumbered, report
-from cloud.ingest.letters import Finding
 from tocsin.contract.ids import ulid
 from tocsin.contract.ranges import RangeSet
 

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Engine, event, func, select
 
 from cloud.audit.book import AuditBook, Settled
+from cloud.audit.model import Finding
 from cloud.audit.report import HOUR_NS, GatewayReport
 from cloud.audit.show import gateway_text
 from cloud.audit.tables import audit_given_up, audit_marks
 from cloud.db import open_engine, upgrade
-from cloud.ingest.letters import Finding
 from cloud.ingest.stamps import Stored
 from cloud.ingest.told import Logged
 from tocsin.contract.gaps import SALVAGED, THINNED, Gap, as_data

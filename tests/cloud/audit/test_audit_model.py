@@ -8,8 +8,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.audit.model import Gap, Given, Reason, StreamFacts, gaps_of
-from cloud.ingest.letters import Finding
+from cloud.audit.model import Finding, Gap, Given, Reason, StreamFacts, gaps_of
 from tocsin.contract.ranges import RangeSet
 
 END = 60
