@@ -18,7 +18,7 @@ from cloud.stores.local.store import LocalStore
 from tests.cloud.stores.blocks import STREAM, T0, block
 from tocsin.testing import wait_until_sync
 
-ROUNDS = 12
+ROUNDS = 20
 STEP_NS = 40 * 10**9  # rows of ten days in a second or two
 
 
@@ -68,7 +68,7 @@ def test_snapshots_are_of_one_moment_whatever_goes_on_beside_them(tmp_path: Path
 
     def until_stopped(work: Callable[[], None]) -> None:
         try:
-            while not stop.is_set():
+            while not stop.wait(0.05):
                 work()
         except BaseException as exc:
             failed.append(exc)
@@ -80,10 +80,12 @@ def test_snapshots_are_of_one_moment_whatever_goes_on_beside_them(tmp_path: Path
     ]
     for thread in threads:
         thread.start()
-    wait_until_sync(lambda: failed or min(done["rounds"], done["snapshots"]) >= ROUNDS, 120.0)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        wait_until_sync(lambda: failed or min(done["rounds"], done["snapshots"]) >= ROUNDS, 120.0)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert failed == []
     assert store.query("SELECT count(*), count(DISTINCT seq) FROM gas").data == [[done["rows"]]] * 2
     store.close()
