@@ -74,20 +74,37 @@ def open_store(
     return store
 
 
-def take_over(store: Store, aside: Path, now_ns: int) -> dict[str, object]:
-    """Take over what is intact in a file that was set aside; what to tell of it. A second time finds it done."""
-    chunks = rows = 0
-    adopted: dict[str, RangeSet] = {}
-    found = salvage.rescue(aside)
-    while part := list(islice(found, _PART)):
-        store.adopt(part, now_ns)
-        chunks, rows = chunks + len(part), rows + sum(c.rows for c in part)
+class TakeOver:
+    """Takes over what is intact in a file that was set aside, part by part. A second time finds it done."""
+
+    def __init__(self, store: Store, aside: Path, now_ns: int) -> None:
+        self._store, self._aside, self._now_ns = store, aside, now_ns
+        self._found = salvage.rescue(aside)
+        self._adopted: dict[str, RangeSet] = {}
+        self._chunks = self._rows = 0
+
+    @property
+    def streams(self) -> list[str]:
+        """Whose chunks were taken over so far."""
+        return list(self._adopted)
+
+    def step(self) -> bool:
+        """The next part; False when there is none."""
+        part = list(islice(self._found, _PART))
+        self._store.adopt(part, self._now_ns)
         for chunk in part:
-            have = adopted.setdefault(chunk.stream, RangeSet())
+            have = self._adopted.setdefault(chunk.stream, RangeSet())
             have.add(chunk.first_seq, chunk.first_seq + chunk.rows)
-    for held in salvage.rescue_held(aside):
-        store.append_rows((), now_ns, held.rows, held.power_on)
-        rows += len(held.rows)
-    lost = salvage.lost(aside, adopted)
-    counts = {"chunks": chunks, "rows": rows, "lost": sum(g.rows for g in lost)}
-    return {"file": salvage.damaged_name(aside).name, **as_data(lost[:MAX_GAPS]), **counts}
+            self._rows += chunk.rows
+        self._chunks += len(part)
+        return bool(part)
+
+    def finish(self) -> dict[str, object]:
+        """Rows without a time, and what to tell of all of it."""
+        for held in salvage.rescue_held(self._aside):
+            self._store.append_rows((), self._now_ns, held.rows, held.power_on)
+            self._rows += len(held.rows)
+        lost = salvage.lost(self._aside, self._adopted)
+        name = salvage.damaged_name(self._aside).name
+        counts = {"chunks": self._chunks, "rows": self._rows, "lost": sum(g.rows for g in lost)}
+        return {"file": name, **as_data(lost[:MAX_GAPS]), **counts}

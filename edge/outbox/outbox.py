@@ -17,7 +17,7 @@ from edge.outbox.committer import Committer
 from edge.outbox.database import DirectoryLock, is_volatile
 from edge.outbox.disk import Disk
 from edge.outbox.held import HeldPart
-from edge.outbox.opening import open_store, take_over
+from edge.outbox.opening import TakeOver, open_store
 from edge.outbox.store import Store
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec
@@ -27,6 +27,8 @@ from tocsin.contract.gaps import SALVAGED, Gap
 from tocsin.contract.messages import Alarm, ClockState, CommitAck, Event, StreamState
 from tocsin.errors import OutboxError
 from tocsin.sdk import Clock
+
+_SALVAGE_PATIENCE_S = 10.0
 
 
 class Outbox:
@@ -52,6 +54,8 @@ class Outbox:
         settled = {s.ulid: s.settled for s in store.streams.values()}
         self._acks = Acks(settled, store.memory.ingesters())
         self.taken_back = self.salvaged = 0
+        self.rearranged = 0  # grows when older chunks are to be sent: a reader begins anew
+        self._salvaging: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.stands_in_for: Path | None = None  # the directory whose disk refuses
         self._dropped = 0
         self._unsettled: dict[str, list[tuple[int, int]]] = {}
@@ -99,14 +103,19 @@ class Outbox:
             lock.close()
             raise
         self = cls(store, lock, disk, clock, options, log, power_on)
+        self._salvaging = asyncio.create_task(self._salvage(directory), name="outbox-salvage")
+        await asyncio.wait({self._salvaging}, timeout=_SALVAGE_PATIENCE_S)
+        return self
+
+    async def _salvage(self, directory: Path) -> None:
+        """A large file takes minutes: it goes on beside everything else."""
         try:
             for aside in await asyncio.to_thread(salvage.waiting, directory):
                 await self._take_over(aside)
-            if store.tail_lost:
+            if self._store.tail_lost:
                 await self._tell_power_cut()
         except (OutboxError, OSError) as exc:  # at the next start again
-            log.error("what a damaged outbox held is not taken over completely: %s", exc)
-        return self
+            self._log.error("a damaged outbox is not taken over completely: %s", exc)
 
     @property
     def directory(self) -> Path:
@@ -128,10 +137,16 @@ class Outbox:
         await self._disk.call(self._store.memory.lost_commands, self._clock.now_ns())
 
     async def _adopt(self, file: Path) -> dict[str, object]:
-        found = await self._disk.call(take_over, self._store, file, self._clock.now_ns())
-        settled = {s.ulid: s.settled for s in self._store.streams.values()}
-        self._acks = Acks(settled, self._store.memory.ingesters())
-        self.changed.set()
+        taking = TakeOver(self._store, file, self._clock.now_ns())
+        more = True
+        while more:
+            more = await self._disk.call(taking.step)
+            for name in taking.streams:
+                if name in self._store.streams:
+                    self._acks.replace(name, self._store.streams[name].settled)
+            self.changed.set()
+        found = await self._disk.call(taking.finish)
+        self.rearranged += 1
         return found
 
     async def _take_over(self, aside: Path) -> None:
@@ -331,6 +346,7 @@ class Outbox:
                 self._acks.replace(name, self._store.streams[name].settled)
         if count:
             self.taken_back += count
+            self.rearranged += 1
             text = f"{ingester} has lost what it had committed; {count} kept numbers are sent again"
             self._log.warning(text)
             await self.put_event("cloud.restored", "", text, {"ingester": ingester, "n": count})
@@ -366,6 +382,8 @@ class Outbox:
 
     async def aclose(self) -> None:
         """Commit what is buffered, close the file, free the lock."""
+        self._salvaging.cancel()
+        await asyncio.gather(self._salvaging, return_exceptions=True)
         try:
             await self._committer.aclose()
         finally:

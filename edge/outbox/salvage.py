@@ -63,7 +63,7 @@ def _rename(source: Path, target: Path) -> None:
 def rescue(path: Path) -> Iterator[Chunk]:
     """Every chunk of `path` whose checksum and body are intact; committed ones are left out where that is known."""
     with contextlib.suppress(sqlite3.DatabaseError):
-        db = sqlite3.connect(path, isolation_level=None)
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA writable_schema = ON")  # else a truncated file is refused as a whole
             yield from _intact(db)

@@ -66,13 +66,13 @@ class Sender:
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
         """Send until the session fails. PUBACKs are awaited in `tasks`."""
-        taken_back, lanes = self._outbox.taken_back, await Lanes.start(self._outbox)
+        arranged, lanes = self._outbox.rearranged, await Lanes.start(self._outbox)
         await self.resume()
         backlog_from_s = self._now_s() + RESUME_WAIT_S  # the answer may spare us most of it
         while True:
             self._outbox.changed.clear()
-            if taken_back != self._outbox.taken_back:
-                taken_back, lanes = self._outbox.taken_back, await Lanes.start(self._outbox)
+            if arranged != self._outbox.rearranged:
+                arranged, lanes = self._outbox.rearranged, await Lanes.start(self._outbox)
             await self._resend(tasks)
             for lane in lanes.urgent:
                 await self._drain(lane, tasks)
