@@ -20,6 +20,7 @@ from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.messages import Batch
 from tocsin.lab import site
 from tocsin.lab.children import Child, Children, LabError
+from tocsin.lab.ingest import go
 from tocsin.lab.report import percentile
 from tocsin.testing.brokers import INGESTER, throwaway_broker
 from tocsin.testing.ingester import TestIngester
@@ -32,7 +33,7 @@ WINDOW = 2000  # messages that the publisher has on their way to its broker
 FLOOD_PER_S = 25_000  # so many are encoded for each second of a flood; it ends when they are sent
 PROBE = "probe"
 PEER = {"messages_per_s": 1500, "cpu_us_per_message": 320, "rss_mb": 69}  # measured by us, see docs
-DRAIN_S = 60.0
+DRAIN_S, QUIET_S = 60.0, 5.0
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -114,7 +115,7 @@ def run_gateway(
     )  # fmt: skip
 
 
-class _Rig:
+class Rig:
     """A field broker, a sink on a broker of its own, and a gateway between them that is heard through."""
 
     def __init__(self, field_port: int, sink: TestIngester, children: Children, edge: Child):
@@ -122,7 +123,8 @@ class _Rig:
 
 
 @contextmanager
-def _rig(folder: Path, broker: Kind) -> Iterator[_Rig]:
+def rig(folder: Path, broker: Kind) -> Iterator[Rig]:
+    """Everything started, in `folder`, with a first row at the sink; ended at the end."""
     folder.mkdir()
     password = secrets.token_hex(16)
     (folder / "password.secret").write_text(password, "utf-8")
@@ -138,7 +140,7 @@ def _rig(folder: Path, broker: Kind) -> Iterator[_Rig]:
     ):
         config = folder / "gateway.toml"
         config.write_text(site.gateway_head(uplink.port) + _driver(field.port), "utf-8")
-        edge = children.start("edge", "tocsin.cli", "edge", "run", "-c", str(config), "--json")
+        edge = start_edge(children, folder)
         with Peer(field.port, FIELD.user, FIELD.password, client_id="bench-probe") as peer:
             deadline_s = time.monotonic() + 60.0
             while not sink.received(topics.TELEMETRY):
@@ -147,7 +149,13 @@ def _rig(folder: Path, broker: Kind) -> Iterator[_Rig]:
                     raise LabError("the gateway was not heard in 60 s", hint=edge.tail())
                 peer.publish(f"bench/{PROBE}", b'{"ts": 0, "n": -1}')
                 time.sleep(0.1)
-        yield _Rig(field.port, sink, children, edge)
+        yield Rig(field.port, sink, children, edge)
+
+
+def start_edge(children: Children, folder: Path) -> Child:
+    """The gateway of a rig."""
+    config = str(folder / "gateway.toml")
+    return children.start("edge", "tocsin.cli", "edge", "run", "-c", config, "--json")
 
 
 def _driver(port: int) -> str:
@@ -174,54 +182,58 @@ class _Published(msgspec.Struct, frozen=True):
     sent_ns: list[tuple[int, int]]
 
 
-def _publisher(children: Children, port: int, messages: int, per_s: float) -> Child:
+def publisher(children: Children, port: int, messages: int, per_s: float) -> Child:
+    """A publisher that is connected and waits for `go`."""
     return children.start(
         "publisher", "firmware_bridges.mqtt.bench_publisher", "--port", str(port), "--messages", str(messages),
         "--devices", str(DEVICES), "--per-s", f"{per_s:g}", "--window", str(WINDOW),
     )  # fmt: skip
 
 
-def _line(child: Child) -> None:
-    assert child.process.stdin is not None  # noqa: S101 - we asked for a pipe
-    child.process.stdin.write(b"go\n")
-    child.process.stdin.flush()
+def published(child: Child, seconds: float) -> _Published:
+    """What it sent, once the field broker has taken the last.
 
-
-def _published(child: Child, seconds: float) -> _Published:
+    Raises:
+        LabError: it has not taken all of it.
+    """
     found = msgspec.convert(child.ready(seconds * 4 + 120.0), _Published)
     if found.pubacks != found.messages:
         raise LabError(f"the field broker took {found.pubacks} of {found.messages} messages")
     return found
 
 
+def drained(rig: Rig, messages: int) -> None:
+    """Return when so many rows are at the sink, or the rest does not come."""
+    deadline_s = time.monotonic() + DRAIN_S
+    rows, since_s = -1, time.monotonic()
+    while rows < messages and time.monotonic() < deadline_s:
+        now = rig.sink.rows()
+        if now != rows:
+            rows, since_s = now, time.monotonic()
+        elif time.monotonic() - since_s > QUIET_S:
+            return
+        time.sleep(0.05)
+
+
 def _measure(folder: Path, seconds: float, per_s: float, broker: Kind) -> GatewayFigure:
     messages = int((per_s or FLOOD_PER_S) * seconds)
-    with _rig(folder, broker) as rig:
-        publisher = _publisher(rig.children, rig.field_port, messages, per_s)
-        publisher.ready(60.0)
-        before, probes = rig.edge.usage(), rig.sink.rows()
-        _line(publisher)
-        sent = _published(publisher, seconds)
-        deadline_s = time.monotonic() + DRAIN_S
-        rows, same_since_s = -1, time.monotonic()
-        while rows < messages + probes and time.monotonic() < deadline_s:
-            rig.children.check()
-            now = rig.sink.rows()
-            if now != rows:
-                rows, same_since_s = now, time.monotonic()
-            elif time.monotonic() - same_since_s > 5.0:
-                break  # the rest does not come
-            time.sleep(0.05)
-        after = rig.edge.usage()
-        rig.edge.process.terminate()
-        rig.edge.read_rest(30.0)
-        arrivals = list(zip(rig.sink.arrived_ns, rig.sink.messages, strict=True))
-    return _figure(
-        arrivals, sent, per_s, after.cpu_s - before.cpu_s, after.rss_bytes, after.peak_rss_bytes
-    )
+    with rig(folder, broker) as run:
+        sender = publisher(run.children, run.field_port, messages, per_s)
+        sender.ready(60.0)
+        before, probes = run.edge.usage(), run.sink.rows()
+        go(sender)
+        sent = published(sender, seconds)
+        drained(run, messages + probes)
+        run.children.check()
+        after = run.edge.usage()
+        run.edge.process.terminate()
+        run.edge.read_rest(30.0)
+        seen = seen_at(run.sink)
+    cpu_s = after.cpu_s - before.cpu_s
+    return _figure(seen, sent, per_s, cpu_s, after.rss_bytes, after.peak_rss_bytes)
 
 
-class _Seen(msgspec.Struct):
+class Seen(msgspec.Struct):
     """What came at the sink: numbers with their arrival, in order, each once."""
 
     first_ns: dict[int, int] = {}
@@ -231,10 +243,11 @@ class _Seen(msgspec.Struct):
     payload_bytes: int = 0
 
 
-def _seen(arrivals: list[tuple[int, tuple[str, bytes]]]) -> _Seen:
-    seen = _Seen()
+def seen_at(sink: TestIngester) -> Seen:
+    """What came there, counted by what it says."""
+    seen = Seen()
     known: set[tuple[str, int]] = set()
-    for arrived_ns, (topic, payload) in arrivals:
+    for arrived_ns, (topic, payload) in zip(sink.arrived_ns, sink.messages, strict=True):
         if f"/up/{topics.TELEMETRY}" not in topic:
             continue
         header = decode_header(payload)
@@ -264,14 +277,13 @@ def _right(number: int) -> tuple[str, dict[str, float]]:
 
 
 def _figure(
-    arrivals: list[tuple[int, tuple[str, bytes]]],
+    seen: Seen,
     sent: _Published,
     per_s: float,
     cpu_s: float,
     rss_bytes: int,
     peak_rss_bytes: int,
 ) -> GatewayFigure:
-    seen = _seen(arrivals)
     ages_ms: list[float] = []
     for (first, at_ns), (after, _) in pairwise([*sent.sent_ns, (sent.messages, 0)]):
         ages_ms += [
@@ -324,13 +336,13 @@ def _limits(folder: Path, seconds: float, broker: Kind) -> Limits:
             "--password", FIELD.password, "--topic", "bench/+",
         )  # fmt: skip
         bare.ready()
-        publisher = _publisher(children, field.port, messages, 0.0)
-        publisher.ready(60.0)
+        sender = publisher(children, field.port, messages, 0.0)
+        sender.ready(60.0)
         before, began_s = bare.usage().cpu_s, time.monotonic()
-        _line(publisher)
-        _published(publisher, seconds)
+        go(sender)
+        published(sender, seconds)
         while True:
-            _line(bare)
+            go(bare)
             if bare.ready()["messages"] == messages:
                 break
             if time.monotonic() - began_s > DRAIN_S + seconds:
