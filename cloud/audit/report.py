@@ -148,7 +148,7 @@ def report(
         any(k.facts.volatile for k in known),
         _ends(streams, from_ns, to_ns),
         streams,
-        [_hour(at, timed) for at in hours],
+        _hours(hours, timed),
     )
 
 
@@ -198,11 +198,21 @@ def _touches(
     return (first_ns is None or first_ns < end) and (last_ns is None or last_ns >= begin)
 
 
-def _hour(at: int, timed: Sequence[tuple[Known, list[Gap]]]) -> Hour:
+def _hours(starts: Sequence[int], timed: Iterable[tuple[Known, list[Gap]]]) -> list[Hour]:
+    if not starts:
+        return []
+    recent = [
+        ([m for m in known.marks if m.last_ns >= starts[0]], [g for g in gaps if _within(g, starts[0], None)])
+        for known, gaps in timed
+    ]  # fmt: skip
+    return [_hour(at, recent) for at in starts]
+
+
+def _hour(at: int, recent: Sequence[tuple[list[Mark], list[Gap]]]) -> Hour:
     rows = waiting = 0
     lost: dict[str, int] = {}
-    for known, gaps in timed:
-        rows += rows_within(known.marks, at, at + HOUR_NS)
+    for marks, gaps in recent:
+        rows += rows_within(marks, at, at + HOUR_NS)
         for gap in gaps:
             if gap.first_ns is None or gap.last_ns is None:
                 continue
