@@ -7,11 +7,13 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloud.link import Handover, Received
 from cloud.log import LogOptions
 from cloud.log.connection import Connection, consumer
+from cloud.log.forgotten import Forgotten
 from cloud.log.sink import RECEIVED, TOPIC
 from tocsin.errors import LogUnavailableError
 
@@ -25,6 +27,7 @@ EXPIRES_S = 5.0
 PATIENCE_S = 3.0  # beyond that, for a word of a server that is gone
 ROOM_S = 0.05
 AGAIN_S = 0.5
+LOOK_S = 5.0
 NOTHING_MORE = ("404", "408")  # status of a request that found no (more) messages in its time
 
 
@@ -32,15 +35,23 @@ class JetStreamSource:
     """What is in hand is kept alive at the stream, so that a store that is away for an hour costs no second delivery."""
 
     def __init__(
-        self, options: LogOptions, lanes: list[int], handover: Handover, log: logging.Logger
+        self,
+        options: LogOptions,
+        lanes: list[int],
+        handover: Handover,
+        log: logging.Logger,
+        on_failed: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
+        self._on_failed = on_failed
         self._options, self._lanes, self._handover = options, lanes, handover
         self.connection = Connection(options, lanes, log)
-        self._in_hand: dict[int, Msg] = {}  # by their number in the stream
+        self._in_hand: dict[
+            int, Msg | None
+        ] = {}  # by their number in the stream; None: of no consumer
         self._acks: asyncio.Queue[int] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.redelivered = 0
+        self.redelivered = self.forgotten = 0
 
     @property
     def in_hand(self) -> int:
@@ -51,8 +62,15 @@ class JetStreamSource:
         """Begin to pull. From the event loop."""
         self._loop = asyncio.get_running_loop()
         works = [(f"pull-{lane}", self._pull(lane)) for lane in self._lanes]
+        works += [(f"look-{lane}", self._look(lane)) for lane in self._lanes]
         works += [("log-acks", self._acknowledge()), ("log-hold", self._hold())]
         self._tasks = [asyncio.create_task(work, name=name) for name, work in works]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failed(error)
 
     def ack(self, message: Received) -> None:
         """It is stored, or a dead letter. From any thread."""
@@ -124,15 +142,19 @@ class JetStreamSource:
         if known:
             self.redelivered += 1
             return
-        headers = msg.headers or {}
-        received = headers.get(RECEIVED, "")
+        await self._put(number, msg.headers, msg.data, told.num_delivered or 1)
+
+    async def _put(
+        self, number: int, headers: dict[str, str] | None, payload: bytes, deliveries: int
+    ) -> None:
+        received = (headers or {}).get(RECEIVED, "")
         message = Received(
-            headers.get(TOPIC, ""),
-            msg.data,
+            (headers or {}).get(TOPIC, ""),
+            payload,
             int(received) if received.isdecimal() else time.time_ns(),
             0,
             log_seq=number,
-            deliveries=told.num_delivered or 1,
+            deliveries=deliveries,
         )
         while not self._handover.put(message):  # noqa: ASYNC110 - as above
             await asyncio.sleep(ROOM_S)
@@ -142,13 +164,34 @@ class JetStreamSource:
 
         while True:
             number = await self._acks.get()
-            msg = self._in_hand.pop(number, None)
-            with contextlib.suppress(
-                nats.errors.Error, OSError
-            ):  # it comes again, and is found stored
-                if msg is not None:
-                    await msg.ack()
+            with contextlib.suppress(  # what fails here comes again, and is found stored
+                nats.errors.Error, OSError, TimeoutError, LogUnavailableError
+            ):
+                if number in self._in_hand:
+                    await self._take_out(number, self._in_hand.pop(number))
             self._acks.task_done()
+
+    async def _take_out(self, number: int, msg: Msg | None) -> None:
+        if msg is not None:
+            await msg.ack()
+        else:
+            _, js = await self.connection.ready()
+            await js.delete_msg(self._options.stream, number)
+
+    async def _look(self, lane: int) -> None:
+        """For what the consumer forgot."""
+        import nats.errors
+
+        forgotten = Forgotten(self._options.stream, lane)
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, LogUnavailableError):
+                _, js = await self.connection.ready()
+                for one in await forgotten.look(js, self._in_hand):
+                    if one.seq is not None and one.seq not in self._in_hand:
+                        self.forgotten += 1
+                        self._in_hand[one.seq] = None
+                        await self._put(one.seq, one.headers, one.data or b"", 1)
 
     async def _hold(self) -> None:
         """Tell the stream that what is in hand is being worked on."""
@@ -158,6 +201,7 @@ class JetStreamSource:
             await asyncio.sleep(self._options.ack_wait_s / 3)
             for msg in list(self._in_hand.values()):
                 try:
-                    await msg.in_progress()
+                    if msg is not None:
+                        await msg.in_progress()
                 except (nats.errors.Error, OSError):
                     break

@@ -49,6 +49,7 @@ class Ingester:
         upgrade(self._engine)
         self._door = open_door(config, self._engine, clock)
         self._changed: set[Key] = set()
+        self._threads: WorkerThreads | None = None
         self._refused: BrokerError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -68,7 +69,7 @@ class Ingester:
         if log is not None:
             lanes = lanes_of(config.ingest.bucket_numbers, log.lanes)
             self._source = JetStreamSource(
-                log, lanes, self.handover, logging.getLogger("cloud.log")
+                log, lanes, self.handover, logging.getLogger("cloud.log"), self._source_failed
             )
         sites = {g.id: g.site for g in config.gateways}
         self._audit = AuditBook(
@@ -110,7 +111,7 @@ class Ingester:
             BrokerError: the broker gives no shared subscription.
         """
         self._loop, self._stop = asyncio.get_running_loop(), stop
-        threads = WorkerThreads(stop)
+        self._threads = threads = WorkerThreads(stop)
         await self._server.start()
         threads.start("ingest", self.ingest.run)
         self.link.start()
@@ -159,6 +160,7 @@ class Ingester:
                 "log_error": source.connection.unavailable,
                 "log_in_hand": source.in_hand,
                 "log_redelivered": source.redelivered,
+                "log_forgotten": source.forgotten,
             }
         return {
             **of_log,
@@ -177,6 +179,10 @@ class Ingester:
 
     async def _counters(self) -> object:
         return self.counters()
+
+    def _source_failed(self, error: BaseException) -> None:
+        if self._threads is not None:
+            self._threads.failed(error)
 
     def _up(self) -> None:
         self.ingest.connected()

@@ -33,6 +33,11 @@ class WorkerThreads:
         self._threads.append(thread)
         thread.start()
 
+    def failed(self, error: BaseException) -> None:
+        """Something else that must not end ended."""
+        self._failed = error
+        self._stop.set()
+
     async def join(self, timeout_s: float) -> bool:
         """Whether all have ended; waits up to `timeout_s` for each."""
         for thread in self._threads:

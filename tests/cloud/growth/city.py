@@ -106,6 +106,7 @@ class City:
         self._begin_ns = time.time_ns() // MS * MS
         self._stack = contextlib.ExitStack()
         self.gateways: list[WireGateway] = []
+        self._nodes: list[Node] = []
         self.broker: ChildBroker
         self.cloud: Node
 
@@ -139,6 +140,7 @@ class City:
         nodes = [Node(self, name, cmd, f"[ingest]\ncommit_ms = 50\n{more}") for name, cmd, more in wanted]  # fmt: skip
         for node in nodes:
             self._stack.callback(node.close)
+            self._nodes.append(node)
             node.launch()
         for node in nodes:
             node.wait_connected()
@@ -178,7 +180,11 @@ class City:
 
     def nothing_lost_or_doubled(self) -> None:
         """Every row of every gateway lies in InfluxDB once, with its own value at its own time."""
-        wait_until_sync(self.all_committed, 90.0, "everything committed")
+        try:
+            wait_until_sync(self.all_committed, 90.0, "everything committed")
+        except TimeoutError as exc:
+            left = {g.gateway: (g.rows, g.uncommitted, list(g.settled)[:5]) for g in self.gateways}
+            raise AssertionError(left, {n.name: n.counters() for n in self._nodes}) from exc
         for gateway in self.gateways:
             assert gateway.rows > 0
             assert self.stored(gateway) == [

@@ -70,6 +70,18 @@ class NatsCluster:
                 return int(name.removeprefix("n"))
         return None
 
+    def leaders(self) -> set[int]:
+        """Who leads the cluster, its streams or their consumers."""
+        names: set[str] = set()
+        for i in self._processes:
+            told = self._asked(i, "jsz?streams=true&consumers=true")
+            names.add(told.get("meta_cluster", {}).get("leader", ""))
+            for account in told.get("account_details", ()):
+                for stream in account.get("stream_detail", ()):
+                    led = [stream, *stream.get("consumer_detail", ())]
+                    names |= {one.get("cluster", {}).get("leader", "") for one in led}
+        return {int(name.removeprefix("n")) for name in names if name}
+
     def wait_whole(self) -> None:
         """Until every server holds all that the others hold."""
         wait_until_sync(self._is_whole, 60.0, "a whole cluster")

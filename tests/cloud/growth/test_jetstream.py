@@ -35,8 +35,9 @@ def test_a_server_and_an_ingester_killed_under_load_lose_and_double_nothing(
         )
         with city.load():
             city.more_acks()
-            victim = cluster.leader
-            assert victim is not None
+            leaders = cluster.leaders()
+            assert leaders
+            victim = min({0, 1, 2} - leaders, default=0)  # the others in the long run below
             cluster.kill9(victim)
             high.process.kill9()
             city.more_acks(of=city.of_buckets(LOW))
@@ -72,6 +73,7 @@ def test_the_audit_tells_what_is_only_logged_from_what_is_stored(
 
 
 @pytest.mark.release
+@pytest.mark.timeout(600)
 def test_every_process_killed_in_turn_while_the_set_grows_and_shrinks(
     influxd: str, cluster: NatsCluster, tmp_path: Path
 ) -> None:
@@ -83,7 +85,7 @@ def test_every_process_killed_in_turn_while_the_set_grows_and_shrinks(
             ("forward-2", "forward", f"share = true\n{log}"),
             ("ingest-1", "ingest", everything),
         )
-        with city.load():
+        with city.load(0.1):
             city.more_acks()
             for i in range(3):
                 cluster.kill9(i)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nats
 import pytest
 from hypothesis import given
@@ -20,15 +21,17 @@ from cloud.log import LogOptions
 from cloud.log.sink import JetStreamSink
 from cloud.log.source import JetStreamSource
 from cloud.log.subjects import lane_of, lanes_of, message_id
-from tests.cloud.growth.city import City
+from cloud.rpc import call_once
+from tests.cloud.growth.city import ROWS, SITE, City
 from tests.cloud.growth.nats_cluster import NatsCluster
 from tocsin.contract import topics
 from tocsin.contract.codec import MAX_MESSAGE_BYTES, encode
 from tocsin.contract.columns import Layout, Row, group_rows
 from tocsin.contract.ids import ulid
-from tocsin.contract.messages import VERSION, Batch
+from tocsin.contract.messages import VERSION, Batch, Resume, StreamState
 from tocsin.errors import LogUnavailableError
 from tocsin.testing import wait_until, wait_until_sync
+from tocsin.testing.gateway import WireGateway
 
 LOG = logging.getLogger("log")
 TOPIC = topics.up("plant", "gw-1", topics.TELEMETRY)
@@ -165,6 +168,17 @@ async def test_a_repeat_is_known_by_gateway_stream_and_number_but_only_if_it_is_
         await wait_until(lambda: info()["messages"] == 6, 30.0, "six messages")
 
 
+async def test_a_repeat_of_what_the_log_no_longer_holds_is_kept_again(server: NatsCluster) -> None:
+    told = options(server, "gone")
+    handover = Handover(1 << 20)
+    async with sink_of(told) as sink, source_of(told, handover) as source:
+        for _ in range(2):  # within the window; an ingester let it go without settling it
+            await sink.keep(message(sealed(0)))
+            (got,) = await taken(handover)
+            source.ack(got)
+            await wait_until(lambda: not source.in_hand, 30.0, "an empty hand")
+
+
 async def test_a_full_log_refuses_and_drops_nothing(
     server: NatsCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,7 +240,7 @@ async def test_servers_that_take_only_small_messages_are_refused_at_once(tmp_pat
                 await sink.keep(message(b"x"))
 
 
-def test_a_poison_message_ends_as_a_dead_letter_and_what_is_behind_it_is_stored(
+def test_what_is_logged_is_told_from_what_is_stored_and_a_poison_message_is_a_dead_letter(
     influxd: str, server: NatsCluster, tmp_path: Path
 ) -> None:
     log = server.log_table(more='stream = "poison"')
@@ -236,12 +250,27 @@ def test_a_poison_message_ends_as_a_dead_letter_and_what_is_behind_it_is_stored(
         asyncio.run(_hand_out(server, "poison", "ingest-1", 11))
         for gateway in city.gateways:
             city.put(gateway)
+            streams = [StreamState(topics.TELEMETRY, gateway.stream, 0, gateway.rows)]
+            resume = Resume(VERSION, SITE, gateway.gateway, streams)
+            topic = topics.up(SITE, gateway.gateway, topics.RESUME)
+            gateway.publish(topic, msgspec.json.encode(resume))
+        logged = [(0, ROWS, "logged")]
+        wait_until_sync(
+            lambda: all(_gaps(city, g) == logged for g in city.gateways), 30.0, "logged"
+        )
         ingester = city.node("ingest-1", "ingest", log)
         city.nothing_lost_or_doubled()
+        wait_until_sync(lambda: not any(_gaps(city, g) for g in city.gateways), 30.0, "no gap")
         wait_until_sync(lambda: bool(city.cloud.call("deadletters")), 30.0, "a letter")
         (letter,) = city.cloud.call("deadletters")
         assert letter["reason"] == "undigestible"
         wait_until_sync(lambda: not ingester.counters()["log_in_hand"], 30.0, "an empty hand")
+
+
+def _gaps(city: City, gateway: WireGateway) -> list[tuple[int, int, str]]:
+    """What the cloud's audit says of a gateway."""
+    told: Any = call_once(city.cloud.data / "spine.sock", "audit", gateway=gateway.gateway)
+    return [(g["lo"], g["hi"], g["reason"]) for s in told["streams"] for g in s["gaps"]]
 
 
 async def _hand_out(server: NatsCluster, stream: str, consumer: str, times: int) -> None:

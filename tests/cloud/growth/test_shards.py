@@ -115,6 +115,7 @@ def test_what_one_stored_another_knows_when_it_is_sent_again(influxd: str, tmp_p
         assert counted("rows") == before, "what one stored, neither takes for new"
 
 
+@pytest.mark.release
 def test_a_broker_that_deals_out_feeds_two_ingesters_and_one_is_killed_for_good(
     influxd: str, tmp_path: Path
 ) -> None:
