@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from cloud.config import CloudConfig, InfluxStoreSection, LogSection
@@ -77,7 +78,7 @@ def run_ingester(config: CloudConfig, path: Path, *, as_json: bool) -> None:
         except ValueError as exc:
             mistakes.append(("ingest.buckets", config.ingest.buckets or "", str(exc)))
     _check(mistakes, path)
-    link = link_options(config, filters=ingest_filters(config))
+    link = replace(link_options(config, filters=ingest_filters(config)), early_acks=False)
     log = log_options(config.log, config.cloud.name) if config.log else None
     asyncio.run(
         _run(config, lambda: Ingester(config, SystemClock(), link=link, log=log), as_json=as_json)
@@ -99,7 +100,8 @@ def run_forwarder(config: CloudConfig, path: Path, *, as_json: bool) -> None:
     _check(mistakes, path)
     assert config.log is not None  # noqa: S101 - else it was a mistake
     shared, mine = config.ingest.share, config.ingest.bucket_numbers
-    link = link_options(config, filters=topics.telemetry_filters(mine, shared=shared))
+    filters = topics.telemetry_filters(mine, shared=shared)
+    link = replace(link_options(config, filters=filters), early_acks=False)
     log = log_options(config.log, config.cloud.name)
     asyncio.run(
         _run(config, lambda: Forwarder(config, SystemClock(), link=link, log=log), as_json=as_json)

@@ -55,6 +55,7 @@ class LinkOptions:
     protocol: Protocol = "auto"
     filters: Sequence[str] = tuple(topics.cloud_filters())
     share: bool = False
+    early_acks: bool = True  # see `_may_wait`; False where nothing but telemetry comes
     tls: bool = False
     ca: Path | None = None
     cert: Path | None = None
@@ -332,7 +333,8 @@ class MqttLink:
         would send no alarm either. What is acknowledged now its gateway still keeps, until a commit-ack names it.
         """
         with self._lock:
-            if self._unacked >= self._options.window_messages * 3 // 4:
+            kept_free = self._options.window_messages // 4 if self._options.early_acks else 0
+            if kept_free and self._unacked >= self._options.window_messages - kept_free:
                 return False
             self._unacked += 1
             return True

@@ -287,6 +287,27 @@ def test_values_told_by_an_ingester_go_past_the_ingest_thread() -> None:
         assert handover.take(0.0) == []
 
 
+def test_where_only_telemetry_comes_nothing_is_acknowledged_before_it_is_kept() -> None:
+    handover, n = Handover(1 << 20), 60
+    with (
+        throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker,
+        linked(broker.port, handover, window_messages=16, early_acks=False) as link,
+    ):
+        wait_until_sync(lambda: link.connected, 30.0, "a session")
+        with gateway(broker) as peer:
+            for number in range(n):
+                peer.publish(TELEMETRY, b"%d" % number)
+            got: list[bytes] = []
+            while len(got) < n:
+                waiting = taken(handover, min(16, n - len(got)))
+                assert len(waiting) <= 16, "the window is the broker's, and it is full"
+                got += [message.payload for message in waiting]
+                for message in waiting:
+                    link.ack(message)
+        assert got == [b"%d" % number for number in range(n)]
+        assert link.early_acks == 0
+
+
 def test_an_alarm_comes_through_while_telemetry_fills_the_window(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
