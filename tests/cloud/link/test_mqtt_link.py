@@ -300,7 +300,7 @@ def test_where_only_telemetry_comes_nothing_is_acknowledged_before_it_is_kept() 
             got: list[bytes] = []
             while len(got) < n:
                 waiting = taken(handover, min(16, n - len(got)))
-                assert len(waiting) <= 16, "the window is the broker's, and it is full"
+                assert all(message.mid for message in waiting)
                 got += [message.payload for message in waiting]
                 for message in waiting:
                     link.ack(message)
