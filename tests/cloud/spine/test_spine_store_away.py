@@ -9,11 +9,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tocsin.broker import Account
 from tocsin.contract import topics
 from tocsin.contract.codec import encode
 from tocsin.contract.columns import Row
-from tocsin.contract.messages import VERSION, Alarm, AlarmChange
+from tocsin.contract.messages import VERSION, Alarm, AlarmChange, ClockState, Health
 from tocsin.testing import throwaway_broker, wait_until_sync
 from tocsin.testing.gateway import WireGateway
 
@@ -80,6 +82,43 @@ def test_a_state_database_that_takes_nothing_holds_alarms_back_without_loss(
         assert letter["n"] == 1
         changes = [e["change"] for e in spine.call("alarm_journal", alarm="A1")]
         assert changes == ["raised"]
+
+
+def test_what_a_gateway_says_of_its_present_takes_no_room_while_the_store_is_away(
+    spine_on: Make, scan: Scan, gateway_account: Account
+) -> None:
+    with (
+        throwaway_broker("auto", accounts=[gateway_account]) as broker,
+        spine_on(broker) as spine,
+        WireGateway(broker.port, "gw-1", "plant", gateway_account.password) as gateway,
+    ):
+        _fill(spine.process.pid)
+        gateway.put(scan(40, 0))
+        waits = lambda: spine.call("counters").get("store_unavailable", 0) >= 1  # noqa: E731
+        wait_until_sync(waits, 30.0, "a try")
+        before = spine.call("counters")
+        payload = msgspec.json.encode(
+            Health(
+                VERSION,
+                "plant",
+                "gw-1",
+                time.time_ns(),
+                "boot",
+                "0.1.0",
+                1.0,
+                ClockState("ntp"),
+                [],
+            )
+        )
+        for _ in range(200):
+            gateway.publish(topics.up("plant", "gw-1", topics.HEALTH), payload)
+        heard = before["messages"] + 200
+        wait_until_sync(lambda: spine.call("counters")["messages"] >= heard, 30.0, "all of them")
+        counters = spine.call("counters")
+        assert counters["waiting_bytes"] <= before["waiting_bytes"] + 8192
+        assert counters["rows"] == before["rows"]
+        _free(spine.process.pid)
+        wait_until_sync(lambda: not gateway.uncommitted, 60.0, "the readings")
 
 
 def _fill(pid: int) -> None:

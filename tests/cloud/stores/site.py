@@ -89,7 +89,7 @@ password = "gw-1-password"
     def more_answers(self, n: int) -> None:
         """Wait until the head answered `n` more scans."""
         goal = len(self.answered()) + n
-        wait_until_sync(lambda: len(self.answered()) >= goal, 60.0, "scans of the head")
+        wait_until_sync(lambda: len(self.answered()) >= goal, 60.0 + n / 10, "scans of the head")
 
     def all_is_stored(self) -> bool:
         """Whether the head's silence is stored as the last row, and the gateway holds nothing the cloud has not."""

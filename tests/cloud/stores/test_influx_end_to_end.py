@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from cloud.query.influxql import InfluxServer, ask
+from tests.cloud.influx_servers import create_database, running_influxd
 from tests.cloud.stores.site import QUANTITIES, TOCSIN, Site
 from tocsin.errors import QueryError, QueryReason, SpineError
-from tocsin.testing import run_process, wait_until_sync
+from tocsin.testing import free_port, run_process, wait_until_sync
 
 Rows = list[tuple[float, ...]]
 
@@ -151,3 +152,32 @@ def test_every_value_reaches_victoria_metrics_by_the_write_api_of_influxdb_2(
     with Site(tmp_path, store) as site:
         nothing_lost_or_doubled(site, stored, rel=1e-11)  # it keeps 12 digits of a value
         assert last_values(site).keys() >= set(QUANTITIES)
+
+
+@pytest.mark.release
+def test_a_gateway_keeps_what_it_reads_while_influxdb_is_stopped_and_delivers_it(
+    tmp_path: Path,
+) -> None:
+    folder, port = tmp_path / "influx", free_port()
+    folder.mkdir()
+    url = f"http://127.0.0.1:{port}"
+    store = f'[store]\ntype = "influx"\nurl = "{url}"\nbucket = "plant"'
+
+    def stored() -> Rows:
+        names = ", ".join(QUANTITIES)
+        found = ask(InfluxServer(url, "plant"), f"SELECT {names} FROM gas WHERE device = 'gas-01'")
+        return list(zip(*found.data[1:], strict=True)) if found.data else []
+
+    with Site(tmp_path, store) as site:
+        with running_influxd(folder, port):
+            create_database(url, "plant")
+            wait_until_sync(lambda: bool(stored()), 60.0, "rows")
+        site.more_answers(1200)  # a minute of its 20 scans a second
+        assert "does not answer" in site.call("counters")["store_error"]
+        site.head.terminate()
+        with running_influxd(folder, port):
+            answered = site.answered()
+            wait_until_sync(lambda: len(stored()) >= len(answered) - 1, 120.0, "every scan stored")
+            wait_until_sync(site.all_is_stored, 60.0, "nothing on its way")
+            found = stored()
+            assert found == [tuple(scan) for scan in answered[: len(found)]]
