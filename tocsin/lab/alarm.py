@@ -27,7 +27,7 @@ from tocsin.lab.measured import (
 )
 from tocsin.lab.report import percentile
 
-POLL_S, REFRESH_S = 0.5, 0.05
+POLL_S, REFRESH_S = 0.5, 0.1
 LIMIT_PPM = 10.0
 LINES = 2  # Modbus TCP connections
 FIRST_S, BETWEEN_S = 4.0, 3.0  # until the first release; from the load's start to its first release
@@ -161,13 +161,14 @@ class _Half(msgspec.Struct):
 
 def _half(cloud: MeasuredCloud, edge: Child, children: Children, end_s: float) -> _Half:
     """Weighs the processes until `end_s`."""
-    before, rows, began_s = cloud.usages(edge=edge), cloud.rows(), time.monotonic()
+    lines = {child.name: child for child in children.all if child.name.startswith("line-")}
+    before, rows, began_s = cloud.usages(edge=edge, **lines), cloud.rows(), time.monotonic()
     while time.monotonic() < end_s:
         children.check()
         time.sleep(0.1)
     took_s = time.monotonic() - began_s
     readings = (cloud.rows() - rows) * CHANNELS
-    after = cloud.usages(edge=edge)
+    after = cloud.usages(edge=edge, **lines)
     return _Half(round(readings / took_s, 1), figures(before, after, readings, took_s))
 
 
