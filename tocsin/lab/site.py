@@ -143,9 +143,13 @@ def write_cloud(
     http_port: int,
     broker: str,
     broker_port: int = 0,
+    external_port: int = 0,
     gateways: Sequence[str] = (GATEWAY,),
 ) -> Path:
-    """`cloud.toml` in `folder`, with fresh secrets that both sides share as files, the same for every gateway."""
+    """`cloud.toml` in `folder`, with fresh secrets that both sides share as files, the same for every gateway.
+
+    With an `external_port` the broker there is not the cloud's own; it must know the same password.
+    """
     keys = {"password": secrets.token_hex(16), "command_key": secrets.token_hex(32)}
     for name, value in keys.items():
         path = folder / f"{name}.secret"
@@ -157,11 +161,7 @@ def write_cloud(
 [cloud]
 name = "cloud-0"
 data_dir = "cloud"
-[broker]
-mode = "child"
-kind = "{broker}"
-port = {broker_port}
-[store]
+{_EXTERNAL.format(port=external_port) if external_port else _CHILD.format(kind=broker, port=broker_port)}[store]
 type = "local"
 [http]
 host = "127.0.0.1"
@@ -171,6 +171,20 @@ port = {http_port}
         "utf-8",
     )
     return path
+
+
+_CHILD = """[broker]
+mode = "child"
+kind = "{kind}"
+port = {port}
+"""
+_EXTERNAL = """[broker]
+mode = "external"
+host = "127.0.0.1"
+port = {port}
+password = "${{file:password.secret}}"
+keepalive_s = 5
+"""
 
 
 def _registered(gateway: str) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Coroutine
 from typing import Literal, Self, TypeVar
 
 _T = TypeVar("_T")
-Mode = Literal["pass", "cut", "stall", "half-open"]
+Mode = Literal["pass", "cut", "stall", "half-open", "slow"]
+_SLOW_STEP_S = 0.1
 
 
 class FaultProxy:
@@ -19,12 +20,14 @@ class FaultProxy:
 
     `cut`: every connection is reset and new ones are refused at once. `stall`: connections stay, no byte moves, what is
     sent arrives after `resume`. `half_open`: as if the peer had lost power: connections look alive and swallow
-    everything. `resume`: new connections pass; stalled ones go on, cut and half-open ones stay dead.
+    everything. `slow`: so many bytes per second and direction. `resume`: new connections pass; stalled and slow ones go
+    on, cut and half-open ones stay dead.
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._target = (host, port)
         self._mode: Mode = "pass"
+        self._bytes_per_s = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._links: set[_Link] = set()
@@ -56,6 +59,11 @@ class FaultProxy:
     def half_open(self) -> None:
         """Swallow every byte, answer nothing, keep connections open."""
         self._call(self._set("half-open"))
+
+    def slow(self, bytes_per_s: int) -> None:
+        """Let every connection have so many bytes per second each way."""
+        self._bytes_per_s = bytes_per_s
+        self._call(self._set("slow"))
 
     def resume(self) -> None:
         """Let bytes and new connections pass."""
@@ -120,6 +128,9 @@ class FaultProxy:
             link.reset()
             self._links.discard(link)
 
+    def _at_once(self) -> int:
+        return 65536 if self._mode != "slow" else max(1, int(self._bytes_per_s * _SLOW_STEP_S))
+
     async def _pump(
         self,
         reader: asyncio.StreamReader,
@@ -129,8 +140,10 @@ class FaultProxy:
         up: bool,
     ) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
+            while data := await reader.read(self._at_once()):
                 await link.gate.wait()
+                if self._mode == "slow":
+                    await asyncio.sleep(len(data) / self._bytes_per_s)
                 if link.dead or writer is None:
                     continue
                 if up:
