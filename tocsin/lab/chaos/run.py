@@ -24,6 +24,7 @@ from tocsin.lab.site import GATEWAY
 
 TICK_S = 0.05
 DRAIN_S = 180.0
+SILENT_S = 12.0  # when nothing waits at the gateway and nothing new was stored for so long, nothing will come
 AUDIT_S = 30.0
 WARM_UP_S = 60.0
 TAGS = tuple(f"v{n:02d}" for n in range(site.TAGS))
@@ -166,13 +167,17 @@ class Chaos:
         )
 
     def _drain(self, messages: int) -> bool:
-        """Wait until every confirmed message is found and the gateway holds nothing that the cloud has not."""
-        deadline_s = time.monotonic() + DRAIN_S
-        while time.monotonic() < deadline_s:
+        """Wait until the gateway holds nothing that the cloud has not, and every confirmed message is found or none comes any more."""
+        began_s = changed_s = time.monotonic()
+        before = None
+        while (now_s := time.monotonic()) - began_s < DRAIN_S:
             self.rig.look()
-            stored = stored_messages(self.rig.client)
-            if stored is not None and stored >= messages and self.rig.waiting_rows() == 0:
-                return True
+            waiting, stored = self.rig.waiting_rows(), stored_messages(self.rig.client)
+            if waiting != 0 or stored is None or stored != before:
+                before, changed_s = stored, now_s
+            if waiting == 0 and stored is not None:
+                if stored >= messages or now_s - changed_s > SILENT_S:
+                    return True
             time.sleep(0.2)
         return False
 

@@ -48,6 +48,7 @@ def write_gateway(
     head = gateway_head(broker_port).replace("[commands]", "keepalive_s = 5\n[commands]")
     tables = [
         head,
+        "[outbox]\nkeep_committed_bytes = 0\n",  # else the gateway makes good what a hasty cloud loses
         f'[metrics]\nreadings = false\nlisten = "127.0.0.1:{metrics_port}"\n',
         f"""[[drivers]]
 type = "mqtt_in"
