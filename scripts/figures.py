@@ -1,4 +1,4 @@
-"""Writes docs/figures.md from the JSON that demo and bench printed: `python -m scripts.figures FOLDER OUTPUT`."""
+"""Writes docs/figures.md from the JSON that demo, chaos and bench printed: `python -m scripts.figures FOLDER OUTPUT`."""
 
 from __future__ import annotations
 
@@ -58,6 +58,37 @@ def demo(report: dict[str, Any]) -> list[str]:
         f"{report['suppressed_by_deadband']} held back by the dead-band; lost {report['lost']}, doubled {report['duplicates']}, "
         f"wrong {report['wrong']}. Register crossing its limit to the alarm on the console: p50 {latency['p50']} ms, "
         f"p99 {latency['p99']} ms, n = {latency['n']}, poll period {report['poll_period_s']:g} s. Broker {report['broker']}.",
+    ]
+
+
+def chaos(report: dict[str, Any]) -> list[str]:
+    """The section on `tocsin chaos`."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for fault in report["faults"]:
+        by_name.setdefault(f"{fault['kind']}:{fault['target']}", []).append(fault)
+    lines = [
+        f"## `{report['repeat']}`",
+        "",
+        "| fault | times | landed with work in flight | most rows in flight | back after, most |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in sorted(by_name.items()):
+        backs = [f["recovered_s"] for f in found if f["recovered_s"] is not None]
+        never = len(found) - len(backs)
+        back = f"{max(backs):.1f} s" if backs else "-"
+        lines.append(
+            f"| {name} | {len(found)} | {sum(f['landed'] for f in found)} | {max(f['in_flight'] or 0 for f in found)} "
+            f"| {back}{f', {never} never' if never else ''} |"
+        )
+    return [
+        *lines,
+        "",
+        f"{report['acquired']:,} readings acquired by the devices' own ledgers, {report['stored']:,} stored; lost {report['lost']}, doubled "
+        f"{report['duplicated']}, wrong {report['wrong']}. {len(report['faults'])} faults in {report['seconds']:.0f} s, "
+        f"{report['faults_landed']} landed with work in flight ({report['faults_needed']} needed). Answers of polled devices that a "
+        f"killed gateway never acquired: {report['not_acquired']}. Longest gap of a device {report['longest_gap_s']:g} s "
+        f"({report['longest_gap_device']}); drained in {report['drain_s']:g} s; `tocsin audit`: {report['audit']}. Broker {report['broker']}. "
+        "What comes back late was often held up by the next fault.",
     ]
 
 
@@ -152,6 +183,7 @@ def drivers(result: dict[str, Any]) -> list[str]:
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "demo": demo,
+    "chaos": chaos,
     "spine": spine,
     "ingest": bench_sections.ingest,
     "gateway": gateway,
@@ -171,7 +203,7 @@ def main() -> None:
     lines = [
         "# Figures",
         "",
-        f"Measured {datetime.now(UTC):%Y-%m-%d} by `tocsin demo` and `tocsin bench` on {os.cpu_count()} cores, "
+        f"Measured {datetime.now(UTC):%Y-%m-%d} by `tocsin demo`, `tocsin chaos` and `tocsin bench` on {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}; all processes share those cores. Other machines differ: "
         "run it on yours.",
         "",

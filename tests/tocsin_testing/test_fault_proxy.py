@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -52,6 +53,24 @@ def test_bytes_pass_and_are_counted(echo_port: int) -> None:
         link.sendall(b"hello")
         assert link.recv(10) == b"hello"
         assert (proxy.accepted, proxy.bytes_up, proxy.bytes_down) == (1, 5, 5)
+
+
+def test_a_slow_line_passes_so_many_bytes_a_second_and_resume_makes_it_fast(
+    echo_port: int,
+) -> None:
+    with FaultProxy(echo_port) as proxy, _dial(proxy.port) as link:
+        proxy.slow(1000)
+        began_s = time.monotonic()
+        link.sendall(bytes(300))
+        got = b""
+        while len(got) < 300:
+            got += link.recv(1000)
+        assert (
+            time.monotonic() - began_s > 0.3
+        )  # no faster; how much slower is the machine's affair
+        proxy.resume()
+        link.sendall(b"hello")
+        assert link.recv(10) == b"hello"
 
 
 def test_a_cut_resets_and_refuses_until_resume(echo_port: int) -> None:

@@ -175,9 +175,9 @@ class Chaos:
             waiting, stored = self.rig.waiting_rows(), stored_messages(self.rig.client)
             if waiting != 0 or stored is None or stored != before:
                 before, changed_s = stored, now_s
-            if waiting == 0 and stored is not None:
-                if stored >= messages or now_s - changed_s > SILENT_S:
-                    return True
+            silent = now_s - changed_s > SILENT_S
+            if waiting == 0 and stored is not None and (stored >= messages or silent):
+                return True
             time.sleep(0.2)
         return False
 

@@ -5,4 +5,4 @@ import sys
 if "edge" in sys.orig_argv and "run" in sys.orig_argv:
     from edge.outbox import Outbox
 
-    Outbox.put_rows_durable = Outbox.put_rows  # type: ignore[assignment]
+    Outbox.put_rows_durable = Outbox.put_rows  # type: ignore[method-assign]
