@@ -44,7 +44,7 @@ KINDS = (
     Kind("disk-quota", "spine", 1.0, 5.0, "no byte may be written any more (RLIMIT_FSIZE)"),
     Kind("disk-full", "gateway", 1.0, 5.0, "its file system is filled to the last byte", "disk"),
     Kind("disk-full", "spine", 1.0, 5.0, "its file system is filled to the last byte", "disk"),
-    Kind("read-only", "gateway", 1.0, 4.0, "killed, and started on a read-only file system", "disk"),
+    Kind("read-only", "gateway", 1.0, 4.0, "killed, started on a read-only disk that then can be written", "disk"),
     Kind("jump", "clock", 2.0, 8.0, "the gateway's clock jumps by seconds to years, and back"),
 )  # fmt: skip
 JUMPS_S = (2.5, 3_600.0, 86_400.0, 3 * 365 * 86_400.0)

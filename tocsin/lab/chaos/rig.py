@@ -34,12 +34,14 @@ RESTART_S = 0.5  # as long as a service manager waits
 INGESTER = "cloud-0"
 # What a kill may cost of a polled device: an answer's way to the outbox, on busy cores, and the commit interval.
 ON_THE_WAY_NS = 1_700_000_000
+# A gateway that began without a disk takes it within a second; its drivers start anew, and a question to a device is dropped.
+BACK_TO_DISK_NS = 3_000_000_000
 
 Mend = Callable[[], None]
 
 
 class Blind(msgspec.Struct, frozen=True):
-    """A time in which an answer of a polled device need not have been acquired: the gateway died or stood still."""
+    """A time in which an answer of a polled device need not have been acquired: the gateway died, stood still or changed over to its disk."""
 
     from_ns: int
     to_ns: int
@@ -236,7 +238,9 @@ class Rig:
 
         def mend() -> None:
             if read_only:
+                now_ns = time.time_ns()
                 _remount(self.folder / "edge", "rw")
+                self.blind.append(Blind(now_ns, now_ns + BACK_TO_DISK_NS))
             self._held = False
             self._again_at_s = 0.0
 

@@ -26,14 +26,18 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_S):
-            newest = ask(self._client, _NEWEST)
-            if newest is not None:
-                self.seen.append((time.time_ns(), newest))
+            self._look()
+
+    def _look(self) -> None:
+        newest = ask(self._client, _NEWEST)
+        if newest is not None:
+            self.seen.append((time.time_ns(), newest))
 
     def stop(self) -> None:
-        """No more questions."""
+        """A last question, and no more."""
         self._stopped.set()
         self._thread.join(15.0)
+        self._look()
 
     def back_at(self, ended_ns: int, published_ns: list[int]) -> int | None:
         """When something that was published after `ended_ns` was found for the first time."""
