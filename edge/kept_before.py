@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.columns import Row
 from tocsin.contract.messages import NS_PER_UNIT, Batch, Group
@@ -34,15 +36,19 @@ class KeptBefore:
         if not self._known or row.source_ns is None:
             return False
         layout = row.layout
-        return hash((layout.device, row.source_ns, layout.quantities, row.values)) in self._known
+        return _key(layout.device, row.source_ns, layout.quantities, row.values) in self._known
 
 
 def _keys(group: Group, t0: int, per_unit: int) -> set[int]:
     if group.source_times is None:
         return set()
-    quantities = tuple(group.quantities)
     return {
-        hash((group.device, t0 + source * per_unit, quantities, values))
+        _key(group.device, t0 + source * per_unit, group.quantities, values)
         for source, values in zip(group.source_times, zip(*group.columns, strict=True), strict=True)
         if source is not None
     }
+
+
+def _key(*told: object) -> int:
+    """Of the text, since Python hashes -1 and -2 alike."""
+    return hash(msgspec.json.encode(told))
