@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import re
+from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from threading import Thread
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
@@ -49,3 +54,18 @@ def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> None:
     assert failures == []
     for engine in engines:
         engine.dispose()
+
+
+def test_what_is_run_on_postgresql_compares_no_truth_with_a_number() -> None:
+    written = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written}
+    )
+    folder = files("cloud.db.migrations.versions")
+    with Operations.context(context):
+        for name in sorted(f.name for f in folder.iterdir() if f.name[:4].isdigit()):
+            import_module(f"cloud.db.migrations.versions.{name.removesuffix('.py')}").upgrade()
+    sql = written.getvalue()
+    assert "CREATE TABLE alarms" in sql
+    assert "WHERE active;" in sql
+    assert not re.search(r"\bIS [01]\b", sql)

@@ -116,7 +116,7 @@ def upgrade() -> None:
         ["gateway", "device", "quantity", "rule"],
         unique=True,
         sqlite_where=sa.text("active IS 1"),
-        postgresql_where=sa.text("active IS 1"),
+        postgresql_where=sa.text("active"),
     )
     op.create_table(
         "dead_letters",
@@ -287,7 +287,7 @@ def downgrade() -> None:
         "uq_alarms_one_active",
         table_name="alarms",
         sqlite_where=sa.text("active IS 1"),
-        postgresql_where=sa.text("active IS 1"),
+        postgresql_where=sa.text("active"),
     )
     op.drop_index("ix_alarms_source", table_name="alarms")
     op.drop_index(op.f("ix_alarms_raised_ns"), table_name="alarms")
