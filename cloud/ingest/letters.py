@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Engine,
     RowMapping,
     and_,
     case,
+    cast,
     delete,
     func,
     insert,
@@ -147,7 +149,7 @@ class DeadLetters:
             select(
                 *kinds,
                 func.count().label("letters"),
-                func.sum(c.n).label("times"),
+                cast(func.sum(c.n), BigInteger).label("times"),
                 func.max(c.last_ns).label("last_ns"),
             )
             .where(chosen.where)
