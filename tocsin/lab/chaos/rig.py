@@ -26,6 +26,7 @@ from tocsin.lab.client import ConsoleClient
 from tocsin.lab.demo import wait_http
 from tocsin.lab.site import GATEWAY, write_cloud
 from tocsin.testing.mqtt_field import FIELD
+from tocsin.testing.peer import Peer
 from tocsin.testing.proxy import FaultProxy
 from tocsin.testing.waiting import free_port
 
@@ -109,6 +110,7 @@ class Rig:
             metrics_port=self.metrics_port,
         )
         say("gateway")
+        self._subscribe_for_the_gateway()
         write_offset(folder / site.CLOCK_FILE, 0)
         self._start_gateway()
         self.until(lambda: self.waiting_rows() is not None, "the gateway does not answer")
@@ -117,6 +119,13 @@ class Rig:
         )
         self._publisher.ready()
         self._line = line
+
+    def _subscribe_for_the_gateway(self) -> None:
+        """Its session with the field broker is there before anything is published: the broker keeps what it is late for."""
+        user, password = FIELD.user, FIELD.password
+        with Peer(self.field.port, user, password, client_id=site.SESSION, clean=False) as session:
+            if not session.subscribe(site.TOPICS):
+                raise LabError("the field broker refuses the gateway's subscription")
 
     def _token(self) -> str:
         args = ("token", "create", "chaos", "--scope", "query")

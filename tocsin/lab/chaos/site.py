@@ -12,6 +12,7 @@ PUSH_PERIOD_S, POLL_PERIOD_S = 0.05, 0.25
 PUSHED_AS, POLLED_AS = "weather", "bench"  # kinds of device
 TAGS = 4
 MOST_MINUTES = 180  # the polled counter goes round after 3.6 hours
+SESSION, TOPICS = "tocsin-chaos", "chaos/+"  # the gateway's, at the field broker
 CLOCK_FILE, CONFIRMED, ANSWERED = "clock", "confirmed.ndjson", "answered.ndjson"
 
 
@@ -55,7 +56,7 @@ type = "mqtt_in"
 name = "field"
 host = "127.0.0.1"
 port = {field_port}
-client_id = "tocsin-chaos"
+client_id = "{SESSION}"
 username = "{FIELD.user}"
 password = "{FIELD.password}"
 subscriptions = [{{ topic = "chaos/{{device}}", format = "json", time_path = "ts" }}]
