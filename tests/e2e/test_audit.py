@@ -122,6 +122,10 @@ def poison(folder: Path, row_id: int, payload: bytes) -> tuple[int, int]:
     return header.first_seq, header.first_seq + header.rows
 
 
+def reasons(site: Rig) -> set[str]:
+    return {gap["reason"] for gap in gaps_in(site.audit("--gateway", "gw-1")[1])}
+
+
 def gaps_in(told: dict[str, Any], cls: str = topics.TELEMETRY) -> list[dict[str, Any]]:
     return [g for s in told["streams"] if s["cls"] == cls for g in s["gaps"]]
 
@@ -168,6 +172,7 @@ def test_audit_names_exactly_the_rows_that_are_missing_and_why(
     with site.edge():
         wait_until_sync(lambda: site.call("audit", gateway="gw-1").get("waiting") == 0, 60.0)
         wait_until_sync(lambda: site.verdict() == "incomplete", 60.0)
+        wait_until_sync(lambda: "dead-lettered" in reasons(site), 60.0)
         code, told = site.audit("--gateway", "gw-1")
     assert code == 9
     gaps = gaps_in(told)

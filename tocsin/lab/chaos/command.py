@@ -46,7 +46,10 @@ def chaos(
         typer.Option(help="Folder for everything it writes; default: a new one per run."),
     ] = None,
     broker: Annotated[
-        Literal["auto", "mosquitto", "amqtt"], typer.Option(help="auto, mosquitto or amqtt.")
+        Literal["auto", "mosquitto", "amqtt"],
+        typer.Option(
+            help="Between gateway and cloud: auto, mosquitto or amqtt. The devices' own is mosquitto."
+        ),
     ] = "auto",
     as_json: Json = False,
 ) -> None:
