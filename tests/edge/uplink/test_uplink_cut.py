@@ -81,7 +81,7 @@ async def test_what_a_broker_confirmed_and_forgot_is_sent_again(
     with ingester(mosquitto.port) as cloud:
         async with open_outbox(tmp_path) as outbox, running(outbox, mosquitto.port) as uplink:
             await outbox.put_rows_durable(rows(10))
-            await wait_until(lambda: cloud.rows() == 10 and uplink.connected)
+            await wait_until(lambda: cloud.rows() == 10 and not outbox.stats().pending_rows)
     async with open_outbox(tmp_path) as outbox, running(outbox, mosquitto.port) as uplink:
         await wait_until(lambda: uplink.connected)
         for start in range(10, 110, 10):  # the broker queues them for an ingester that is away
