@@ -6,6 +6,8 @@ import logging
 
 import duckdb
 
+from cloud.stores.local.transaction import transaction
+
 JUMP_NS = 86_400 * 10**9
 WAIT_NS = 86_400 * 10**9
 _log = logging.getLogger(__name__)
@@ -48,7 +50,6 @@ def last_looked_after(connection: duckdb.DuckDBPyConnection) -> int | None:
 
 def note_looked_after(connection: duckdb.DuckDBPyConnection, now_ns: int) -> None:
     """The store was looked after at a time that is believed."""
-    connection.execute("BEGIN")
-    connection.execute("DELETE FROM meta.looked_after")
-    connection.execute("INSERT INTO meta.looked_after VALUES (?)", [now_ns])
-    connection.execute("COMMIT")
+    with transaction(connection):
+        connection.execute("DELETE FROM meta.looked_after")
+        connection.execute("INSERT INTO meta.looked_after VALUES (?)", [now_ns])

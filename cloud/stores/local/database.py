@@ -13,6 +13,7 @@ import duckdb
 from cloud.stores.local.layout import VERSION, refuse_newer, set_version, version_of
 from cloud.stores.local.names import literal
 from cloud.stores.local.options import LocalOptions
+from cloud.stores.local.transaction import transaction
 from tocsin.errors import StoreError, StoreUnavailableError
 
 FILE_NAME = "hot.duckdb"
@@ -91,11 +92,10 @@ def open_database(
         connection.close()
         raise
     if not read_only:
-        connection.begin()
-        connection.execute(_SETUP)
-        if version_of(connection) < VERSION:
-            set_version(connection, VERSION)
-        connection.commit()
+        with transaction(connection):
+            connection.execute(_SETUP)
+            if version_of(connection) < VERSION:
+                set_version(connection, VERSION)
     ours = ", ".join(
         literal(f"{folder.resolve()}/") for folder in (cold, directory / SNAPSHOT_NAME)
     )

@@ -7,7 +7,7 @@ day were deleted meanwhile, what came later is added to the bins that are there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from cloud.stores.local.cold_files import (
 from cloud.stores.local.names import Kind, quoted
 from cloud.stores.local.retention import STEPS_S
 from cloud.stores.local.schema import Table
+from cloud.stores.local.transaction import transaction
 from cloud.stores.local.views import rebuild_sample_view
 from tocsin.contract.quality import Quality
 
@@ -88,23 +89,16 @@ def sample_day(
         path = new_path(connection, cold, name, date)
         write_file(connection, select, cold / path, step, Origin(union, len(conditions), union))
         made.append(path)
-    with lock:
-        connection.execute("BEGIN")
-        try:
-            leave(connection, old)
-            for path in made:
-                enter(connection, cold, name, date, path)
-            connection.execute("DELETE FROM meta.sampled WHERE name = ? AND day = ?", [name, date])
-            connection.execute(
-                "INSERT INTO meta.sampled VALUES (?, ?, ?, ?)", [name, table.name, date, union]
-            )
-            rebuild_sample_view(connection, name, cold)
-            step("listed")
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(duckdb.Error):
-                connection.execute("ROLLBACK")
-            raise
+    with lock, transaction(connection):
+        leave(connection, old)
+        for path in made:
+            enter(connection, cold, name, date, path)
+        connection.execute("DELETE FROM meta.sampled WHERE name = ? AND day = ?", [name, date])
+        connection.execute(
+            "INSERT INTO meta.sampled VALUES (?, ?, ?, ?)", [name, table.name, date, union]
+        )
+        rebuild_sample_view(connection, name, cold)
+        step("listed")
     step("committed")
     return set(union), old
 

@@ -7,7 +7,7 @@ A kill before it leaves files nobody reads, a kill after it leaves the old ones 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import duckdb
@@ -24,6 +24,7 @@ from cloud.stores.local.cold_files import (
     write_file,
 )
 from cloud.stores.local.names import quoted
+from cloud.stores.local.transaction import transaction
 from cloud.stores.local.views import rebuild_view
 from tocsin.errors import StoreError
 
@@ -56,24 +57,17 @@ def merge_day(
         select = f"SELECT * FROM {source} WHERE {condition} ORDER BY {order}"
         write_file(connection, select, cold / path, step, origin)
         made.append(path)
-    with lock:
-        connection.execute("BEGIN")
-        try:
-            before = _rows(connection, files)
-            leave(connection, files)
-            after = sum(enter(connection, cold, measurement, date, path) for path in made)
-            if before != after:
-                raise StoreError(
-                    f"merging {measurement} of {date}: {before} rows became {after}; left as it was"
-                )
-            _tell_samples(connection, measurement, date, files, made)
-            rebuild_view(connection, measurement, cold)
-            step("listed")
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(duckdb.Error):
-                connection.execute("ROLLBACK")
-            raise
+    with lock, transaction(connection):
+        before = _rows(connection, files)
+        leave(connection, files)
+        after = sum(enter(connection, cold, measurement, date, path) for path in made)
+        if before != after:
+            raise StoreError(
+                f"merging {measurement} of {date}: {before} rows became {after}; left as it was"
+            )
+        _tell_samples(connection, measurement, date, files, made)
+        rebuild_view(connection, measurement, cold)
+        step("listed")
     step("committed")
     return made
 

@@ -7,13 +7,14 @@ when no query and no backup can read them any more. The ledger stays: these numb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import duckdb
 
 from cloud.stores.local.cold_files import Step, leave, scan
 from cloud.stores.local.retention import DELETED
+from cloud.stores.local.transaction import transaction
 from cloud.stores.local.views import rebuild_sample_view, rebuild_view
 
 
@@ -38,25 +39,18 @@ def retire_rows(
     gone = connection.execute(
         f"SELECT {gateway}, {stream}, {lo}, {hi}, count(*) FROM {source} GROUP BY 1, 2"
     ).fetchall()
-    with lock:
-        connection.execute("BEGIN")
-        try:
-            connection.executemany(
-                "INSERT INTO meta.retired VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [[measurement, date, *row, list(files), now_ns] for row in gone],
-            )
-            connection.execute(
-                f"CREATE OR REPLACE VIEW main.{DELETED} AS SELECT measurement, day, gateway, stream, lo, hi, rows,"
-                " make_timestamp_ns(at_ns) AS deleted FROM meta.retired"
-            )
-            leave(connection, files)
-            rebuild_view(connection, measurement, cold)
-            step("struck")
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(duckdb.Error):
-                connection.execute("ROLLBACK")
-            raise
+    with lock, transaction(connection):
+        connection.executemany(
+            "INSERT INTO meta.retired VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [[measurement, date, *row, list(files), now_ns] for row in gone],
+        )
+        connection.execute(
+            f"CREATE OR REPLACE VIEW main.{DELETED} AS SELECT measurement, day, gateway, stream, lo, hi, rows,"
+            " make_timestamp_ns(at_ns) AS deleted FROM meta.retired"
+        )
+        leave(connection, files)
+        rebuild_view(connection, measurement, cold)
+        step("struck")
     step("committed")
 
 
@@ -70,20 +64,13 @@ def retire_bins(
     step: Step,
 ) -> list[str]:
     """Give up the bins of a day; their files."""
-    with lock:
-        connection.execute("BEGIN")
-        try:
-            gone = connection.execute(
-                "DELETE FROM meta.cold WHERE measurement = ? AND day = ? RETURNING path",
-                [name, date],
-            ).fetchall()
-            connection.execute("DELETE FROM meta.sampled WHERE name = ? AND day = ?", [name, date])
-            rebuild_sample_view(connection, name, cold)
-            step("struck")
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(duckdb.Error):
-                connection.execute("ROLLBACK")
-            raise
+    with lock, transaction(connection):
+        gone = connection.execute(
+            "DELETE FROM meta.cold WHERE measurement = ? AND day = ? RETURNING path",
+            [name, date],
+        ).fetchall()
+        connection.execute("DELETE FROM meta.sampled WHERE name = ? AND day = ?", [name, date])
+        rebuild_sample_view(connection, name, cold)
+        step("struck")
     step("committed")
     return [str(path) for (path,) in gone]
