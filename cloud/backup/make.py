@@ -79,17 +79,16 @@ def make_backup(
         with _alone(target):
             if backup.exists():
                 raise BackupError(f"{backup} is there already", hint="wait a second")
-            part = backup.with_name(backup.name + PART)
-            part.mkdir(mode=0o700)
-            manifest, new_bytes = _fill(source, target, part, now_ns, progress, step)
-            step("filled")
-            with os.fdopen(os.open(part / NAME, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            sync_folders(part)
-            step("written")
-            part.rename(backup)
+            with _part_of(backup) as part:
+                manifest, new_bytes = _fill(source, target, part, now_ns, progress, step)
+                step("filled")
+                with os.fdopen(os.open(part / NAME, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+                    file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+                    file.flush()
+                    os.fsync(file.fileno())
+                sync_folders(part)
+                step("written")
+                part.rename(backup)
             sync_folders(target)
             step("named")
             removed = _remove_old(target, keep, step) if keep else []
@@ -99,6 +98,17 @@ def make_backup(
             hint="is there room, and may you write there?",
         ) from exc
     return Made(backup, manifest, new_bytes, removed)
+
+
+@contextmanager
+def _part_of(backup: Path) -> Iterator[Path]:
+    """The folder to fill; gone when it was not renamed."""
+    part = backup.with_name(backup.name + PART)
+    part.mkdir(mode=0o700)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from cloud.backup.source import Progress
 from cloud.backup.state import FILE as STATE
 from cloud.backup.state import check_revision, look_at
 from cloud.backup.unfinished import UNFINISHED
-from cloud.backup.verify import damaged
+from cloud.backup.verify import damaged, foreign
 from cloud.stores.local.cold_files import Step
 from cloud.stores.local.snapshot import digest
 from cloud.stores.local.store import LocalStore
@@ -47,7 +47,7 @@ def restore(
     try:
         part = _empty_folder(data)
         step("begun")
-        wrong: list[str] = []
+        wrong = foreign(backup, manifest)
         for n, file in enumerate(manifest.files, 1):
             if n % 100 == 0:
                 progress(f"{n} of {len(manifest.files)} files")

@@ -26,11 +26,16 @@ def verify(backup: Path, manifest: Manifest, progress: Progress) -> None:
                 wrong.append(f"{file.path} is not as it was")
         except OSError as exc:
             wrong.append(f"{file.path}: {exc.strerror}")
-    told = {file.path for file in manifest.files} | {NAME}
-    found = {str(path.relative_to(backup)) for path in backup.rglob("*") if path.is_file()}
-    wrong += [f"{path} does not belong to it" for path in sorted(found - told)]
+    wrong += foreign(backup, manifest)
     if wrong:
         raise damaged(backup, wrong)
+
+
+def foreign(backup: Path, manifest: Manifest) -> list[str]:
+    """What to say of files that the manifest does not name."""
+    told = {file.path for file in manifest.files} | {NAME}
+    found = {str(path.relative_to(backup)) for path in backup.rglob("*") if path.is_file()}
+    return [f"{path} does not belong to it" for path in sorted(found - told)]
 
 
 def damaged(backup: Path, wrong: list[str]) -> BackupError:

@@ -143,6 +143,9 @@ def test_a_damaged_backup_is_named_and_never_restored(data: Path, tmp_path: Path
     (made.backup / "foreign").touch()
     with pytest.raises(BackupError, match="foreign does not belong"):
         verify(made.backup, manifest, quiet)
+    with pytest.raises(BackupError, match="foreign does not belong"):
+        bring_back(made.backup, tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def _with(backup: Path, **changed: object) -> Path:
@@ -184,6 +187,7 @@ def test_a_store_that_is_in_use_or_not_there_is_refused(data: Path, tmp_path: Pa
         back_up(data, data / "store/cold/backups")
     with pytest.raises(BackupError, match="no folder"):
         back_up(tmp_path / "nothing", tmp_path / "backups")
+    assert list((tmp_path / "backups").glob("tocsin-*")) == [], "what failed leaves nothing"
     store = LocalStore(data / "store")
     code = f"from cloud.backup.make import *; make_backup(__import__('cloud.backup.source').backup.source.source_of(Path({str(data)!r}), None), Path({str(tmp_path / 'b')!r}), print)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -268,7 +272,7 @@ def test_a_backup_onto_a_full_disk_fails_and_is_none(data: Path, tmp_path: Path)
     argv = [*OWN_MOUNTS, sys.executable, "-c", FULL, str(data), str(tmp_path / "target")]
     root = Path(__file__).parents[3]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=root)
-    assert done.stdout.splitlines() == ["folder.unusable ['.part']", "['']"], done.stderr
+    assert done.stdout.splitlines() == ["folder.unusable []", "['']"], done.stderr
     assert len(rows(data)[0][0]) == 63
 
 
