@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,8 @@ Data = Annotated[
 Reason = Annotated[str, typer.Option("--reason", help="Only with this reason.")]
 Gateway = Annotated[str, typer.Option("--gateway", help="Only of this gateway.")]
 Since = Annotated[
-    str, typer.Option("--since", help="Only those that came since then: a time, or -1h, -2d.")
+    str | None,
+    typer.Option("--since", help="Only those that came since then: a time, or -1h, -2d."),
 ]
 Letters = Annotated[list[int] | None, typer.Argument(help="Numbers of letters.")]
 All = Annotated[bool, typer.Option("--all", help="Every letter.")]
@@ -35,7 +37,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 def list_letters(
     reason: Reason = "",
     gateway: Gateway = "",
-    since: Since = "",
+    since: Since = None,
     counts: Annotated[
         bool, typer.Option("--counts", help="How many by gateway and reason, instead of each.")
     ] = False,
@@ -83,7 +85,7 @@ def requeue_letters(
     letters: Letters = None,
     reason: Reason = "",
     gateway: Gateway = "",
-    since: Since = "",
+    since: Since = None,
     every: All = False,
     data: Data = None,
     as_json: Json = False,
@@ -115,20 +117,24 @@ def drop_letters(
     letters: Letters = None,
     reason: Reason = "",
     gateway: Gateway = "",
-    since: Since = "",
+    since: Since = None,
     every: All = False,
     yes: Yes = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Forget them for ever; what they hold is lost."""
+    """Forget them for ever; what they hold is lost. Exit code 9 when not all were there."""
     ids = _ids(data, letters, _chosen(reason, gateway, since), every)
     if ids and not yes:
-        if as_json:
+        if as_json or not sys.stdin.isatty():
             raise UsageError("dropping is for ever", hint="say --yes")
         typer.confirm(f"drop {len(ids)} dead letters for ever?", abort=True, err=True)
     dropped = sum(_call(data, "deadletter_drop", ids=some) for some in _parts(ids))
-    emit({"dropped": dropped}, as_json=as_json, human=f"{dropped} dropped\n")
+    absent = len(ids) - dropped
+    human = f"{dropped} dropped" + (f", {absent} were not there" if absent else "")
+    emit({"dropped": dropped}, as_json=as_json, human=human)
+    if absent:
+        raise typer.Exit(9)
 
 
 _OUTCOMES = {
@@ -158,7 +164,7 @@ def _show(rows: list[dict[str, Any]], keys: Sequence[str], as_json: bool) -> Non
     emit(rows, as_json=as_json, human=table(headings, shown) if shown else "none\n")
 
 
-def _chosen(reason: str, gateway: str, since: str) -> dict[str, Any]:
+def _chosen(reason: str, gateway: str, since: str | None) -> dict[str, Any]:
     from difflib import get_close_matches
 
     from cloud.audit.moments import moment_ns
@@ -169,7 +175,7 @@ def _chosen(reason: str, gateway: str, since: str) -> dict[str, Any]:
         near = get_close_matches(reason, reasons, 1)
         hint = f"did you mean {near[0]}?" if near else ", ".join(reasons)
         raise UsageError(f"{reason!r} is no reason", hint=hint)
-    since_ns = moment_ns(since, time.time_ns()) if since else 0
+    since_ns = 0 if since is None else moment_ns(since, time.time_ns())
     return {"reason": reason, "gateway": gateway, "since_ns": since_ns}
 
 

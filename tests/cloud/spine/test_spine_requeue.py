@@ -105,6 +105,7 @@ def test_what_was_mended_is_stored_and_what_was_not_stays(
         told = tocsin(spine, "drop", str(left["id"]), status=2)
         assert "--yes" in told["error"]["hint"]
         assert tocsin(spine, "drop", str(left["id"]), "--yes") == {"dropped": 1}
+        tocsin(spine, "drop", str(left["id"]), "--yes", status=9)
         assert tocsin(spine, "list") == []
         assert tocsin(spine, "requeue", "99", status=9)["letters"][0]["outcome"] == "unknown"
         told = tocsin(spine, "list", "--reason", "bad-redding", status=2)
