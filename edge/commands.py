@@ -219,6 +219,8 @@ def _print_status(found: dict[str, Any]) -> None:
         f"{found['gateway']} at {found['site']}: up {found['uptime_s']:.0f} s, uplink {link}, "
         f"{found['pending_rows']} rows wait for the cloud, {found['alarms']} open alarms"
     )
+    if given_up := found["dropped_rows"]:
+        output.note(f"warning: {given_up} rows were given up since the start: the outbox was full")
     remote = found["remote"]
     if remote.get("version"):
         by = f"version {remote['version']} from the cloud, {remote['state']}"

@@ -75,6 +75,7 @@ class Status(msgspec.Struct, frozen=True):
     suppressed_readings: int
     waiting_samples: int
     pending_rows: int
+    dropped_rows: int  # of this run: given up because the outbox was full
     outbox_bytes: int
     outbox_cap_bytes: int
     volatile: bool
@@ -149,6 +150,7 @@ class Operations:
             suppressed_readings=agent.flow.counters["suppressed"],
             waiting_samples=agent.flow.waiting,
             pending_rows=stats.pending_rows,
+            dropped_rows=stats.dropped_rows,
             outbox_bytes=stats.bytes,
             outbox_cap_bytes=stats.cap_bytes,
             volatile=stats.volatile,

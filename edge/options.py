@@ -122,7 +122,9 @@ class OutboxOptions(Section):
         description="none: a power cut may lose seconds; batch: every few commits; always: each commit.",
     )
     max_bytes: int = Field(
-        default=1 << 30, ge=1 << 20, description="Largest size on disk; then old telemetry thins."
+        default=1 << 30,
+        ge=1 << 20,
+        description="Largest size of the file; then old telemetry thins. Its log (up to 8 MiB) and the reserve (1 MiB) come on top.",
     )
     keep_committed_bytes: int = Field(
         default=64 << 20,
