@@ -47,11 +47,13 @@ def show(config: Config, as_json: Json = False) -> None:
     directory = loaded.store_directory
     if directory is not None and (path := directory / FILE_NAME).exists():
         layout = None
-        try:
+        if _running(loaded.cloud.data_dir):
+            note(
+                "a running cloud has the store: at its start it brought it to the layout that it writes"
+            )
+        else:
             with bare(path, read_only=True) as connection:
                 layout = str(version_of(connection))
-        except StoreError as exc:
-            note(f"{exc.message}; {exc.hint}")
         found.append(PartLayout("store", layout, str(VERSION)))
     rows = [[p.part, p.layout or "not known", p.written_by_this_version] for p in found]
     emit(found, as_json=as_json, human=table(["part", "layout", "this version writes"], rows))
@@ -129,6 +131,16 @@ def _state_back(place: str | Path, layout: str, *, copy: bool) -> None:
             note(f"what schema {layout} has no place for is in {aside}")
     finally:
         engine.dispose()
+
+
+def _running(data: Path) -> bool:
+    if not (data / "cloud.lock").exists():
+        return False
+    try:
+        with _alone(data):
+            return False
+    except StoreError:
+        return True
 
 
 @contextmanager
