@@ -118,7 +118,7 @@ class Completeness(Told):
 
     site: str
     gateway: str
-    verdict: Literal["complete", "waiting", "incomplete", "unheard"]
+    verdict: Literal["complete", "waiting", "incomplete", "stale", "unheard"]
     told_ns: int | None
     from_ns: int | None
     to_ns: int | None

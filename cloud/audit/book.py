@@ -218,6 +218,7 @@ class AuditBook:
             gateway,
             known,
             told_ns=told_ns,
+            now_ns=now_ns,
             from_ns=from_ns,
             to_ns=to_ns,
             unnumbered=never,

@@ -27,14 +27,14 @@ Token = Annotated[
 @app.command()
 def audit(
     gateway: Annotated[
-        str,
+        str | None,
         typer.Option("--gateway", "-g", help="One gateway, gap by gap; default all, a line each."),
-    ] = "",
+    ] = None,
     since: Annotated[
-        str,
+        str | None,
         typer.Option("--from", help="From then: an ISO time (UTC unless it says), or -1h, -2d."),
-    ] = "",
-    until: Annotated[str, typer.Option("--to", help="Up to then; the same forms.")] = "",
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Up to then; the same forms.")] = None,
     data: Data = None,
     url: Url = None,
     token: Token = None,
@@ -50,12 +50,14 @@ def audit(
     from tocsin.errors import UsageError
 
     now_ns = time.time_ns()
-    from_ns = moment_ns(since, now_ns) if since else None
-    to_ns = moment_ns(until, now_ns) if until else None
+    from_ns = None if since is None else moment_ns(since, now_ns)
+    to_ns = None if until is None else moment_ns(until, now_ns)
+    if gateway == "":
+        raise UsageError("which gateway?", hint="without --gateway all are told, a line each")
     if from_ns is not None and to_ns is not None and from_ns >= to_ns:
         raise UsageError("--from must be before --to")
     place = place_of(data, url, token)
-    if gateway:
+    if gateway is not None:
         row = place.audit(gateway, from_ns, to_ns)
         found = [msgspec.convert(row, GatewayReport)]
         emit(row, as_json=as_json, human=gateway_text(found[0], now_ns))

@@ -12,6 +12,7 @@ from cloud.audit.model import Finding, Gap, Reason, Span, StreamFacts, gaps_of
 from tocsin.contract.ids import time_of
 
 HOUR_NS = 3600 * 10**9
+HEARD_WITHIN_NS = 15 * 10**9  # three of the health messages in which a gateway tells of its streams
 
 
 class Verdict(StrEnum):
@@ -20,6 +21,7 @@ class Verdict(StrEnum):
     COMPLETE = "complete"  # everything it told of is stored
     WAITING = "waiting"  # what is missing is still with the gateway, or in the log
     INCOMPLETE = "incomplete"  # something will not come by itself
+    STALE = "stale"  # nothing is known to be missing, but the gateway has not told of all the time asked for
     UNHEARD = "unheard"  # the gateway never told of its streams
 
 
@@ -96,12 +98,13 @@ def report(
     known: Sequence[Known],
     *,
     told_ns: int | None,
+    now_ns: int,
     from_ns: int | None = None,
     to_ns: int | None = None,
     unnumbered: Sequence[Unnumbered] = (),
     hours: Sequence[int] = (),
 ) -> GatewayReport:
-    """Judge a gateway. Without times: all there ever was. `hours`: the starts of those to count one by one."""
+    """Judge a gateway. Without times: all there ever was up to `now_ns`. `hours`: the starts of those to count one by one."""
     timed = [(k, _timed(k, told_ns)) for k in known]
     streams = [
         StreamReport(
@@ -131,6 +134,8 @@ def report(
         verdict = Verdict.INCOMPLETE
     elif waiting or logged:
         verdict = Verdict.WAITING
+    elif told_ns < _asked_until(from_ns, to_ns, now_ns):
+        verdict = Verdict.STALE
     return GatewayReport(
         site,
         gateway,
@@ -150,6 +155,14 @@ def report(
         streams,
         _hours(hours, timed),
     )
+
+
+def _asked_until(from_ns: int | None, to_ns: int | None, now_ns: int) -> int:
+    """When a gateway must have told of its streams for the answer to cover the time asked for."""
+    until = now_ns - HEARD_WITHIN_NS
+    if to_ns is not None:
+        until = min(until, to_ns)
+    return until if from_ns is None else max(until, from_ns)
 
 
 def _ends(streams: Iterable[StreamReport], from_ns: int | None, to_ns: int | None) -> list[Span]:

@@ -35,6 +35,8 @@ def verdict_line(found: GatewayReport) -> str:
     parts = [f"{stored} stored"]
     if found.verdict is Verdict.UNHEARD:
         parts.append("the gateway has not told of its streams")
+    if found.verdict is Verdict.STALE:
+        parts.append(f"the gateway has told nothing since {utc(found.told_ns)} UTC")
     if found.missing:
         parts.append(f"{found.missing:,} missing")
     if found.logged:

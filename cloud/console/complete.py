@@ -6,7 +6,13 @@ from cloud.api.rows import Row, row_of, rows_of, text, whole
 
 HOUR_NS = 3600 * 10**9
 MAX_GAPS = 200
-MARKS = {"complete": "ok", "waiting": "stale", "incomplete": "alarm1", "unheard": "never"}
+MARKS = {
+    "complete": "ok",
+    "waiting": "stale",
+    "incomplete": "alarm1",
+    "stale": "stale",
+    "unheard": "never",
+}
 
 
 def completeness_view(row: Row, now_ns: int) -> dict[str, object]:

@@ -17,7 +17,8 @@ def complete(site: str, gateway: str, now_ns: int) -> GatewayReport:
     rows = (now_ns - begin) // S
     facts = StreamFacts(ulid(begin), "telemetry", rows, RangeSet([(0, rows)]), held=(rows, rows))
     marks = [Mark(0, rows, begin, now_ns)]
-    return report(site, gateway, [Known(facts, marks)], told_ns=now_ns - 3 * S, hours=hours)
+    known = [Known(facts, marks)]
+    return report(site, gateway, known, told_ns=now_ns - 3 * S, now_ns=now_ns, hours=hours)
 
 
 def gapped(site: str, gateway: str, now_ns: int) -> GatewayReport:
@@ -47,6 +48,7 @@ def gapped(site: str, gateway: str, now_ns: int) -> GatewayReport:
         gateway,
         [Known(facts, marks, letters)],
         told_ns=now_ns - 4 * S,
+        now_ns=now_ns,
         unnumbered=[Unnumbered(12, None, None)],
         hours=hours,
     )

@@ -127,6 +127,26 @@ def test_rows_of_the_last_seconds_are_on_their_way_and_no_gap(site: Site) -> Non
     assert site.book.report("gw-1").waiting == 80
 
 
+def test_nothing_is_complete_that_the_gateway_has_not_told_of(site: Site) -> None:
+    def verdict(from_ns: int | None = None, to_ns: int | None = None) -> str:
+        return site.book.report("gw-1", from_ns, to_ns).verdict
+
+    site.store(0, 100, START, START + 60 * S)
+    site.clock.at = told = START + 60 * S
+    site.tell(100, 100, 100)
+    site.clock.at = told + 15 * S
+    assert verdict() == verdict(from_ns=START) == "complete"
+    assert verdict(from_ns=told + 100 * S) == "stale", "it has not begun yet"
+    site.clock.at = told + 15 * S + 1
+    assert verdict() == verdict(from_ns=START) == "stale"
+    assert verdict(to_ns=told) == "complete"
+    assert verdict(to_ns=told + S) == "stale"
+    said = gateway_text(site.book.report("gw-1"), site.clock.at)
+    assert "the gateway has told nothing since" in said
+    site.tell(100, 100, 100)
+    assert verdict() == "complete"
+
+
 def test_what_was_given_up_is_one_row_of_the_table_however_often_it_is_told(site: Site) -> None:
     site.tell(0, 10_000, 0)
     for _ in range(2):
@@ -239,6 +259,7 @@ def test_what_the_log_holds_is_told_from_what_is_stored_and_from_what_waits(site
     assert (found.verdict, found.logged, found.waiting, found.missing) == ("waiting", 120, 80, 0)
     assert "120 in the log, 80 waiting at the gateway" in gateway_text(found, site.clock.at)
     site.store(100, 300, START, START + S)
+    site.tell(300, 300, 300)
     assert site.book.report("gw-1").verdict == "complete"
 
 

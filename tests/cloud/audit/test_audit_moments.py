@@ -30,7 +30,9 @@ def test_times_are_read(text: str, seconds: int) -> None:
     assert moment_ns(text, NOW) == seconds * 10**9
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "1h", "-1y", "25:00", "1969-01-01", "--1h"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "1h", "-1y", "25:00", "1969-01-01", "--1h", "-999999d", "9999-01-01"]
+)
 def test_what_is_no_time_is_told(text: str) -> None:
     with pytest.raises(UsageError):
         moment_ns(text, NOW)
