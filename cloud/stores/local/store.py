@@ -277,16 +277,21 @@ class LocalStore:
 
     @contextmanager
     def _as_query(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor that a writer in want of memory may stop."""
-        cursor = self._database.cursor()
+        """A cursor that a writer in want of memory may stop; none is made while the file is opened anew."""
         with self._queries_changed:
             self._queries_changed.wait_for(lambda: not self._writer_needs_memory, _QUERIES_END_S)
+            try:
+                cursor = self._database.cursor()
+            except duckdb.ConnectionException as exc:
+                raise StoreUnavailableError(
+                    "the embedded store is closed or being opened anew", hint="ask again"
+                ) from exc
             self._queries.add(cursor)
         try:
             yield cursor
         finally:
-            cursor.close()
-            with self._queries_changed:
+            with self._queries_changed:  # nobody interrupts what is being closed
+                cursor.close()
                 self._queries.discard(cursor)
                 self._queries_changed.notify_all()
 
@@ -326,28 +331,48 @@ class LocalStore:
 
     def _transaction(self, work: Work) -> None:
         """Run `work` in a transaction; once more without queries beside it when memory ran out."""
+        before = self._commits
+        broken = False
         try:
             self._attempt(work)
             return
         except (duckdb.OutOfMemoryException, duckdb.TransactionException):
             # where memory runs out beside a statement, the next one only says that the transaction is aborted
-            self._writer_needs_memory = True
+            pass
+        except duckdb.FatalException:
+            broken = True  # memory ran out in a rollback: the file has to be opened anew
         except duckdb.Error as exc:
             raise self._failure(exc) from exc
         try:
-            self._interrupt_queries()
-            with self._queries_changed:
-                self._queries_changed.wait_for(lambda: not self._queries, _QUERIES_END_S)
-            if self._read_commits() == self._commits:
+            self._stop_queries()
+            if broken:
+                self._reopen()
+            if self._read_commits() == before:
                 self._attempt(work)
             else:
-                self._commits += 1
+                self._commits = before + 1
         except duckdb.Error as exc:
             raise self._failure(exc) from exc
         finally:
-            with self._queries_changed:
-                self._writer_needs_memory = False
-                self._queries_changed.notify_all()
+            self._let_queries_in()
+
+    def _stop_queries(self) -> None:
+        """No query runs, and none begins before `_let_queries_in`; waits for the last one, not for ever."""
+        self._writer_needs_memory = True
+        self._interrupt_queries()
+        with self._queries_changed:
+            self._queries_changed.wait_for(lambda: not self._queries, _QUERIES_END_S)
+
+    def _let_queries_in(self) -> None:
+        with self._queries_changed:
+            self._writer_needs_memory = False
+            self._queries_changed.notify_all()
+
+    def _reopen(self) -> None:
+        """The file closed and opened anew: DuckDB takes nothing more after some errors. Queries are stopped before."""
+        with suppress(duckdb.Error):
+            self._database.close()
+        self._open()
 
     def _attempt(self, work: Work) -> None:
         connection = self._database.cursor()
@@ -385,10 +410,13 @@ class LocalStore:
         if self._is_unsure() or isinstance(
             exc, duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException
         ):
-            with suppress(duckdb.Error):
-                self._database.close()
-            with suppress(duckdb.Error, StoreError, OSError):
-                self._open()
+            self._stop_queries()
+            try:
+                self._reopen()
+            except (duckdb.Error, StoreError, OSError) as again:
+                exc = again if isinstance(again, duckdb.Error) else exc
+            finally:
+                self._let_queries_in()
         first_line = str(exc).splitlines()[0]
         if isinstance(exc, duckdb.ProgrammingError | duckdb.DataError):
             return StoreError(f"the embedded store cannot take a write: {first_line}")

@@ -314,13 +314,36 @@ def test_writing_finds_memory_by_stopping_a_greedy_query(tmp_path: Path) -> None
             with pytest.raises(QueryError):
                 store.query("SELECT list(range) FROM range(100000000)", Limits(timeout_s=20))
 
-    thread = threading.Thread(target=greedy)
-    thread.start()
-    for i in range(1, 21):
-        assert store.write([rows(i * 1000, 1000)], []) == []
-    stop.set()
-    thread.join()
+    threads = [threading.Thread(target=greedy) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for i in range(1, 21):
+            assert store.write([rows(i * 1000, 1000)], []) == []
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert store.query("SELECT count(*) FROM gas").data == [[20_010]]
+    store.close()
+
+
+def test_a_write_is_stored_once_although_the_database_broke_under_it(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, LocalOptions())
+    store.write([rows(0, 10)], [])
+    tries: list[int] = []
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        tries.append(1)
+        connection.execute("INSERT INTO recent.gas (time) VALUES (TIMESTAMP_NS '2026-01-01')")
+        if len(tries) == 1:
+            raise duckdb.FatalException("the database has been invalidated")
+
+    store._transaction(work)
+    assert len(tries) == 2
+    assert store.query("SELECT count(*) FROM gas").data == [[11]]
+    assert store.write([rows(20, 10)], []) == []
+    assert store.query("SELECT count(*) FROM gas").data == [[21]]
     store.close()
 
 
