@@ -68,7 +68,7 @@ class Child:
         assert self.process.stdout is not None  # noqa: S101 - we asked for a pipe
         stdout = self.process.stdout.fileno()
         deadline = time.monotonic() + timeout_s
-        line = b""
+        line = bytearray()  # grows without being copied: a line may have a million bytes
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             while not line.endswith(b"\n"):
