@@ -31,6 +31,7 @@
     ├── BadRequestError        a request that cannot be understood
     ├── AlarmRefusedError      an operator action the alarm's state forbids
     ├── CommandRefusedError    a command a gateway did not carry out
+    ├── GrantRefusedError      a grant, or an order to a lock, that a verifier does not accept
     ├── ProvisionError         keys and certificates that cannot be made or found
     └── ControlError           the control socket of a running agent
 
@@ -485,6 +486,38 @@ class CommandRefusedError(TocsinError):
 
     def __init__(self, reason: CommandRefusal, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class LockRefusal(StrEnum):
+    """Why a lock, or a gateway in its place, refused. Stable; `tocsin.grants.att` has the byte that goes over the air."""
+
+    MALFORMED = "malformed"
+    UNSUPPORTED_VERSION = "unsupported-version"
+    BUSY = "busy"
+    NO_LIVE_NONCE = "no-live-nonce"
+    BAD_SIGNATURE = "bad-signature"
+    WRONG_LOCK = "wrong-lock"
+    OUTSIDE_WINDOW = "outside-window"
+    REVOKED = "revoked"
+    ALREADY_USED = "already-used"
+    BAD_HOLDER_PROOF = "bad-holder-proof"
+    TIME_UNKNOWN = "time-unknown"
+    NOT_ALLOWED = "not-allowed"
+    JAMMED_OR_OPEN = "jammed-or-open"
+    BATTERY_LOW = "battery-low"
+    LOCKED_OUT = "locked-out"
+    OCCUPIED = "occupied"
+
+
+class GrantRefusedError(TocsinError):
+    """A grant, or an order to a lock, is not accepted; `reason` is stable."""
+
+    code = "grant.refused"
+    exit_code = 8
+
+    def __init__(self, reason: LockRefusal, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{reason.value}: {message}", hint=hint)
         self.reason = reason
 
 
