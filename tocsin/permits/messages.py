@@ -1,0 +1,59 @@
+"""What cloud and gateway tell one another about permits.
+
+Both sides repeat their message until the other's `have` says that it is kept on disk; nobody forgets before.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tocsin.permits.journal import Entry
+from tocsin.permits.names import State
+
+DOWN = "permit"  # the class of `down/`: PermitDown, signed as commands are
+UP = "permit"  # kind of the event that carries a PermitUp
+
+
+class Person(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody who may act on a permit at its gateway. `pin` is a password hash (argon2id or scrypt text), `key` an Ed25519 public key."""
+
+    account: str
+    name: str
+    roles: tuple[str, ...]
+    pin: str = ""
+    key: bytes = b""
+
+
+class SealedGrant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A grant for one lock and holder: the COSE copy, and for a lock of profile A the capability key sealed to the gateway."""
+
+    cose: bytes
+    sealed_key: bytes = b""
+
+
+class PermitDown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything a gateway needs to watch a permit alone. `entries` are those the gateway has not said it keeps."""
+
+    v: int
+    permit: str
+    gateway: str
+    space: bytes  # JSON of the space's ledger entry
+    template: bytes  # JSON of the hazard template
+    rules: str  # text of the rule pack (TOML)
+    entries: tuple[Entry, ...] = ()
+    have: int = 0  # the newest number of the gateway's own entries that the cloud keeps on disk
+    people: tuple[Person, ...] = ()
+    grants: tuple[SealedGrant, ...] = ()
+    denied: tuple[str, ...] = ()  # ids of grants (hex) that are void
+    sig: str = ""
+
+
+class PermitUp(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a gateway wrote, and how far it keeps what the cloud wrote."""
+
+    v: int
+    permit: str
+    gateway: str
+    state: State
+    entries: tuple[Entry, ...] = ()
+    have: int = 0  # the newest number of the cloud's entries kept here

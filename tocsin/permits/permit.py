@@ -1,0 +1,138 @@
+"""A permit as its journal tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from tocsin.permits import facts
+from tocsin.permits.journal import Entry
+from tocsin.permits.names import Cause, State
+
+
+class Test(msgspec.Struct, frozen=True):
+    """The newest gas test, and who made it when."""
+
+    at_ns: int
+    tester: str
+    told: facts.GasTested
+
+
+class Permit(msgspec.Struct, frozen=True):
+    """Everything a rule may look at. People are account names, times Unix ns."""
+
+    id: str
+    state: State = State.DRAFT
+    since_ns: int = 0
+    applicant: str = ""
+    form: facts.Form | None = None
+    rules: str = ""
+    conflicts: tuple[str, ...] = ()
+    isolated: frozenset[str] = frozenset()
+    handed_back: bool = False
+    ventilated_since_ns: int | None = None
+    test: Test | None = None
+    briefed: frozenset[str] = frozenset()
+    approvers: tuple[str, ...] = ()
+    attendant: str = ""
+    activated_ns: int | None = None
+    inside: frozenset[str] = frozenset()
+    entered_ever: frozenset[str] = frozenset()
+    headcount_known: bool = True
+    tools_in: int | None = None
+    tools_out: int | None = None
+    suspended_ns: int | None = None
+    cause: Cause | None = None
+    rescue_ended: bool = False
+    lock_events: dict[str, str] = {}  # the newest event of each lock that moves its bolt
+    grants: tuple[facts.GrantNoted, ...] = ()
+
+    @property
+    def occupied(self) -> bool:
+        """Whether somebody is inside, or nobody knows."""
+        return bool(self.inside) or not self.headcount_known
+
+    def outstanding_until_ns(self, now_ns: int) -> int | None:
+        """When the last grant that was issued ends; None where none is live."""
+        ends = [g.exp_ns for g in self.grants if g.exp_ns > now_ns]
+        return max(ends, default=None)
+
+
+_BOLT_EVENTS = frozenset({"unlock", "relock", "opened", "closed", "forced", "rescue"})
+
+
+def fold(permit: Permit, entry: Entry) -> Permit:
+    """The permit after one more entry. Whether the entry was allowed is not asked here."""
+    said = entry.fact
+    match said:
+        case facts.Drafted(form):
+            changes: dict[str, object] = {
+                "form": form,
+                "applicant": entry.actor,
+                "since_ns": permit.since_ns or entry.at_ns,
+            }
+        case facts.Moved():
+            changes = _moved(permit, entry, said)
+        case facts.Isolated(item, on):
+            isolated = permit.isolated | {item} if on else permit.isolated - {item}
+            changes = {"isolated": isolated, "handed_back": False}
+        case facts.Ventilated(on):
+            since = permit.ventilated_since_ns
+            changes = {"ventilated_since_ns": (since or entry.at_ns) if on else None}
+        case facts.GasTested():
+            changes = {"test": Test(entry.at_ns, entry.actor, said)}
+        case facts.Briefed(person):
+            changes = {"briefed": permit.briefed | {person}}
+        case facts.ToolsCounted(way, count):
+            changes = {"tools_in": count} if way == "in" else {"tools_out": count}
+        case facts.Entered(person):
+            changes = {
+                "inside": permit.inside | {person},
+                "entered_ever": permit.entered_ever | {person},
+            }
+        case facts.Exited(person):
+            changes = {"inside": permit.inside - {person}}
+        case facts.LockTold(lock, event):
+            moved = event in _BOLT_EVENTS
+            changes = {"lock_events": permit.lock_events | {lock: event}} if moved else {}
+        case facts.GrantNoted():
+            changes = {"grants": (*permit.grants, said)}
+        case facts.HandedBack():
+            changes = {"handed_back": True}
+        case facts.RescueEnded():
+            changes = {"rescue_ended": True}
+        case facts.Noted():
+            changes = {}
+    return msgspec.structs.replace(permit, rules=entry.rules, **changes)
+
+
+def _moved(permit: Permit, entry: Entry, said: facts.Moved) -> dict[str, object]:
+    changes: dict[str, object] = {"state": said.target, "since_ns": entry.at_ns}
+    match said.target:
+        case State.PREPARED:
+            changes |= {"conflicts": said.conflicts, "test": None, "approvers": ()}
+        case State.TESTED if permit.state is State.TESTED or entry.role == "approver":
+            changes["approvers"] = (*permit.approvers, entry.actor)  # the first of two
+        case State.APPROVED:
+            changes["approvers"] = (*permit.approvers, entry.actor)
+        case State.ACTIVE:
+            changes |= {"suspended_ns": None, "cause": None}
+            if permit.activated_ns is None:
+                changes |= {"activated_ns": entry.at_ns, "attendant": entry.actor}
+        case State.SUSPENDED | State.EMERGENCY | State.EXPIRED:
+            changes |= {"suspended_ns": permit.suspended_ns or entry.at_ns, "cause": said.cause}
+            changes["rescue_ended"] = (
+                False if said.target is State.EMERGENCY else permit.rescue_ended
+            )
+        case _:
+            pass
+    return changes
+
+
+def permit_of(permit: str, entries: Iterable[Entry]) -> Permit:
+    """The permit that entries in order tell."""
+    folded = Permit(permit)
+    for entry in entries:
+        folded = fold(folded, entry)
+    return folded
