@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from cloud.sealing import FILE as SECRETS_KEY
 from cloud.stores.local.options import LocalOptions
 from tocsin.config import (
     Clear,
@@ -56,6 +57,10 @@ class CloudSection(Section):
     state_db: Secret | None = Field(
         default=None,
         description="PostgreSQL URL of the state database; default the SQLite file data_dir/state.db.",
+    )
+    secrets_key: ConfigPath | None = Field(
+        default=None,
+        description="File with the key of sealed secrets (second factors, lock keys), made where there is none; default data_dir/secrets.key. Keep a copy apart from the backups.",
     )
 
 
@@ -369,6 +374,11 @@ class CloudConfig(Section):
         if isinstance(place, Path):
             return place
         return Path(place.removeprefix("sqlite:///")) if place.startswith("sqlite:///") else None
+
+    @property
+    def secrets_key(self) -> Path:
+        """The key of sealed secrets; see `cloud.sealing`."""
+        return self.cloud.secrets_key or self.cloud.data_dir / SECRETS_KEY
 
     @property
     def http_json(self) -> Path:

@@ -20,10 +20,13 @@ from cloud.config import CloudConfig, load_cloud
 from cloud.console import add_console
 from cloud.db import open_engine
 from cloud.identity.accounts import Accounts
+from cloud.identity.permit_roles import PermitRoles
+from cloud.identity.second_factor import SecondFactors
 from cloud.identity.sessions import Sessions
 from cloud.identity.tokens import Tokens
 from cloud.registry import Registry
 from cloud.rpc import SpineClient
+from cloud.sealing import Sealing
 from tocsin.cli.logs import setup_logging
 from tocsin.cli.output import fail
 from tocsin.errors import TocsinError
@@ -37,6 +40,8 @@ def build(config: CloudConfig, engine: Engine) -> FastAPI:
         accounts=Accounts(engine, clock),
         sessions=Sessions(engine, clock),
         tokens=Tokens(engine, clock),
+        factors=SecondFactors(engine, clock, Sealing.of(config.secrets_key)),
+        permit_roles=PermitRoles(engine),
         registry=Registry(engine, clock),
         spine=SpineClient(config.socket_path),
         events=SpineClient(config.socket_path),

@@ -414,6 +414,8 @@ class IdentityReason(StrEnum):
     OUT_OF_SITE = "out-of-site"
     CSRF = "csrf"
     LOCKED_OUT = "locked-out"
+    NO_SECOND_FACTOR = "no-second-factor"
+    BAD_CODE = "bad-code"
 
 
 class IdentityError(TocsinError):

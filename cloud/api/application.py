@@ -16,13 +16,14 @@ from cloud.api import (
     orders,
     people,
     registry,
+    second_factor,
 )
 from cloud.api.gate import Gate, Reader
 from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
 ROOMS = (
-    devices, alarms, orders, gateway_configs, completeness, registry, people, operations, events, influx,
+    devices, alarms, orders, gateway_configs, completeness, registry, people, second_factor, operations, events, influx,
 )  # fmt: skip
 
 

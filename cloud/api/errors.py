@@ -32,6 +32,8 @@ _IDENTITY = {
     IdentityReason.OUT_OF_SITE: 403,
     IdentityReason.CSRF: 403,
     IdentityReason.LOCKED_OUT: 429,
+    IdentityReason.NO_SECOND_FACTOR: 403,
+    IdentityReason.BAD_CODE: 403,
 }
 _QUERY = {
     QueryReason.FORBIDDEN: 403,

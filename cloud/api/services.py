@@ -10,6 +10,8 @@ from typing import Protocol
 from fastapi import Request
 
 from cloud.identity.accounts import Accounts
+from cloud.identity.permit_roles import PermitRoles
+from cloud.identity.second_factor import SecondFactors
 from cloud.identity.sessions import Sessions
 from cloud.identity.tokens import Tokens
 from cloud.registry import Registry
@@ -35,6 +37,8 @@ class Services:
     accounts: Accounts
     sessions: Sessions
     tokens: Tokens
+    factors: SecondFactors
+    permit_roles: PermitRoles
     registry: Registry
     spine: Spine
     events: Spine  # a connection of its own for what is subscribed to, so that a slow reader delays no call

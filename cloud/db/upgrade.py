@@ -29,7 +29,7 @@ TABLE_MODULES = (
     "cloud.audit.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0006"
+HEAD = "0007"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

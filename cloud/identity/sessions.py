@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from cloud.db import read
 from cloud.identity.accounts import account_of
-from cloud.identity.rules import ROLE_ACTIONS, Principal, wait_after_failures_s
+from cloud.identity.failures import check_wait, failure_key, forget_failures, note_failure
+from cloud.identity.rules import ROLE_ACTIONS, Principal
 from cloud.identity.secrets import csrf_of, digest, new_secret, verify_password
-from cloud.identity.tables import accounts, login_failures, sessions
+from cloud.identity.tables import accounts, sessions
 from tocsin.errors import IdentityError, IdentityReason
 from tocsin.sdk.clock import Clock
 
 IDLE_NS = 12 * 3600 * 10**9
 ABSOLUTE_NS = 7 * 24 * 3600 * 10**9
 TOUCH_NS = 60 * 10**9  # how exact `seen_ns` is: one write a minute
-FORGET_FAILURES_NS = 24 * 3600 * 10**9
-MAX_FAILURE_ROWS = 10_000
+ADDRESS_PATIENCE = 10  # one address may hold a whole control room
 
 
 class Sessions:
@@ -34,29 +32,22 @@ class Sessions:
             IdentityError: wrong name or password (which of them is not said), or too many failures.
         """
         name = name.strip().lower()
-        keys = (_key("name", name), _key("address", address))
+        patience = {
+            failure_key("name", name): 1,
+            failure_key("address", address): ADDRESS_PATIENCE,
+        }
         now = self._clock.now_ns()
         with read(self._engine) as c:
-            until = [
-                r.until_ns
-                for r in c.execute(select(login_failures).where(login_failures.c.key.in_(keys)))
-            ]
+            check_wait(c, patience, now, "an admin can set a new password under Accounts")
             row = c.execute(select(accounts).where(accounts.c.name == name)).mappings().first()
-        wait_s = (max(until, default=0) - now) / 1e9
-        if wait_s > 0:
-            raise IdentityError(
-                IdentityReason.LOCKED_OUT,
-                f"too many failed attempts; try again in {wait_s:.0f} s",
-                hint="an admin can set a new password under Accounts",
-            )
         good = verify_password(None if row is None else row["password"], password)
         if not good or row is None or row["disabled"]:
             with self._engine.begin() as c:
-                self._failed(c, keys, now)
+                note_failure(c, patience, now)
             raise IdentityError(IdentityReason.BAD_CREDENTIALS, "wrong name or password")
         secret = new_secret()
         with self._engine.begin() as c:
-            c.execute(delete(login_failures).where(login_failures.c.key == keys[0]))
+            forget_failures(c, failure_key("name", name))
             c.execute(delete(sessions).where(sessions.c.seen_ns < now - IDLE_NS))
             c.execute(delete(sessions).where(sessions.c.created_ns < now - ABSOLUTE_NS))
             c.execute(
@@ -65,19 +56,6 @@ class Sessions:
                 )
             )
         return secret
-
-    def _failed(self, c: Connection, keys: tuple[str, ...], now: int) -> None:
-        c.execute(delete(login_failures).where(login_failures.c.seen_ns < now - FORGET_FAILURES_NS))
-        for key in keys:
-            row = c.execute(select(login_failures).where(login_failures.c.key == key)).first()
-            # one address may hold a whole control room: it gets ten times the patience of a name
-            count = (row.failures if row else 0) + 1
-            wait_s = wait_after_failures_s(count if key.startswith("name") else count // 10)
-            values = {"failures": count, "until_ns": now + int(wait_s * 1e9), "seen_ns": now}
-            if row:
-                c.execute(update(login_failures).where(login_failures.c.key == key).values(values))
-            else:
-                c.execute(insert(login_failures).values(key=key, **values))
 
     def principal(self, secret: str) -> Principal | None:
         """Who the cookie belongs to; None when it is unknown, too old or the account is disabled."""
@@ -116,7 +94,3 @@ class Sessions:
         """End one session."""
         with self._engine.begin() as c:
             c.execute(delete(sessions).where(sessions.c.hash == digest(secret)))
-
-
-def _key(kind: str, text: str) -> str:
-    return f"{kind}:{hashlib.sha256(text.encode()).hexdigest()}"

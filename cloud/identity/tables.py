@@ -57,3 +57,28 @@ setup_tokens = Table(
     Column("hash", LargeBinary(32), primary_key=True),
     Column("created_ns", UtcNs, nullable=False),
 )
+
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column(
+        "account_id",
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("secret", LargeBinary(100), nullable=True),  # sealed; null: none confirmed
+    Column("pending", LargeBinary(100), nullable=True),  # sealed; waits for its first code
+    Column("confirmed_ns", UtcNs, nullable=True),
+    Column("last_step", UtcNs, nullable=False),  # the newest step whose code was taken
+    Column("removed_ns", UtcNs, nullable=True),
+    Column("removed_by", String(128), nullable=False),
+)
+
+permit_roles = Table(
+    "permit_roles",
+    metadata,
+    Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", String(16), primary_key=True),
+    Column("site", String(64), primary_key=True),  # "": every site of the account
+)

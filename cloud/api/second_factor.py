@@ -1,0 +1,148 @@
+"""The second factor of the caller's account, and who is what on permits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import Field
+
+from cloud.api.gate import Reader, allow, need_site
+from cloud.api.models import Body, Id, Told
+from cloud.api.services import services
+from cloud.identity.permit_roles import EVERY_SITE, PermitRole, Post
+from cloud.identity.rules import Action, Principal
+from cloud.identity.second_factor import FactorState
+from tocsin.errors import BadRequestError, IdentityError, IdentityReason
+
+router = APIRouter(prefix="/api/v1", tags=["identity"])
+Admin = Depends(allow(Action.ADMIN))
+AccountId = Annotated[int, Path(ge=0, lt=2**63)]
+Code = Annotated[str, Field(max_length=16, description="Six digits of the authenticator app.")]
+
+
+class EnrolBody(Body):
+    """Begin: who you are once more."""
+
+    password: str = Field(max_length=256, description="The account's password.")
+    code: Code = Field(default="", description="Of the old second factor, where there is one.")
+
+
+class CodeBody(Body):
+    """One code."""
+
+    code: Code
+
+
+class EnrolmentTold(Told):
+    """For the authenticator app; shown this once."""
+
+    secret: str
+    uri: str
+
+
+class FactorTold(Told):
+    """Whether there is a second factor, since when, and who last ended one."""
+
+    enrolled: bool
+    confirmed_ns: int | None
+    removed_ns: int | None
+    removed_by: str
+
+
+class PostBody(Body):
+    """One role; at one site or, without it, at every site of the account."""
+
+    role: PermitRole
+    site: Id | None = None
+
+
+class PersonTold(Told):
+    """Someone with roles at the site."""
+
+    name: str
+    roles: list[PermitRole]
+
+
+@router.get("/me/second-factor")
+def second_factor(request: Request, principal: Principal = Reader) -> FactorTold:
+    """Whether the caller's account has a second factor."""
+    return _told(services(request).factors.state(account_of_session(principal)))
+
+
+@router.post("/me/second-factor", status_code=201)
+def enrol(request: Request, body: EnrolBody, principal: Principal = Reader) -> EnrolmentTold:
+    """Begin with a new one: its secret is in this answer alone, and counts once a code confirms it."""
+    account = account_of_session(principal)
+    made = services(request).factors.begin(account, body.password, body.code)
+    return EnrolmentTold(secret=made.secret, uri=made.uri)
+
+
+@router.post("/me/second-factor/confirm")
+def confirm(request: Request, body: CodeBody, principal: Principal = Reader) -> FactorTold:
+    """The first code of the new one."""
+    account = account_of_session(principal)
+    return _told(services(request).factors.confirm(account, body.code))
+
+
+@router.delete("/accounts/{account}/second-factor")
+def remove(request: Request, account: AccountId, principal: Principal = Admin) -> FactorTold:
+    """End a lost one, of someone else; its owner enrols anew with the password."""
+    if principal.account_id == account:
+        raise IdentityError(
+            IdentityReason.NOT_ALLOWED,
+            "nobody ends their own second factor",
+            hint="enrol a new one with a code of the old, or ask another admin",
+        )
+    factors = services(request).factors
+    factors.remove(account, principal.name)
+    return _told(factors.state(account))
+
+
+@router.get("/accounts/{account}/permit-roles")
+def posts(request: Request, account: AccountId, principal: Principal = Admin) -> list[PostBody]:
+    """What an account is on permits."""
+    return _posts(services(request).permit_roles.posts(account))
+
+
+@router.put("/accounts/{account}/permit-roles")
+def give_posts(
+    request: Request, account: AccountId, body: list[PostBody], principal: Principal = Admin
+) -> list[PostBody]:
+    """Give an account exactly these roles."""
+    if len(body) > 1000:
+        raise BadRequestError("more than 1000 roles for one account")
+    wanted = [Post(p.role, p.site or EVERY_SITE) for p in body]
+    return _posts(services(request).permit_roles.post(account, wanted))
+
+
+@router.get("/sites/{site}/people")
+def people(request: Request, site: Id, principal: Principal = Reader) -> list[PersonTold]:
+    """Who holds which roles at a site, to be named on a permit."""
+    need_site(principal, site)
+    found = services(request).permit_roles.people(site)
+    return [PersonTold(name=p.name, roles=sorted(p.roles)) for p in found]
+
+
+def account_of_session(principal: Principal) -> int:
+    """The caller's account.
+
+    Raises:
+        IdentityError: a token speaks, which is no person.
+    """
+    if principal.kind != "session" or principal.account_id is None:
+        raise IdentityError(
+            IdentityReason.NOT_ALLOWED,
+            "a token has no second factor: it is for a person who logged in",
+            hint="log in",
+        )
+    return principal.account_id
+
+
+def _told(state: FactorState) -> FactorTold:
+    return FactorTold(**asdict(state))
+
+
+def _posts(found: list[Post]) -> list[PostBody]:
+    return [PostBody(role=p.role, site=p.site or None) for p in found]
