@@ -9,6 +9,8 @@ import msgspec
 
 from tocsin.permits.journal import Entry
 from tocsin.permits.names import State
+from tocsin.permits.rule_rows import Rules
+from tocsin.permits.space import Space, Template
 
 DOWN = "permit"  # the class of `down/`: PermitDown, signed as commands are
 UP = "permit"  # kind of the event that carries a PermitUp
@@ -37,9 +39,9 @@ class PermitDown(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int
     permit: str
     gateway: str
-    space: bytes  # JSON of the space's ledger entry
-    template: bytes  # JSON of the hazard template
-    rules: str  # text of the rule pack (TOML)
+    space: Space
+    template: Template
+    rules: Rules
     entries: tuple[Entry, ...] = ()
     have: int = 0  # the newest number of the gateway's own entries that the cloud keeps on disk
     people: tuple[Person, ...] = ()
