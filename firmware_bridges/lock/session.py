@@ -45,6 +45,9 @@ class Keys(msgspec.Struct, frozen=True):
     sent: int = 0
     taken: int = 0
 
+    def __repr__(self) -> str:
+        return f"Keys(key=***, sent={self.sent}, taken={self.taken})"
+
 
 def encode_challenge(challenge: Challenge, k_gw: bytes, client_nonce: bytes) -> bytes:
     """80 bytes: 64 of fields, then their MAC."""

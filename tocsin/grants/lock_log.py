@@ -26,28 +26,30 @@ NO_GRANT: Final = bytes(ID_BYTES)
 class LockEventKind(IntEnum):
     """What happened at the lock. Stable."""
 
-    UNLOCK = 1  # data: ctr 4, uses left 1, gateway 8
-    RELOCK = 2  # data: headcount 2, gateway 8
-    OPENED = 3
+    UNLOCK = 1  # a grant was accepted; data: ctr 4, uses left 1, gateway 8
+    RELOCK = 2  # the bolt is out again; data: headcount 2, gateway 8
+    OPENED = 3  # the door
     CLOSED = 4
     FORCED = 5  # the door opened while the bolt was out
     TAMPER = 6  # data: 1 begins, 0 ends
     DENY = 7  # data: refusal code 1, frame type 1, gateway 8
     LOCKOUT = 8  # data: seconds 2
     BATTERY = 9  # data: percent 1
-    REBOOT = 10  # data: boot counter 4
-    TIME_SET = 11  # data: gateway 8 or the cloud's zeros, time before 4
+    REBOOT = 10  # data: boot counter 4, state 1
+    TIME_SET = 11  # data: form 1, gateway 8, error s 1
     FIRMWARE = 12  # data: version 4
     EGRESS = 13  # the inside handle was used
-    RESCUE = 14  # data: the second grant's cti 8
+    RESCUE = 14  # data: the second grant's cti 8, gateway 8
     REVOKED = 15  # data: min_ctr 4, gateway epoch 4
     ROTATED = 16  # data: kid 2
-    JAMMED = 17  # the bolt did not move
+    JAMMED = 17  # the bolt did not move; data: 1 to unlock, 0 to lock
     TORN_WRITE = 18  # data: 1 a log record, 2 the state; found after a reboot
     SUPPRESSED = 19  # data: events 4 that found no room
+    BY_HAND = 20  # the bolt moved without an order, a key perhaps; data: 1 unlocked, 0 locked
 
 
-SAFETY: Final = frozenset(LockEventKind) - {LockEventKind.DENY, LockEventKind.BATTERY}
+# what anyone near can cause at will: has two thirds of the log at most, so that it never crowds out the rest
+MINOR: Final = frozenset({LockEventKind.DENY, LockEventKind.LOCKOUT, LockEventKind.BATTERY})
 
 
 class LockEvent(msgspec.Struct, frozen=True):
