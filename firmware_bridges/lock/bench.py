@@ -182,6 +182,15 @@ class Bench:
             session, message = client.prove(session, public_key(seed(holder)), proof)
         return client.read_result(session, self.send(message))[1]
 
+    def guess(self) -> None:
+        """A try without what it takes: another capability key (A), another holder's proof (B). The lock refuses."""
+        session = self.hello()
+        if self.profile is Profile.MAC_ONLY:
+            _, message = client.unlock_a(session, encode_claims(self.claims()), bytes(32))
+            self.send(message)
+        else:
+            self.unlock(self.claims(), session, holder="thief")
+
     def rescue_part(
         self, session: client.Session, claims: Claims, holder: str
     ) -> tuple[bytes, bytes]:

@@ -33,7 +33,7 @@ CHECK_BYTES: Final = 8
 _FIXED: Final = struct.Struct(">IIIIIIBHB8sB")
 _ISSUER: Final = struct.Struct(">2s32s")
 _USED: Final = struct.Struct(">8sIBB")
-_RECORD_USED: Final = EVENT_BYTES + HEAD_BYTES
+_RECORD_BODY: Final = RECORD_BYTES - CHECK_BYTES
 Flash = Mapping[tuple[Area, int], bytes]
 
 
@@ -77,9 +77,8 @@ def state_slot(durable: Durable) -> tuple[int, bytes]:
 
 def log_slot(seq: int, record: Record) -> tuple[int, bytes]:
     """Where and how an event of the log is written."""
-    body = record.event.ljust(EVENT_BYTES, b"\0") + record.head
-    written = body + _check(b"REC1", body)
-    return (seq - 1) % LOG_EVENTS, written.ljust(RECORD_BYTES, b"\0")
+    body = (record.event.ljust(EVENT_BYTES, b"\0") + record.head).ljust(_RECORD_BODY, b"\0")
+    return (seq - 1) % LOG_EVENTS, body + _check(b"REC1", body)
 
 
 def recovered(identity: Identity, flash: Flash) -> Recovered:
@@ -155,15 +154,14 @@ def _durable(data: bytes) -> Durable | None:
 
 
 def _record(data: bytes) -> tuple[int, Record] | None:
-    body = data[:_RECORD_USED]
-    check = data[_RECORD_USED : _RECORD_USED + CHECK_BYTES]
-    if len(data) != RECORD_BYTES or check != _check(b"REC1", body):
+    body = data[:_RECORD_BODY]
+    if len(data) != RECORD_BYTES or data[_RECORD_BODY:] != _check(b"REC1", body):
         return None
     try:
         event, end = decode_event(body[:EVENT_BYTES])
     except GrantRefusedError:
         return None
-    return event.seq, Record(body[:end], body[EVENT_BYTES:])
+    return event.seq, Record(body[:end], body[EVENT_BYTES : EVENT_BYTES + HEAD_BYTES])
 
 
 def _check(purpose: bytes, body: bytes) -> bytes:

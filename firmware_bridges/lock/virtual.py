@@ -69,6 +69,10 @@ class VirtualLock:
         )
         return self._carried_out(effects)
 
+    def write_flash(self, store: Store) -> None:
+        """One write. A test of power cuts puts its own in its place."""
+        self.flash[store.area, store.slot] = store.data
+
     def _boot(self, *, is_unlocked: bool, is_open: bool) -> tuple[LockState, tuple[Effect, ...]]:
         return machine.boot(
             self.identity,
@@ -83,7 +87,7 @@ class VirtualLock:
         radio: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Store):
-                self.flash[effect.area, effect.slot] = effect.data
+                self.write_flash(effect)
             elif not isinstance(effect, Actuate):
                 radio.append(effect)
             elif not self.is_stuck:
