@@ -53,18 +53,23 @@ class Bench:
     """One lock, one client. `send` raises what the lock refuses with; answers lie in `inbox`."""
 
     def __init__(
-        self, profile: Profile, *, frame_bytes: int = 244, lock_id: bytes = LOCK_ID
+        self,
+        profile: Profile,
+        *,
+        frame_bytes: int = 244,
+        lock_type: type[VirtualLock] = VirtualLock,
     ) -> None:
         self.profile, self.frame_bytes = profile, frame_bytes
         self.seconds = 0.0
         self.drawn = 0
         self.effects: list[Effect] = []
         self.inbox: list[Message] = []
+        self.written: list[bytes] = []
         self.sent = 0
         self._partial: Partial | None = None
         has_signatures = profile is Profile.SIGNATURES
-        self.lock = VirtualLock(
-            Identity(lock_id, profile, seed("lock")),
+        self.lock = lock_type(
+            Identity(LOCK_ID, profile, seed("lock")),
             IssuerKeys({KID: public_key(seed("issuer 1"))}) if has_signatures else None,
             entropy=self.entropy,
             seconds=lambda: self.seconds,
@@ -97,6 +102,7 @@ class Bench:
 
     def write(self, frame: bytes, link: int = LINK) -> list[Effect]:
         """One write to CMD."""
+        self.written.append(frame)
         return self.happens(Written(link, frame))
 
     def send(self, message: Message) -> Message:
@@ -184,12 +190,12 @@ class Bench:
 
     def guess(self) -> None:
         """A try without what it takes: another capability key (A), another holder's proof (B). The lock refuses."""
-        session = self.hello()
+        session, claims = self.hello(), self.claims(b"a guess!")
         if self.profile is Profile.MAC_ONLY:
-            _, message = client.unlock_a(session, encode_claims(self.claims()), bytes(32))
+            _, message = client.unlock_a(session, encode_claims(claims), bytes(32))
             self.send(message)
         else:
-            self.unlock(self.claims(), session, holder="thief")
+            self.unlock(claims, session, holder="thief")
 
     def rescue_part(
         self, session: client.Session, claims: Claims, holder: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -139,6 +141,14 @@ def test_a_torn_log_write_is_told_under_the_number_it_would_have_had(profile: Pr
     assert whole_chain(bench)
 
 
+def work(bench: Bench, number: Iterator[int]) -> None:
+    """Door and bolt in use until the power goes."""
+    for each in number:
+        bench.happens(DoorMoved(each % 2 == 0))
+        bench.tell_time()
+        bench.unlock(bench.claims(b"%08d" % each, ctr=each))
+
+
 CUTS = st.tuples(st.integers(1, 12), st.floats(0, 1), st.booleans(), st.integers(0, 3))
 
 
@@ -147,15 +157,11 @@ def test_cuts_again_and_again_also_while_starting_never_break_the_chain(
     cuts: list[tuple[int, float, bool, int]],
 ) -> None:
     bench = Cut(Profile.MAC_ONLY, 0, 0, is_erased=False)
-    number = 0
+    number = count(1)
     for nth, bench.part, bench.is_erased, in_start in cuts:
         bench.nth = bench.writes + nth
         with pytest.raises(PowerCutError):
-            while True:
-                number += 1
-                bench.happens(DoorMoved(number % 2 == 0))
-                bench.tell_time()
-                bench.unlock(bench.claims(b"%08d" % number, ctr=number))
+            work(bench, number)
         bench.nth = bench.writes + in_start
         with suppress(PowerCutError):
             bench.lock.restart()
