@@ -16,7 +16,7 @@ from tocsin.contract.catalogue import Value
 Key = tuple[str, str, str]  # site, device, measurement
 
 
-class Last(msgspec.Struct, frozen=True):
+class Last(msgspec.Struct, frozen=True, gc=False):
     """One value and its age, as it is told: measured at `time_ns`, stored at `received_ns`."""
 
     site: str
@@ -81,13 +81,15 @@ class LastValues:
     ) -> list[Last]:
         """The values of every device, or of these sites, this measurement, this quantity."""
         with self._lock:
-            wanted = (
-                values
-                for (site, _, kind), values in self._devices.items()
-                if (sites is None or site in sites) and measurement in ("", kind)
-            )
+            wanted: Iterable[dict[str, Last]] = self._devices.values()
+            if sites is not None or measurement:
+                wanted = [
+                    values
+                    for (site, _, kind), values in self._devices.items()
+                    if (sites is None or site in sites) and measurement in ("", kind)
+                ]
             if quantity:
-                return [values[quantity] for values in wanted if quantity in values]
+                return [last for values in wanted if (last := values.get(quantity)) is not None]
             return [last for values in wanted for last in values.values()]
 
 

@@ -24,6 +24,7 @@ from tocsin.errors import SpineError, SpineReason
 
 CALL_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
+READ_BYTES = 4 << 20  # read ahead; what is waited for is never held back by it
 STREAM_ITEMS = (
     256  # waiting items of one stream; when full, the whole connection is read no further
 )
@@ -141,7 +142,9 @@ class SpineClient:
             if self._writer is None:
                 try:
                     async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                        reader, self._writer = await asyncio.open_unix_connection(str(self._path))
+                        reader, self._writer = await asyncio.open_unix_connection(
+                            str(self._path), limit=READ_BYTES
+                        )
                 except (OSError, TimeoutError) as exc:
                     raise _gone(self._path, exc) from exc
                 self._reading = asyncio.create_task(

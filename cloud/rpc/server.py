@@ -29,6 +29,7 @@ StreamHandler = Callable[..., AsyncGenerator[object, None]]
 
 MAX_OPEN_REQUESTS = 256  # per connection; beyond, the connection is read no further
 SEND_TIMEOUT_S = 30.0
+SEND_BUFFER_BYTES = 4 << 20  # an answer of megabytes leaves in one go, and not turn by turn with its reader
 
 
 class SpineServer:
@@ -110,6 +111,9 @@ class _Connection:
         self, server: SpineServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._server, self._reader, self._writer = server, reader, writer
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES
+        )
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(MAX_OPEN_REQUESTS)
 

@@ -150,6 +150,18 @@ async def test_a_client_comes_back_after_the_spine_was_restarted(tmp_path: Path)
         await second.server.aclose()
 
 
+async def test_an_answer_of_megabytes_arrives_whole_beside_small_ones(
+    spine: tuple[Spine, Path],
+) -> None:
+    text = "".join(f"{n:07d}" for n in range(1_200_000))  # more than the system takes in one go
+    async with SpineClient(spine[1]) as client:
+        large, *small = await asyncio.gather(
+            client.call("echo", text=text), *(client.call("echo", n=n) for n in range(5))
+        )
+    assert large == {"text": text}
+    assert small == [{"n": n} for n in range(5)]
+
+
 async def test_an_answer_beyond_the_limit_is_an_error_and_not_a_broken_connection(
     spine: tuple[Spine, Path],
 ) -> None:
