@@ -29,7 +29,9 @@ StreamHandler = Callable[..., AsyncGenerator[object, None]]
 
 MAX_OPEN_REQUESTS = 256  # per connection; beyond, the connection is read no further
 SEND_TIMEOUT_S = 30.0
-SEND_BUFFER_BYTES = 4 << 20  # an answer of megabytes leaves in one go, and not turn by turn with its reader
+SEND_BUFFER_BYTES = (
+    4 << 20
+)  # an answer of megabytes leaves in one go, and not turn by turn with its reader
 
 
 class SpineServer:

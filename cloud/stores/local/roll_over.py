@@ -9,7 +9,7 @@ a kill after it leaves nothing to do. Either way no row is lost and none is seen
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,8 +19,11 @@ import duckdb
 
 from cloud.stores.local.cold_files import DAY_NS, Step, new_path, write_file
 from cloud.stores.local.names import quoted
+from cloud.stores.local.rewriting import Rewriting, again
 from cloud.stores.local.schema import Schema
+from cloud.stores.local.transaction import transaction
 from cloud.stores.local.views import rebuild_view
+from tocsin.errors import StoreUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,14 @@ def move_days(
     schema: Schema,
     before_ns: int,
     cold: Path,
-    lock: AbstractContextManager[object],
+    rewriting: Rewriting,
     step: Step,
 ) -> Iterator[Rolled]:
-    """Move what is older than `before_ns`, a day of a measurement at a time, oldest first."""
+    """Move what is older than `before_ns`, a day of a measurement at a time, oldest first.
+
+    Raises:
+        StoreUnavailableError: a day got values each time it was copied; it stays.
+    """
     for name, day in due(connection, schema, before_ns):
         move = partial(
             move_day,
@@ -64,13 +71,10 @@ def move_days(
             before_ns,
             cold=cold,
             tags=schema.tables[name.lower()].tags,
-            lock=lock,
+            rewriting=rewriting,
             step=step,
         )
-        try:
-            rolled = move()
-        except duckdb.TransactionException:  # a column came in the meantime
-            rolled = move()
+        rolled = again(move)
         if rolled is not None:
             yield rolled
 
@@ -83,40 +87,39 @@ def move_day(
     *,
     cold: Path,
     tags: list[str],
-    lock: AbstractContextManager[object],
+    rewriting: Rewriting,
     step: Step,
 ) -> Rolled | None:
-    """Move the rows of `day` that are older than `before_ns`. Only the commit at the end holds `lock`.
+    """Move the rows of `day` that are older than `before_ns`. Only the commit at the end makes the writer wait.
 
     `step` is told each point passed; tests die there.
     """
     end_ns = min((day + 1) * DAY_NS, before_ns)
     where = f"time >= make_timestamp_ns({max(day * DAY_NS, -(2**63) + 10)}) AND time < make_timestamp_ns({end_ns})"
     date = datetime.fromtimestamp(day * 86_400, UTC).date().isoformat()
-    connection.execute("BEGIN")
-    try:
+    table = f"recent.{quoted(measurement)}"
+    copying = rewriting.copying(measurement, day * DAY_NS, end_ns)
+    with copying as copy, ExitStack() as end, transaction(connection):
         row = connection.execute(
-            f"SELECT count(*), epoch_ns(min(time)), epoch_ns(max(time)) FROM recent.{quoted(measurement)} WHERE {where}"
-        ).fetchone()
-        if row is None or not row[0]:
-            connection.execute("ROLLBACK")
+            f"SELECT count(*), epoch_ns(min(time)), epoch_ns(max(time)) FROM {table} WHERE {where}"
+        ).fetchall()[0]
+        if not row[0]:
             return None
         path = new_path(connection, cold, measurement, date)
         order = ", ".join([*(quoted(tag) for tag in tags), "time"])
-        select = f"SELECT * FROM recent.{quoted(measurement)} WHERE {where} ORDER BY {order}"
-        write_file(connection, select, cold / path, step)
-        with lock:
-            connection.execute(f"DELETE FROM recent.{quoted(measurement)} WHERE {where}")
-            connection.execute(
-                "INSERT INTO meta.cold VALUES (?, ?, ?, ?, ?, ?)",
-                [measurement, date, path, *row],
-            )
-            rebuild_view(connection, measurement, cold)
-            step("deleted")
-            connection.execute("COMMIT")
-        step("committed")
-    except BaseException:
-        with suppress(duckdb.Error):
-            connection.execute("ROLLBACK")
-        raise
+        write_file(
+            connection, f"SELECT * FROM {table} WHERE {where} ORDER BY {order}", cold / path, step
+        )
+        try:
+            end.enter_context(copy.ending())
+        except StoreUnavailableError:
+            (cold / path).unlink()
+            raise
+        connection.execute(f"DELETE FROM {table} WHERE {where}")
+        connection.execute(
+            "INSERT INTO meta.cold VALUES (?, ?, ?, ?, ?, ?)", [measurement, date, path, *row]
+        )
+        rebuild_view(connection, measurement, cold)
+        step("deleted")
+    step("committed")
     return Rolled(measurement, path, int(row[0]))

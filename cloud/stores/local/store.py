@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import plan
 from cloud.stores.local.points import merge_points, plan_points
 from cloud.stores.local.retention import DELETED
+from cloud.stores.local.rewriting import Rewriting
 from cloud.stores.local.roll_over import Rolled, move_days
 from cloud.stores.local.roller import Roller
 from cloud.stores.local.schema import Schema
@@ -57,6 +59,7 @@ class LocalStore:
         self._commit_lock = (
             threading.Lock()
         )  # catalogue changes of writer and roll-over exclude each other
+        self._rewriting = Rewriting(self._commit_lock)
         self._queries: set[duckdb.DuckDBPyConnection] = set()
         self._queries_changed = threading.Condition()
         self._writer_needs_memory = False
@@ -117,6 +120,8 @@ class LocalStore:
         with self._commit_lock:
             schema = self._schema.copy()
             rows, bad = plan_points(points, schema, self.options, now_ns)
+            for members in rows.values():
+                self._rewriting.changing(members.table.name, (key[0] for key in members.by_key))
             written = 0
             left_out: list[BadLine] = []
 
@@ -149,8 +154,8 @@ class LocalStore:
         moved: list[Rolled] = []
         try:
             with self._as_keeper() as cursor:
-                schema, lock = self._schema, self._commit_lock
-                for rolled in move_days(cursor, schema, before_ns, self._cold, lock, step):
+                schema, rewriting = self._schema, self._rewriting
+                for rolled in move_days(cursor, schema, before_ns, self._cold, rewriting, step):
                     moved.append(rolled)
                     if not go_on():
                         break
@@ -225,6 +230,8 @@ class LocalStore:
         with self._commit_lock:
             schema = self._schema.copy()
             accepted, rejected = plan(blocks, schema, self.options)
+            for part in itertools.chain(*accepted.values()):
+                self._rewriting.changing(part.block.measurement, part.block.time_ns.tolist())
             archived: list[Rejected] = []
 
             def work(connection: duckdb.DuckDBPyConnection) -> None:

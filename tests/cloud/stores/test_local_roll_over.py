@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cloud.query.line_protocol import parse
 from cloud.stores import Column, LedgerEntry
 from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.store import LocalStore
@@ -154,6 +155,30 @@ def test_writing_goes_on_while_days_move(tmp_path: Path) -> None:
     assert first > 200_000
     counted = store.query("SELECT count(*), count(DISTINCT seq), count(DISTINCT time) FROM gas")
     assert counted.data == [[first], [first], [first]]
+    store.close()
+
+
+def test_a_value_that_comes_into_a_row_while_its_day_moves_is_kept(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, ONE_HOUR)
+    store.write([block(rows=3)], [])
+    early, late = (
+        parse(f"gas,site=north,device=gas-01 o2={o2} {t}")[0]
+        for o2, t in ((20.8, T0 + 10**9), (20.9, T0))
+    )
+    store.write_points(early, T0)
+    came = []
+
+    def step(name: str) -> None:
+        if name == "copied" and not came:
+            came.append(store.write_points(late, T0))
+
+    assert sum(r.rows for r in store.roll_over(LATER, step)) == 3
+    assert came == [(1, [])]
+    assert store.query("SELECT o2, h2s FROM gas ORDER BY time").data == [
+        [20.9, 20.8, None],
+        [0.5, 1.5, 2.5],
+    ]
+    assert len(cold_files(tmp_path)) == 1
     store.close()
 
 
