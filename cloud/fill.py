@@ -26,6 +26,7 @@ DAY_S = 86_400
 COMMIT_ROWS, BLOCK_ROWS = 20_000, 10
 NS = 1_000_000_000
 LATE_NS = 2_000_000
+LOOK_AFTER_NS = int(LocalOptions().roll_interval_s * NS)
 
 
 class Filled(msgspec.Struct, frozen=True):
@@ -42,6 +43,8 @@ class Filled(msgspec.Struct, frozen=True):
     first_ns: int
     last_ns: int
     hot_bytes: int
+    sorted_rows: int
+    sorted_s: float
 
 
 class Cooled(msgspec.Struct, frozen=True):
@@ -114,12 +117,13 @@ def _block(
 
 
 def fill(directory: Path, rows: int, devices: int, quantities: int) -> Filled:
-    """Writes as the ingester does: rows and ledger in one durable commit."""
+    """Writes as the ingester does: rows and ledger in one durable commit. The store looks after its hot rows as often as it would."""
     first_ns = time.time_ns() // NS * NS - DAY_S * NS
     hundredths = np.zeros(quantities, np.int64)
     written, last_ns, took_ms = 0, 0, []
     store = LocalStore(directory, LocalOptions())
-    began_cpu_s = wrote_s = 0.0
+    began_cpu_s = wrote_s = sorted_s = 0.0
+    looked_ns, sorted_rows = first_ns, 0
     for made, n in blocks(rows, devices, quantities, first_ns):
         entry = LedgerEntry(GATEWAY, made[0].stream, written, written + n)
         began_s, cpu_s = time.monotonic(), time.process_time()
@@ -134,6 +138,10 @@ def fill(directory: Path, rows: int, devices: int, quantities: int) -> Filled:
             for q in range(quantities):
                 values = block.columns[f"v{q:02d}"].values
                 hundredths[q] += int(np.rint(values.astype(np.float64) * 100).sum())
+        if last_ns - looked_ns >= LOOK_AFTER_NS:
+            looked_ns, began_s = last_ns, time.monotonic()
+            sorted_rows += store.sort_hot(last_ns)
+            sorted_s += time.monotonic() - began_s
     store.close()
     return Filled(
         rows=written,
@@ -147,6 +155,8 @@ def fill(directory: Path, rows: int, devices: int, quantities: int) -> Filled:
         first_ns=first_ns,
         last_ns=last_ns,
         hot_bytes=sum(path.stat().st_size for path in directory.glob("hot.duckdb*")),
+        sorted_rows=sorted_rows,
+        sorted_s=round(sorted_s, 3),
     )
 
 

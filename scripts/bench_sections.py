@@ -58,6 +58,9 @@ def store(result: dict[str, Any]) -> list[str]:
     """`tocsin bench store`."""
     write, cold = result["write"], result["cold"]
     asked = {**result["queries"], "minute_means_of_a_day, from Parquet": cold["mean_of_a_day"]}
+    in_order = ""
+    if "sorted_rows" in write:
+        in_order = f" Hot rows put in the order of their devices: {write['sorted_rows']:,} in {write['sorted_s']:.1f} s beside that."
     lines = [
         "## `tocsin bench store`",
         "",
@@ -65,7 +68,7 @@ def store(result: dict[str, Any]) -> list[str]:
         f"a reading, {write['share_of_engine']:.0%} of the engine alone ({write['engine_only_readings_per_s']:,.0f}); a commit "
         f"p50 {write['commit_p50_ms']:.0f} ms, p99 {write['commit_p99_ms']:.0f} ms; peak {write['peak_rss_mb']:.0f} MB. On disk "
         f"{write['hot_bytes_per_reading']:g} bytes a reading hot, {cold['bytes_per_reading']:g} in Parquet (moved in "
-        f"{cold['seconds']:.0f} s). Counts and sums read back: wrong {write['wrong']}, from Parquet {cold['wrong']}.",
+        f"{cold['seconds']:.0f} s). Counts and sums read back: wrong {write['wrong']}, from Parquet {cold['wrong']}.{in_order}",
         "",
         "| question, over HTTP with a token | p50 ms | p99 ms | rows | wrong |",
         "|---|---|---|---|---|",

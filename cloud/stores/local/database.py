@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS meta.sampled(
 CREATE TABLE IF NOT EXISTS meta.retired(
   measurement VARCHAR, day DATE, gateway VARCHAR, stream VARCHAR, lo BIGINT, hi BIGINT, rows BIGINT,
   files VARCHAR[], at_ns BIGINT);
+CREATE TABLE IF NOT EXISTS meta.sorted(measurement VARCHAR, until_ns BIGINT);
 CREATE TABLE IF NOT EXISTS meta.looked_after(wall_ns BIGINT);
 CREATE TABLE IF NOT EXISTS meta.commits(n BIGINT);
 INSERT INTO meta.commits SELECT 0 WHERE NOT EXISTS (SELECT * FROM meta.commits);

@@ -31,6 +31,7 @@ from cloud.stores.local.roll_over import Rolled, move_days
 from cloud.stores.local.roller import Roller
 from cloud.stores.local.schema import Schema
 from cloud.stores.local.snapshot import Snapshot, clear_snapshots
+from cloud.stores.local.sort_hot import WINDOW_ROWS, sort_hot
 from cloud.stores.local.taking_up import tidy
 from cloud.stores.local.upkeep import Upkeep
 from cloud.stores.local.views import rebuild_sample_view, rebuild_view
@@ -165,6 +166,25 @@ class LocalStore:
             self._upkeep.note_rolled(moved, now_ns)
         return moved
 
+    def sort_hot(
+        self,
+        now_ns: int,
+        step: Step = lambda _: None,
+        go_on: Callable[[], bool] = lambda: True,
+        *,
+        rows: int = WINDOW_ROWS,
+    ) -> int:
+        """Put hot rows of a while ago in the order of their series, where there are `rows` or more; how many. Writing goes on.
+
+        Raises:
+            StoreError: they stay as they are; it is tried again next time.
+        """
+        try:
+            with self._as_keeper() as cursor:
+                return sort_hot(cursor, self._schema, now_ns, self._rewriting, step, go_on, rows)
+        except duckdb.Error as exc:
+            raise StoreError(f"putting rows in order: {str(exc).splitlines()[0]}") from exc
+
     def look_after(
         self,
         now_ns: int,
@@ -173,7 +193,7 @@ class LocalStore:
         *,
         may_delete: bool = True,
     ) -> None:
-        """Roll over; then down-sample, merge and delete days that are over, as the policy says. Writing goes on.
+        """Roll over, sort what is hot; then down-sample, merge and delete days that are over, as the policy says. Writing goes on.
 
         Raises:
             StoreError: a part of it could not be done; it is tried again next time.
@@ -181,6 +201,7 @@ class LocalStore:
         failed: StoreError | None = None
         try:
             self.roll_over(now_ns, step, go_on)
+            self.sort_hot(now_ns, step, go_on)
         except StoreError as exc:  # a full disk stops it, and deleting by policy may make room
             failed = exc
         try:

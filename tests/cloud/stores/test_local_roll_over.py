@@ -166,7 +166,7 @@ def test_a_value_that_comes_into_a_row_while_its_day_moves_is_kept(tmp_path: Pat
         for o2, t in ((20.8, T0 + 10**9), (20.9, T0))
     )
     store.write_points(early, T0)
-    came = []
+    came: list[object] = []
 
     def step(name: str) -> None:
         if name == "copied" and not came:
