@@ -291,6 +291,20 @@ class AlarmsSection(Section):
     )
 
 
+class PermitsSection(Section):
+    """Permits for work in confined spaces."""
+
+    rules_folder: ConfigPath | None = Field(
+        default=None,
+        description="Folder with rule packs of your own (*.toml) and hazard templates (hazards/*.toml); they go before those of the same name that come with Tocsin.",
+    )
+    photo_bytes: int = Field(
+        default=2 << 30,
+        ge=1 << 20,
+        description="Bytes of pictures kept; beyond, new ones are refused, since an old one may be evidence.",
+    )
+
+
 class GatewayEntry(Section):
     """One gateway that may speak."""
 
@@ -335,6 +349,7 @@ class CloudConfig(Section):
     http: HttpSection = Field(default=HttpSection(), description="API and console.")
     query: QuerySection = Field(default=QuerySection(), description="Query limits.")
     alarms: AlarmsSection = Field(default=AlarmsSection(), description="Alarms of the cloud.")
+    permits: PermitsSection = Field(default=PermitsSection(), description="Permits to work.")
     gateways: list[GatewayEntry] = Field(default=[], description="Gateways that may speak.")
 
     @model_validator(mode="after")

@@ -7,6 +7,8 @@ cannot be opened as another's.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -68,6 +70,10 @@ class Sealing:
                 f"the sealed secret of {purpose} does not open",
                 hint=f"{FILE} is not the one it was sealed with: put the saved copy back",
             ) from None
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes of this key for one purpose: always the same, and nothing of the key itself."""
+        return hmac.new(self._key, b"derive " + purpose.encode(), hashlib.sha256).digest()
 
 
 def _make(path: Path) -> None:

@@ -24,6 +24,7 @@ from cloud.identity.permit_roles import PermitRoles
 from cloud.identity.second_factor import SecondFactors
 from cloud.identity.sessions import Sessions
 from cloud.identity.tokens import Tokens
+from cloud.permits.parts import PermitParts
 from cloud.registry import Registry
 from cloud.rpc import SpineClient
 from cloud.sealing import Sealing
@@ -36,12 +37,14 @@ from tocsin.sdk.clock import SystemClock
 def build(config: CloudConfig, engine: Engine) -> FastAPI:
     """The application on its real parts."""
     clock = SystemClock()
+    sealing = Sealing.of(config.secrets_key)
     parts = Services(
         accounts=Accounts(engine, clock),
         sessions=Sessions(engine, clock),
         tokens=Tokens(engine, clock),
-        factors=SecondFactors(engine, clock, Sealing.of(config.secrets_key)),
+        factors=SecondFactors(engine, clock, sealing),
         permit_roles=PermitRoles(engine),
+        permits=PermitParts.of(config, engine, clock, sealing),
         registry=Registry(engine, clock),
         spine=SpineClient(config.socket_path),
         events=SpineClient(config.socket_path),

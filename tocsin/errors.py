@@ -31,6 +31,8 @@
     ├── BadRequestError        a request that cannot be understood
     ├── AlarmRefusedError      an operator action the alarm's state forbids
     ├── CommandRefusedError    a command a gateway did not carry out
+    ├── PermitRefusedError     something the rules of a permit forbid
+    ├── LockKeyError           keys of locks, holders and issuers that are not there or not ready
     ├── GrantRefusedError      a grant, or an order to a lock, that a verifier does not accept
     ├── ProvisionError         keys and certificates that cannot be made or found
     └── ControlError           the control socket of a running agent
@@ -510,6 +512,45 @@ class LockRefusal(StrEnum):
     BATTERY_LOW = "battery-low"
     LOCKED_OUT = "locked-out"
     OCCUPIED = "occupied"
+
+
+class PermitRefusedError(TocsinError):
+    """The rules of a permit forbid it; `reason` is stable, `told` has the sentence in both languages and the rule it follows."""
+
+    code = "permit.refused"
+    exit_code = 8
+
+    def __init__(self, told: dict[str, object]) -> None:
+        cited = f" ({told['citation']})" if told.get("citation") else ""
+        super().__init__(f"{told.get('text_en', '')}{cited}", hint=str(told.get("hint", "")))
+        self.reason = str(told.get("reason", ""))
+        self.told = told
+
+    def as_dict(self) -> dict[str, object]:
+        return {**super().as_dict(), "refusal": self.told}
+
+
+class LockKeyReason(StrEnum):
+    """Why a key of a lock, a person or a gateway cannot be used as asked."""
+
+    UNKNOWN_LOCK = "unknown-lock"
+    LOCK_TAKEN = "lock-taken"
+    KEY_TAKEN = "key-taken"
+    BAD_KEY = "bad-key"
+    NO_GATEWAY_KEY = "no-gateway-key"
+    KEY_WAITS = "key-waits"
+    NO_KEY_WAITS = "no-key-waits"
+
+
+class LockKeyError(TocsinError):
+    """A key that grants need is not there, not ready or no key; `reason` is stable."""
+
+    code = "lock.key"
+    exit_code = 8
+
+    def __init__(self, reason: LockKeyReason, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class GrantRefusedError(TocsinError):

@@ -12,9 +12,11 @@ from cloud.api import (
     events,
     gateway_configs,
     influx,
+    locks,
     operations,
     orders,
     people,
+    permit_ledger,
     registry,
     second_factor,
 )
@@ -23,7 +25,8 @@ from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
 ROOMS = (
-    devices, alarms, orders, gateway_configs, completeness, registry, people, second_factor, operations, events, influx,
+    devices, alarms, orders, gateway_configs, completeness, registry, people, second_factor, locks,
+    permit_ledger, operations, events, influx,
 )  # fmt: skip
 
 

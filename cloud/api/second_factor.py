@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cloud.api.gate import Reader, allow, need_site
 from cloud.api.models import Body, Id, Told
+from cloud.api.persons import Code, person_of
 from cloud.api.services import services
 from cloud.identity.permit_roles import EVERY_SITE, PermitRole, Post
 from cloud.identity.rules import Action, Principal
@@ -19,14 +20,15 @@ from tocsin.errors import BadRequestError, IdentityError, IdentityReason
 router = APIRouter(prefix="/api/v1", tags=["identity"])
 Admin = Depends(allow(Action.ADMIN))
 AccountId = Annotated[int, Path(ge=0, lt=2**63)]
-Code = Annotated[str, Field(max_length=16, description="Six digits of the authenticator app.")]
 
 
 class EnrolBody(Body):
     """Begin: who you are once more."""
 
     password: str = Field(max_length=256, description="The account's password.")
-    code: Code = Field(default="", description="Of the old second factor, where there is one.")
+    code: str = Field(
+        default="", max_length=16, description="Of the old second factor, where there is one."
+    )
 
 
 class CodeBody(Body):
@@ -68,13 +70,13 @@ class PersonTold(Told):
 @router.get("/me/second-factor")
 def second_factor(request: Request, principal: Principal = Reader) -> FactorTold:
     """Whether the caller's account has a second factor."""
-    return _told(services(request).factors.state(account_of_session(principal)))
+    return _told(services(request).factors.state(person_of(principal).account_id))
 
 
 @router.post("/me/second-factor", status_code=201)
 def enrol(request: Request, body: EnrolBody, principal: Principal = Reader) -> EnrolmentTold:
     """Begin with a new one: its secret is in this answer alone, and counts once a code confirms it."""
-    account = account_of_session(principal)
+    account = person_of(principal).account_id
     made = services(request).factors.begin(account, body.password, body.code)
     return EnrolmentTold(secret=made.secret, uri=made.uri)
 
@@ -82,7 +84,7 @@ def enrol(request: Request, body: EnrolBody, principal: Principal = Reader) -> E
 @router.post("/me/second-factor/confirm")
 def confirm(request: Request, body: CodeBody, principal: Principal = Reader) -> FactorTold:
     """The first code of the new one."""
-    account = account_of_session(principal)
+    account = person_of(principal).account_id
     return _told(services(request).factors.confirm(account, body.code))
 
 
@@ -123,21 +125,6 @@ def people(request: Request, site: Id, principal: Principal = Reader) -> list[Pe
     need_site(principal, site)
     found = services(request).permit_roles.people(site)
     return [PersonTold(name=p.name, roles=sorted(p.roles)) for p in found]
-
-
-def account_of_session(principal: Principal) -> int:
-    """The caller's account.
-
-    Raises:
-        IdentityError: a token speaks, which is no person.
-    """
-    if principal.kind != "session" or principal.account_id is None:
-        raise IdentityError(
-            IdentityReason.NOT_ALLOWED,
-            "a token has no second factor: it is for a person who logged in",
-            hint="log in",
-        )
-    return principal.account_id
 
 
 def _told(state: FactorState) -> FactorTold:

@@ -14,6 +14,7 @@ from cloud.identity.permit_roles import PermitRoles
 from cloud.identity.second_factor import SecondFactors
 from cloud.identity.sessions import Sessions
 from cloud.identity.tokens import Tokens
+from cloud.permits.parts import PermitParts
 from cloud.registry import Registry
 from tocsin.sdk.clock import Clock
 
@@ -39,6 +40,7 @@ class Services:
     tokens: Tokens
     factors: SecondFactors
     permit_roles: PermitRoles
+    permits: PermitParts
     registry: Registry
     spine: Spine
     events: Spine  # a connection of its own for what is subscribed to, so that a slow reader delays no call

@@ -27,9 +27,10 @@ TABLE_MODULES = (
     "cloud.gateway_configs.tables",
     "cloud.ingest.tables",
     "cloud.audit.tables",
+    "cloud.permits.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0007"
+HEAD = "0008"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

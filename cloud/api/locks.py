@@ -1,0 +1,201 @@
+"""Keys that grants need: people's phones, locks, gateways, and the issuer's own."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field
+
+from cloud.api.gate import Reader, allow, need_site
+from cloud.api.models import Body, Id, Told
+from cloud.api.persons import Code, Person, need_factor, need_role, person_of
+from cloud.api.services import services
+from cloud.identity.permit_roles import PermitRole
+from cloud.identity.rules import Action, Principal
+from cloud.permits.holders import HolderKey
+
+router = APIRouter(prefix="/api/v1", tags=["locks"])
+Admin = Depends(allow(Action.ADMIN))
+
+Hex8 = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="8 bytes in hex.")]
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="32 bytes in hex.")]
+Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$", description="64 bytes in hex.")]
+
+
+class HolderBody(Body):
+    """A phone's own key."""
+
+    public: Hex32 = Field(description="Ed25519 public key.")
+    proof: Hex64 = Field(description='Its signature over "HOLD1" and the account\'s name.')
+    name: str = Field(min_length=1, max_length=64, description="Of the phone, for its owner.")
+
+
+class HolderTold(Told):
+    """A phone's key; grants carry `holder`."""
+
+    holder: str
+    account: str
+    public: str
+    name: str
+    registered_ns: int
+    revoked_ns: int | None
+
+
+class LockBody(Body):
+    """What is on the card that came with a lock. The key is sealed at once and never told again."""
+
+    lock: Hex8
+    key: Hex32
+    site: Id
+    device: Id
+    profile: Literal["A", "B"]
+    code: Code
+
+
+class CodeBody(Body):
+    """A second factor."""
+
+    code: Code
+
+
+class RevokeBody(CodeBody):
+    """How far to revoke."""
+
+    gateways_too: bool = Field(default=False, description="Gateway keys of this lock as well.")
+
+
+class LockTold(Told):
+    """A lock without its key. Grants numbered below `min_ctr` are void."""
+
+    lock: str
+    site: str
+    device: str
+    profile: str
+    next_ctr: int
+    min_ctr: int
+    epoch: int
+    changed_ns: int
+    changed_by: str
+
+
+class GatewayKeyBody(Body):
+    """What secrets for a gateway are sealed to."""
+
+    public: Hex32 = Field(description="X25519 public key.")
+
+
+class IssuerTold(Told):
+    """A key that signs grants. `issues_ns` null: locks take it in; `retired_ns`: they forget it."""
+
+    kid: str
+    public: str
+    made_ns: int
+    issues_ns: int | None
+    retired_ns: int | None
+
+
+@router.get("/me/keys")
+def my_keys(request: Request, principal: Principal = Reader) -> list[HolderTold]:
+    """The caller's phones."""
+    me = person_of(principal)
+    return [_holder(k) for k in services(request).permits.holders.of(me.name)]
+
+
+@router.post("/me/keys", status_code=201)
+def add_key(request: Request, body: HolderBody, principal: Principal = Reader) -> HolderTold:
+    """Register a phone: grants are bound to its key, which never leaves it."""
+    me = person_of(principal)
+    public, proof = bytes.fromhex(body.public), bytes.fromhex(body.proof)
+    return _holder(services(request).permits.holders.register(me.name, public, proof, body.name))
+
+
+@router.delete("/me/keys/{holder}")
+def end_key(request: Request, holder: Hex8, principal: Principal = Reader) -> HolderTold:
+    """End a lost phone: it gets no more grants, and those it has end within 30 minutes."""
+    me = person_of(principal)
+    return _holder(services(request).permits.holders.revoke(holder, me.name))
+
+
+@router.get("/locks")
+def locks(request: Request, principal: Principal = Reader) -> list[LockTold]:
+    """Commissioned locks of the caller's sites."""
+    found = services(request).permits.locks.all()
+    return [
+        LockTold(**asdict(k)) for k in found if principal.sites is None or k.site in principal.sites
+    ]
+
+
+@router.post("/locks", status_code=201)
+def commission(request: Request, body: LockBody, principal: Principal = Reader) -> LockTold:
+    """Take a lock in; a technician of the site does, with the second factor."""
+    me = _technician(request, principal, body.site)
+    need_factor(request, me, body.code)
+    made = services(request).permits.locks.commission(
+        bytes.fromhex(body.lock),
+        bytes.fromhex(body.key),
+        site=body.site,
+        device=body.device,
+        profile=body.profile,
+        by=me.name,
+    )
+    return LockTold(**asdict(made))
+
+
+@router.post("/locks/{lock}/revoke")
+def revoke(
+    request: Request, lock: Hex8, body: RevokeBody, principal: Principal = Reader
+) -> LockTold:
+    """Void every grant issued for a lock so far; approvers and technicians of its site may."""
+    locks = services(request).permits.locks
+    site = locks.get(lock).site
+    need_site(principal, site)
+    me = person_of(principal)
+    need_role(request, me, site, PermitRole.TECHNICIAN, PermitRole.APPROVER)
+    need_factor(request, me, body.code)
+    return LockTold(**asdict(locks.revoke(lock, me.name, gateways_too=body.gateways_too)))
+
+
+@router.put("/gateways/{gateway}/key")
+def gateway_key(
+    request: Request, gateway: Id, body: GatewayKeyBody, principal: Principal = Admin
+) -> GatewayKeyBody:
+    """Register the key a gateway unseals its grants with (`tocsin keys show` on the gateway tells it)."""
+    services(request).permits.holders.register_gateway(gateway, bytes.fromhex(body.public))
+    return body
+
+
+@router.get("/issuer-keys")
+def issuers(request: Request, principal: Principal = Reader) -> list[IssuerTold]:
+    """Public keys that grants were signed with, oldest first."""
+    return [IssuerTold(**asdict(s)) for s in services(request).permits.issuers.states()]
+
+
+@router.post("/issuer-keys", status_code=201)
+def new_issuer(request: Request, body: CodeBody, principal: Principal = Admin) -> list[IssuerTold]:
+    """Make the next issuer key; it signs nothing until it is switched to."""
+    need_factor(request, person_of(principal), body.code)
+    services(request).permits.issuers.prepare()
+    return issuers(request, principal)
+
+
+@router.post("/issuer-keys/switch")
+def switch_issuer(
+    request: Request, body: CodeBody, principal: Principal = Admin
+) -> list[IssuerTold]:
+    """Sign with the newest key, once every lock has it."""
+    need_factor(request, person_of(principal), body.code)
+    services(request).permits.issuers.switch()
+    return issuers(request, principal)
+
+
+def _technician(request: Request, principal: Principal, site: str) -> Person:
+    need_site(principal, site)
+    me = person_of(principal)
+    need_role(request, me, site, PermitRole.TECHNICIAN)
+    return me
+
+
+def _holder(key: HolderKey) -> HolderTold:
+    return HolderTold(**{**asdict(key), "public": key.public.hex()})

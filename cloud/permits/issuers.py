@@ -1,0 +1,144 @@
+"""The keys that sign grants: one issues, at most two are known to locks. A new one waits until every lock has it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+
+from cloud.permits.tables import issuer_keys
+from cloud.sealing import Sealing
+from tocsin.errors import LockKeyError, LockKeyReason
+from tocsin.grants.issuers import KID_BYTES, LIVE_KEYS, IssuerKeys
+from tocsin.grants.primitives import KEY_BYTES, public_key
+from tocsin.sdk import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A key that can sign. `kid` as locks know it."""
+
+    kid: bytes
+    public: bytes
+    seed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerState:
+    """A key as it may be shown. `issues_ns` None: it waits for the locks; `retired_ns`: locks forget it."""
+
+    kid: str
+    public: str
+    made_ns: int
+    issues_ns: int | None
+    retired_ns: int | None
+
+
+class Issuers:
+    """All of one state database; seeds are sealed."""
+
+    def __init__(self, engine: Engine, clock: Clock, sealing: Sealing) -> None:
+        self._engine, self._clock, self._sealing = engine, clock, sealing
+
+    def states(self) -> list[IssuerState]:
+        """Every key there ever was, oldest first."""
+        with self._engine.begin() as c:
+            self.issuing(c)
+            rows = c.execute(select(issuer_keys).order_by(issuer_keys.c.kid)).mappings().all()
+        return [
+            IssuerState(
+                _kid(r["kid"]).hex(),
+                r["public"].hex(),
+                r["made_ns"],
+                r["issues_ns"],
+                r["retired_ns"],
+            )
+            for r in rows
+        ]
+
+    def issuing(self, c: Connection) -> Issuer:
+        """The key that signs now; the first is made when it is first asked for."""
+        rows = [r for r in _live(c) if r["issues_ns"] is not None]
+        if not rows:
+            self._make(c, 1, self._clock.now_ns())
+            rows = _live(c)
+        return self._opened(rows[-1])
+
+    def live(self, c: Connection) -> IssuerKeys:
+        """What a verifier holds."""
+        self.issuing(c)
+        return IssuerKeys({_kid(r["kid"]): bytes(r["public"]) for r in _live(c)})
+
+    def prepare(self) -> Issuer:
+        """A new key that does not sign yet. The oldest of two is retired by it: locks drop it as they take this one.
+
+        Raises:
+            LockKeyError: the one made before does not sign yet.
+        """
+        now_ns = self._clock.now_ns()
+        with self._engine.begin() as c:
+            self.issuing(c)
+            rows = _live(c)
+            if rows[-1]["issues_ns"] is None:
+                raise LockKeyError(
+                    LockKeyReason.KEY_WAITS,
+                    f"issuer key {_kid(rows[-1]['kid']).hex()} waits to be taken by the locks",
+                    hint="switch to it first",
+                )
+            for old in rows[: len(rows) - LIVE_KEYS + 1]:
+                c.execute(
+                    update(issuer_keys)
+                    .where(issuer_keys.c.kid == old["kid"])
+                    .values(retired_ns=now_ns)
+                )
+            self._make(c, rows[-1]["kid"] + 1, None)
+            return self._opened(_live(c)[-1])
+
+    def switch(self) -> Issuer:
+        """Sign with the newest key from now on; every lock must have it.
+
+        Raises:
+            LockKeyError: no key waits.
+        """
+        with self._engine.begin() as c:
+            rows = _live(c)
+            if not rows or rows[-1]["issues_ns"] is not None:
+                raise LockKeyError(LockKeyReason.NO_KEY_WAITS, "no issuer key waits to be used")
+            c.execute(
+                update(issuer_keys)
+                .where(issuer_keys.c.kid == rows[-1]["kid"])
+                .values(issues_ns=self._clock.now_ns())
+            )
+            return self._opened(_live(c)[-1])
+
+    def _make(self, c: Connection, number: int, issues_ns: int | None) -> None:
+        seed = secrets.token_bytes(KEY_BYTES)
+        c.execute(
+            insert(issuer_keys).values(
+                kid=number,
+                public=public_key(seed),
+                sealed_seed=self._sealing.seal(seed, _purpose(number)),
+                made_ns=self._clock.now_ns(),
+                issues_ns=issues_ns,
+            )
+        )
+
+    def _opened(self, row: RowMapping) -> Issuer:
+        seed = self._sealing.open(bytes(row["sealed_seed"]), _purpose(row["kid"]))
+        return Issuer(_kid(row["kid"]), bytes(row["public"]), seed)
+
+
+def _live(c: Connection) -> list[RowMapping]:
+    query = (
+        select(issuer_keys).where(issuer_keys.c.retired_ns.is_(None)).order_by(issuer_keys.c.kid)
+    )
+    return list(c.execute(query).mappings())
+
+
+def _kid(number: int) -> bytes:
+    return number.to_bytes(KID_BYTES, "big")
+
+
+def _purpose(number: int) -> str:
+    return f"issuer key {number}"

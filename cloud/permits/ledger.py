@@ -1,0 +1,121 @@
+"""What permits stand on and people enter: spaces, instruments, and who is trained and fit."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, select, update
+
+from cloud.db import read
+from cloud.permits.tables import permit_ledger
+from tocsin.errors import NotFoundError, StoreError
+from tocsin.permits.space import Space
+from tocsin.sdk import Clock
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """A gas detector: how long its calibration counts, and when it was last bumped. Unix ns."""
+
+    id: str
+    name: str
+    calibrated_until_ns: int
+    bumped_ns: int
+
+
+class Qualified(msgspec.Struct, frozen=True):
+    """How long somebody's training and medical examination count. Unix ns."""
+
+    account: str
+    trained_until_ns: int
+    fit_until_ns: int
+
+
+Item = Space | Instrument | Qualified
+T = TypeVar("T", Space, Instrument, Qualified)
+KINDS: dict[type[Item], str] = {
+    Space: "space",
+    Instrument: "instrument",
+    Qualified: "person",
+}
+
+
+class Ledger:
+    """All of one state database."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+
+    def put(self, site: str, key: str, item: Item, by: str) -> None:
+        """Enter it, in place of what was there under its id."""
+        kind = KINDS[type(item)]
+        values = {
+            "body": msgspec.json.encode(item),
+            "changed_ns": self._clock.now_ns(),
+            "changed_by": by,
+        }
+        with self._engine.begin() as c:
+            changed = c.execute(update(permit_ledger).where(_at(kind, site, key)).values(values))
+            if changed.rowcount == 0:
+                c.execute(insert(permit_ledger).values(kind=kind, site=site, id=key, **values))
+
+    def remove(self, kind: type[Item], site: str, key: str) -> None:
+        """Take it out; permits that name it keep what they were written with.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        with self._engine.begin() as c:
+            gone = c.execute(delete(permit_ledger).where(_at(KINDS[kind], site, key)))
+            if gone.rowcount == 0:
+                raise NotFoundError(f"there is no {KINDS[kind]} {key!r} at {site or 'any site'}")
+
+    def all(self, kind: type[T], site: str | None = None) -> list[T]:
+        """By site and id; of one site where it is named."""
+        with read(self._engine) as c:
+            return items(c, kind, site)
+
+    def get(self, kind: type[T], site: str, key: str) -> T:
+        """One of them.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        with read(self._engine) as c:
+            return item(c, kind, site, key)
+
+
+def items(c: Connection, kind: type[T], site: str | None = None) -> list[T]:
+    """By site and id; of one site where it is named."""
+    query = select(permit_ledger).where(permit_ledger.c.kind == KINDS[kind])
+    if site is not None:
+        query = query.where(permit_ledger.c.site == site)
+    rows = c.execute(query.order_by(permit_ledger.c.site, permit_ledger.c.id)).mappings()
+    return [_read(bytes(r["body"]), kind, str(r["id"])) for r in rows]
+
+
+def item(c: Connection, kind: type[T], site: str, key: str) -> T:
+    """One of them.
+
+    Raises:
+        NotFoundError: it is not there.
+    """
+    body = c.scalar(select(permit_ledger.c.body).where(_at(KINDS[kind], site, key)))
+    if body is None:
+        raise NotFoundError(
+            f"there is no {KINDS[kind]} {key!r}" + (f" at {site!r}" if site else ""),
+            hint=f"a technician enters it: PUT /api/v1/permits/{KINDS[kind]}s/...",
+        )
+    return _read(bytes(body), kind, key)
+
+
+def _read(body: bytes, kind: type[T], key: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as exc:
+        raise StoreError(f"the ledger's {KINDS[kind]} {key!r} cannot be read: {exc}") from exc
+
+
+def _at(kind: str, site: str, key: str) -> ColumnElement[bool]:
+    t = permit_ledger.c
+    return and_(t.kind == kind, t.site == site, t.id == key)

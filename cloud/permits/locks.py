@@ -1,0 +1,150 @@
+"""Locks as they were commissioned: which one is where, its own key (sealed), and what of its grants is revoked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from cloud.db import read
+from cloud.permits.tables import permit_locks
+from cloud.sealing import Sealing
+from tocsin.errors import LockKeyError, LockKeyReason
+from tocsin.grants.fields import ID_BYTES
+from tocsin.grants.primitives import KEY_BYTES
+from tocsin.sdk import Clock
+
+Profile = Literal["A", "B"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock without its key. `device` is its name at its gateway, `lock` its 8 bytes in hex."""
+
+    lock: str
+    site: str
+    device: str
+    profile: Profile
+    next_ctr: int
+    min_ctr: int
+    epoch: int
+    changed_ns: int
+    changed_by: str
+
+    @property
+    def id(self) -> bytes:
+        """As in grants."""
+        return bytes.fromhex(self.lock)
+
+
+class Locks:
+    """All of one state database."""
+
+    def __init__(self, engine: Engine, clock: Clock, sealing: Sealing) -> None:
+        self._engine, self._clock, self._sealing = engine, clock, sealing
+
+    def all(self) -> list[Lock]:
+        """By site and device."""
+        query = select(permit_locks).order_by(permit_locks.c.site, permit_locks.c.device)
+        with read(self._engine) as c:
+            return [_lock(r) for r in c.execute(query).mappings()]
+
+    def commission(
+        self, lock: bytes, key: bytes, *, site: str, device: str, profile: Profile, by: str
+    ) -> Lock:
+        """Take a lock in; its key was made by its factory and is never told again.
+
+        Raises:
+            LockKeyError: no lock id, no key, or the lock or the place is taken.
+        """
+        if len(lock) != ID_BYTES or len(key) != KEY_BYTES or not any(key):
+            raise LockKeyError(
+                LockKeyReason.BAD_KEY,
+                f"a lock id has {ID_BYTES} bytes and its key {KEY_BYTES}, not all zero",
+                hint="both are on the card that came with the lock",
+            )
+        row = {
+            "lock": lock.hex(),
+            "site": site,
+            "device": device,
+            "profile": profile,
+            "sealed_key": self._sealing.seal(key, _purpose(lock.hex())),
+            "next_ctr": 1,
+            "min_ctr": 0,
+            "epoch": 0,
+            "changed_ns": self._clock.now_ns(),
+            "changed_by": by,
+        }
+        try:
+            with self._engine.begin() as c:
+                there = (permit_locks.c.site == site, permit_locks.c.device == device)
+                if c.execute(select(permit_locks.c.lock).where(*there)).first() is not None:
+                    raise LockKeyError(
+                        LockKeyReason.LOCK_TAKEN, f"{site}/{device} has a lock already"
+                    )
+                c.execute(insert(permit_locks).values(row))
+        except IntegrityError:
+            raise LockKeyError(
+                LockKeyReason.LOCK_TAKEN, f"lock {lock.hex()} is commissioned already"
+            ) from None
+        return self.get(lock.hex())
+
+    def get(self, lock: str) -> Lock:
+        """One of them.
+
+        Raises:
+            LockKeyError: it is not commissioned.
+        """
+        with read(self._engine) as c:
+            return _lock(_row(c, lock))
+
+    def revoke(self, lock: str, by: str, *, gateways_too: bool = False) -> Lock:
+        """Void every grant issued so far; `gateways_too`: gateway keys of this lock as well (one was stolen)."""
+        with self._engine.begin() as c:
+            row = _row(c, lock)
+            values = {
+                "min_ctr": row["next_ctr"],
+                "epoch": row["epoch"] + int(gateways_too),
+                "changed_ns": self._clock.now_ns(),
+                "changed_by": by,
+            }
+            c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(values))
+            return _lock(_row(c, lock))
+
+    def at(self, c: Connection, site: str, device: str) -> Lock | None:
+        """The lock in a place."""
+        there = (permit_locks.c.site == site, permit_locks.c.device == device)
+        row = c.execute(select(permit_locks).where(*there)).mappings().first()
+        return None if row is None else _lock(row)
+
+    def key(self, c: Connection, lock: str) -> bytes:
+        """Its own key, for as long as something is derived from it."""
+        return self._sealing.open(bytes(_row(c, lock)["sealed_key"]), _purpose(lock))
+
+    def next_ctr(self, c: Connection, lock: str) -> int:
+        """The number of a new grant."""
+        ctr = int(_row(c, lock, lock_it=True)["next_ctr"])
+        c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(next_ctr=ctr + 1))
+        return ctr
+
+
+def _row(c: Connection, lock: str, *, lock_it: bool = False) -> RowMapping:
+    query = select(permit_locks).where(permit_locks.c.lock == lock)
+    row = c.execute(query.with_for_update() if lock_it else query).mappings().first()
+    if row is None:
+        raise LockKeyError(
+            LockKeyReason.UNKNOWN_LOCK,
+            f"there is no lock {lock!r}",
+            hint="a technician commissions it",
+        )
+    return row
+
+
+def _lock(row: RowMapping) -> Lock:
+    return Lock(**{name: row[name] for name in Lock.__slots__})
+
+
+def _purpose(lock: str) -> str:
+    return f"key of lock {lock}"

@@ -1,0 +1,42 @@
+"""What of permits the web process works on by itself: the ledger, keys, and pictures. The spine reads the same tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from cloud.config import CloudConfig
+from cloud.permits.holders import Holders
+from cloud.permits.issuers import Issuers
+from cloud.permits.ledger import Ledger
+from cloud.permits.locks import Locks
+from cloud.permits.packs import Packs
+from cloud.permits.photos import Photos
+from cloud.sealing import Sealing
+from tocsin.sdk import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class PermitParts:
+    """All on one state database."""
+
+    packs: Packs
+    ledger: Ledger
+    photos: Photos
+    locks: Locks
+    holders: Holders
+    issuers: Issuers
+
+    @classmethod
+    def of(cls, config: CloudConfig, engine: Engine, clock: Clock, sealing: Sealing) -> PermitParts:
+        """Built once by a process."""
+        folder = config.cloud.data_dir / "permits" / "photos"
+        return cls(
+            Packs(config.permits.rules_folder),
+            Ledger(engine, clock),
+            Photos(engine, clock, folder, config.permits.photo_bytes),
+            Locks(engine, clock, sealing),
+            Holders(engine, clock),
+            Issuers(engine, clock, sealing),
+        )
