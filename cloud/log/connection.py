@@ -15,12 +15,12 @@ from tocsin.errors import LogUnavailableError, MissingExtraError
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js import JetStreamContext
-    from nats.js.api import StreamConfig
+    from nats.js.api import StreamConfig, StreamInfo
 
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 5.0
 STEADY_S = 3.0
-AGAIN_S = 1  # between two tries to reconnect
+AGAIN_S = 1  # between two tries to reconnect, and between two looks whether it is back
 PING_S = 5
 MOST_BYTES = MAX_MESSAGE_BYTES + 1  # of a message
 HEADERS_BYTES = 1024
@@ -85,6 +85,25 @@ class Connection:
             self._said_unavailable = False
             self.unavailable = ""
             self._log.warning("the log is back")
+
+    async def watch(self) -> None:
+        """For ever: what was said to be unavailable is looked at until it is back, whether or not messages come."""
+        import nats.errors
+
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            if not self._said_unavailable:
+                continue
+            try:
+                _, js = await self.ready()
+                info = await js.stream_info(self.options.stream)
+            except LogUnavailableError:
+                continue
+            except (nats.errors.Error, OSError, TimeoutError) as exc:
+                self.failed(exc)
+                continue
+            if takes_messages(info, self.options.max_bytes):
+                self.worked()
 
     async def aclose(self) -> None:
         """Leave."""
@@ -164,6 +183,13 @@ def _stream(options: LogOptions) -> StreamConfig:
         discard=DiscardPolicy.NEW,  # full refuses, so that nothing older is dropped and the broker feels it
         duplicate_window=options.duplicate_window_s,
     )
+
+
+def takes_messages(info: StreamInfo, max_bytes: int) -> bool:
+    """Whether most replicas hear the one that leads, and the largest message has room."""
+    others = [] if info.cluster is None else info.cluster.replicas or []
+    here = 1 + sum(bool(peer.current) and not peer.offline for peer in others)
+    return here * 2 > 1 + len(others) and info.state.bytes <= max_bytes - MOST_BYTES
 
 
 def _differs(found: StreamConfig, wanted: StreamConfig) -> bool:

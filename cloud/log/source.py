@@ -64,6 +64,7 @@ class JetStreamSource:
         works = [(f"pull-{lane}", self._pull(lane)) for lane in self._lanes]
         works += [(f"look-{lane}", self._look(lane)) for lane in self._lanes]
         works += [("log-acks", self._acknowledge()), ("log-hold", self._hold())]
+        works.append(("log-watch", self.connection.watch()))
         self._tasks = [asyncio.create_task(work, name=name) for name, work in works]
         for task in self._tasks:
             task.add_done_callback(self._ended)

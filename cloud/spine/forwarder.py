@@ -72,7 +72,9 @@ class Forwarder:
             async with asyncio.TaskGroup() as group:
                 work = group.create_task(self._forward(), name="forward")
                 tell = group.create_task(self._tell(), name="tell-the-cloud")
+                watch = group.create_task(self._sink.connection.watch(), name="log-watch")
                 await stop.wait()
+                watch.cancel()
                 tell.cancel()
                 self.handover.close()
                 await asyncio.wait([work], timeout=LAST_S)

@@ -138,8 +138,15 @@ def test_without_a_majority_the_broker_keeps_everything_and_it_is_said_once(
             cluster.start(1)
             city.more_acks()
         city.nothing_lost_or_doubled()
+        wait_until_sync(  # no message comes any more
+            lambda: not (forward.counters()["log_error"] or ingester.counters()["log_error"]),
+            60.0,
+            "a word of both that it is back",
+        )
         for node in (forward, ingester):
             said = [line for line in node.process.stderr if "the log is" in line]
-            assert len(said) == 2, said
-            assert "unavailable" in said[0]
-            assert "back" in said[1]
+            # servers short of CPU may elect once more when they are back; each time is said once
+            assert said, node.name
+            assert all("unavailable" in line for line in said[::2]), said
+            assert all("back" in line for line in said[1::2]), said
+            assert "back" in said[-1], said

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from cloud.link import Handover, Received
 from cloud.log import LogOptions
+from cloud.log.connection import takes_messages
 from cloud.log.sink import JetStreamSink
 from cloud.log.source import JetStreamSource
 from cloud.log.subjects import lane_of, lanes_of, message_id
@@ -238,6 +239,50 @@ async def test_servers_that_take_only_small_messages_are_refused_at_once(tmp_pat
         async with sink_of(options(small, "small")) as sink:
             with pytest.raises(LogUnavailableError, match="max_payload"):
                 await sink.keep(message(b"x"))
+
+
+async def test_a_log_that_is_back_says_so_without_a_message(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with NatsCluster(tmp_path, n=1) as running:
+        told = options(running, "back")
+        handover = Handover(1 << 20)
+        async with sink_of(told) as sink, source_of(told, handover) as source:
+            await sink.keep(message(sealed(0)))
+            watch = asyncio.create_task(sink.connection.watch())
+            both = sink.connection, source.connection
+            running.kill9(0)
+            with pytest.raises(LogUnavailableError):
+                await sink.keep(message(sealed(1)))
+            await wait_until(lambda: all(c.unavailable for c in both), 30.0, "a word of both")
+            running.start(0)
+            await wait_until(lambda: not any(c.unavailable for c in both), 30.0, "it is back")
+            assert not watch.done()
+            watch.cancel()
+    said = [r.message for r in caplog.records if r.name == "log" and "the log is" in r.message]
+    assert sorted(line.split(":")[0] for line in said) == [
+        "the log is back", "the log is back", "the log is unavailable", "the log is unavailable"
+    ]  # fmt: skip
+
+
+async def test_a_full_log_is_not_back_before_there_is_room(server: NatsCluster) -> None:
+    told = options(server, "narrow", max_bytes=3 << 20)
+    handover = Handover(8 << 20)
+    async with sink_of(told) as sink:
+
+        async def fill() -> None:
+            for n in range(40):
+                await sink.keep(message(b"%3d" % n + bytes(100_000)))
+
+        with pytest.raises(LogUnavailableError, match="full"):
+            await fill()
+        _, js = await sink.connection.ready()
+        assert not takes_messages(await js.stream_info("narrow"), told.max_bytes)
+        async with source_of(told, handover) as source:
+            for one in await taken(handover, 20):
+                source.ack(one)
+            await wait_until(lambda: not source.in_hand, 30.0, "room")
+        assert takes_messages(await js.stream_info("narrow"), told.max_bytes)
 
 
 def test_what_is_logged_is_told_from_what_is_stored_and_a_poison_message_is_a_dead_letter(
