@@ -47,6 +47,7 @@ class Moved(msgspec.Struct, frozen=True, omit_defaults=True, tag="moved"):
     target: State
     cause: Cause | None = None
     conflicts: tuple[str, ...] = ()  # what the scan for simultaneous operations found
+    place: str = ""  # the QR code read by whoever had to be at the space
 
 
 class Isolated(msgspec.Struct, frozen=True, omit_defaults=True, tag="isolated"):
@@ -64,13 +65,14 @@ class Ventilated(msgspec.Struct, frozen=True, omit_defaults=True, tag="ventilate
     by: Literal["person", "signal"] = "person"
 
 
-class Point(msgspec.Struct, frozen=True):
+class Point(msgspec.Struct, frozen=True, omit_defaults=True):
     """One value of a gas test. `unit` as the instrument shows it; `depth` is `top`, `middle` or `bottom`."""
 
     depth: str
     quantity: str
     value: float
     unit: str
+    instrument: str = ""  # needed where two must agree
 
 
 class GasTested(msgspec.Struct, frozen=True, omit_defaults=True, tag="gas-tested"):
@@ -109,6 +111,12 @@ class Exited(msgspec.Struct, frozen=True, tag="exited"):
     person: str
 
 
+class Counted(msgspec.Struct, frozen=True, tag="counted"):
+    """A roll call: exactly these are inside."""
+
+    inside: tuple[str, ...]
+
+
 class LockTold(msgspec.Struct, frozen=True, omit_defaults=True, tag="lock-told"):
     """An event of a lock's own log, or its state as the gateway saw it."""
 
@@ -117,7 +125,7 @@ class LockTold(msgspec.Struct, frozen=True, omit_defaults=True, tag="lock-told")
     seq: int = 0
 
 
-class GrantNoted(msgspec.Struct, frozen=True, tag="grant-noted"):
+class GrantNoted(msgspec.Struct, frozen=True, omit_defaults=True, tag="grant-noted"):
     """A grant was issued: its id (hex), lock, holder and time it ends."""
 
     cti: str
@@ -125,6 +133,7 @@ class GrantNoted(msgspec.Struct, frozen=True, tag="grant-noted"):
     holder: str
     exp_ns: int
     rescue: bool = False
+    account: str = ""  # whose key the holder is
 
 
 class HandedBack(msgspec.Struct, frozen=True, tag="handed-back"):
@@ -133,6 +142,10 @@ class HandedBack(msgspec.Struct, frozen=True, tag="handed-back"):
 
 class RescueEnded(msgspec.Struct, frozen=True, tag="rescue-ended"):
     """The rescue is over."""
+
+
+class Cleared(msgspec.Struct, frozen=True, tag="cleared"):
+    """The attendant says: nobody inside, every tool out, locked."""
 
 
 class Noted(msgspec.Struct, frozen=True, omit_defaults=True, tag="noted"):
@@ -152,9 +165,11 @@ Fact = (
     | ToolsCounted
     | Entered
     | Exited
+    | Counted
     | LockTold
     | GrantNoted
     | HandedBack
     | RescueEnded
+    | Cleared
     | Noted
 )

@@ -30,6 +30,17 @@ BEFORE_ACTIVE = frozenset(
 IN_FORCE = frozenset(  # holds its space: no other permit may be active there
     {State.ACTIVE, State.SUSPENDED, State.EMERGENCY, State.CLOSING, State.EXPIRED}
 )
+SEVERITY = {  # where two moves knew nothing of one another, the higher one holds
+    **dict.fromkeys(State, 0),
+    State.ACTIVE: 1,
+    State.CLOSING: 2,
+    State.SUSPENDED: 3,
+    State.EXPIRED: 4,
+    State.CLOSED: 5,
+    State.REVOKED: 5,
+    State.EMERGENCY: 6,
+    State.ARCHIVED: 7,
+}
 MAY_HAVE_GRANTS = frozenset({State.ACTIVE, State.EMERGENCY})
 ENDED = frozenset({State.REJECTED, State.CLOSED, State.REVOKED, State.ARCHIVED})
 
@@ -65,17 +76,20 @@ class Action(StrEnum):
     ACTIVATE = "activate"  # the attendant releases the lock
     ENTER = "enter"
     EXIT = "exit"
+    COUNT_PEOPLE = "count-people"  # a roll call: these are inside
     SUSPEND = "suspend"
     SOS = "sos"
     RESUME = "resume"
     EMERGENCY = "emergency"
     END_RESCUE = "end-rescue"
     FINISH = "finish"  # the work is done: people come out
+    WARN = "warn"  # the permit's end is near
     EXPIRE = "expire"
     BACK_TO_PREPARED = "back-to-prepared"  # the test is too old, or the interruption too long
     HAND_BACK = "hand-back"  # isolations are handed back
     LOCK = "lock"  # the lock said something
-    CLOSE = "close"
+    GRANT = "grant"  # a grant was issued
+    CLOSE = "close"  # the attendant first, then the approver
     REVOKE = "revoke"
     ARCHIVE = "archive"
 

@@ -8,7 +8,10 @@ import msgspec
 
 from tocsin.permits import facts
 from tocsin.permits.journal import Entry
-from tocsin.permits.names import Cause, State
+from tocsin.permits.names import SEVERITY, Action, Cause, State
+
+EXPIRY_WARNING = "expiry-warning"  # what a Noted is, `detail` the minutes
+_LOSES_COUNT = frozenset({Cause.HEADCOUNT, Cause.UNLISTED})
 
 
 class Test(msgspec.Struct, frozen=True):
@@ -38,6 +41,7 @@ class Permit(msgspec.Struct, frozen=True):
     attendant: str = ""
     activated_ns: int | None = None
     inside: frozenset[str] = frozenset()
+    emptied_ns: int | None = None  # the last one came out
     entered_ever: frozenset[str] = frozenset()
     headcount_known: bool = True
     tools_in: int | None = None
@@ -45,6 +49,8 @@ class Permit(msgspec.Struct, frozen=True):
     suspended_ns: int | None = None
     cause: Cause | None = None
     rescue_ended: bool = False
+    cleared_by: str = ""
+    warned: frozenset[str] = frozenset()  # minutes before its end
     lock_events: dict[str, str] = {}  # the newest event of each lock that moves its bolt
     grants: tuple[facts.GrantNoted, ...] = ()
 
@@ -90,9 +96,17 @@ def fold(permit: Permit, entry: Entry) -> Permit:
             changes = {
                 "inside": permit.inside | {person},
                 "entered_ever": permit.entered_ever | {person},
+                "cleared_by": "",
             }
         case facts.Exited(person):
-            changes = {"inside": permit.inside - {person}}
+            changes = {"inside": permit.inside - {person}, "emptied_ns": entry.at_ns}
+        case facts.Counted(inside):
+            changes = {
+                "inside": frozenset(inside),
+                "entered_ever": permit.entered_ever | set(inside),
+                "headcount_known": True,
+                "cleared_by": permit.cleared_by if not inside else "",
+            }
         case facts.LockTold(lock, event):
             moved = event in _BOLT_EVENTS
             changes = {"lock_events": permit.lock_events | {lock: event}} if moved else {}
@@ -102,29 +116,36 @@ def fold(permit: Permit, entry: Entry) -> Permit:
             changes = {"handed_back": True}
         case facts.RescueEnded():
             changes = {"rescue_ended": True}
-        case facts.Noted():
-            changes = {}
+        case facts.Cleared():
+            changes = {"cleared_by": entry.actor}
+        case facts.Noted(what, detail):
+            changes = {"warned": permit.warned | {detail}} if what == EXPIRY_WARNING else {}
     return msgspec.structs.replace(permit, rules=entry.rules, **changes)
 
 
 def _moved(permit: Permit, entry: Entry, said: facts.Moved) -> dict[str, object]:
-    changes: dict[str, object] = {"state": said.target, "since_ns": entry.at_ns}
+    if said.source is not permit.state and SEVERITY[said.target] <= SEVERITY[permit.state]:
+        return {}  # its writer did not know how far things had gone
+    changes: dict[str, object] = {"state": said.target, "since_ns": entry.at_ns, "cleared_by": ""}
+    if said.cause in _LOSES_COUNT:
+        changes["headcount_known"] = False
     match said.target:
         case State.PREPARED:
             changes |= {"conflicts": said.conflicts, "test": None, "approvers": ()}
-        case State.TESTED if permit.state is State.TESTED or entry.role == "approver":
+        case State.TESTED if permit.state is State.TESTED:
             changes["approvers"] = (*permit.approvers, entry.actor)  # the first of two
         case State.APPROVED:
             changes["approvers"] = (*permit.approvers, entry.actor)
         case State.ACTIVE:
             changes |= {"suspended_ns": None, "cause": None}
-            if permit.activated_ns is None:
-                changes |= {"activated_ns": entry.at_ns, "attendant": entry.actor}
+            if entry.action is Action.ACTIVATE:
+                changes |= {"activated_ns": permit.activated_ns or entry.at_ns}
+                changes |= {"attendant": entry.actor}
         case State.SUSPENDED | State.EMERGENCY | State.EXPIRED:
-            changes |= {"suspended_ns": permit.suspended_ns or entry.at_ns, "cause": said.cause}
-            changes["rescue_ended"] = (
-                False if said.target is State.EMERGENCY else permit.rescue_ended
-            )
+            changes["suspended_ns"] = permit.suspended_ns or entry.at_ns
+            changes["cause"] = said.cause or permit.cause
+            if said.target is State.EMERGENCY:
+                changes["rescue_ended"] = False
         case _:
             pass
     return changes
