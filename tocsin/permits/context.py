@@ -79,8 +79,12 @@ class Context(msgspec.Struct, frozen=True, omit_defaults=True):
     template: Template | None = None
     people: Mapping[str, Account] = {}
     instruments: Mapping[str, Instrument] = {}
-    others: tuple[Other, ...] = ()  # of the site; decisions that look at them must be taken one after another
+    others: tuple[
+        Other, ...
+    ] = ()  # of the site; decisions that look at them must be taken one after another
     conditions: Conditions = Conditions()
     source: str = CLOUD  # who decides
-    gateway_current: bool = True  # cloud: the gateway keeps our newest entries, and we keep all it told with that
+    gateway_current: bool = (
+        True  # cloud: the gateway keeps our newest entries, and we keep all it told with that
+    )
     denied: frozenset[str] = frozenset()  # grants that are void

@@ -48,6 +48,7 @@ class Permit(msgspec.Struct, frozen=True):
     tools_out: int | None = None
     suspended_ns: int | None = None
     cause: Cause | None = None
+    incident: bool = False  # something other than a person's word stopped it, ever
     rescue_ended: bool = False
     cleared_by: str = ""
     warned: frozenset[str] = frozenset()  # minutes before its end
@@ -144,6 +145,8 @@ def _moved(permit: Permit, entry: Entry, said: facts.Moved) -> dict[str, object]
         case State.SUSPENDED | State.EMERGENCY | State.EXPIRED:
             changes["suspended_ns"] = permit.suspended_ns or entry.at_ns
             changes["cause"] = said.cause or permit.cause
+            stopped = said.cause not in (None, Cause.PERSON)
+            changes["incident"] = permit.incident or stopped or said.target is State.EMERGENCY
             if said.target is State.EMERGENCY:
                 changes["rescue_ended"] = False
         case _:

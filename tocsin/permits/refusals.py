@@ -64,10 +64,11 @@ class PermitRefusal(StrEnum):
     ALREADY_INSIDE = "already-inside"  # [person]
     NOT_INSIDE = "not-inside"  # [person]
     UNLISTED = "unlisted"  # [person]
+    NOT_RESCUE = "not-rescue"  # [person]: in an emergency only the rescue team goes in
     # the end
     STILL_INSIDE = "still-inside"  # [count]
     HEADCOUNT_UNKNOWN = "headcount-unknown"
-    TOOLS_LEFT = "tools-left"  # [in, out]
+    TOOLS_LEFT = "tools-left"  # [went_in, out]
     LOCK_OPEN = "lock-open"  # [lock]
     NOT_HANDED_BACK = "not-handed-back"
     ATTENDANT_FIRST = "attendant-first"  # the attendant has not yet said that all is clear
