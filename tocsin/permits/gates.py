@@ -189,7 +189,8 @@ def clear(permit: Permit, context: Context) -> Refused | None:
             return refused(Why.LOCK_OPEN, lock=lock)
     if permit.isolated and not permit.handed_back:
         return refused(Why.NOT_HANDED_BACK)
-    return None if context.gateway_current else refused(Why.GATEWAY_BEHIND)
+    known = context.gateway_current or permit.activated_ns is None
+    return None if known else refused(Why.GATEWAY_BEHIND)
 
 
 def closed(permit: Permit, role: Role, context: Context) -> Refused | None:

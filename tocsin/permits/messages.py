@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tocsin.permits.context import Instrument, Other
 from tocsin.permits.journal import Entry
 from tocsin.permits.names import State
 from tocsin.permits.rule_rows import Rules
@@ -24,6 +25,8 @@ class Person(msgspec.Struct, frozen=True, omit_defaults=True):
     roles: tuple[str, ...]
     pin: str = ""
     key: bytes = b""
+    trained_until_ns: int = 0  # Unix ns; 0: not trained
+    fit_until_ns: int = 0
 
 
 class SealedGrant(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,6 +50,8 @@ class PermitDown(msgspec.Struct, frozen=True, omit_defaults=True):
     people: tuple[Person, ...] = ()
     grants: tuple[SealedGrant, ...] = ()
     denied: tuple[str, ...] = ()  # ids of grants (hex) that are void
+    instruments: tuple[Instrument, ...] = ()
+    others: tuple[Other, ...] = ()  # other permits that matter here, as the cloud knew them
     sig: str = ""
 
 
