@@ -6,14 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware_bridges.lock import client
 from firmware_bridges.lock.attacks import ATTACKS, Attack
-from firmware_bridges.lock.bench import LINK, Bench
+from firmware_bridges.lock.bench import KID, LINK, LOCK_ID, Bench, seed
+from firmware_bridges.lock.frames import Kind, Message
 from firmware_bridges.lock.gatt import Profile
 from firmware_bridges.lock.happenings import Actuate, Connected, Disconnected
+from firmware_bridges.lock.session import open_body, seal_body
 from firmware_bridges.lock.state import MAX_LOCKOUT_S
 from tocsin.errors import GrantRefusedError, LockRefusal
 from tocsin.grants.att import ATT_CODES
+from tocsin.grants.claims import encode_claims
+from tocsin.grants.grant import PROOF_UNLOCK, capability_key, issue, prove
 from tocsin.grants.lock_log import LockEventKind, verify_chain
+from tocsin.grants.primitives import public_key
 
 CASES = [
     pytest.param(attack, profile, id=f"{attack.name} ({profile.name})")
@@ -116,6 +122,59 @@ def tried_with_flip(
     except AssertionError:
         return None, bench
     raise AssertionError(f"opened with byte {at} of frame {number} changed")
+
+
+@BOTH
+def test_a_gateway_that_changes_any_byte_inside_its_session_opens_nothing(
+    profile: Profile,
+) -> None:
+    """A courier with K_gw seals what it changed: issuer, holder and K_grant still stand against it."""
+    bench = ready(profile)
+    claims = bench.claims()
+    if profile is Profile.MAC_ONLY:
+        payload = encode_claims(claims)
+        for at in range(len(payload) + 16):
+            bench.pass_time(MAX_LOCKOUT_S)  # past any lockout
+            session = bench.hello()
+            _, message = client.unlock_a(session, payload, capability_key(seed("lock"), payload))
+            plain = open_body(session.keys, Kind.UNLOCK_A, message.body)[1]
+            refuses(bench, session, Kind.UNLOCK_A, flipped(plain, at))
+        return
+    raw = issue(claims, kid=KID, seed=seed("issuer 1")).raw
+    for at in range(len(raw)):
+        bench.pass_time(MAX_LOCKOUT_S)
+        refuses(bench, bench.hello(), Kind.GRANT, flipped(raw, at))
+    for at in range(96):
+        bench.pass_time(MAX_LOCKOUT_S)  # past any lockout
+        fresh = bench.claims()
+        session = bench.hello()
+        nonce = session.challenge.nonce
+        session, message = client.grant(session, issue(fresh, kid=KID, seed=seed("issuer 1")).raw)
+        session, _ = client.read_result(session, bench.send(message))
+        proof = prove(seed("holder"), PROOF_UNLOCK, nonce, LOCK_ID, fresh.cti)
+        refuses(bench, session, Kind.PROVE, flipped(public_key(seed("holder")) + proof, at))
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :]
+
+
+def refuses(bench: Bench, session: client.Session, kind: Kind, plain: bytes) -> None:
+    """What is sealed rightly is refused all the same."""
+    _, body = seal_body(session.keys, kind, plain)
+    with pytest.raises(GrantRefusedError) as refused:
+        bench.send(Message(kind, body))
+    assert refused.value.reason in CHANGED
+    assert not bench.lock.state.is_unlocked
+
+
+CHANGED = {
+    LockRefusal.MALFORMED,
+    LockRefusal.BAD_SIGNATURE,
+    LockRefusal.WRONG_LOCK,
+    LockRefusal.OUTSIDE_WINDOW,
+    LockRefusal.BAD_HOLDER_PROOF,
+}
 
 
 @BOTH
