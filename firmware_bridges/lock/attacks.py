@@ -10,16 +10,16 @@ from typing import Final
 
 import msgspec
 
-from firmware_bridges.lock import client
+from firmware_bridges.lock import client, forgeries
 from firmware_bridges.lock.bench import GATEWAY, KID, LINK, LOCK_ID, Bench, seed
+from firmware_bridges.lock.forgeries import THIEF
 from firmware_bridges.lock.frames import Kind, Message, split
 from firmware_bridges.lock.gatt import Profile
 from firmware_bridges.lock.happenings import Connected, Disconnected
 from firmware_bridges.lock.session import session_keys
 from tocsin.errors import GrantRefusedError, LockRefusal
-from tocsin.grants import cbor
-from tocsin.grants.claims import Claims, Op, encode_claims, holder_id
-from tocsin.grants.grant import PROOF_RESCUE, PROOF_UNLOCK, capability_key, issue, prove
+from tocsin.grants.claims import encode_claims
+from tocsin.grants.grant import PROOF_UNLOCK, capability_key, issue, prove
 from tocsin.grants.lock_keys import gateway_key, time_key
 from tocsin.grants.lock_orders import (
     RevokeOrder,
@@ -28,11 +28,9 @@ from tocsin.grants.lock_orders import (
     signed_order,
 )
 from tocsin.grants.primitives import public_key
-from tocsin.grants.sign1 import parse_sign1
 
 A, B = Profile.MAC_ONLY, Profile.SIGNATURES
 BOTH: Final = (A, B)
-THIEF: Final = b"gw-stole"
 
 
 class Attack(msgspec.Struct, frozen=True):
@@ -42,17 +40,6 @@ class Attack(msgspec.Struct, frozen=True):
     refusal: LockRefusal
     act: Callable[[Bench], object]
     profiles: tuple[Profile, ...] = BOTH
-
-
-def _present(bench: Bench, raw: bytes, session: client.Session | None = None) -> client.Session:
-    """A grant's bytes (profile B), up to the point where the holder proves."""
-    session, message = client.grant(session or bench.hello(), raw)
-    return client.read_result(session, bench.send(message))[0]
-
-
-def _show(bench: Bench, claims: bytes, key: bytes) -> None:
-    """Claims under a capability key (profile A)."""
-    bench.send(client.unlock_a(bench.hello(), claims, key)[1])
 
 
 def _recorded(bench: Bench) -> list[bytes]:
@@ -87,89 +74,6 @@ def _replay_in_session(bench: Bench) -> None:
     bench.send(message)
 
 
-def _twice(bench: Bench) -> None:
-    bench.unlock(bench.claims())
-    bench.unlock(bench.claims())
-
-
-def _widened(bench: Bench) -> None:
-    narrow, wide = bench.claims(), bench.claims(uses=200, exp=bench.unix_s + 1740)
-    if bench.profile is A:
-        _show(bench, encode_claims(wide), capability_key(seed("lock"), encode_claims(narrow)))
-        return
-    parts = parse_sign1(issue(narrow, kid=KID, seed=seed("issuer 1")).raw)
-    four: tuple[cbor.Item, ...] = (parts.protected, {}, encode_claims(wide), parts.signature)
-    _present(bench, cbor.encode(cbor.Tagged(18, four)))
-
-
-def _forged_issuer(bench: Bench) -> None:
-    if bench.profile is A:
-        payload = encode_claims(bench.claims())
-        _show(bench, payload, capability_key(seed("another lock"), payload))
-    else:
-        _present(bench, issue(bench.claims(), kid=KID, seed=seed("forger")).raw)
-
-
-def _unknown_issuer(bench: Bench) -> None:
-    _present(bench, issue(bench.claims(), kid=b"\x00\x09", seed=seed("issuer 1")).raw)
-
-
-def _stolen(bench: Bench) -> None:
-    """The grant, and the thief's own key."""
-    bench.unlock(bench.claims(), holder="thief")
-
-
-def _stolen_false_signature(bench: Bench) -> None:
-    """The grant, the holder's public key, and the thief's signature."""
-    session = bench.hello()
-    nonce = session.challenge.nonce
-    session = _present(bench, issue(bench.claims(), kid=KID, seed=seed("issuer 1")).raw, session)
-    proof = prove(seed("thief"), PROOF_UNLOCK, nonce, LOCK_ID, b"grant-01")
-    bench.send(client.prove(session, public_key(seed("holder")), proof)[1])
-
-
-def _stolen_other_purpose(bench: Bench) -> None:
-    """What the holder signed for a rescue does not unlock."""
-    session = bench.hello()
-    nonce = session.challenge.nonce
-    session = _present(bench, issue(bench.claims(), kid=KID, seed=seed("issuer 1")).raw, session)
-    proof = prove(seed("holder"), PROOF_RESCUE, nonce, LOCK_ID, b"grant-01")
-    bench.send(client.prove(session, public_key(seed("holder")), proof)[1])
-
-
-def _proof_without_grant(bench: Bench) -> None:
-    session = bench.hello()
-    proof = prove(seed("holder"), PROOF_UNLOCK, session.challenge.nonce, LOCK_ID, b"grant-01")
-    bench.send(client.prove(session, public_key(seed("holder")), proof)[1])
-
-
-def _stolen_capability_unknown(bench: Bench) -> None:
-    """The claims were overheard; their key was not."""
-    bench.guess()
-
-
-def _revoked_in_bulk(bench: Bench) -> None:
-    bench.revoke(18)
-    bench.unlock(bench.claims(ctr=17))
-
-
-def _revoked_singly(bench: Bench) -> None:
-    bench.revoke(0, 1, (b"grant-01", 17))
-    bench.unlock(bench.claims())
-
-
-def _revoked_between(bench: Bench) -> None:
-    """Revoked after the grant was shown and before the holder proves."""
-    session = bench.hello()
-    nonce = session.challenge.nonce
-    session = _present(bench, issue(bench.claims(), kid=KID, seed=seed("issuer 1")).raw, session)
-    form, order = bench.order(RevokeOrder(LOCK_ID, 18, 1))
-    session, message = client.revoke(session, form, order)
-    bench.send(message)
-    proof = prove(seed("holder"), PROOF_UNLOCK, nonce, LOCK_ID, b"grant-01")
-    bench.send(client.prove(session, public_key(seed("holder")), proof)[1])
-
-
 def _burnt(bench: Bench) -> None:
     """A refusal, then the right grant under the same nonce."""
     session = bench.hello()
@@ -202,25 +106,11 @@ def _used_nonce(bench: Bench) -> None:
         return
     raw = issue(bench.claims(uses=2), kid=KID, seed=seed("issuer 1")).raw
     nonce = session.challenge.nonce
-    session = _present(bench, raw, session)
+    session = forgeries.present(bench, raw, session)
     proof = prove(seed("holder"), PROOF_UNLOCK, nonce, LOCK_ID, b"grant-01")
     for _ in range(2):
         session, message = client.prove(session, public_key(seed("holder")), proof)
         session, _ = client.read_result(session, bench.send(message))
-
-
-def _expired(bench: Bench) -> None:
-    old = bench.claims()
-    bench.pass_time(1740)
-    bench.unlock(old)
-
-
-def _expired_after_power_cut(bench: Bench) -> None:
-    """Power is taken so that the lock forgets the time."""
-    old = bench.claims()
-    bench.seconds += 4000
-    bench.lock.restart()
-    bench.unlock(old)
 
 
 def _clock_turned_back(bench: Bench) -> None:
@@ -265,26 +155,9 @@ def _time_of_another_gateways_key(bench: Bench) -> None:
     bench.send(client.tell_time(session, client.DELEGATED, data)[1])
 
 
-def _grant_as_order(bench: Bench) -> None:
-    raw = issue(bench.claims(), kid=KID, seed=seed("issuer 1")).raw
-    bench.send(client.revoke(bench.hello(), client.SIGNED, raw)[1])
-
-
 def _order_for_another_lock(bench: Bench) -> None:
     form, order = bench.order(RevokeOrder(b"lock-009", 18, 1))
     bench.send(client.revoke(bench.hello(), form, order)[1])
-
-
-def _other_profile(bench: Bench) -> None:
-    """A lock with signatures is asked to make do with a MAC, and the other way round."""
-    session, claims = bench.hello(), bench.claims()
-    if bench.profile is A:
-        raw = issue(claims, kid=KID, seed=seed("issuer 1")).raw
-        bench.send(client.grant(session, raw)[1])
-    else:
-        payload = encode_claims(claims)
-        key = capability_key(seed("lock"), payload)
-        bench.send(client.unlock_a(session, payload, key)[1])
 
 
 def _maced_order_to_signature_lock(bench: Bench) -> None:
@@ -296,13 +169,6 @@ def _maced_order_to_signature_lock(bench: Bench) -> None:
 def _older_version(bench: Bench) -> None:
     bench.hello()
     bench.write(b"\x00" + split(Kind.HELLO, bytes(24), 244)[0][1:])
-
-
-def _other_algorithm(bench: Bench) -> None:
-    parts = parse_sign1(issue(bench.claims(), kid=KID, seed=seed("issuer 1")).raw)
-    hmac_256 = cbor.encode({1: 5, 4: KID})
-    four: tuple[cbor.Item, ...] = (hmac_256, {}, parts.payload, parts.signature)
-    _present(bench, cbor.encode(cbor.Tagged(18, four)))
 
 
 def _in_the_clear(bench: Bench) -> None:
@@ -331,26 +197,6 @@ def _stolen_gateway_locked_out(bench: Bench) -> None:
     keys = session_keys(old, nonce, answer.body[:16])
     good = bench.hello()
     bench.unlock(bench.claims(ctr=18), msgspec.structs.replace(good, keys=keys))
-
-
-def _stolen_gateway_outstanding(bench: Bench) -> None:
-    """What it still held is revoked with it."""
-    bench.revoke(18, 2)
-    bench.unlock(bench.claims(ctr=17))
-
-
-def _stolen_gateway_mints(bench: Bench) -> None:
-    """It makes claims of its own from the keys it has."""
-    payload = encode_claims(bench.claims(b"my grant", ctr=99))
-    key = capability_key(gateway_key(seed("lock"), GATEWAY, 1), payload)
-    if bench.profile is A:
-        _show(bench, payload, key)
-    else:
-        _present(bench, issue(bench.claims(b"my grant"), kid=KID, seed=key).raw)
-
-
-def _another_gateways_grant(bench: Bench) -> None:
-    bench.unlock(bench.claims(gw=GATEWAY), bench.hello(THIEF))
 
 
 def _guessed(bench: Bench) -> None:
@@ -391,48 +237,29 @@ def _second_part_first(bench: Bench) -> None:
     bench.write(b"\x01\x02\x07\x01\x00\xf0" + bytes(200))
 
 
-def _one_rescuer_twice(bench: Bench) -> None:
-    bench.rescue(("rescuer 1", "rescuer 1"))
-
-
-def _rescue_by_thief(bench: Bench) -> None:
-    session = bench.hello()
-    parts = []
-    for number, holder, signer in ((1, "rescuer 1", "rescuer 1"), (2, "rescuer 2", "thief")):
-        claims = _rescue_claims(bench, number, holder)
-        parts.append(bench.rescue_part(session, claims, signer))
-    bench.send(client.rescue(session, parts[0], parts[1])[1])
-
-
-def _rescue_with_ordinary_grants(bench: Bench) -> None:
-    session = bench.hello()
-    parts = []
-    for number in (1, 2):
-        holder = f"rescuer {number}"
-        claims = bench.claims(
-            b"grant-%02d" % number, sub=holder_id(public_key(seed(holder))), ops=Op.UNLOCK
-        )
-        parts.append(bench.rescue_part(session, claims, holder))
-    bench.send(client.rescue(session, parts[0], parts[1])[1])
-
-
-def _unlock_with_rescue_grant(bench: Bench) -> None:
-    bench.unlock(bench.claims(ops=Op.RESCUE, exp=bench.unix_s + 40_000))
-
-
-def _rescue_claims(bench: Bench, number: int, holder: str) -> Claims:
-    return bench.claims(
-        b"rescue-%d" % number,
-        sub=holder_id(public_key(seed(holder))),
-        ops=Op.RESCUE,
-        exp=bench.unix_s + 40_000,
-    )
-
-
 def _locked_in(bench: Bench) -> None:
     """Someone tries to lock while two are inside."""
     bench.unlock(bench.claims())
     bench.relock(b"grant-01", 2)
+
+
+def _after_broken_seal(bench: Bench) -> None:
+    """A session in which one seal did not fit is over: what is right comes too late."""
+    session = bench.hello()
+    session, message = client.get_log(session, 1, 1)
+    try:
+        bench.send(Message(Kind.GETLOG, message.body[:-1] + bytes([message.body[-1] ^ 1])))
+    except GrantRefusedError:
+        bench.send(message)
+
+
+def _session_of_an_older_epoch(bench: Bench) -> None:
+    """The session that brought the new gateway epoch has the old key: it is over."""
+    session = bench.hello()
+    form, order = bench.order(RevokeOrder(LOCK_ID, 0, 2))
+    session, message = client.revoke(session, form, order)
+    session, _ = client.read_result(session, bench.send(message))
+    bench.send(client.get_log(session, 1, 1)[1])
 
 
 R = LockRefusal
@@ -440,51 +267,63 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     Attack("an opening replayed from the start", R.BAD_SIGNATURE, _replay),
     Attack("an opening replayed without HELLO", R.NO_LIVE_NONCE, _replay_without_hello),
     Attack("a sealed frame replayed in its session", R.BAD_SIGNATURE, _replay_in_session),
-    Attack("a grant used twice", R.ALREADY_USED, _twice),
-    Attack("claims widened", R.BAD_SIGNATURE, _widened),
+    Attack("a grant used twice", R.ALREADY_USED, forgeries.twice),
+    Attack("claims widened", R.BAD_SIGNATURE, forgeries.widened),
     Attack("another lock's grant", R.WRONG_LOCK, lambda b: b.unlock(b.claims(aud=b"lock-009"))),
-    Attack("a forged issuer", R.BAD_SIGNATURE, _forged_issuer),
-    Attack("an issuer key that is not ours", R.BAD_SIGNATURE, _unknown_issuer, (B,)),
-    Attack("a stolen grant with the thief's key", R.BAD_HOLDER_PROOF, _stolen, (B,)),
-    Attack("a stolen grant, false proof", R.BAD_HOLDER_PROOF, _stolen_false_signature, (B,)),
-    Attack("a proof for another purpose", R.BAD_HOLDER_PROOF, _stolen_other_purpose, (B,)),
-    Attack("a proof without a grant", R.NO_LIVE_NONCE, _proof_without_grant, (B,)),
+    Attack("a forged issuer", R.BAD_SIGNATURE, forgeries.forged_issuer),
+    Attack("an issuer key that is not ours", R.BAD_SIGNATURE, forgeries.unknown_issuer, (B,)),
+    Attack("a stolen grant with the thief's key", R.BAD_HOLDER_PROOF, forgeries.stolen, (B,)),
     Attack(
-        "claims overheard, their key unknown", R.BAD_SIGNATURE, _stolen_capability_unknown, (A,)
+        "a stolen grant, false proof", R.BAD_HOLDER_PROOF, forgeries.stolen_false_signature, (B,)
     ),
-    Attack("revoked in bulk", R.REVOKED, _revoked_in_bulk),
-    Attack("revoked singly", R.REVOKED, _revoked_singly),
-    Attack("revoked between grant and proof", R.NO_LIVE_NONCE, _revoked_between, (B,)),
+    Attack("a proof for another purpose", R.BAD_HOLDER_PROOF, forgeries.stolen_other_purpose, (B,)),
+    Attack("a proof without a grant", R.NO_LIVE_NONCE, forgeries.proof_without_grant, (B,)),
+    Attack(
+        "claims overheard, their key unknown",
+        R.BAD_SIGNATURE,
+        forgeries.stolen_capability_unknown,
+        (A,),
+    ),
+    Attack("revoked in bulk", R.REVOKED, forgeries.revoked_in_bulk),
+    Attack("revoked singly", R.REVOKED, forgeries.revoked_singly),
+    Attack("revoked between grant and proof", R.NO_LIVE_NONCE, forgeries.revoked_between, (B,)),
     Attack("a burnt nonce", R.NO_LIVE_NONCE, _burnt),
     Attack("a nonce of 30 s ago", R.NO_LIVE_NONCE, _stale_nonce),
     Attack("a nonce used up by a success", R.NO_LIVE_NONCE, _used_nonce),
-    Attack("an expired grant", R.OUTSIDE_WINDOW, _expired),
-    Attack("an expired grant, the lock's clock lost", R.TIME_UNKNOWN, _expired_after_power_cut),
+    Attack(
+        "a grant that ends before the proof", R.OUTSIDE_WINDOW, forgeries.ends_before_proof, (B,)
+    ),
+    Attack("a session whose seal broke", R.NO_LIVE_NONCE, _after_broken_seal),
+    Attack("a session of an older epoch", R.NO_LIVE_NONCE, _session_of_an_older_epoch),
+    Attack("an expired grant", R.OUTSIDE_WINDOW, forgeries.expired),
+    Attack(
+        "an expired grant, the lock's clock lost", R.TIME_UNKNOWN, forgeries.expired_after_power_cut
+    ),
     Attack("the clock turned back", R.OUTSIDE_WINDOW, _clock_turned_back),
     Attack("a TIME replayed", R.NO_LIVE_NONCE, _time_replayed),
     Attack("a TIME forged", R.BAD_SIGNATURE, _time_forged),
     Attack("a TIME under another gateway's key", R.BAD_SIGNATURE, _time_of_another_gateways_key),
-    Attack("a grant passed off as an order", R.BAD_SIGNATURE, _grant_as_order, (B,)),
+    Attack("a grant passed off as an order", R.BAD_SIGNATURE, forgeries.grant_as_order, (B,)),
     Attack("another lock's order", R.WRONG_LOCK, _order_for_another_lock),
-    Attack("downgrade to the other profile", R.NOT_ALLOWED, _other_profile),
+    Attack("downgrade to the other profile", R.NOT_ALLOWED, forgeries.other_profile),
     Attack("downgrade of an order to a MAC", R.NOT_ALLOWED, _maced_order_to_signature_lock, (B,)),
     Attack("an older protocol version", R.UNSUPPORTED_VERSION, _older_version),
-    Attack("another algorithm", R.MALFORMED, _other_algorithm, (B,)),
+    Attack("another algorithm", R.MALFORMED, forgeries.other_algorithm, (B,)),
     Attack("a grant that is not sealed", R.BAD_SIGNATURE, _in_the_clear),
     Attack("a grant without the gateway's key", R.BAD_SIGNATURE, _without_gateway_key),
     Attack("a stolen gateway of an older epoch", R.BAD_SIGNATURE, _stolen_gateway_locked_out),
-    Attack("a stolen gateway's outstanding grant", R.REVOKED, _stolen_gateway_outstanding),
-    Attack("a stolen gateway makes a grant", R.BAD_SIGNATURE, _stolen_gateway_mints),
-    Attack("a grant of another gateway", R.NOT_ALLOWED, _another_gateways_grant),
+    Attack("a stolen gateway's outstanding grant", R.REVOKED, forgeries.stolen_gateway_outstanding),
+    Attack("a stolen gateway makes a grant", R.BAD_SIGNATURE, forgeries.stolen_gateway_mints),
+    Attack("a grant of another gateway", R.NOT_ALLOWED, forgeries.another_gateways_grant),
     Attack("guessing", R.LOCKED_OUT, _guessed),
     Attack("a frame cut short", R.MALFORMED, _truncated),
     Attack("a frame too long", R.MALFORMED, _oversize),
     Attack("a message announced too long", R.MALFORMED, _oversize_announced),
     Attack("parts beyond the announced length", R.MALFORMED, _endless_parts),
     Attack("a part that begins nothing", R.MALFORMED, _second_part_first),
-    Attack("one rescuer twice", R.BAD_HOLDER_PROOF, _one_rescuer_twice),
-    Attack("a rescue with a thief", R.BAD_HOLDER_PROOF, _rescue_by_thief, (B,)),
-    Attack("a rescue with ordinary grants", R.NOT_ALLOWED, _rescue_with_ordinary_grants),
-    Attack("a rescue grant to unlock alone", R.NOT_ALLOWED, _unlock_with_rescue_grant),
+    Attack("one rescuer twice", R.BAD_HOLDER_PROOF, forgeries.one_rescuer_twice),
+    Attack("a rescue with a thief", R.BAD_HOLDER_PROOF, forgeries.rescue_by_thief, (B,)),
+    Attack("a rescue with ordinary grants", R.NOT_ALLOWED, forgeries.rescue_with_ordinary_grants),
+    Attack("a rescue grant to unlock alone", R.NOT_ALLOWED, forgeries.unlock_with_rescue_grant),
     Attack("locking someone in", R.OCCUPIED, _locked_in),
 )

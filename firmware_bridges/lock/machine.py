@@ -186,6 +186,7 @@ def _written(turn: Turn, happening: Written) -> None:
 
 
 def _take(turn: Turn, message: Message) -> None:
+    """Hands the message to its handler, which changes nothing before all its checks are done."""
     if message.kind is Kind.HELLO:
         _hello(turn, message.body)
         return
@@ -203,12 +204,9 @@ def _take(turn: Turn, message: Message) -> None:
     turn.set_session(keys=keys)
     if turn.state.durable.is_locked_out and message.kind in _OPENING:
         raise GrantRefusedError(LockRefusal.LOCKED_OUT, "too many wrong tries")
-    before, effects = turn.state, len(turn.effects)
     try:
         handler(turn, session, plain)
     except GrantRefusedError as refused:
-        turn.state = before
-        del turn.effects[effects:]
         if refused.reason in _WRONG and message.kind in _GUESSING:
             _count_failure(turn)
         raise
