@@ -7,13 +7,14 @@ from typing import Any
 
 import cbor2
 import pytest
+from pycose.exceptions import CoseException
 from pycose.headers import KID as KID_HEADER
 from pycose.headers import Algorithm
 from pycose.keys import OKPKey
 from pycose.messages import Sign1Message
 
 from scripts import grant_vectors
-from tocsin.errors import GrantRefusedError
+from tocsin.errors import GrantRefusedError, LockRefusal
 from tocsin.grants.att import ATT_CODES
 from tocsin.grants.grant import check, verify
 
@@ -68,10 +69,31 @@ def test_what_must_be_refused_is_refused_with_its_code(vector: dict[str, Any]) -
     assert ATT_CODES[refused.value.reason] == vector["att"]
 
 
-@pytest.mark.parametrize(
-    "vector",
-    [v for v in STORED["refused"] if v["att"] == 0x84],
-    ids=lambda v: v["name"],
-)
-def test_pycose_refuses_the_signatures_we_refuse(vector: dict[str, Any]) -> None:
-    assert by_pycose(bytes.fromhex(vector["grant"])) is None
+NOT_FOR_COSE_TO_REFUSE = {
+    "one byte more",  # cbor2 reads one item and leaves the rest
+    "unprotected header",  # COSE allows one; we have no use for it
+    "claims out of order, truly signed",  # COSE does not look into the payload
+    "other lock",
+    "not yet",
+    "over",
+    "revoked",
+}
+
+
+@pytest.mark.parametrize("vector", STORED["refused"], ids=lambda v: v["name"])
+def test_pycose_refuses_what_we_refuse_as_far_as_it_is_coses_to_refuse(
+    vector: dict[str, Any],
+) -> None:
+    try:
+        payload = by_pycose(bytes.fromhex(vector["grant"]))
+    except (
+        CoseException,
+        cbor2.CBORDecodeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as broken:
+        assert vector["att"] == ATT_CODES[LockRefusal.MALFORMED], broken  # noqa: PT017
+        return
+    assert (payload is not None) == (vector["name"] in NOT_FOR_COSE_TO_REFUSE)
