@@ -25,7 +25,8 @@ from firmware_bridges.lock.happenings import (
 )
 from firmware_bridges.lock.state import Identity, LockState
 from scripts import lock_vectors
-from scripts.lock_vectors import FOLDER, effect_line
+from scripts.lock_scenes import effect_line
+from scripts.lock_vectors import FOLDER
 from tocsin.errors import GrantRefusedError
 from tocsin.grants.att import ATT_CODES
 from tocsin.grants.grant import check, verify
