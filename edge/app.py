@@ -25,6 +25,7 @@ from edge.frames import FrameLog
 from edge.keeping import alarm_file, disk_returns, open_outbox
 from edge.kept_before import CHUNKS, KeptBefore
 from edge.link import delivered, open_link
+from edge.locks.desk import LockDesk
 from edge.notify import Notifier
 from edge.operations import Operations
 from edge.orders.desk import OrderDesk
@@ -113,6 +114,9 @@ class Agent:
             self.events.say,
             timekeeper,
             queue_samples=self.config.pipeline.queue_samples,
+        )
+        self.locks = LockDesk(
+            lambda: self.orders, self._carrier, self._lock_names, lambda: self.timekeeper.state
         )
         self.drivers = [self.supervised(d) for d in self.config.drivers]
         self.take_devices()
@@ -378,12 +382,23 @@ class Agent:
             unavailable=self.devices.unavailable,
             count=partial(_count, self.counters, config.name),
             frame=partial(self.frames.take, config.name),
+            tell=self._tell,
         )
 
         def build() -> Driver:
-            return kind(config, context)
+            return self.locks.adopt(kind(config, context))
 
         return build
+
+    def _carrier(self, lock: str) -> Supervised | None:
+        found = self.driver_of(lock)
+        return found[0] if found else None
+
+    def _lock_names(self) -> tuple[str, ...]:
+        return tuple(spec.id for spec in self.devices.specs() if spec.measurement == "lock")
+
+    async def _tell(self, kind: str, device: str, text: str, data: dict[str, object]) -> None:
+        await self.outbox.put_event(kind, device, text, data)
 
     def take_devices(self) -> list[DeviceSpec]:
         """The devices of the drivers as they are now; which are no longer among them."""

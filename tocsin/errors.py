@@ -236,7 +236,7 @@ class FrameError(DriverError):
 
 
 class DeviceFaultError(DriverError):
-    """The device answered with an exception; `number` is the protocol's own code, where it has one."""
+    """The device answered with an exception; `number` is the protocol's own code, `said` its word for it, where it has one."""
 
     code = "driver.device-fault"
 
@@ -248,9 +248,10 @@ class DeviceFaultError(DriverError):
         device: str = "",
         hint: str = "",
         number: int | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(reason, message, device=device, hint=hint)
-        self.number = number
+        self.number, self.said = number, said
 
 
 class CodecReason(StrEnum):

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from edge.doctor.findings import Finding, fail, ok, warn
 from edge.ports import cannot_open
+from tocsin.errors import TocsinError
 from tocsin.sdk import DriverConfig, Endpoint
 
 CONNECT_TIMEOUT_S = 3.0
+LISTEN_S = 2.0
 BLUETOOTH = Path("/sys/class/bluetooth")
 
 
@@ -29,6 +31,8 @@ def _one(name: str, endpoint: Endpoint, *, agent_runs: bool) -> Iterator[Finding
         yield from _serial(check, endpoint.address, agent_runs=agent_runs)
     elif endpoint.kind == "file":
         yield _file(check, Path(endpoint.address))
+    elif endpoint.kind == "bluetooth":
+        yield _bluetooth(check, endpoint.address)
     elif endpoint.kind == "connect":
         yield _connect(check, endpoint.address)
     elif not agent_runs:
@@ -108,6 +112,22 @@ def _listen(check: str, address: str) -> Finding:
         except OSError as exc:
             return fail(check, f"cannot listen on {address}: {exc.strerror}", "ss -ltnp")
     return ok(check, f"{address} is free to listen on")
+
+
+def _bluetooth(check: str, adapter: str) -> Finding:
+    """Listens for a moment, as the driver does; several programs may."""
+    import asyncio
+
+    from edge.field.discover.bluetooth import listen
+
+    if adapter and BLUETOOTH.is_dir() and not (BLUETOOTH / adapter).exists():
+        return fail(check, f"there is no Bluetooth adapter {adapter}", "ls /sys/class/bluetooth")
+    try:
+        heard = asyncio.run(listen(LISTEN_S))
+    except TocsinError as exc:
+        return fail(check, exc.message, exc.hint)
+    locks = sum(bool(one.lock) for one in heard)
+    return ok(check, f"Bluetooth hears {len(heard)} devices, {locks} of them locks")
 
 
 def adapters() -> Iterator[Finding]:

@@ -36,6 +36,19 @@ class HolderProof(msgspec.Struct, frozen=True):
     signature: bytes
 
 
+class TimeKey(msgspec.Struct, frozen=True):
+    """K_time: this gateway may tell one lock the time between two Unix times, a day apart at most. Never shows itself."""
+
+    key: bytes
+    from_s: int
+    until_s: int
+
+    def __repr__(self) -> str:
+        return f"TimeKey(***, {self.from_s}, {self.until_s})"
+
+    __str__ = __repr__
+
+
 class HeldGrant(msgspec.Struct, frozen=True):
     """A grant as the cloud gave it to this gateway. `capability` is K_grant, for a lock without signatures (profile A)."""
 
@@ -133,12 +146,31 @@ class Locks(Protocol):
         """Lock again. Refused (`occupied`) while anyone is inside or nobody knows, before anything is sent."""
         ...
 
-    async def order(self, lock: str, order: bytes, kind: bytes, *, actor: str) -> Result:
-        """Hand a signed order of the cloud to the lock: TIME, REVOKE or ROTATE of tocsin.grants.lock_orders."""
+    async def order(
+        self,
+        lock: str,
+        order: bytes,
+        kind: bytes,
+        *,
+        actor: str,
+        form: str = "signed",
+        challenge: Challenge | None = None,
+    ) -> Result:
+        """Hand an order of the cloud to the lock: TIME, REVOKE or ROTATE of tocsin.grants.lock_orders.
+
+        `form` is "signed" or, for a lock without signatures, "maced". A TIME is bound to the nonce of a `challenge`.
+        """
         ...
 
     async def sync_log(self, lock: str, *, actor: str) -> Result:
         """Pull what is new in its log, verify the chain, journal it, then let the lock forget it."""
+        ...
+
+    def lend_time(self, lock: str, key: TimeKey) -> None:
+        """The cloud lends this gateway K_time of a lock: without it a lock that lost power learns no time and opens nothing.
+
+        Told at the next contact, where the gateway's clock is disciplined (or `clock_error_s` is configured).
+        """
         ...
 
     def refuse_when(self, rule: Callable[[str, Claims], str]) -> None:

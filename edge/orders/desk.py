@@ -34,7 +34,9 @@ from tocsin.contract.orders import ACCEPTED, DEVICE_CONFIRM, RESULT, Outcome, un
 from tocsin.errors import (
     CommandRefusal,
     CommandRefusedError,
+    DeviceFaultError,
     DriverError,
+    GrantRefusedError,
     OutboxError,
     UsageError,
 )
@@ -259,6 +261,10 @@ class OrderDesk:
         except UsageError as exc:
             hint = f" ({exc.hint})" if exc.hint else ""
             return Outcome.REFUSED, f"{exc.message}{hint}", "usage", None
+        except GrantRefusedError as exc:
+            return Outcome.REFUSED, exc.message, exc.reason.value, None
+        except DeviceFaultError as exc:
+            return carried_out(exc), exc.message, exc.said or exc.reason.value, None
         except DriverError as exc:
             return carried_out(exc), exc.message, exc.reason.value, None
         except OutboxError as exc:

@@ -22,9 +22,10 @@ SDK_VERSION = 1  # a driver class states the version it is made for as `sdk`
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """What a driver opens: a serial port, a file, `host:port` to connect to, or `address:port` to listen on."""
+    """What a driver opens: a serial port, a file, `host:port` to connect to, `address:port` to listen on, or a Bluetooth
+    adapter ("": the system's first)."""
 
-    kind: Literal["serial", "file", "connect", "listen"]
+    kind: Literal["serial", "file", "connect", "listen", "bluetooth"]
     address: str
 
     @classmethod
@@ -61,6 +62,10 @@ def no_frame(device: str, direction: Direction, data: bytes) -> None:
     """Forgets it: nobody traces."""
 
 
+async def no_event(kind: str, device: str, text: str, data: dict[str, object]) -> None:
+    """Forgets it: there is no journal."""
+
+
 class ProbeLine(msgspec.Struct, frozen=True):
     """One line of a probe's report."""
 
@@ -77,6 +82,7 @@ class DriverContext(msgspec.Struct, frozen=True):
     `unavailable(device, error)` and `available(device)` may be called after each read; the agent says each
     change once, as a log line and an event. `count(name, n)` adds to the health counters. `frame(device, direction,
     data)` shows one frame as it was on the wire, broken ones too; `device` is "" where it is no known device's.
+    `tell(kind, device, text, data)` journals an event of the device's own (a lock's log) and returns when it is durable.
     """
 
     name: str
@@ -88,6 +94,7 @@ class DriverContext(msgspec.Struct, frozen=True):
     unavailable: Callable[[str, DriverError], None]
     count: Callable[[str, int], None]
     frame: Callable[[str, Direction, bytes], None] = no_frame
+    tell: Callable[[str, str, str, dict[str, object]], Awaitable[None]] = no_event
 
 
 class Driver(Protocol):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from firmware_bridges.lock.gatt import Shown, read_advert
 from tocsin.errors import DriverReason, LinkError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -16,13 +18,17 @@ _SPARE_S = 10.0
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """One device that advertised. `makers`: company identifiers (Bluetooth SIG) of its manufacturer data."""
+    """One device that advertised. `makers`: company identifiers (Bluetooth SIG) of its manufacturer data.
+
+    `lock`: what a lock of docs/specs/lock.md shows of itself (`locked`, `door-open`, ...); empty for other devices.
+    """
 
     address: str
     name: str
     rssi_dbm: int
     services: list[str]
     makers: list[str]
+    lock: list[str] = []
 
 
 async def listen(seconds: float, backend: type[BaseBleakScanner] | None = None) -> list[Heard]:
@@ -64,24 +70,47 @@ async def listen(seconds: float, backend: type[BaseBleakScanner] | None = None) 
             told.rssi,
             sorted(told.service_uuids),
             [f"0x{company:04X}" for company in sorted(told.manufacturer_data)],
+            _lock(told.manufacturer_data.values()),
         )
         for device, told in found.values()
     ]
     return sorted(heard, key=lambda one: (-one.rssi_dbm, one.address))
 
 
+def _lock(makers: Iterable[bytes]) -> list[str]:
+    """What the first manufacturer data of our locks' form shows; anyone can send such."""
+    for data in makers:
+        advert = read_advert(data)
+        if advert is not None:
+            flags = [
+                f.name.lower().replace("_", "-") for f in Shown if f in advert.shown and f.name
+            ]
+            return flags if Shown.UNLOCKED in advert.shown else ["locked", *flags]
+    return []
+
+
 def to_toml(heard: list[Heard]) -> str:
-    """A line to paste for each device, a comment before it."""
-    parts = []
-    for one in heard:
-        told = [f"{one.rssi_dbm} dBm", *one.services, *(f"company {maker}" for maker in one.makers)]
-        name = "".join(c for c in one.name if c.isprintable())
-        parts.append(
-            f'# {name or "without a name"}: {", ".join(told)}\n# address = "{one.address}"'
-        )
-    return "\n".join(
-        [
-            "# no driver of this version reads Bluetooth devices; their addresses, for a driver of your own:",
-            *parts,
-        ]
-    )
+    """A block for the locks among them, to be completed from their commissioning; comments for the others."""
+    locks = [one for one in heard if one.lock]
+    parts = [
+        f'# {_named(one)}: {", ".join(_told(one))}\n# address = "{one.address}"'
+        for one in heard
+        if not one.lock
+    ]
+    if locks:
+        lines = ["[[drivers]]", 'type = "lock"', 'name = "hatches"']
+        lines += ["# gateway_id, issuers, lock_id and key come from the commissioning of the locks"]
+        lines += ["devices = ["]
+        for number, one in enumerate(locks, 1):
+            lines.append(f"  # {', '.join([*one.lock, *_told(one)])}")
+            lines.append(f'  {{ id = "lock-{number}", address = "{one.address}" }},')
+        parts.append("\n".join([*lines, "]"]))
+    return "\n".join(parts)
+
+
+def _named(one: Heard) -> str:
+    return "".join(c for c in one.name if c.isprintable()) or "without a name"
+
+
+def _told(one: Heard) -> list[str]:
+    return [f"{one.rssi_dbm} dBm", *one.services, *(f"company {maker}" for maker in one.makers)]
