@@ -250,9 +250,13 @@ class Site:
         return self
 
     def settle(self) -> None:
-        """Tools out, locked, handed back."""
-        self.must(Action.COUNT_TOOLS, "li", facts.ToolsCounted("out", 5))
+        """Tools out, isolations handed back."""
+        self.settle_tools()
         self.must(Action.HAND_BACK, "zhao")
+
+    def settle_tools(self) -> None:
+        """As many out as went in."""
+        self.must(Action.COUNT_TOOLS, "li", facts.ToolsCounted("out", 5))
 
     def to_closed(self) -> Site:
         """Closed by both."""

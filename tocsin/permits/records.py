@@ -80,6 +80,8 @@ def entered(
         if Role.RESCUE in account.roles:
             return Accepted((said,))
         return refused(Why.NOT_RESCUE, context.rules.row("no-blind-rescue"), person=person)
+    if request.role is Role.RESCUE:
+        return refused(Why.ROLE_MAY_NOT, role=request.role.value, action=request.action.value)
     if form is None or person not in form.entrants:
         return refused(Why.UNLISTED, person=person)
     if person not in permit.briefed:
