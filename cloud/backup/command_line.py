@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from tocsin.cli.apps import Json, new_app
 from tocsin.cli.output import emit, note, table
+from tocsin.errors import UsageError
 
 if TYPE_CHECKING:
     from cloud.backup.manifest import Manifest
@@ -29,7 +30,12 @@ class _MakeUnlessNamed(TyperGroup):
     """`tocsin backup DIR` is `tocsin backup make DIR`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.commands, "--help"):
+        if not args:
+            raise UsageError(
+                "back up to where?",
+                hint="`tocsin backup DIR` backs up into a folder; `tocsin backup verify DIR` checks one; see --help",
+            )
+        if args[0] not in (*self.commands, "--help"):
             args = ["make", *args]
         return super().parse_args(ctx, args)
 
@@ -114,7 +120,6 @@ def restore(
 def _source(data: Path | None, config: Path | None) -> Source:
     from cloud.backup.source import source_of
     from tocsin.cli.paths import last_cloud_dir
-    from tocsin.errors import UsageError
 
     if config is not None:
         from cloud.config import load_cloud

@@ -66,15 +66,14 @@ def make_backup(
     """A new folder in `target`, there under its name only when it is whole; then no more than the newest `keep` stay.
 
     Raises:
-        BackupError: another backup runs, or something cannot be read.
+        BackupError: another backup runs, something cannot be read, or the target lies inside the cloud.
         FolderError: the target cannot be written.
         StoreError: the store cannot be copied.
     """
     now_ns = time.time_ns()
     stamp = datetime.fromtimestamp(now_ns / 1e9, UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     backup = target / f"tocsin-{stamp}"
-    if source.store is not None and target.resolve().is_relative_to(source.store.resolve()):
-        raise BackupError(f"{target} lies inside the store", hint="name a folder elsewhere")
+    _refuse_inside(target, source)
     try:
         with _alone(target):
             if backup.exists():
@@ -98,6 +97,17 @@ def make_backup(
             hint="is there room, and may you write there?",
         ) from exc
     return Made(backup, manifest, new_bytes, removed)
+
+
+def _refuse_inside(target: Path, source: Source) -> None:
+    """What is backed up would hold its own backups, and be lost with them."""
+    own = [("data directory", source.data), ("store", source.store)]
+    for name, folder in own:
+        if folder is not None and target.resolve().is_relative_to(folder.resolve()):
+            raise BackupError(
+                f"{target} lies inside the cloud's {name} {folder}: what takes one takes the other",
+                hint="name a folder elsewhere, on another disk if there is one",
+            )
 
 
 @contextmanager

@@ -106,5 +106,11 @@ def find_backup(place: Path) -> Path:
         return place
     found = finished_backups(place)
     if not found:
-        raise BackupError(f"there is no finished backup in {place}")
+        unfinished = any(place.glob(f"*{PART}"))
+        raise BackupError(
+            f"there is no finished backup in {place}",
+            hint="the one there was never finished: make a new one with `tocsin backup DIR`"
+            if unfinished
+            else "name the folder that was given to `tocsin backup`, or one backup in it",
+        )
     return found[-1]

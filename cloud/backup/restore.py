@@ -81,13 +81,19 @@ def restore(
         step("finished")
     except OSError as exc:
         raise FolderError(
-            f"{data} cannot be written: {exc.strerror or exc}", hint="is there room?"
+            f"the restore into {data} stopped at {exc.filename or data}: {exc.strerror or exc}",
+            hint="is there room, and may you write there?",
         ) from exc
     return compared
 
 
 def _empty_folder(data: Path) -> Path:
     """The folder in `data` to copy into. What an unfinished restore left there goes first."""
+    if data.exists() and not data.is_dir():
+        raise BackupError(
+            f"{data} is a file",
+            hint="--data names the new data_dir: an empty folder, or one to be made",
+        )
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     there = {path.name for path in data.iterdir()}
     if UNFINISHED in there and there <= _OURS:

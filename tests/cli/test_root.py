@@ -135,3 +135,10 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         ["bash", "-c", command], capture_output=True, text=True, timeout=HANG_S, check=True
     )
     assert (done.stdout, done.stderr) == ("{", "")
+
+
+def test_a_backup_without_a_folder_says_what_is_missing() -> None:
+    done = tocsin_command("backup")
+    assert done.returncode == 2
+    assert "back up to where?" in done.stderr
+    assert "`tocsin backup DIR`" in done.stderr

@@ -29,7 +29,7 @@ from cloud.stores.local.store import LocalStore
 from tests.cloud.stores.blocks import STREAM, T0, block
 from tests.dying import Step, dies_at
 from tests.own_mounts import OWN_MOUNTS
-from tocsin.errors import BackupError, StoreError, StoreUnavailableError
+from tocsin.errors import BackupError, FolderError, StoreError, StoreUnavailableError
 
 HOUR = 3600 * 10**9
 OPTIONS = LocalOptions(hot_hours=1, retention=Retention(minute_days="forever"))
@@ -178,13 +178,33 @@ def test_what_cannot_be_restored_is_refused(data: Path, tmp_path: Path) -> None:
         read_manifest(_with(made.backup, files=outside))
     with pytest.raises(BackupError, match="format 2"):
         read_manifest(_with(made.backup, format=2, store="unknown shape"))
-    with pytest.raises(BackupError, match="no finished backup"):
+    with pytest.raises(BackupError, match="no finished backup") as none:
         find_backup(tmp_path)
+    assert "`tocsin backup`" in none.value.hint
+    shutil.rmtree(made.backup)
+    with pytest.raises(BackupError, match="no finished backup") as none:
+        find_backup(tmp_path / "backups")
+    assert "never finished" in none.value.hint
+
+
+def test_a_restore_into_a_file_says_that_it_is_one(data: Path, tmp_path: Path) -> None:
+    made = back_up(data, tmp_path / "backups")
+    (tmp_path / "file").write_text("mine", "utf-8")
+    with pytest.raises(BackupError, match="file is a file") as refused:
+        bring_back(made.backup, tmp_path / "file")
+    assert "--data" in refused.value.hint
+    with pytest.raises(FolderError, match=r"stopped at .*Not a directory"):
+        bring_back(made.backup, tmp_path / "file" / "below")
+    assert (tmp_path / "file").read_text("utf-8") == "mine"
 
 
 def test_a_store_that_is_in_use_or_not_there_is_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match="inside the store"):
-        back_up(data, data / "store/cold/backups")
+    for inside in (data / "store/cold/backups", data / "backups", data):
+        before = sorted(data.rglob("*"))
+        with pytest.raises(BackupError, match="inside the cloud's data directory") as refused:
+            back_up(data, inside)
+        assert "elsewhere" in refused.value.hint
+        assert sorted(data.rglob("*")) == before
     with pytest.raises(BackupError, match="no folder"):
         back_up(tmp_path / "nothing", tmp_path / "backups")
     assert list((tmp_path / "backups").glob("tocsin-*")) == [], "what failed leaves nothing"
