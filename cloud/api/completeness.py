@@ -56,7 +56,10 @@ async def audit_of(
     Raises:
         NotFoundError: there is none, or it is at a site the caller does not see.
     """
-    unknown = NotFoundError(f"there is no gateway {gateway!r}, or it is not at one of your sites")
+    unknown = NotFoundError(
+        f"there is no gateway {gateway!r}, or it is not at one of your sites",
+        hint="GET /api/v1/completeness, or `tocsin audit`, lists those you see",
+    )
     try:
         told = await parts.spine.call("audit", gateway=gateway, from_ns=from_ns, to_ns=to_ns)
     except NotFoundError as exc:

@@ -108,12 +108,22 @@ class SpanBody(Told):
     to_ns: int | None
 
 
+class DeletedBody(Told):
+    """Rows that were stored and that the policy deleted later; days are UTC, the last went at `at_ns`."""
+
+    measurement: str
+    rows: int
+    first_day: str
+    last_day: str
+    at_ns: int
+
+
 class Completeness(Told):
     """Whether everything of a gateway is stored, as of `told_ns`, when it last told of its streams.
 
     Rows: stored, on their way (of the last seconds), in the log between broker and ingesters, waiting at the gateway, missing (`reasons` says why), and given up
     before they had a number. `ended`: when outboxes ended without a last word: what was taken then is in no count.
-    `hours`: the last 24.
+    `hours`: the last 24. `deleted`: what of the stored the policy deleted since.
     """
 
     site: str
@@ -132,6 +142,7 @@ class Completeness(Told):
     volatile: bool
     ended: list[SpanBody] = []
     hours: list[HourBody]
+    deleted: list[DeletedBody] = []
 
 
 class GapBody(Told):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from difflib import get_close_matches
 
 from sqlalchemy import Engine
 
@@ -189,7 +190,7 @@ class AuditBook:
             told = {name: t for (owner, name), t in self._streams.items() if owner == gateway}
             before = {name: n for (owner, name), n in self._before.items() if owner == gateway}
         if gateway not in self._sites and not ledger and not told:
-            raise NotFoundError(f"there is no gateway {gateway!r}")
+            raise NotFoundError(f"there is no gateway {gateway!r}", hint=self._near(gateway))
         given_up, never = self._keeper.given_up(gateway)
         marks = self._keeper.marks(gateway)
         rejected = any(r for _, r in ledger.values())
@@ -255,6 +256,13 @@ class AuditBook:
                 else:
                     del self._logged[owner, name]
             return {name: RangeSet(ranges) for name, ranges in found.items()}
+
+    def _near(self, gateway: str) -> str:
+        """What to ask for instead."""
+        near = get_close_matches(gateway, self._sites, 3) or sorted(self._sites)[:3]
+        if not near:
+            return "no gateway is registered: `[[gateways]]` in cloud.toml names them"
+        return f"did you mean {', '.join(near)}? `tocsin audit` lists all"
 
     def _broken(self, event: Event) -> None:
         """Streams older than those that the gateway then began may end short."""

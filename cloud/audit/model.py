@@ -33,6 +33,17 @@ COMING = frozenset({Reason.IN_FLIGHT, Reason.LOGGED, Reason.WAITING})
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """Rows of a gateway that were stored and that the policy deleted later: days from `first_day` to `last_day`, the last at `at_ns`."""
+
+    measurement: str
+    rows: int
+    first_day: str
+    last_day: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """Numbers [lo, hi) that a gateway said it gave up, stamped `first_ns`..`last_ns` where that is known."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from cloud.audit.marks import Mark, around, part, rows_within
-from cloud.audit.model import Finding, Gap, Reason, Span, StreamFacts, gaps_of
+from cloud.audit.model import Deleted, Finding, Gap, Reason, Span, StreamFacts, gaps_of
 from tocsin.contract.ids import time_of
 
 HOUR_NS = 3600 * 10**9
@@ -53,6 +53,7 @@ class GatewayReport:
 
     `ended`: when streams ended of which nobody knows the last numbers: what was taken then is in no count.
     Rows: stored, on their way, in the log between broker and ingesters, waiting at the gateway, missing, and given up before they had a number.
+    `deleted`: what of the stored the policy deleted since.
     """
 
     site: str
@@ -72,6 +73,7 @@ class GatewayReport:
     ended: list[Span]
     streams: list[StreamReport] = field(default_factory=list)
     hours: list[Hour] = field(default_factory=list)
+    deleted: list[Deleted] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

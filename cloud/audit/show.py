@@ -52,6 +52,15 @@ def caveats(found: GatewayReport, now_ns: int) -> list[str]:
     if found.told_ns is not None:
         at = f"as of {utc(found.told_ns)} UTC, {_ago(found.told_ns, now_ns)}"
         said.append(f"{at}: what the gateway took after that it has not told yet")
+    for gone in found.deleted:
+        days = (
+            gone.first_day
+            if gone.first_day == gone.last_day
+            else f"{gone.first_day} to {gone.last_day}"
+        )
+        said.append(
+            f"{gone.rows:,} rows of {gone.measurement} of {days} were stored, and deleted by policy since (last {utc(gone.at_ns)} UTC)"
+        )
     if found.in_flight:
         said.append(f"{found.in_flight:,} rows of the last seconds are on their way")
     for end in found.ended[-MAX_ENDS:]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Literal, Protocol
 
+from cloud.audit.model import Deleted
 from cloud.config import CloudConfig, LocalStoreSection
 from cloud.query.line_protocol import BadLine, Point, known_precision, parse
 from cloud.query.result import Cell, Limits
@@ -45,6 +46,10 @@ class Door(Protocol):
 
     def newest(self) -> list[dict[str, Cell]]:
         """The newest row of every device, to know last values at once after a start."""
+        ...
+
+    def deleted_of(self, gateway: str, from_ns: int | None, to_ns: int | None) -> list[Deleted]:
+        """What the policy deleted of a gateway, of days in the time asked for."""
         ...
 
     def snapshot(self) -> Snapshot | None:
@@ -91,6 +96,9 @@ class LocalDoor:
 
     def snapshot(self) -> Snapshot | None:
         return self._store.snapshot()
+
+    def deleted_of(self, gateway: str, from_ns: int | None, to_ns: int | None) -> list[Deleted]:
+        return self._store.deleted_of(gateway, from_ns, to_ns)
 
     def query(
         self, text: str, max_rows: int, timeout_s: float, language: Language

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from cloud.audit.model import Deleted
 from cloud.config import InfluxStoreSection
 from cloud.query.formats import iso_time
 from cloud.query.influx_sql import ask_sql, speaks_sql
@@ -74,6 +75,9 @@ class InfluxDoor:
 
     def snapshot(self) -> None:
         return None
+
+    def deleted_of(self, gateway: str, from_ns: int | None, to_ns: int | None) -> list[Deleted]:
+        return []  # retention is the InfluxDB's own, and it does not tell
 
     def query(
         self, text: str, max_rows: int, timeout_s: float, language: Language

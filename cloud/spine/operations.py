@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ import msgspec
 
 from cloud.alarms.book import AlarmBook
 from cloud.audit.book import AuditBook
+from cloud.audit.report import GatewayReport
 from cloud.config import QuerySection
 from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.event_rows import GAP
@@ -244,7 +246,11 @@ class Operations:
         self, gateway: str, from_ns: int | None = None, to_ns: int | None = None
     ) -> object:
         """Whether everything of a gateway is stored, stream by stream, and its last 24 h hour by hour."""
-        judge = partial(self._audit.report, gateway, from_ns, to_ns, by_hour=True)
+
+        def judge() -> GatewayReport:
+            found = self._audit.report(gateway, from_ns, to_ns, by_hour=True)
+            return replace(found, deleted=self._door.deleted_of(gateway, from_ns, to_ns))
+
         return msgspec.to_builtins(await self._in(self._state, judge))
 
     async def completeness(self, from_ns: int | None = None, to_ns: int | None = None) -> object:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from cloud.stores.local.cold_files import Step, leave, scan
+from cloud.audit.model import Deleted
+from cloud.stores.local.cold_files import DAY_NS, Step, leave, scan
 from cloud.stores.local.retention import DELETED
 from cloud.stores.local.transaction import transaction
 from cloud.stores.local.views import rebuild_sample_view, rebuild_view
@@ -52,6 +53,22 @@ def retire_rows(
         rebuild_view(connection, measurement, cold)
         step("struck")
     step("committed")
+
+
+def deleted_of(
+    connection: duckdb.DuckDBPyConnection, gateway: str, from_ns: int | None, to_ns: int | None
+) -> list[Deleted]:
+    """What the policy deleted of a gateway, of days that lie in the time asked for, by measurement."""
+    first, end = (None if ns is None else ns // DAY_NS for ns in (from_ns, to_ns))
+    found = connection.execute(
+        "SELECT measurement, CAST(sum(rows) AS BIGINT), CAST(min(day) AS VARCHAR), CAST(max(day) AS VARCHAR), max(at_ns)"
+        " FROM meta.retired WHERE gateway = $gateway"
+        " AND ($first IS NULL OR day >= DATE '1970-01-01' + CAST($first AS INTEGER))"
+        " AND ($last IS NULL OR day <= DATE '1970-01-01' + CAST($last AS INTEGER))"
+        " GROUP BY measurement ORDER BY measurement",
+        {"gateway": gateway, "first": first, "last": end},
+    ).fetchall()
+    return [Deleted(str(m), int(n), str(a), str(b), int(at)) for m, n, a, b, at in found]
 
 
 def retire_bins(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from cloud.audit.model import Deleted
 from cloud.query.door import check
 from cloud.query.growth import check_texts
 from cloud.query.line_protocol import BadLine, Point
@@ -26,6 +27,7 @@ from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import plan
 from cloud.stores.local.points import merge_points, plan_points
 from cloud.stores.local.retention import DELETED
+from cloud.stores.local.retire import deleted_of
 from cloud.stores.local.rewriting import Rewriting
 from cloud.stores.local.roll_over import Rolled, move_days
 from cloud.stores.local.roller import Roller
@@ -281,6 +283,13 @@ class LocalStore:
     def tables(self) -> list[str]:
         """Names of all tables: measurements, their down-samples, and what the policy deleted."""
         return sorted([*self.measurements(), *self._sampled, *self._deleted])
+
+    def deleted_of(
+        self, gateway: str, from_ns: int | None = None, to_ns: int | None = None
+    ) -> list[Deleted]:
+        """What the policy deleted of a gateway, of days in the time asked for."""
+        with self._as_query() as cursor:
+            return deleted_of(cursor, gateway, from_ns, to_ns)
 
     def query(
         self, sql: str, limits: Limits | None = None, params: Mapping[str, Cell] | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, func, select
 
 from cloud.audit.book import AuditBook, Settled
-from cloud.audit.model import Finding
+from cloud.audit.model import Deleted, Finding
 from cloud.audit.report import HOUR_NS, GatewayReport
 from cloud.audit.show import gateway_text
 from cloud.audit.tables import audit_given_up, audit_marks
@@ -96,9 +97,23 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_a_gateway_nobody_knows_is_not_complete(site: Site) -> None:
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as refused:
         site.book.report("gw-2")
+    assert "did you mean gw-1" in refused.value.hint
     assert site.book.report("gw-1").verdict == "unheard"
+
+
+def test_what_the_policy_deleted_later_is_told_from_what_is_there(site: Site) -> None:
+    site.store(0, 100, START, START + 100 * S)
+    site.tell(0, 100, 100)
+    gone = Deleted("gas", 40, "2027-01-01", "2027-01-03", START)
+    found = replace(site.book.report("gw-1"), deleted=[gone])
+    said = gateway_text(found, site.clock.at)
+    assert "gw-1: complete: 100 rows" in said, "they were stored"
+    assert (
+        "40 rows of gas of 2027-01-01 to 2027-01-03 were stored, and deleted by policy since"
+        in said
+    )
 
 
 def test_what_the_gateway_holds_waits_and_what_it_has_no_longer_is_unknown(site: Site) -> None:

@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from cloud.audit.model import Deleted
 from cloud.query.line_protocol import parse
 from cloud.stores import Column, LedgerEntry
 from cloud.stores.local import down_sample, merge, roll_over
@@ -119,6 +120,11 @@ def test_rows_go_after_their_days_and_not_before_and_the_ledger_stays(tmp_path: 
     assert store.tables() == ["deleted_by_policy", "gas", "gas_1h"], "a minute's are kept 30 days"
     gone = "SELECT measurement, gateway, stream, lo, hi, rows FROM deleted_by_policy"
     assert answer(store, gone) == [("gas", "gw-1", STREAM, 0, 90, 90)]
+    (told,) = store.deleted_of("gw-1")
+    assert told == Deleted("gas", 90, "2023-11-14", "2023-11-14", DAY_0 + 11 * DAY)
+    assert store.deleted_of("gw-1", DAY_0, DAY_0 + DAY) == [told]
+    assert store.deleted_of("gw-1", DAY_0 + DAY) == store.deleted_of("gw-1", None, DAY_0 - 1) == []
+    assert store.deleted_of("gw-2") == []
     assert answer(store, "SELECT sum(h2s_count) FROM gas_1h") == [(60,)]
     store.close()
 
