@@ -6,9 +6,7 @@ import logging
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -17,17 +15,20 @@ from cloud.ingest.attempts import Attempts
 from cloud.ingest.decode import View, decode
 from cloud.ingest.decoded import Decoded, Letter
 from cloud.ingest.event_rows import event_block, gap_blocks
+from cloud.ingest.gathered import Gathered
 from cloud.ingest.last import Key, LastValues
 from cloud.ingest.ledger import Ledger, merged
 from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting, posting_of
+from cloud.ingest.neighbours import Answers, Heard, Numbers, Wire
+from cloud.ingest.options import IngestOptions
 from cloud.ingest.refusals import letters_of
 from cloud.ingest.reopened import Everything, reopen
-from cloud.ingest.stamps import Stored, stamps_of
+from cloud.ingest.stamps import stamps_of
 from cloud.ingest.unknown import UnknownFields
 from cloud.link import Handover, Received
 from cloud.stores import Block, LedgerEntry, Rejected, Store, with_refusals
 from tocsin.contract import topics
-from tocsin.contract.messages import Event, Health, StreamState
+from tocsin.contract.messages import Event
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import StoreUnavailableError, WireReason
 from tocsin.sdk import Clock
@@ -41,85 +42,6 @@ SUSPECT, UNDIGESTIBLE = (
     10,
 )  # deliveries by a log: from here processed alone; beyond here a dead letter
 OTHERS_NS = 1_000_000_000  # so old may be what is known of what others settled; gateways send nothing again before
-
-
-class Answers(Protocol):
-    """Who waits for answers of gateways; durable before it returns."""
-
-    def on_event(self, event: Event, received_ns: int) -> None:
-        """An event that may answer a command."""
-        ...
-
-
-class Numbers(Protocol):
-    """Who keeps account of sequence numbers beside the ledger."""
-
-    def on_health(self, health: Health, received_ns: int) -> None:
-        """What a gateway says it still has."""
-        ...
-
-    def on_streams(self, gateway: str, streams: Sequence[StreamState], received_ns: int) -> None:
-        """The same, as it connects."""
-        ...
-
-    def on_stored(self, stored: Sequence[Stored]) -> None:
-        """These are durable."""
-        ...
-
-
-class Heard(Protocol):
-    """Who keeps what is known of gateways and devices: see `Presence`."""
-
-    def on_health(self, health: Health, received_ns: int, now_mono: int) -> None: ...
-
-    def on_state(self, gateway: str, online: bool, now_mono: int) -> None: ...
-
-    def on_announced(self, event: Event, received_ns: int, now_mono: int) -> None: ...
-
-    def on_removed(self, gateway: str, device: str) -> None: ...
-
-    def on_stored(self, blocks: Iterable[Block], received_ns: int, now_mono: int) -> None: ...
-
-
-class Wire(Protocol):
-    """The link as the ingester uses it."""
-
-    def ack(self, message: Received) -> None: ...
-
-    def publish(self, topic: str, payload: bytes, qos: int = 1) -> bool: ...
-
-
-@dataclass(slots=True)
-class _Gathered:
-    """One group commit in the making."""
-
-    messages: list[Received] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
-    late: list[Block] = field(default_factory=list)
-    origins: dict[int, Received] = field(default_factory=dict)  # id(block) -> its message
-    entries: list[LedgerEntry] = field(default_factory=list)
-    events: list[Block] = field(default_factory=list)
-    stored: list[Stored] = field(default_factory=list)
-    fills: list[Block] = field(default_factory=list)  # values for rows that are stored
-    rows: int = 0
-    size: int = 0
-    since_mono: int = 0
-    told: dict[str, set[str]] = field(default_factory=dict)  # gateway -> streams to acknowledge
-
-    @property
-    def any(self) -> bool:
-        """Whether there is something to commit or to tell."""
-        return bool(self.messages or self.entries or self.told)
-
-
-@dataclass(frozen=True)
-class IngestOptions:
-    """See `[ingest]` of cloud.toml."""
-
-    name: str
-    commit_ms: int = 200
-    commit_rows: int = 20_000
-    max_future_s: float = 300.0
 
 
 class Ingest:
@@ -151,7 +73,7 @@ class Ingest:
         self._on_stored, self._on_speaking = on_stored, on_speaking
         self._ledger = Ledger(store.ledger())
         self.attempts = Attempts(letters)
-        self._gathered = _Gathered()
+        self._gathered = Gathered()
         self._deferred: list[Received] = []  # counted by the hand-over, like all that is taken
         self._postings: list[Posting] = []
         self._retry_mono = 0
@@ -386,7 +308,7 @@ class Ingest:
         if self._failures:
             self._failures, self._error, self._hint = 0, "", ""
             self._log.warning("the store is back")
-        self._gathered = _Gathered()
+        self._gathered = Gathered()
         self._ledger.commit(entries)
         self._numbers.on_stored(gathered.stored)
         now_ns, now_mono = self._clock.now_ns(), self._clock.mono_ns()

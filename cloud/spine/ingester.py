@@ -20,8 +20,9 @@ from cloud.db import open_engine, upgrade
 from cloud.ingest.elsewhere import Elsewhere, MarksOnly
 from cloud.ingest.last import Key, LastValues
 from cloud.ingest.letters import DeadLetters
+from cloud.ingest.options import ingest_options
 from cloud.ingest.told import encode_told
-from cloud.ingest.worker import Ingest, IngestOptions
+from cloud.ingest.worker import Ingest
 from cloud.link import Handover, LinkOptions, MqttLink, Received
 from cloud.log import LogOptions
 from cloud.log.source import JetStreamSource
@@ -80,12 +81,7 @@ class Ingester:
             letters=self._letters.of_numbers,
         )
         self.ingest = Ingest(
-            IngestOptions(
-                config.cloud.name,
-                config.ingest.commit_ms,
-                config.ingest.commit_rows,
-                config.ingest.max_future_s,
-            ),
+            ingest_options(config),
             store=self._door.store,
             sites=sites,
             handover=self.handover,

@@ -23,9 +23,10 @@ from cloud.ingest.attempts import Told
 from cloud.ingest.event_rows import EVENT, GAP
 from cloud.ingest.last import Key, Last, LastValues, unit_of
 from cloud.ingest.letters import DeadLetters
+from cloud.ingest.options import ingest_options
 from cloud.ingest.presence import DeviceState, Presence
 from cloud.ingest.told import decode_logged, decode_told
-from cloud.ingest.worker import Ingest, IngestOptions
+from cloud.ingest.worker import Ingest
 from cloud.link import Handover, LinkOptions, MqttLink
 from cloud.orders.book import OrderBook
 from cloud.registry.tables import devices as registry_devices
@@ -102,12 +103,7 @@ class Spine:
             letters=self._letters.of_numbers,
         )
         self.ingest = Ingest(
-            IngestOptions(
-                config.cloud.name,
-                config.ingest.commit_ms,
-                config.ingest.commit_rows,
-                config.ingest.max_future_s,
-            ),
+            ingest_options(config),
             store=self._door.store,
             sites=sites,
             handover=self.handover,
