@@ -25,6 +25,8 @@ MEDIA: dict[Format, str] = {
     "parquet": "application/vnd.apache.parquet",
 }
 _ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z?")
+_TO_THE_SECOND = len("2026-01-01T00:00:00")
+_JSON = json.JSONEncoder(ensure_ascii=False)  # one for all rows: making one costs more than a row
 _SQL: dict[CellType, str] = {
     "timestamp_ns": "TIMESTAMP_NS",
     "bigint": "BIGINT",
@@ -47,18 +49,16 @@ def render(result: QueryResult, form: Format) -> bytes:
         writer.writerow(names)
         writer.writerows(_rows(result))
         return out.getvalue().encode()
-    objects = (
-        json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in _rows(result)
-    )
+    objects = (dict(zip(names, row, strict=True)) for row in _rows(result))
     if form == "jsonl":
-        return "".join(f"{o}\n" for o in objects).encode()
-    return f"[{','.join(objects)}]".encode()
+        return "".join(f"{_JSON.encode(o)}\n" for o in objects).encode()
+    return _JSON.encode(list(objects)).encode()
 
 
 def iso_time(time_ns: int) -> str:
     """ISO 8601 in UTC without a zone, as InfluxDB 3 prints it; a fraction only where there is one."""
     seconds, fraction = divmod(time_ns, 10**9)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    whole = datetime.fromtimestamp(seconds, UTC).isoformat()[:_TO_THE_SECOND]
     return f"{whole}.{fraction:09d}".rstrip("0") if fraction else whole
 
 
