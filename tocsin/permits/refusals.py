@@ -1,4 +1,4 @@
-"""Why a request is refused. Stable words; a sentence for each is in the console's catalogue, made with the refusal's `args`."""
+"""Why a request is refused. Stable words; `tocsin.permits.sentences` has one for each, made with the refusal's `args`."""
 
 from __future__ import annotations
 
