@@ -61,6 +61,14 @@ class Place(Protocol):
 
     def counters(self) -> Row: ...
 
+    def permits(self, live: bool, limit: int) -> list[Row]: ...
+
+    def permit(self, permit: str) -> Row: ...
+
+    def permit_journal(self, permit: str) -> list[Row]: ...
+
+    def permit_export(self, permit: str) -> bytes: ...
+
 
 def place_of(data: Path | None, url: str | None, token: str | None) -> Place:
     """The cloud that is meant.
@@ -175,6 +183,18 @@ class SocketPlace:
     def counters(self) -> Row:
         return cast(Row, call_once(self._path, "counters"))
 
+    def permits(self, live: bool, limit: int) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "permits", live=live, limit=limit))
+
+    def permit(self, permit: str) -> Row:
+        return cast(Row, call_once(self._path, "permit", permit=permit))
+
+    def permit_journal(self, permit: str) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "permit_journal", permit=permit))
+
+    def permit_export(self, permit: str) -> bytes:
+        return cast(bytes, call_once(self._path, "permit_export", permit=permit))
+
 
 class HttpPlace:
     """By the HTTP API; the actor is whoever the token belongs to."""
@@ -254,7 +274,29 @@ class HttpPlace:
     def counters(self) -> Row:
         return cast(Row, self._call("GET", "/api/v1/counters"))
 
+    def permits(self, live: bool, limit: int) -> list[Row]:
+        path = f"/api/v1/permits?live={str(live).lower()}&limit={limit}"
+        return cast(list[Row], self._call("GET", path))
+
+    def permit(self, permit: str) -> Row:
+        return cast(Row, self._call("GET", f"/api/v1/permits/{quote(permit, safe='')}"))
+
+    def permit_journal(self, permit: str) -> list[Row]:
+        path = f"/api/v1/permits/{quote(permit, safe='')}/journal"
+        return cast(list[Row], self._call("GET", path))
+
+    def permit_export(self, permit: str) -> bytes:
+        return self._bytes("GET", f"/api/v1/permits/{quote(permit, safe='')}/export")
+
     def _call(self, method: str, path: str, body: Row | None = None) -> object:
+        try:
+            return json.loads(self._bytes(method, path, body))
+        except ValueError as exc:
+            raise SpineError(
+                SpineReason.GONE, f"no cloud answers at {self._url}: {exc}", hint="is it running?"
+            ) from exc
+
+    def _bytes(self, method: str, path: str, body: Row | None = None) -> bytes:
         request = urllib.request.Request(  # noqa: S310 - the scheme was checked
             self._url + path,
             None if body is None else json.dumps(body).encode(),
@@ -263,10 +305,10 @@ class HttpPlace:
         )
         try:
             with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S) as answer:  # noqa: S310
-                return json.loads(answer.read())
+                return bytes(answer.read())
         except urllib.error.HTTPError as exc:
             raise _refused(exc) from exc
-        except (OSError, ValueError) as exc:
+        except OSError as exc:
             raise SpineError(
                 SpineReason.GONE, f"no cloud answers at {self._url}: {exc}", hint="is it running?"
             ) from exc

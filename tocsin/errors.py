@@ -516,16 +516,17 @@ class LockRefusal(StrEnum):
 
 
 class PermitRefusedError(TocsinError):
-    """The rules of a permit forbid it; `reason` is stable, `told` has the sentence in both languages and the rule it follows."""
+    """The rules of a permit forbid it; `reason` is stable, `told` has its `args` and the `rule` it follows."""
 
     code = "permit.refused"
     exit_code = 8
 
     def __init__(self, told: dict[str, object]) -> None:
-        cited = f" ({told['citation']})" if told.get("citation") else ""
-        super().__init__(f"{told.get('text_en', '')}{cited}", hint=str(told.get("hint", "")))
-        self.reason = str(told.get("reason", ""))
-        self.told = told
+        self.reason, self.told = str(told.get("reason", "")), told
+        args, rule = told.get("args"), told.get("rule")
+        known = "; ".join(f"{k}: {v}" for k, v in args.items()) if isinstance(args, dict) else ""
+        hint = f"{rule['text_en']} ({rule['citation']})" if isinstance(rule, dict) else ""
+        super().__init__(f"{self.reason} ({known})" if known else self.reason, hint=hint)
 
     def as_dict(self) -> dict[str, object]:
         return {**super().as_dict(), "refusal": self.told}

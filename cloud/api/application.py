@@ -17,6 +17,7 @@ from cloud.api import (
     orders,
     people,
     permit_ledger,
+    permits,
     registry,
     second_factor,
 )
@@ -26,7 +27,7 @@ from cloud.identity.rules import Principal
 
 ROOMS = (
     devices, alarms, orders, gateway_configs, completeness, registry, people, second_factor, locks,
-    permit_ledger, operations, events, influx,
+    permit_ledger, permits, operations, events, influx,
 )  # fmt: skip
 
 

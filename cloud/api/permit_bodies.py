@@ -61,6 +61,19 @@ class SignedBody(Body):
 
     reason: Annotated[str, Field(min_length=1, max_length=2000)]
     code: Code
+    place: Line = Field(default="", description="What the QR label at the space says.")
+
+
+class PlaceBody(ReasonBody):
+    """Where."""
+
+    place: Line = Field(default="", description="What the QR label at the space says.")
+
+
+class RollCallBody(ReasonBody):
+    """A roll call."""
+
+    inside: Names
 
 
 class IsolationBody(ReasonBody):
@@ -83,6 +96,7 @@ class PointBody(Body):
     quantity: Id
     value: Annotated[float, Field(allow_inf_nan=False)]
     unit: Line
+    instrument: Line = Field(default="", description="Needed where two must agree.")
 
 
 class GasTestBody(ReasonBody):
@@ -109,15 +123,28 @@ class PersonBody(ReasonBody):
     person: Name
 
 
-class RefusalTold(Told):
-    """Why something is refused, in one sentence, with the rule that says so."""
+class RuleTold(Told):
+    """The row of the rule pack that a refusal follows."""
 
-    reason: str
+    id: str
+    citation: str
     text_zh: str
     text_en: str
-    rule: str = ""
-    citation: str = ""
-    verified: bool = False
+    verified: bool
+
+
+class RefusalTold(Told):
+    """Why something is refused: a stable reason, what goes into its sentence, and the rule that says so."""
+
+    reason: str
+    args: dict[str, str]
+    rule: RuleTold | None
+
+
+class SignTold(Told):
+    """Whether it was the attendant's."""
+
+    counts: bool
 
 
 class PermitTold(Told):

@@ -16,7 +16,8 @@ from cloud.api.permit_bodies import Line, Lines, Ns, PhotoTold, Sha256
 from cloud.api.persons import person_of
 from cloud.api.services import services
 from cloud.identity.rules import Action, Principal, sees
-from cloud.permits.ledger import Instrument, Qualified
+from cloud.permits.ledger import Qualified
+from tocsin.permits.context import Instrument
 from tocsin.permits.space import Live, Space
 
 router = APIRouter(prefix="/api/v1/permit-ledger", tags=["permits"])
@@ -48,9 +49,10 @@ class SpaceBody(Body):
 class InstrumentBody(Body):
     """A gas detector."""
 
-    name: Line
-    calibrated_until_ns: Ns
-    bumped_ns: Ns
+    calibrated_ns: Ns = Field(description="Last calibration.")
+    calibrated_until_ns: Ns = Field(description="The maker's date; the rules may say earlier.")
+    bumped_ns: Ns = Field(description="Last bump test.")
+    device: Line = Field(default="", description="Its device id where it is also watched live.")
 
 
 class QualifiedBody(Body):

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, insert, select
 from cloud.permits.tables import permit_entries
 from tocsin.errors import StoreError
 from tocsin.permits.journal import (
-    CLOUD,
     START,
     ChainFault,
     Entry,
@@ -19,7 +18,6 @@ from tocsin.permits.journal import (
     entry_bytes,
     entry_hash,
     faults,
-    heads,
     read_entry,
 )
 from tocsin.permits.merge import merge
@@ -53,14 +51,6 @@ def load(c: Connection, permit: str) -> list[Entry]:
         first = found[0]
         raise _changed(permit, first.source, first.seq, first.kind.value)
     return merge(entries)
-
-
-def links(entries: Sequence[Entry], source: str = CLOUD) -> tuple[int, str, tuple[str, ...]]:
-    """`seq`, `prev` and `seen` of the next entry that `source` writes."""
-    newest = heads(entries)
-    own = newest.get(source)
-    seen = sorted(entry_hash(e) for s, e in newest.items() if s != source)
-    return (own.seq + 1 if own else 1), (entry_hash(own) if own else START), tuple(seen)
 
 
 def append(c: Connection, entry: Entry, received_ns: int) -> None:

@@ -10,17 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, 
 from cloud.db import read
 from cloud.permits.tables import permit_ledger
 from tocsin.errors import NotFoundError, StoreError
+from tocsin.permits.context import Instrument
 from tocsin.permits.space import Space
 from tocsin.sdk import Clock
-
-
-class Instrument(msgspec.Struct, frozen=True):
-    """A gas detector: how long its calibration counts, and when it was last bumped. Unix ns."""
-
-    id: str
-    name: str
-    calibrated_until_ns: int
-    bumped_ns: int
 
 
 class Qualified(msgspec.Struct, frozen=True):

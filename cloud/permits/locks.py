@@ -113,6 +113,12 @@ class Locks:
             c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(values))
             return _lock(_row(c, lock))
 
+    def raise_min(self, c: Connection, lock: str, now_ns: int) -> None:
+        """Void every grant issued so far, within the caller's transaction."""
+        row = _row(c, lock, lock_it=True)
+        values = {"min_ctr": row["next_ctr"], "changed_ns": now_ns}
+        c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(values))
+
     def at(self, c: Connection, site: str, device: str) -> Lock | None:
         """The lock in a place."""
         there = (permit_locks.c.site == site, permit_locks.c.device == device)

@@ -24,6 +24,8 @@ from cloud.orders.book import OrderBook
 from cloud.rpc import Handler, StreamHandler
 from cloud.spine.doors import Door, Language
 from cloud.spine.letter_operations import LetterOperations
+from cloud.spine.permit_desk import PermitDesk
+from cloud.spine.permit_operations import PermitOperations
 from cloud.spine.thin import thin
 from tocsin.contract.orders import Scalar
 from tocsin.errors import NotFoundError
@@ -79,6 +81,7 @@ class Operations:
         orders: OrderBook,
         configs: ConfigBook,
         audit: AuditBook,
+        permits: PermitDesk,
         letters: LetterOperations,
         counters: Callable[[], dict[str, object]],
         registry_changed: Callable[[], None],
@@ -91,6 +94,7 @@ class Operations:
         self._state_file = state_file
         self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
         self._state = ThreadPoolExecutor(2, thread_name_prefix="state")
+        self._permits = PermitOperations(permits.book, permits.exporter, self._state)
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -117,6 +121,7 @@ class Operations:
             "audit": self.audit,
             "completeness": self.completeness,
             **self._letters.handlers,
+            **self._permits.handlers,
             "counters": self.counters,
             "registry_changed": self.registry_changed,
         }

@@ -35,10 +35,11 @@ from cloud.spine.doors import Door
 from cloud.spine.letter_operations import LetterOperations
 from cloud.spine.open_door import open_door
 from cloud.spine.operations import Operations, device_row, gateway_row
+from cloud.spine.permit_desk import permit_desk
 from cloud.spine.worker_thread import WorkerThreads
 from tocsin.contract import remote, topics
 from tocsin.contract.messages import Command
-from tocsin.errors import StoreUnavailableError, WireError
+from tocsin.errors import StoreError, StoreUnavailableError, WireError
 from tocsin.sdk import Clock
 
 WATCH_S = 1.0
@@ -102,6 +103,19 @@ class Spine:
             ledger=lambda gateway: self.ingest.settled_of(gateway),
             letters=self._letters.of_numbers,
         )
+        self._permits = permit_desk(
+            config,
+            self._engine,
+            clock,
+            door=self._door,
+            last=self._last,
+            presence=self._presence,
+            keys=keys,
+            changed=lambda permit: self._publish("permit", permit),
+            send=self.link.publish,
+            watch=self.alarms.watch,
+        )
+        self.permits = self._permits.book
         self.ingest = Ingest(
             ingest_options(config),
             store=self._door.store,
@@ -111,7 +125,7 @@ class Spine:
             letters=self._letters,
             last=self._last,
             presence=self._presence,
-            answers=(self.alarms, self.orders, self.configs, self.audit),
+            answers=(self.alarms, self.orders, self.configs, self.audit, self.permits),
             numbers=self.audit,
             clock=clock,
             log=logging.getLogger("cloud.ingest"),
@@ -128,6 +142,7 @@ class Spine:
             orders=self.orders,
             configs=self.configs,
             audit=self.audit,
+            permits=self._permits,
             letters=LetterOperations(self._letters, self._reopen, clock.now_ns),
             counters=self.counters,
             registry_changed=self._read_registry,
@@ -157,10 +172,12 @@ class Spine:
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch(), name="watch-silence")
+                permits = group.create_task(self._watch_permits(), name="watch-permits")
                 pulse = group.create_task(self._beat(), name="pulse")
                 hear = group.create_task(self._hear_ingesters(), name="hear-ingesters")
                 await stop.wait()
                 watch.cancel()
+                permits.cancel()
                 pulse.cancel()
                 hear.cancel()
         finally:
@@ -235,6 +252,7 @@ class Spine:
         self.alarms.resend(gateway)
         self.orders.resend(gateway)
         self.configs.resend(gateway)
+        self.permits.resend(gateway)
 
     def _reopen(self, letter: Mapping[str, Any]) -> Future[Told] | None:
         begun = self.ingest.attempts.begin(letter)
@@ -280,6 +298,20 @@ class Spine:
             except StoreUnavailableError as exc:
                 if not said:
                     _log.warning("the watch for silence waits: %s", exc.message)
+                said = True
+            else:
+                said = False
+
+    async def _watch_permits(self) -> None:
+        """Apart from the watch for silence: neither waits for the other."""
+        said = False
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                await asyncio.to_thread(self.permits.look)
+            except StoreError as exc:
+                if not said:
+                    _log.warning("the watch of permits waits: %s", exc.message)
                 said = True
             else:
                 said = False

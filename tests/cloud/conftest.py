@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from cloud.alarms.model import (
     check_acknowledge,
     check_reset,
 )
+from cloud.alarms.silence import Condition
 from cloud.audit.report import GatewayReport
 from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
@@ -34,7 +35,15 @@ from cloud.identity.rules import Role, Scope
 from cloud.identity.tokens import Tokens
 from cloud.ingest.last import Last, LastValues
 from cloud.orders.book import OrderBook
+from cloud.permits.book import PermitBook
+from cloud.permits.effects import Effects
+from cloud.permits.exporting import Exporter
+from cloud.permits.granting import Granter
+from cloud.permits.parts import PermitParts
+from cloud.permits.situations import Situations
 from cloud.rpc import Feed, SpineServer
+from cloud.sealing import Sealing
+from cloud.spine.permit_operations import PermitOperations
 from cloud.web import build, web_options
 from tests.cloud.influx_servers import influxd, victoria  # noqa: F401 - fixtures of every room
 from tocsin.contract.messages import Command
@@ -249,6 +258,15 @@ class KnownSpine:
             yield item
 
 
+class ShiftedClock(SystemClock):
+    """The machine's time and some more, so that a test need not wait half an hour."""
+
+    shift_ns = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self.shift_ns
+
+
 class RunningCloud:
     """uvicorn and the spine's socket on an event loop of their own."""
 
@@ -274,6 +292,34 @@ class RunningCloud:
             keys={"gw-north": b"key"},
             send=self.spine.sent.append,
         )
+        sealing = Sealing.of(self.config.secrets_key)
+        self.permits = PermitParts.of(self.config, self.engine, SystemClock(), sealing)
+        parts = self.permits
+        self.told: list[tuple[str, bytes]] = []
+        self.conditions: list[Condition] = []
+        self.permit_clock = ShiftedClock()
+        book = PermitBook(
+            self.engine,
+            self.permit_clock,
+            packs=parts.packs,
+            situations=Situations(lambda site: self.spine.last.all([site]), lambda _: 0),
+            effects=Effects(Granter(parts.issuers, parts.locks), parts.locks),
+            keys={"gw-north": b"key"},
+            changed=lambda permit: self.spine.feed.publish("permit", permit),
+            send=lambda topic, payload: self.told.append((topic, payload)),
+            watch=self.conditions.extend,
+        )
+        exporter = Exporter(
+            self.engine,
+            self.permit_clock,
+            sealing,
+            parts.photos,
+            gas=lambda site, devices, quantities, span: [],
+            lock_log=lambda site, devices, span: [],
+        )
+        self.book = book
+        self._permit_pool = ThreadPoolExecutor(2)
+        self._permit_operations = PermitOperations(book, exporter, self._permit_pool)
         self.accounts = Accounts(self.engine, SystemClock())
         self.tokens = Tokens(self.engine, SystemClock())
         self.app = build(self.config, self.engine)
@@ -300,6 +346,7 @@ class RunningCloud:
         """And wait for it."""
         self._server.should_exit = True
         self._thread.join(30)
+        self._permit_pool.shutdown()
         self.engine.dispose()
 
     def do(self, act: Callable[[KnownSpine], None]) -> None:
@@ -348,6 +395,7 @@ class RunningCloud:
             for name in dir(self.spine)
             if name.startswith("op_")
         }
+        handlers |= self._permit_operations.handlers
         server = SpineServer(
             self.config.socket_path,
             handlers,

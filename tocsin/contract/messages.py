@@ -150,7 +150,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     `device.removed`, `device.unavailable`, `device.recovered`,
     `clock.stepped`, `clock.set`, `cloud.restored`, `command.done`, `command.refused`, `command.accepted`,
     `command.result` (docs/reference/commands.md), `outbox.in-memory`, `outbox.on-disk-again`,
-    `outbox.power-cut`, `outbox.salvaged`, `outbox.thinned`. `data.clock` is `unset` where `t` is of a clock that was never set.
+    `outbox.power-cut`, `outbox.salvaged`, `outbox.thinned`, `permit` (`data` is a PermitUp of `tocsin.permits.messages`). `data.clock` is `unset` where `t` is of a clock that was never set.
     """
 
     v: int

@@ -1,0 +1,367 @@
+"""The cloud's permits: each moved by the shared rules in one transaction, journalled, told to its gateway. From any thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+from sqlalchemy import Connection, Engine
+
+from cloud.alarms.silence import Condition
+from cloud.db import read, write
+from cloud.permits import journals
+from cloud.permits import kept as rows
+from cloud.permits.bundle import Basis
+from cloud.permits.effects import Effects
+from cloud.permits.kept import Kept
+from cloud.permits.ledger import item
+from cloud.permits.packs import Packs
+from cloud.permits.ruling import Ask, refusal_told, rule
+from cloud.permits.shown import entry_row, permit_row, standing
+from cloud.permits.situations import Situations
+from cloud.permits.telling import down_of
+from tocsin.contract import topics
+from tocsin.contract.ids import ulid
+from tocsin.contract.messages import Event
+from tocsin.errors import PermitRefusedError
+from tocsin.permits.decide import decide, keep_until_ns
+from tocsin.permits.due import due
+from tocsin.permits.facts import Drafted, Fact, Form
+from tocsin.permits.journal import CLOUD, Entry, gateway_source
+from tocsin.permits.merge import merge
+from tocsin.permits.messages import DOWN, UP, PermitUp
+from tocsin.permits.names import ENDED, IN_FORCE, Action, Role, State, TimeQuality
+from tocsin.permits.outcomes import Refused
+from tocsin.permits.permit import Permit, permit_of
+from tocsin.permits.requests import Request
+from tocsin.permits.signing import sign_down
+from tocsin.permits.space import Space
+from tocsin.permits.writing import written
+from tocsin.sdk import Clock
+
+UNTOLD = frozenset({State.DRAFT, State.SUBMITTED, State.REJECTED})  # nothing for a gateway
+BY_ITSELF = 8  # requests of the system in one look at most; the next look goes on
+_log = logging.getLogger("cloud.permits")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A permit with its row and its journal."""
+
+    kept: Kept
+    permit: Permit
+    entries: list[Entry]
+
+    @property
+    def own(self) -> int:
+        """The newest number of the cloud's own entries."""
+        return max((e.seq for e in self.entries if e.source == CLOUD), default=0)
+
+
+class PermitBook:
+    """`changed` hears every permit that moved, after its commit; `send` takes a message for a gateway; `watch` alarms."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        packs: Packs,
+        situations: Situations,
+        effects: Effects,
+        keys: Mapping[str, bytes],
+        changed: Callable[[dict[str, object]], None],
+        send: Callable[[str, bytes], object],
+        watch: Callable[[Sequence[Condition]], None],
+    ) -> None:
+        self._engine, self._clock, self._packs = engine, clock, packs
+        self._situations, self._effects, self._keys = situations, effects, keys
+        self._changed, self._send, self._watch = changed, send, watch
+        self._lock = threading.RLock()  # a decision looks at other permits: one after another
+
+    def draft(self, site: str, form: Form, actor: str) -> dict[str, object]:
+        """Begin one; its space, template and rules are those of now for as long as it lives.
+
+        Raises:
+            NotFoundError: the ledger has no such space, or there is no such template.
+            PermitRefusedError: the rules say no.
+        """
+        now_ns = self._clock.now_ns()
+        with self._lock, write(self._engine) as c:
+            space = item(c, Space, site, form.space)
+            template = self._packs.template(form.template)
+            basis = Basis(space, template, self._packs.pack(space.rules))
+            made = Kept(
+                ulid(now_ns),
+                site,
+                space.id,
+                space.gateway,
+                State.DRAFT,
+                False,
+                now_ns,
+                basis,
+                0,
+            )
+            rows.begin(c, made)
+            begun = Loaded(made, Permit(made.id), [])
+            ask = Ask(Action.DRAFT, actor, Drafted(form))
+            after, refused = self._asked(c, begun, ask, now_ns)
+            if refused is not None:
+                raise PermitRefusedError(refusal_told(refused))
+        return self._tell(after)
+
+    def act(self, permit: str, ask: Ask) -> dict[str, object]:
+        """What somebody asks of a permit.
+
+        Raises:
+            NotFoundError: there is no such permit.
+            PermitRefusedError: the rules say no; what must be kept all the same is in the journal.
+            StoreError: its journal was changed by somebody else than Tocsin.
+        """
+        now_ns = self._clock.now_ns()
+        with self._lock, write(self._engine) as c:
+            found = self._load(c, permit)
+            form = found.permit.form
+            if form is not None and ask.actor in form.attendants:
+                self._situations.sign(permit, now_ns)
+            after, refused = self._asked(c, found, ask, now_ns)
+        told = self._tell(after) if after.entries != found.entries else {}
+        if refused is not None:
+            raise PermitRefusedError(refusal_told(refused))
+        return told
+
+    def sign(self, permit: str, actor: str) -> dict[str, object]:
+        """The attendant is there and awake. Kept in memory: it is worth nothing a minute later.
+
+        Raises:
+            NotFoundError: there is no such permit.
+        """
+        with read(self._engine) as c:
+            found = self._load(c, permit)
+        form = found.permit.form
+        counts = form is not None and actor in form.attendants
+        if counts:
+            self._situations.sign(permit, self._clock.now_ns())
+        return {"counts": counts}
+
+    def why(self, permit: str, actor: str) -> dict[str, object]:
+        """For every action None where this person may do it now, else the refusal. Actions with a fact are tried without.
+
+        Raises:
+            NotFoundError: there is no such permit.
+        """
+        now_ns = self._clock.now_ns()
+        told: dict[str, object] = {}
+        with read(self._engine) as c:
+            found = self._load(c, permit)
+            context = self._situations.context(c, found.kept, found.entries, now_ns)
+        place = found.kept.basis.space.code
+        for action in Action:
+            ask = Ask(action, actor, reason="-", place=place)
+            ruled = rule(found.permit, ask, context, now_ns)
+            told[action.value] = refusal_told(ruled) if isinstance(ruled, Refused) else None
+        return told
+
+    def row(self, permit: str) -> dict[str, object]:
+        """One permit as the API tells it.
+
+        Raises:
+            NotFoundError: there is no such permit.
+        """
+        with read(self._engine) as c:
+            found = self._load(c, permit)
+        return permit_row(found.kept, found.permit, self._clock.now_ns())
+
+    def rows(
+        self, *, sites: Sequence[str] | None = None, live: bool = False, limit: int = 200
+    ) -> list[dict[str, object]]:
+        """Those with people inside first, then newest first."""
+        now_ns = self._clock.now_ns()
+        with read(self._engine) as c:
+            kept = rows.listed(c, sites=sites, live=live, limit=limit)
+            told = [permit_row(k, permit_of(k.id, journals.load(c, k.id)), now_ns) for k in kept]
+        return sorted(told, key=lambda r: not r["occupied"])
+
+    def journal(self, permit: str) -> list[dict[str, object]]:
+        """Every entry with its hash, in the order both sides agree on.
+
+        Raises:
+            NotFoundError: there is no such permit.
+        """
+        with read(self._engine) as c:
+            return [entry_row(e) for e in self._load(c, permit).entries]
+
+    def on_event(self, event: Event, received_ns: int) -> None:
+        """What a gateway wrote of a permit: on disk before this returns.
+
+        Raises:
+            StoreUnavailableError: it is not kept; the message will come again.
+        """
+        if event.kind != UP:
+            return
+        try:
+            up = msgspec.convert(event.data, PermitUp)
+        except msgspec.ValidationError as exc:
+            _log.warning(
+                "gateway %s: what it tells of a permit cannot be read: %s", event.gateway, exc
+            )
+            return
+        now_ns = self._clock.now_ns()
+        with self._lock, write(self._engine) as c:
+            kept = rows.find(c, up.permit)
+            if kept is None or kept.gateway != event.gateway:
+                return  # another gateway's permit is not its to write
+            found = self._loaded(c, kept)
+            taken = journals.take(found.entries, up.entries, gateway_source(event.gateway))
+            for fault in taken.faults:
+                if not journals.is_mended_later(fault):
+                    _log.error(
+                        "permit %s: entry %d of %s: %s",
+                        up.permit,
+                        fault.seq,
+                        fault.source,
+                        fault.kind,
+                    )
+            for entry in taken.news:
+                journals.append(c, entry, received_ns)
+            told = max(kept.told, min(up.have, found.own))
+            entries = merge([*found.entries, *taken.news]) if taken.news else found.entries
+            merged = Loaded(replace(kept, told=told), permit_of(kept.id, entries), entries)
+            after = self._follow(c, merged, found.permit.state, now_ns)
+        if after.entries != found.entries:
+            self._tell(after)
+        elif after.kept.told < after.own or up.entries:
+            self._tell_gateway(after)
+
+    def resend(self, gateway: str) -> None:
+        """A gateway speaks again: tell it every permit that it watches."""
+        with read(self._engine) as c:
+            found = [self._loaded(c, k) for k in rows.listed(c, live=True) if k.gateway == gateway]
+        for one in found:
+            self._tell_gateway(one)
+
+    def look(self) -> None:
+        """Once a second: what the system asks by itself, grants to renew, ended permits to archive."""
+        with read(self._engine) as c:
+            live = [k.id for k in rows.listed(c, live=True)]
+        for permit in live:
+            self._look(permit)
+
+    def _look(self, permit: str) -> None:
+        now_ns = self._clock.now_ns()
+        with self._lock, write(self._engine) as c:
+            found = after = self._load(c, permit)
+            for _ in range(BY_ITSELF):
+                context = self._situations.context(c, after.kept, after.entries, now_ns)
+                request = due(after.permit, context, now_ns)
+                if request is None:
+                    break
+                outcome = decide(after.permit, request, context, now_ns)
+                if isinstance(outcome, Refused):
+                    _log.error(
+                        "permit %s: %s by itself: %s", permit, request.action, outcome.reason
+                    )
+                    break
+                after = self._written(c, after, request, outcome.facts, now_ns)
+            context = self._situations.context(c, after.kept, after.entries, now_ns)
+            for noted in self._effects.renew(c, after.kept, after.permit, context, now_ns):
+                after = self._granted(c, after, noted, now_ns)
+        if after.entries != found.entries:
+            self._tell(after)
+        elif found.kept.told < found.own:
+            self._tell_gateway(found)
+
+    def _asked(
+        self, c: Connection, found: Loaded, ask: Ask, now_ns: int
+    ) -> tuple[Loaded, Refused | None]:
+        context = self._situations.context(c, found.kept, found.entries, now_ns)
+        ruled = rule(found.permit, ask, context, now_ns)
+        if isinstance(ruled, Refused):
+            if not ruled.keep:
+                return found, ruled
+            held = sorted(context.people[ask.actor].roles & {Role.GAS_TESTER})
+            request = Request(ask.action, ask.actor, held[0] if held else Role.SYSTEM, ask.reason)
+            return self._written(c, found, request, ruled.keep, now_ns), ruled
+        request, accepted = ruled
+        return self._written(c, found, request, accepted.facts, now_ns), None
+
+    def _written(
+        self, c: Connection, found: Loaded, request: Request, said: Sequence[Fact], now_ns: int
+    ) -> Loaded:
+        """Facts into the journal, then what follows from them."""
+        entries = self._appended(c, found, request, said, now_ns)
+        after = Loaded(found.kept, permit_of(found.kept.id, entries), entries)
+        return self._follow(c, after, found.permit.state, now_ns)
+
+    def _follow(self, c: Connection, found: Loaded, before: State, now_ns: int) -> Loaded:
+        """Grants follow the state, and the row follows both."""
+        context = self._situations.context(c, found.kept, found.entries, now_ns)
+        for noted in self._effects.follow(c, found.kept, before, found.permit, context, now_ns):
+            found = self._granted(c, found, noted, now_ns)
+        kept, permit = found.kept, found.permit
+        ended = permit.state in ENDED
+        current = kept.told >= found.own
+        kept = replace(
+            kept,
+            state=permit.state,
+            changed_ns=now_ns if permit.state is not before else kept.changed_ns,
+            live=permit.state not in UNTOLD and not (ended and current),
+            ended_ns=(kept.ended_ns or now_ns) if ended else None,
+            keep_until_ns=keep_until_ns(permit, context) if ended else None,
+        )
+        rows.save(c, kept)
+        return Loaded(kept, permit, found.entries)
+
+    def _granted(self, c: Connection, found: Loaded, noted: Fact, now_ns: int) -> Loaded:
+        request = Request(Action.GRANT, CLOUD, Role.SYSTEM)
+        entries = self._appended(c, found, request, [noted], now_ns)
+        return Loaded(found.kept, permit_of(found.kept.id, entries), entries)
+
+    @staticmethod
+    def _appended(
+        c: Connection, found: Loaded, request: Request, said: Sequence[Fact], now_ns: int
+    ) -> list[Entry]:
+        version = found.kept.basis.rules.version
+        news = written(
+            found.kept.id, found.entries, CLOUD, request, said, now_ns, TimeQuality.SYNCED, version
+        )
+        for entry in news:
+            journals.append(c, entry, now_ns)
+        return [*found.entries, *news]
+
+    def _load(self, c: Connection, permit: str) -> Loaded:
+        return self._loaded(c, rows.get(c, permit))
+
+    @staticmethod
+    def _loaded(c: Connection, kept: Kept) -> Loaded:
+        entries = journals.load(c, kept.id)
+        return Loaded(kept, permit_of(kept.id, entries), entries)
+
+    def _tell(self, found: Loaded) -> dict[str, object]:
+        """After the commit: pages, alarms, the gateway."""
+        kept, permit = found.kept, found.permit
+        told = permit_row(kept, permit, self._clock.now_ns())
+        self._changed(told)
+        with read(self._engine) as c:
+            others = [k for k in rows.unended(c, kept.site) if k.space == kept.space]
+        held = any(k.id != kept.id and k.state in IN_FORCE for k in others)
+        if permit.activated_ns is not None and not held:
+            self._watch(standing(kept, permit))
+        if permit.state in ENDED:
+            self._situations.forget(kept.id)
+        self._tell_gateway(found)
+        return {"permit": told}
+
+    def _tell_gateway(self, found: Loaded) -> None:
+        key = self._keys.get(found.kept.gateway)
+        if found.permit.state in UNTOLD or not key:
+            return
+        now_ns = self._clock.now_ns()
+        with read(self._engine) as c:
+            context = self._situations.context(c, found.kept, found.entries, now_ns)
+            down = down_of(c, found.kept, found.permit, found.entries, context, now_ns)
+        topic = topics.down(found.kept.site, found.kept.gateway, DOWN)
+        self._send(topic, msgspec.json.encode(sign_down(down, key)))

@@ -1,0 +1,129 @@
+"""What the rules look at besides the permit, as the cloud knows it: people, instruments, other permits, live values."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import Connection, select
+
+from cloud.identity.tables import accounts, permit_roles
+from cloud.ingest.last import Last
+from cloud.permits import journals
+from cloud.permits.granting import grants_of
+from cloud.permits.kept import Kept, unended
+from cloud.permits.ledger import Qualified, items
+from tocsin.permits.context import Account, Conditions, Context, Instrument, Other, Reading
+from tocsin.permits.journal import CLOUD, Entry
+from tocsin.permits.names import Role
+from tocsin.permits.permit import Permit, permit_of
+
+Values = Callable[[str], Iterable[Last]]
+Heard = Callable[[str], int]
+
+
+class Situations:
+    """`values`: newest values of a site, from memory. `heard`: when a gateway was last heard, Unix ns, 0 for never."""
+
+    def __init__(self, values: Values, heard: Heard) -> None:
+        self._values, self._heard = values, heard
+        self._lock = threading.Lock()
+        self._signs: dict[str, int] = {}
+
+    def sign(self, permit: str, at_ns: int) -> None:
+        """The attendant gave a sign of life."""
+        with self._lock:
+            self._signs[permit] = max(at_ns, self._signs.get(permit, 0))
+
+    def forget(self, permit: str) -> None:
+        """The permit has ended."""
+        with self._lock:
+            self._signs.pop(permit, None)
+
+    def context(self, c: Connection, kept: Kept, entries: Iterable[Entry], now_ns: int) -> Context:
+        """Everything around one permit now."""
+        newest = max((e.seq for e in entries if e.source == CLOUD), default=0)
+        return Context(
+            rules=kept.basis.rules,
+            space=kept.basis.space,
+            template=kept.basis.template,
+            people=people_at(c, kept.site),
+            instruments={i.id: i for i in items(c, Instrument, kept.site)},
+            others=_others(c, kept),
+            conditions=self._conditions(kept),
+            gateway_current=kept.told >= newest,
+            denied=frozenset(
+                g.cti for g in grants_of(c, kept.id) if g.void_ns is not None and g.exp_ns > now_ns
+            ),
+        )
+
+    def _conditions(self, kept: Kept) -> Conditions:
+        live = kept.basis.space.live
+        readings = []
+        ventilating, ventilating_ns = None, 0
+        fan_device, _, fan_quantity = live.ventilation.partition("/")
+        for last in self._values(kept.site):
+            if live.ventilation and (last.device, last.quantity) == (fan_device, fan_quantity):
+                ventilating = None if last.value is None or last.q else bool(last.value)
+                ventilating_ns = last.time_ns
+            if last.device in live.gas_devices and isinstance(last.value, int | float):
+                good, value = last.q == 0, float(last.value)
+                readings.append(
+                    Reading(last.device, last.quantity, value, last.unit, last.time_ns, good)
+                )
+        return Conditions(
+            readings=tuple(readings),
+            ventilating=ventilating,
+            ventilating_ns=ventilating_ns,
+            attendant_ns=self._attendant_ns(kept),
+        )
+
+    def _attendant_ns(self, kept: Kept) -> int:
+        """A gateway that keeps the permit watches the attendant itself and suspends alone: while it is heard, that counts."""
+        with self._lock:
+            sign_ns = self._signs.get(kept.id, 0)
+        return max(sign_ns, self._heard(kept.gateway)) if kept.told else sign_ns
+
+
+def people_at(c: Connection, site: str) -> dict[str, Account]:
+    """Everybody with a role at a site, by account name."""
+    qualified = {q.account: q for q in items(c, Qualified, site)}
+    columns = (accounts.c.name, accounts.c.sites, permit_roles.c.role, permit_roles.c.site)
+    query = (
+        select(*columns)
+        .join(permit_roles, permit_roles.c.account_id == accounts.c.id)
+        .where(accounts.c.disabled.is_(False))
+    )
+    roles: dict[str, set[Role]] = {}
+    for name, sites, role, at in c.execute(query):
+        if (sites is None or site in sites) and at in ("", site):
+            roles.setdefault(name, set()).add(Role(role))
+    found = {}
+    for name, held in roles.items():
+        known = qualified.get(name, Qualified(name, 0, 0))
+        found[name] = Account(name, frozenset(held), known.trained_until_ns, known.fit_until_ns)
+    return found
+
+
+def _others(c: Connection, kept: Kept) -> tuple[Other, ...]:
+    """Of the site, not ended."""
+    found = []
+    for other in unended(c, kept.site):
+        permit = permit_of(other.id, journals.load(c, other.id)) if other.id != kept.id else None
+        if permit is not None and permit.form is not None:
+            found.append(_other(other, permit))
+    return tuple(found)
+
+
+def _other(kept: Kept, permit: Permit) -> Other:
+    form = permit.form
+    assert form is not None  # noqa: S101 - the caller looked
+    return Other(
+        permit=kept.id,
+        space=kept.space,
+        state=permit.state,
+        from_ns=form.from_ns,
+        until_ns=form.until_ns,
+        activities=form.activities,
+        conflicts=kept.basis.template.conflicts,
+    )

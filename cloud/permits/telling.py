@@ -1,0 +1,76 @@
+"""What a gateway is told of a permit, again and again until it says that it keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from cloud.permits.granting import grants_of
+from cloud.permits.holders import keys_of
+from cloud.permits.kept import Kept
+from tocsin.permits.context import Context
+from tocsin.permits.journal import CLOUD, Entry, gateway_source
+from tocsin.permits.messages import PermitDown, Person
+from tocsin.permits.names import Role
+from tocsin.permits.permit import Permit
+
+VERSION = 1
+_ALWAYS = frozenset({Role.RESCUE, Role.APPROVER, Role.REGULATOR})
+MAX_ENTRIES = 200  # in one message; the next one has more
+
+
+def down_of(
+    c: Connection,
+    kept: Kept,
+    permit: Permit,
+    entries: Sequence[Entry],
+    context: Context,
+    now_ns: int,
+) -> PermitDown:
+    """Everything the gateway needs to go on alone, and the entries it has not said it keeps."""
+    source = gateway_source(kept.gateway)
+    missing = [e for e in entries if e.source == CLOUD and e.seq > kept.told]
+    issued = grants_of(c, kept.id)
+    return PermitDown(
+        v=VERSION,
+        permit=kept.id,
+        gateway=kept.gateway,
+        space=kept.basis.space,
+        template=kept.basis.template,
+        rules=kept.basis.rules,
+        entries=tuple(missing[:MAX_ENTRIES]),
+        have=max((e.seq for e in entries if e.source == source), default=0),
+        people=people_of(c, context, named_in(permit)),
+        grants=tuple(g.sealed for g in issued if g.is_live(now_ns)),
+        denied=tuple(sorted(context.denied)),
+        instruments=tuple(context.instruments.values()),
+        others=context.others,
+    )
+
+
+def named_in(permit: Permit) -> set[str]:
+    """Everybody a permit names."""
+    form = permit.form
+    if form is None:
+        return {permit.applicant}
+    people = {permit.applicant, form.work_leader, form.gas_tester, *permit.approvers}
+    return {name for name in people | {*form.attendants, *form.entrants} if name}
+
+
+def people_of(c: Connection, context: Context, named: set[str]) -> tuple[Person, ...]:
+    """Who may act at the gateway: those named, and whoever rescues, approves or regulates at the site."""
+    found = []
+    for name, account in sorted(context.people.items()):
+        if name in named or account.roles & _ALWAYS:
+            keys = keys_of(c, name)
+            person = Person(
+                account=name,
+                name=name,
+                roles=tuple(sorted(account.roles)),
+                key=keys[0].public if keys else b"",
+                trained_until_ns=account.trained_until_ns,
+                fit_until_ns=account.fit_until_ns,
+            )
+            found.append(person)
+    return tuple(found)

@@ -1,0 +1,76 @@
+"""The permits of one spine: the book on its real parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from cloud.alarms.silence import Condition
+from cloud.config import CloudConfig
+from cloud.ingest.last import LastValues
+from cloud.ingest.presence import Presence
+from cloud.permits.book import PermitBook
+from cloud.permits.effects import Effects
+from cloud.permits.exporting import Exporter
+from cloud.permits.granting import Granter
+from cloud.permits.parts import PermitParts
+from cloud.permits.situations import Situations
+from cloud.sealing import Sealing
+from cloud.spine.doors import Door
+from cloud.spine.permit_series import gas_values, lock_events
+from tocsin.sdk import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class PermitDesk:
+    """What the spine needs of permits."""
+
+    book: PermitBook
+    exporter: Exporter
+
+
+def permit_desk(
+    config: CloudConfig,
+    engine: Engine,
+    clock: Clock,
+    *,
+    door: Door,
+    last: LastValues,
+    presence: Presence,
+    keys: Mapping[str, bytes],
+    changed: Callable[[dict[str, object]], None],
+    send: Callable[[str, bytes], object],
+    watch: Callable[[Sequence[Condition]], None],
+) -> PermitDesk:
+    """Built once, before the spine runs."""
+    sealing = Sealing.of(config.secrets_key)
+    parts = PermitParts.of(config, engine, clock, sealing)
+
+    def heard_ns(gateway: str) -> int:
+        state = presence.gateways().get(gateway)
+        return state.heard_ns if state is not None and state.online else 0
+
+    book = PermitBook(
+        engine,
+        clock,
+        packs=parts.packs,
+        situations=Situations(lambda site: last.all([site]), heard_ns),
+        effects=Effects(Granter(parts.issuers, parts.locks), parts.locks),
+        keys=keys,
+        changed=changed,
+        send=send,
+        watch=watch,
+    )
+    exporter = Exporter(
+        engine,
+        clock,
+        sealing,
+        parts.photos,
+        gas=lambda site, devices, quantities, span: gas_values(
+            door, site, devices, quantities, span
+        ),
+        lock_log=lambda site, devices, span: lock_events(door, site, devices, span),
+    )
+    return PermitDesk(book, exporter)

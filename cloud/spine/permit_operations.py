@@ -1,0 +1,84 @@
+"""What the spine answers about permits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from cloud.permits.book import PermitBook
+from cloud.permits.exporting import Exporter
+from cloud.permits.ruling import Ask
+from cloud.rpc import Handler
+from tocsin.errors import BadRequestError, PermitRefusedError
+from tocsin.permits.facts import Form
+
+T = TypeVar("T")
+
+
+class PermitOperations:
+    """`handlers` for the server. A refusal of the rules is an answer, with everything that is known of it."""
+
+    def __init__(self, book: PermitBook, exporter: Exporter, pool: Executor) -> None:
+        self._book, self._exporter, self._pool = book, exporter, pool
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Operation name -> what answers it."""
+        return {
+            "permits": self.permits,
+            "permit": self.permit,
+            "permit_journal": self.permit_journal,
+            "permit_why": self.permit_why,
+            "permit_sign": self.permit_sign,
+            "permit_draft": self.permit_draft,
+            "permit_act": self.permit_act,
+            "permit_export": self.permit_export,
+        }
+
+    async def permits(
+        self, sites: list[str] | None = None, live: bool = False, limit: int = 200
+    ) -> object:
+        return await self._in(partial(self._book.rows, sites=sites, live=live, limit=limit))
+
+    async def permit(self, permit: str) -> object:
+        return await self._in(partial(self._book.row, permit))
+
+    async def permit_journal(self, permit: str) -> object:
+        return await self._in(partial(self._book.journal, permit))
+
+    async def permit_why(self, permit: str, actor: str) -> object:
+        return await self._in(partial(self._book.why, permit, actor))
+
+    async def permit_sign(self, permit: str, actor: str) -> object:
+        return await self._in(partial(self._book.sign, permit, actor))
+
+    async def permit_draft(self, site: str, form: dict[str, object], actor: str) -> object:
+        return await self._ruled(partial(self._book.draft, site, _converted(form, Form), actor))
+
+    async def permit_act(self, permit: str, ask: dict[str, object]) -> object:
+        return await self._ruled(partial(self._book.act, permit, _converted(ask, Ask)))
+
+    async def permit_export(self, permit: str) -> object:
+        """The bundle's bytes."""
+        return await self._in(partial(self._exporter.bundle, permit))
+
+    async def _ruled(self, work: Callable[[], dict[str, object]]) -> object:
+        try:
+            return await self._in(work)
+        except PermitRefusedError as refused:
+            return {"refused": refused.told}
+
+    async def _in(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _converted(told: object, kind: Any) -> Any:
+    try:
+        return msgspec.convert(told, kind)
+    except msgspec.ValidationError as exc:
+        raise BadRequestError(str(exc)) from exc

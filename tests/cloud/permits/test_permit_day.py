@@ -1,0 +1,168 @@
+"""A working day over HTTP: apply, prove, approve with the second factor, work, stop, go on, close, take the bundle away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloud.identity.rules import Scope
+from cloud.permits.bundle_check import check_bundle
+from tests.cloud.permits.crew import GATEWAY_KEY, LOCK, LOCK_KEY, Crew
+from tocsin.grants.claims import encode_claims
+from tocsin.grants.grant import capability_key, check, verify
+from tocsin.grants.issuers import IssuerKeys
+from tocsin.grants.lock_keys import open_sealed
+
+if TYPE_CHECKING:
+    from tests.cloud.conftest import RunningCloud
+
+
+def test_a_day_from_application_to_the_bundle(cloud: RunningCloud, crew: Crew) -> None:
+    permit = crew.approved()
+    at = f"/permits/{permit}"
+    made = crew.must("li", "POST", f"{at}/activate", {"place": "QR-7"})["permit"]
+    assert (made["state"], len(made["permit"]["grants"])) == ("active", 1)
+    assert made["outstanding_until_ns"] is not None
+    for name in ("zhou", "wu", "zheng"):
+        crew.must("li", "POST", f"{at}/enter", {"person": name})
+    crew.wait_min(5)
+    crew.must("li", "POST", f"{at}/attendant")
+    cloud.book.look()
+    assert crew.state(permit) == "active"
+    crew.air(h2s=8.0)
+    cloud.book.look()
+    told = crew.must("bureau", "GET", at)
+    assert (told["state"], told["permit"]["cause"], told["occupied"]) == ("suspended", "gas", True)
+    assert [c.rule for c in cloud.conditions if c.standing] == ["permit-suspended"]
+    assert crew.why("li", "POST", f"{at}/enter", {"person": "wu"})["reason"] == "wrong-state"
+    signed = {"reason": "aired", "code": crew.code("qian")}
+    assert crew.why("qian", "POST", f"{at}/resume", signed)["reason"] == "still-inside"
+    for name in ("zhou", "wu", "zheng"):
+        crew.must(name, "POST", f"{at}/exit", {"person": name})
+    assert crew.must("li", "GET", f"{at}/roster") == {
+        "entrants": ["zhou", "wu", "zheng"],
+        "inside": [],
+        "entered_ever": ["wu", "zheng", "zhou"],
+        "headcount_known": True,
+    }
+    crew.wait_min(10)
+    crew.must("li", "POST", f"{at}/attendant")
+    refused = crew.why("qian", "POST", f"{at}/resume", {"reason": "x", "code": crew.code("qian")})
+    assert refused["reason"] == "test-before-suspension"
+    assert refused["refusal"]["rule"]["citation"]
+    crew.must("sun", "POST", f"{at}/gas-tests", crew.test_of())
+    crew.must("qian", "POST", f"{at}/resume", {"reason": "aired", "code": crew.code("qian")})
+    assert not any(c.standing for c in cloud.conditions[-3:])
+    crew.must("zhao", "POST", f"{at}/finish", {})
+    assert crew.why("li", "POST", f"{at}/close", {})["reason"] == "tools-left"
+    crew.must("li", "POST", f"{at}/tools", {"way": "out", "count": 5})
+    crew.must("zhao", "POST", f"{at}/hand-back", {})
+    crew.gateway_keeps_all(permit)
+    assert crew.why("qian", "POST", f"{at}/close", {})["reason"] == "attendant-first"
+    crew.must("li", "POST", f"{at}/close", {})
+    crew.gateway_keeps_all(permit)
+    crew.must("qian", "POST", f"{at}/close", {})
+    assert crew.state(permit) == "closed"
+    bundle = crew.http.get(f"/api/v1{at}/export", headers=crew.headers["bureau"])
+    assert bundle.status_code == 200
+    report = check_bundle(bundle.content)
+    assert report.problems == []
+    assert report.counts["grants"] == 2
+    assert report.counts["pictures"] == 1
+
+
+def test_a_grant_opens_this_lock_for_the_attendants_phone_and_is_sealed_to_the_gateway(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active()
+    down = crew.told(permit)
+    assert len(down.grants) == 1
+    keys = crew.must("bureau", "GET", "/issuer-keys")
+    issuers = IssuerKeys({bytes.fromhex(k["kid"]): bytes.fromhex(k["public"]) for k in keys})
+    claims = verify(down.grants[0].cose, issuers).claims
+    check(claims, lock_id=LOCK, now_s=crew.now_ns // 10**9)
+    context = b"grant " + claims.cti
+    secret = open_sealed(down.grants[0].sealed_key, GATEWAY_KEY, context=context)
+    assert secret == capability_key(LOCK_KEY, encode_claims(claims))
+
+
+def test_grants_are_renewed_while_all_is_well_and_not_afterwards(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active()
+    first = crew.must("li", "GET", f"/permits/{permit}")["outstanding_until_ns"]
+    crew.wait_min(22)
+    crew.must("li", "POST", f"/permits/{permit}/attendant")
+    cloud.book.look()
+    second = crew.must("li", "GET", f"/permits/{permit}")["outstanding_until_ns"]
+    assert second > first
+    crew.wait_min(22)  # nobody hears of the attendant
+    cloud.book.look()
+    told = crew.must("li", "GET", f"/permits/{permit}")
+    assert (told["state"], told["permit"]["cause"]) == ("suspended", "attendant")
+    assert told["outstanding_until_ns"] == second
+    crew.wait_min(10)
+    cloud.book.look()
+    assert crew.must("li", "GET", f"/permits/{permit}")["outstanding_until_ns"] is None
+
+
+def test_what_is_missing_is_said_with_its_rule(cloud: RunningCloud, crew: Crew) -> None:
+    made = crew.must("zhao", "POST", "/permits", {"site": "north", "form": crew.form()})
+    at = f"/permits/{made['permit']['id']}"
+    crew.must("zhao", "POST", f"{at}/submit", {})
+    crew.must("qian", "POST", f"{at}/prepare", {"reason": "fine"})
+    refused = crew.why("sun", "POST", f"{at}/gas-tests", crew.test_of())
+    assert (refused["code"], refused["reason"]) == ("permit.refused", "isolation-missing")
+    assert "inflow" in refused["message"]
+    why = crew.must("zhao", "GET", f"{at}/why")["actions"]
+    assert why["approve"]["reason"] == "wrong-state"
+    assert why["hand-back"] is None
+
+
+def test_a_stale_test_is_refused_and_sends_the_permit_back(cloud: RunningCloud, crew: Crew) -> None:
+    permit = crew.tested()
+    at = f"/permits/{permit}"
+    crew.wait_min(31)
+    signed = {"reason": "x", "code": crew.code("qian"), "place": "QR-7"}
+    refused = crew.why("qian", "POST", f"{at}/approve", signed)
+    assert refused["reason"] == "test-old"
+    assert refused["refusal"]["rule"]["id"] == "test-age"
+    cloud.book.look()
+    assert crew.state(permit) == "prepared"
+
+
+def test_nobody_approves_without_a_good_code_nor_their_own_work_nor_by_token(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.tested()
+    at = f"/permits/{permit}/approve"
+    for body in ({"reason": "x"}, {"reason": "", "code": "123456"}):
+        assert crew.ask("qian", "POST", at, body).status_code == 400
+    none = crew.ask("qian", "POST", at, {"reason": "x", "code": "000000"})
+    assert (none.status_code, none.json()["error"]["reason"]) == (403, "no-second-factor")
+    code = crew.code("qian")
+    assert crew.why("qian", "POST", at, {"reason": "x", "code": code})["reason"] == "not-at-space"
+    spent = crew.ask("qian", "POST", at, {"reason": "x", "code": code, "place": "QR-7"})
+    assert (spent.status_code, spent.json()["error"]["reason"]) == (403, "bad-code")
+    own = crew.why("zhao", "POST", at, {"reason": "x", "code": crew.code("zhao")})
+    assert own["reason"] == "role-not-held"
+    token = cloud.tokens.create("t", frozenset(Scope))[0]
+    by_token = crew.http.post(
+        f"/api/v1{at}",
+        json={"reason": "x", "code": "1"},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert by_token.status_code == 403
+
+
+def test_whoever_is_of_another_site_sees_nothing_of_it(cloud: RunningCloud, crew: Crew) -> None:
+    permit = crew.tested()
+    other = cloud.token(Scope.READ, sites=frozenset({"south"}))
+    assert crew.http.get("/api/v1/permits", headers=other).json() == []
+    for path in ("", "/journal", "/roster", "/export"):
+        answer = crew.http.get(f"/api/v1/permits/{permit}{path}", headers=other)
+        assert answer.status_code == 404, path
+    picture = crew.http.get(f"/api/v1/permit-ledger/photos/north/{crew.photo}", headers=other)
+    assert picture.status_code == 404
+    mine = cloud.token(Scope.READ, sites=frozenset({"north"}))
+    picture = crew.http.get(f"/api/v1/permit-ledger/photos/north/{crew.photo}", headers=mine)
+    assert picture.headers["content-type"] == "image/jpeg"
