@@ -10,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.api.errors import error_response, problem_of, status_of
-from cloud.console import admin, forms, gateway_pages, pages
+from cloud.console import admin, forms, gateway_pages, letter_pages, pages
 from cloud.console.render import STATIC, page
 from tocsin.errors import IdentityError, IdentityReason, TocsinError
 
@@ -28,7 +28,7 @@ HEADERS = {
 
 def add_console(app: FastAPI) -> FastAPI:
     """Pages, static files and the headers that keep a page to its own origin."""
-    for room in (pages, gateway_pages, forms, admin):
+    for room in (pages, gateway_pages, letter_pages, forms, admin):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.state.error_page = error_page  # the gate's refusals, which no handler sees
