@@ -186,13 +186,17 @@ class CompletenessFull(Completeness):
 
 
 class Series(Told):
-    """Times, values and quality codes of one quantity, in step; `gaps`: from and to of rows its gateway gave up."""
+    """Times, values and quality codes of one quantity, in step; `gaps`: from and to of rows its gateway gave up.
+
+    `means_until_ns`: before that the rows were deleted by policy, and the values are means of a minute or an hour; 0: none are.
+    """
 
     unit: str = ""
     t: list[int]
     v: list[Scalar]
     q: list[int]
     gaps: list[tuple[int, int]] = []
+    means_until_ns: int = 0
 
 
 class AlarmBody(Told):

@@ -28,7 +28,7 @@ VENDOR = {
 }
 # What the browser's modules say; the rest of the catalogue stays here.
 BROWSER_SECTIONS = (
-    "live.", "state.", "quality.", "quality_code.", "map.", "device.no_points", "device.given_up",
+    "live.", "state.", "quality.", "quality_code.", "map.", "device.no_points", "device.given_up", "device.means",
 )  # fmt: skip
 
 

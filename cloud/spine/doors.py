@@ -11,6 +11,7 @@ from cloud.config import CloudConfig, LocalStoreSection
 from cloud.query.line_protocol import BadLine, Point, known_precision, parse
 from cloud.query.result import Cell, Limits
 from cloud.stores import Store
+from cloud.stores.local.retention import STEPS_S
 from cloud.stores.local.snapshot import Snapshot
 from cloud.stores.local.store import LocalStore
 from tocsin.contract.catalogue import is_identifier
@@ -42,6 +43,12 @@ class Door(Protocol):
         self, measurement: str, site: str, device: str, quantity: str, from_ns: int, to_ns: int
     ) -> tuple[list[int], list[Cell], list[Cell]]:
         """Times, values and quality of one quantity, by time."""
+        ...
+
+    def means(
+        self, measurement: str, site: str, device: str, quantity: str, from_ns: int, to_ns: int
+    ) -> tuple[list[int], list[Cell], int]:
+        """Times and means of what was deleted by policy and down-sampled before, and until when it was; 0: nothing was."""
         ...
 
     def newest(self) -> list[dict[str, Cell]]:
@@ -119,27 +126,59 @@ class LocalDoor:
     ) -> tuple[list[int], list[Cell], list[Cell]]:
         if not is_identifier(quantity) or measurement not in self._store.measurements():
             return [], [], []
-        quality = f"{quantity}_q"
+        there = f'"{quantity}" IS NOT NULL OR "{quantity}_q" > 0'
+        columns = f'"{quantity}" AS v, "{quantity}_q" AS q'
+        found = self._points(measurement, columns, there, device, site, from_ns, to_ns)
+        times, values, quality = found or ([], [], [])
+        return [t for t in times if isinstance(t, int)], values, [q or 0 for q in quality]
+
+    def means(
+        self, measurement: str, site: str, device: str, quantity: str, from_ns: int, to_ns: int
+    ) -> tuple[list[int], list[Cell], int]:
+        until_ns = 0
+        if is_identifier(quantity) and measurement in self._store.measurements():
+            until_ns = min(self._store.deleted_until_ns(measurement), to_ns)
+        times: list[int] = []
+        values: list[Cell] = []
+        before_ns = until_ns
+        for suffix in STEPS_S:  # of what has no bins of a minute any more those of an hour
+            table = f"{measurement}_{suffix}"
+            if before_ns <= from_ns or table not in self._store.tables():
+                continue
+            mean = f"{quantity}_mean"
+            found = self._points(
+                table, f'"{mean}" AS v', f'"{mean}" IS NOT NULL', device, site, from_ns, before_ns
+            )
+            if found and found[0]:
+                older = [t for t in found[0] if isinstance(t, int)]
+                times, values, before_ns = older + times, found[1] + values, older[0]
+        return times, values, until_ns if times else 0
+
+    def _points(
+        self,
+        table: str,
+        columns: str,
+        there: str,
+        device: str,
+        site: str,
+        from_ns: int,
+        to_ns: int,
+    ) -> list[list[Cell]] | None:
+        """Times and these columns, by time; None: nothing was ever stored of them."""
         sql = (
-            f'SELECT time, "{quantity}" AS v, "{quality}" AS q FROM "{measurement}" '  # noqa: S608 - names were checked
-            "WHERE device = $device AND site = $site "
+            f'SELECT time, {columns} FROM "{table}" WHERE device = $device AND site = $site '  # noqa: S608 - names were checked
             "AND time >= make_timestamp_ns($from_ns) AND time < make_timestamp_ns($to_ns) "
-            f'AND ("{quantity}" IS NOT NULL OR "{quality}" > 0) ORDER BY time'
+            f"AND ({there}) ORDER BY time"
         )
         params: dict[str, Cell] = {
-            "device": device,
-            "site": site,
-            "from_ns": from_ns,
-            "to_ns": to_ns,
-        }
+            "device": device, "site": site, "from_ns": from_ns, "to_ns": to_ns,
+        }  # fmt: skip
         try:
-            found = self._store.query(sql, Limits(max_rows=MAX_SERIES_ROWS), params).data
+            return self._store.query(sql, Limits(max_rows=MAX_SERIES_ROWS), params).data
         except QueryError as exc:
-            if exc.reason is QueryReason.UNKNOWN_NAME:  # nothing was ever stored of it
-                return [], [], []
+            if exc.reason is QueryReason.UNKNOWN_NAME:
+                return None
             raise
-        times = [t for t in found[0] if isinstance(t, int)]
-        return times, found[1], [q or 0 for q in found[2]]
 
     def newest(self) -> list[dict[str, Cell]]:
         rows: list[dict[str, Cell]] = []

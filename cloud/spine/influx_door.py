@@ -125,6 +125,11 @@ class InfluxDoor:
         quality = columns.get(f"{quantity}_q", nothing)
         return times, columns.get(quantity, nothing), [q or 0 for q in quality]
 
+    def means(
+        self, measurement: str, site: str, device: str, quantity: str, from_ns: int, to_ns: int
+    ) -> tuple[list[int], list[Cell], int]:
+        return [], [], 0  # down-samples are the InfluxDB's own
+
     def newest(self) -> list[dict[str, Cell]]:
         """Of InfluxDB 1 and 2; with others last values come with the next readings."""
         try:

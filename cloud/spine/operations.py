@@ -163,7 +163,10 @@ class Operations:
         site: str = "",
     ) -> object:
         def read() -> dict[str, object]:
-            found = self._door.series(measurement, site, device, quantity, from_ns, to_ns)
+            place = measurement, site, device, quantity
+            old, means, until_ns = self._door.means(*place, from_ns, to_ns)
+            raw = self._door.series(*place, max(from_ns, until_ns), to_ns)
+            found = [*old, *raw[0]], [*means, *raw[1]], [*[0] * len(old), *raw[2]]
             times, values, quality = thin(*found, max_points)
             begun = max(from_ns - LONGEST_GAP_NS, 0)
             first, until, _ = self._door.series(GAP, site, device, "until_ns", begun, to_ns)
@@ -172,7 +175,13 @@ class Operations:
                 for a, b in zip(first, until, strict=True)
                 if isinstance(b, int) and b >= from_ns
             ]
-            return {"t": times, "v": values, "q": quality, "gaps": gaps[:MAX_GAPS]}
+            return {
+                "t": times,
+                "v": values,
+                "q": quality,
+                "gaps": gaps[:MAX_GAPS],
+                "means_until_ns": until_ns,
+            }
 
         return await self._in(self._queries, read)
 

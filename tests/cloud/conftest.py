@@ -62,6 +62,7 @@ class KnownSpine:
         self.feed = Feed()
         self.last = LastValues()
         self.history: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
+        self.means_until_ns = 0
         self.given_up: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self.devices: dict[tuple[str, str], dict[str, object]] = {}
         self.alarms: dict[str, Occurrence] = {}
@@ -227,6 +228,7 @@ class KnownSpine:
             "v": [p[1] for p in kept],
             "q": [0] * len(kept),
             "gaps": gaps,
+            "means_until_ns": self.means_until_ns,
         }
 
     async def op_query(self, sql: str, **limits: object) -> object:

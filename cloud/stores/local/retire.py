@@ -71,6 +71,15 @@ def deleted_of(
     return [Deleted(str(m), int(n), str(a), str(b), int(at)) for m, n, a, b, at in found]
 
 
+def deleted_until_ns(connection: duckdb.DuckDBPyConnection, measurement: str) -> int:
+    """The end of the last day of which the policy deleted rows; 0 when it deleted none."""
+    (day,) = connection.execute(
+        "SELECT max(day) - DATE '1970-01-01' FROM meta.retired WHERE lower(measurement) = lower(?)",
+        [measurement],
+    ).fetchall()[0]
+    return 0 if day is None else (int(day) + 1) * DAY_NS
+
+
 def retire_bins(
     connection: duckdb.DuckDBPyConnection,
     name: str,

@@ -27,7 +27,7 @@ from cloud.stores.local.options import LocalOptions
 from cloud.stores.local.plan import plan
 from cloud.stores.local.points import merge_points, plan_points
 from cloud.stores.local.retention import DELETED
-from cloud.stores.local.retire import deleted_of
+from cloud.stores.local.retire import deleted_of, deleted_until_ns
 from cloud.stores.local.rewriting import Rewriting
 from cloud.stores.local.roll_over import Rolled, move_days
 from cloud.stores.local.roller import Roller
@@ -290,6 +290,11 @@ class LocalStore:
         """What the policy deleted of a gateway, of days in the time asked for."""
         with self._as_query() as cursor:
             return deleted_of(cursor, gateway, from_ns, to_ns)
+
+    def deleted_until_ns(self, measurement: str) -> int:
+        """Before that rows of this measurement were deleted by policy; 0: none were."""
+        with self._as_query() as cursor:
+            return deleted_until_ns(cursor, measurement)
 
     def query(
         self, sql: str, limits: Limits | None = None, params: Mapping[str, Cell] | None = None

@@ -205,6 +205,7 @@ def test_a_device_has_charts_a_registry_entry_and_the_history_of_its_hardware(
     two_sites.account("ops", Role.OPS)
     two_sites.remember("north", "gas-north", "h2s")
     now_ns = time.time_ns()
+    two_sites.spine.means_until_ns = now_ns - 1500 * 10**9
     two_sites.spine.given_up["north", "gas-north"] = [(now_ns - 1190 * 10**9, now_ns - 610 * 10**9)]
     tab = Watched(browser, two_sites.url, lang="en-GB")
     tab.log_in("ops")
@@ -214,6 +215,7 @@ def test_a_device_has_charts_a_registry_entry_and_the_history_of_its_hardware(
     expect(chart).to_have_attribute("data-points", re.compile(r"^\d{2,}$"))
     expect(chart).to_have_attribute("data-limits", "[20.0]")
     expect(chart).to_have_attribute("data-gaps", "1")
+    expect(chart).to_have_attribute("data-means", "true")
     pressed = tab.page.locator('#span [aria-pressed="true"]')
     expect(pressed).to_have_text("1 hour")
     before = int(chart.get_attribute("data-points") or 0)

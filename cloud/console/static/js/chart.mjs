@@ -29,6 +29,7 @@ class Chart {
     this.times = [];
     this.values = [];
     this.gaps = [];
+    this.meansUntil = 0;
   }
 
   async load() {
@@ -42,6 +43,7 @@ class Chart {
     this.times = told.t.map((ns) => ns / 1e9);
     this.values = told.v;
     this.gaps = (told.gaps ?? []).map(([from, to]) => [from / 1e9, to / 1e9]);
+    this.meansUntil = (told.means_until_ns ?? 0) / 1e9;
     this.draw();
   }
 
@@ -57,6 +59,7 @@ class Chart {
     const data = withGaps(this.times, this.values, this.gap());
     this.figure.dataset.points = this.times.length;
     this.figure.dataset.gaps = this.gaps.length;
+    this.figure.dataset.means = this.meansUntil > 0;
     if (this.drawn) {
       this.drawn.setData(data, false);
       this.rescale();
@@ -124,6 +127,12 @@ class Chart {
     ctx.fillStyle = css("--warn");
     ctx.textAlign = "left";
     ctx.font = `${12 * devicePixelRatio}px sans-serif`;
+    if (this.meansUntil > 0) {
+      ctx.fillStyle = css("--soft");
+      ctx.fillText(t("device.means"), bbox.left + 4, bbox.top + 14 * devicePixelRatio);
+      ctx.fillRect(u.valToPos(this.meansUntil, "x", true), bbox.top, devicePixelRatio, bbox.height);
+      ctx.fillStyle = css("--warn");
+    }
     for (const [from, to] of this.gaps) {
       const left = u.valToPos(from, "x", true);
       const width = Math.max(u.valToPos(to, "x", true) - left, 2 * devicePixelRatio);
