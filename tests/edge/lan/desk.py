@@ -1,0 +1,68 @@
+"""A desk for tests of the page: one permit, whose rules are only that nobody enters twice."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from edge.lan.desk import Answer, Asked, LockView, PermitView, Person, Value
+
+PIN = "481516"
+
+
+class OnePermit:
+    """Answers the page and notes what was asked."""
+
+    def __init__(self) -> None:
+        now = time.time_ns()
+        self.asked: list[tuple[str, Asked]] = []
+        self.view = PermitView(
+            permit="P-17",
+            space="污水井 3 / Sewer 3",
+            state="active",
+            since_ns=now - 600 * 10**9,
+            until_ns=now + 3000 * 10**9,
+            roster=(
+                Person("chen", "陈伟", True, now - 300 * 10**9),
+                Person("liu", "刘洋", True, now - 290 * 10**9),
+                Person("zhao", "赵敏", False),
+            ),
+            values=(
+                Value("gas-01", "h2s", 2.4, "[ppm]", now - 10**9),
+                Value("gas-01", "o2", 20.8, "%{vol}", now - 10**9),
+            ),
+            locks=(LockView("hatch-1", True, False, now - 4 * 10**9, now + 1200 * 10**9),),
+        )
+
+    def permits(self) -> tuple[PermitView, ...]:
+        return (self.view,)
+
+    async def login(self, account: str, pin: str) -> str | None:
+        return "王监护 Wang" if (account, pin) == ("wang", PIN) else None
+
+    async def ask(self, account: str, asked: Asked) -> Answer:
+        self.asked.append((account, asked))
+        who = asked.said.get("person", "")
+        match asked.action:
+            case "enter" if any(p.account == who and p.inside for p in self.view.roster):
+                return Answer(False, "已在里面。", "Inside already.")
+            case "enter" | "exit":
+                self._move(who, inside=asked.action == "enter")
+            case "sos" | "suspend":
+                cause = "sos" if asked.action == "sos" else "person"
+                self.view = msgspec.structs.replace(self.view, state="suspended", cause=cause)
+            case "challenge":
+                return Answer(True, told={"sign": "00ff" * 8})
+            case _:
+                pass
+        return Answer(True)
+
+    def _move(self, account: str, *, inside: bool) -> None:
+        roster = tuple(
+            msgspec.structs.replace(p, inside=inside, since_ns=time.time_ns())
+            if p.account == account
+            else p
+            for p in self.view.roster
+        )
+        self.view = msgspec.structs.replace(self.view, roster=roster)
