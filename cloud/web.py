@@ -21,6 +21,7 @@ from cloud.console import add_console
 from cloud.db import open_engine
 from cloud.identity.accounts import Accounts
 from cloud.identity.permit_roles import PermitRoles
+from cloud.identity.pins import Pins
 from cloud.identity.second_factor import SecondFactors
 from cloud.identity.sessions import Sessions
 from cloud.identity.tokens import Tokens
@@ -44,6 +45,7 @@ def build(config: CloudConfig, engine: Engine) -> FastAPI:
         tokens=Tokens(engine, clock),
         factors=SecondFactors(engine, clock, sealing),
         permit_roles=PermitRoles(engine),
+        pins=Pins(engine, clock),
         permits=PermitParts.of(config, engine, clock, sealing),
         registry=Registry(engine, clock),
         spine=SpineClient(config.socket_path),

@@ -516,17 +516,14 @@ class LockRefusal(StrEnum):
 
 
 class PermitRefusedError(TocsinError):
-    """The rules of a permit forbid it; `reason` is stable, `told` has its `args` and the `rule` it follows."""
+    """The rules of a permit forbid it; `reason` is stable, `told` has its sentences, `args` and the `rule` it follows."""
 
     code = "permit.refused"
     exit_code = 8
 
     def __init__(self, told: dict[str, object]) -> None:
         self.reason, self.told = str(told.get("reason", "")), told
-        args, rule = told.get("args"), told.get("rule")
-        known = "; ".join(f"{k}: {v}" for k, v in args.items()) if isinstance(args, dict) else ""
-        hint = f"{rule['text_en']} ({rule['citation']})" if isinstance(rule, dict) else ""
-        super().__init__(f"{self.reason} ({known})" if known else self.reason, hint=hint)
+        super().__init__(str(told.get("text_en", self.reason)), hint=str(told.get("hint", "")))
 
     def as_dict(self) -> dict[str, object]:
         return {**super().as_dict(), "refusal": self.told}

@@ -15,6 +15,7 @@ from cloud.api.services import services
 from cloud.identity.permit_roles import PermitRole
 from cloud.identity.rules import Action, Principal
 from cloud.permits.holders import HolderKey
+from tocsin.grants.ids import id_of
 
 router = APIRouter(prefix="/api/v1", tags=["locks"])
 Admin = Depends(allow(Action.ADMIN))
@@ -84,6 +85,22 @@ class GatewayKeyBody(Body):
     """What secrets for a gateway are sealed to."""
 
     public: Hex32 = Field(description="X25519 public key.")
+
+
+class GatewayBody(CodeBody):
+    """For which gateway."""
+
+    gateway: Id
+
+
+class GatewayKeysTold(Told):
+    """As `[[drivers]]` of type `lock` has them."""
+
+    lock_id: str
+    gateway_id: str
+    key: str
+    advert_key: str
+    issuers: dict[str, str]
 
 
 class IssuerTold(Told):
@@ -157,11 +174,31 @@ def revoke(
     return LockTold(**asdict(locks.revoke(lock, me.name, gateways_too=body.gateways_too)))
 
 
+@router.post("/locks/{lock}/gateway-keys")
+def gateway_keys(
+    request: Request, lock: Hex8, body: GatewayBody, principal: Principal = Reader
+) -> GatewayKeysTold:
+    """What a technician enters at a gateway for a lock. It proves the lock to the gateway and opens nothing."""
+    parts = services(request).permits
+    site = parts.locks.get(lock).site
+    me = _technician(request, principal, site)
+    need_factor(request, me, body.code)
+    key, advert_key = parts.locks.gateway_keys(lock, id_of(body.gateway))
+    issuers = [s for s in parts.issuers.states() if s.retired_ns is None]
+    return GatewayKeysTold(
+        lock_id=lock,
+        gateway_id=id_of(body.gateway).hex(),
+        key=key.hex(),
+        advert_key=advert_key.hex(),
+        issuers={s.kid: s.public for s in issuers},
+    )
+
+
 @router.put("/gateways/{gateway}/key")
 def gateway_key(
     request: Request, gateway: Id, body: GatewayKeyBody, principal: Principal = Admin
 ) -> GatewayKeyBody:
-    """Register the key a gateway unseals its grants with (`tocsin keys show` on the gateway tells it)."""
+    """Register the key that secrets for a gateway are sealed to: `permits/seal.pub` in its data folder."""
     services(request).permits.holders.register_gateway(gateway, bytes.fromhex(body.public))
     return body
 

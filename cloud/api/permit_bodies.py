@@ -137,6 +137,8 @@ class RefusalTold(Told):
     """Why something is refused: a stable reason, what goes into its sentence, and the rule that says so."""
 
     reason: str
+    text_zh: str
+    text_en: str
     args: dict[str, str]
     rule: RuleTold | None
 
@@ -161,6 +163,7 @@ class PermitTold(Told):
     outstanding_until_ns: int | None = Field(
         description="Until then a grant that was issued may still open a lock that cannot be told."
     )
+    fault: str = Field(default="", description="Why its journal cannot be trusted; empty: it can.")
     permit: dict[str, Any]
 
 

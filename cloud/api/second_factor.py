@@ -37,6 +37,13 @@ class CodeBody(Body):
     code: Code
 
 
+class PinBody(Body):
+    """A new PIN."""
+
+    password: str = Field(max_length=256, description="The account's password.")
+    pin: str = Field(max_length=16, description="6 to 12 digits.")
+
+
 class EnrolmentTold(Told):
     """For the authenticator app; shown this once."""
 
@@ -86,6 +93,12 @@ def confirm(request: Request, body: CodeBody, principal: Principal = Reader) -> 
     """The first code of the new one."""
     account = person_of(principal).account_id
     return _told(services(request).factors.confirm(account, body.code))
+
+
+@router.put("/me/pin", status_code=204)
+def change_pin(request: Request, body: PinBody, principal: Principal = Reader) -> None:
+    """Set the PIN by which gateways know the caller where the cloud is away."""
+    services(request).pins.change(person_of(principal).account_id, body.password, body.pin)
 
 
 @router.delete("/accounts/{account}/second-factor")

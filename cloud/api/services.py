@@ -11,6 +11,7 @@ from fastapi import Request
 
 from cloud.identity.accounts import Accounts
 from cloud.identity.permit_roles import PermitRoles
+from cloud.identity.pins import Pins
 from cloud.identity.second_factor import SecondFactors
 from cloud.identity.sessions import Sessions
 from cloud.identity.tokens import Tokens
@@ -40,6 +41,7 @@ class Services:
     tokens: Tokens
     factors: SecondFactors
     permit_roles: PermitRoles
+    pins: Pins
     permits: PermitParts
     registry: Registry
     spine: Spine

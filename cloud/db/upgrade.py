@@ -30,7 +30,7 @@ TABLE_MODULES = (
     "cloud.permits.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0008"
+HEAD = "0009"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

@@ -82,3 +82,15 @@ permit_roles = Table(
     Column("role", String(16), primary_key=True),
     Column("site", String(64), primary_key=True),  # "": every site of the account
 )
+
+permit_pins = Table(
+    "permit_pins",
+    metadata,
+    Column(
+        "account_id",
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("pin", String(200), nullable=False),  # scrypt text
+)

@@ -26,7 +26,7 @@ from cloud.permits.telling import down_of
 from tocsin.contract import topics
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import Event
-from tocsin.errors import PermitRefusedError
+from tocsin.errors import PermitRefusedError, StoreError, StoreUnavailableError
 from tocsin.permits.decide import decide, keep_until_ns
 from tocsin.permits.due import due
 from tocsin.permits.facts import Drafted, Fact, Form
@@ -80,6 +80,7 @@ class PermitBook:
         self._engine, self._clock, self._packs = engine, clock, packs
         self._situations, self._effects, self._keys = situations, effects, keys
         self._changed, self._send, self._watch = changed, send, watch
+        self._broken: set[str] = set()
         self._lock = threading.RLock()  # a decision looks at other permits: one after another
 
     def draft(self, site: str, form: Form, actor: str) -> dict[str, object]:
@@ -182,8 +183,17 @@ class PermitBook:
         now_ns = self._clock.now_ns()
         with read(self._engine) as c:
             kept = rows.listed(c, sites=sites, live=live, limit=limit)
-            told = [permit_row(k, permit_of(k.id, journals.load(c, k.id)), now_ns) for k in kept]
+            told = [self._shown(c, k, now_ns) for k in kept]
         return sorted(told, key=lambda r: not r["occupied"])
+
+    @staticmethod
+    def _shown(c: Connection, kept: Kept, now_ns: int) -> dict[str, object]:
+        """One that was changed is listed as what its row says, so that it hides none of the others."""
+        try:
+            return permit_row(kept, permit_of(kept.id, journals.load(c, kept.id)), now_ns)
+        except StoreError as exc:
+            lost = Permit(kept.id, state=kept.state, headcount_known=False)
+            return permit_row(kept, lost, now_ns) | {"fault": exc.message}
 
     def journal(self, permit: str) -> list[dict[str, object]]:
         """Every entry with its hash, in the order both sides agree on.
@@ -248,7 +258,16 @@ class PermitBook:
         with read(self._engine) as c:
             live = [k.id for k in rows.listed(c, live=True)]
         for permit in live:
-            self._look(permit)
+            try:
+                self._look(permit)
+            except StoreUnavailableError:
+                raise
+            except (
+                StoreError
+            ) as exc:  # one that was changed must not keep the others from being watched
+                if permit not in self._broken:
+                    _log.error("%s", exc.message)
+                self._broken.add(permit)
 
     def _look(self, permit: str) -> None:
         now_ns = self._clock.now_ns()

@@ -42,15 +42,18 @@ class GasValue(msgspec.Struct, frozen=True):
     q: int
 
 
-class LockEvent(msgspec.Struct, frozen=True):
-    """One event as the gateway told it. `raw` is the lock's own bytes in hex where the log was pulled; "" where not."""
+class LockEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a gateway told of a lock. A page of the lock's own log has its events' bytes and the heads around them, hex."""
 
     device: str
     time_ns: int
     kind: str
     text: str
-    lock: str = ""
-    raw: str = ""
+    lock_id: str = ""
+    first_seq: int = 0
+    head_before: str = ""
+    head: str = ""
+    events: tuple[str, ...] = ()
 
 
 class GrantTold(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from tocsin.errors import GrantRefusedError
 from tocsin.grants.grant import verify
 from tocsin.grants.ids import id_of
 from tocsin.grants.issuers import IssuerKeys
-from tocsin.grants.lock_log import decode_event
+from tocsin.grants.lock_log import verify_chain
 from tocsin.grants.primitives import is_signed
 from tocsin.permits.journal import Entry, entry_bytes, faults
 from tocsin.permits.merge import merge
@@ -184,27 +184,32 @@ def _grants(
             kid = next(k for k in keys if bytes.fromhex(k) in raw[:16])
             found = verify(raw, IssuerKeys({bytes.fromhex(kid): bytes.fromhex(keys[kid])}))
         except (GrantRefusedError, ValueError, StopIteration) as exc:
-            yield Problem(where, f"grant {told.cti}: {exc or 'no issuer key fits'}")
+            yield Problem(where, f"grant {told.cti}: {str(exc) or 'no issuer key fits'}")
             continue
         if found.claims.cti.hex() != told.cti or found.claims.pmt != id_of(manifest.permit):
             yield Problem(where, f"grant {told.cti} is another's")
 
 
 def _lock_log(log: list[LockEvent]) -> Iterator[Problem]:
-    """Within what was pulled, every event follows the one before; where it begins only the lock's first event tells."""
-    last: dict[str, int] = {}
+    """Every page reaches the head the lock vouched for, and the next page of that lock goes on from there."""
+    last: dict[str, tuple[int, str]] = {}
     for told in log:
-        if not told.raw:
+        if not told.events:
             continue
+        where = f"lock-log.jsonl: lock {told.lock_id}"
         try:
-            event, _ = decode_event(bytes.fromhex(told.raw))
-        except (GrantRefusedError, ValueError) as exc:
-            yield Problem("lock-log.jsonl", f"an event of lock {told.lock}: {exc}")
+            events = [bytes.fromhex(raw) for raw in told.events]
+            before, after = bytes.fromhex(told.head_before), bytes.fromhex(told.head)
+        except ValueError as exc:
+            yield Problem(where, f"cannot be read: {exc}")
             continue
-        before = last.get(told.lock)
-        if before is not None and event.seq != before + 1:
-            yield Problem("lock-log.jsonl", f"lock {told.lock}: event {event.seq} follows {before}")
-        last[told.lock] = event.seq
+        report = verify_chain(events, head=before, seq=told.first_seq - 1, wanted_head=after)
+        if report.fault is not None:
+            yield Problem(where, f"event {report.fault.seq}: {report.fault.detail}")
+        known = last.get(told.lock_id)
+        if known is not None and known != (told.first_seq - 1, told.head_before):
+            yield Problem(where, f"event {told.first_seq} does not follow event {known[0]}")
+        last[told.lock_id] = (report.last_seq, told.head)
 
 
 def _decoded(data: bytes | None, name: str, kind: type[T], problems: list[Problem]) -> T | None:

@@ -13,6 +13,7 @@ from cloud.permits.tables import permit_locks
 from cloud.sealing import Sealing
 from tocsin.errors import LockKeyError, LockKeyReason
 from tocsin.grants.fields import ID_BYTES
+from tocsin.grants.lock_keys import advert_key, gateway_key
 from tocsin.grants.primitives import KEY_BYTES
 from tocsin.sdk import Clock
 
@@ -128,6 +129,16 @@ class Locks:
     def key(self, c: Connection, lock: str) -> bytes:
         """Its own key, for as long as something is derived from it."""
         return self._sealing.open(bytes(_row(c, lock)["sealed_key"]), _purpose(lock))
+
+    def gateway_keys(self, lock: str, gateway: bytes) -> tuple[bytes, bytes]:
+        """K_gw of this gateway in the lock's present epoch, and K_adv.
+
+        Raises:
+            LockKeyError: the lock is not commissioned.
+        """
+        with read(self._engine) as c:
+            own, epoch = self.key(c, lock), int(_row(c, lock)["epoch"])
+        return gateway_key(own, gateway, epoch), advert_key(own)
 
     def next_ctr(self, c: Connection, lock: str) -> int:
         """The number of a new grant."""

@@ -12,6 +12,7 @@ from tocsin.permits.outcomes import Accepted, Refused
 from tocsin.permits.permit import Permit
 from tocsin.permits.refusals import PermitRefusal
 from tocsin.permits.requests import Request
+from tocsin.permits.sentences import sentence
 from tocsin.permits.transitions import TRANSITIONS
 
 _WRONG_ROLE = frozenset(
@@ -47,11 +48,13 @@ def rule(
 
 
 def refusal_told(refused: Refused) -> dict[str, object]:
-    """The documented object: a stable reason, what goes into its sentence, and the rule it follows."""
+    """The documented object: a stable reason, its sentence in both languages and what went into it, and the rule."""
     row = refused.rule
     return {
         "reason": refused.reason.value,
         "args": dict(refused.args),
+        "text_zh": sentence(refused, "zh"),
+        "text_en": sentence(refused, "en"),
         "rule": None
         if row is None
         else {

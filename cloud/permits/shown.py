@@ -35,6 +35,7 @@ def permit_row(kept: Kept, permit: Permit, now_ns: int) -> dict[str, object]:
         "ended_ns": kept.ended_ns,
         "keep_until_ns": kept.keep_until_ns,
         "rules": kept.basis.rules.name,
+        "fault": "",
         "permit": msgspec.to_builtins(permit, order="deterministic"),
     }
 

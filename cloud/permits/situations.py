@@ -13,11 +13,13 @@ from cloud.permits import journals
 from cloud.permits.granting import grants_of
 from cloud.permits.kept import Kept, unended
 from cloud.permits.ledger import Qualified, items
+from tocsin.errors import StoreError
 from tocsin.permits.context import Account, Conditions, Context, Instrument, Other, Reading
 from tocsin.permits.journal import CLOUD, Entry
 from tocsin.permits.names import Role
-from tocsin.permits.permit import Permit, permit_of
+from tocsin.permits.permit import permit_of
 
+_EVER_NS = 2**63 - 1
 Values = Callable[[str], Iterable[Last]]
 Heard = Callable[[str], int]
 
@@ -106,24 +108,20 @@ def people_at(c: Connection, site: str) -> dict[str, Account]:
 
 
 def _others(c: Connection, kept: Kept) -> tuple[Other, ...]:
-    """Of the site, not ended."""
+    """Of the site, not ended. One whose journal cannot be trusted still holds its space, as its row says."""
     found = []
     for other in unended(c, kept.site):
-        permit = permit_of(other.id, journals.load(c, other.id)) if other.id != kept.id else None
-        if permit is not None and permit.form is not None:
-            found.append(_other(other, permit))
+        if other.id == kept.id:
+            continue
+        conflicts = other.basis.template.conflicts
+        try:
+            permit = permit_of(other.id, journals.load(c, other.id))
+        except StoreError:
+            found.append(Other(other.id, other.space, other.state, 0, _EVER_NS, (), conflicts))
+            continue
+        if (form := permit.form) is not None:
+            when = form.from_ns, form.until_ns
+            found.append(
+                Other(other.id, other.space, permit.state, *when, form.activities, conflicts)
+            )
     return tuple(found)
-
-
-def _other(kept: Kept, permit: Permit) -> Other:
-    form = permit.form
-    assert form is not None  # noqa: S101 - the caller looked
-    return Other(
-        permit=kept.id,
-        space=kept.space,
-        state=permit.state,
-        from_ns=form.from_ns,
-        until_ns=form.until_ns,
-        activities=form.activities,
-        conflicts=kept.basis.template.conflicts,
-    )

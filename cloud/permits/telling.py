@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from cloud.identity.pins import pins_of
 from cloud.permits.granting import grants_of
 from cloud.permits.holders import keys_of
 from cloud.permits.kept import Kept
@@ -61,6 +62,7 @@ def named_in(permit: Permit) -> set[str]:
 def people_of(c: Connection, context: Context, named: set[str]) -> tuple[Person, ...]:
     """Who may act at the gateway: those named, and whoever rescues, approves or regulates at the site."""
     found = []
+    pins = pins_of(c)
     for name, account in sorted(context.people.items()):
         if name in named or account.roles & _ALWAYS:
             keys = keys_of(c, name)
@@ -68,6 +70,7 @@ def people_of(c: Connection, context: Context, named: set[str]) -> tuple[Person,
                 account=name,
                 name=name,
                 roles=tuple(sorted(account.roles)),
+                pin=pins.get(name, ""),
                 key=keys[0].public if keys else b"",
                 trained_until_ns=account.trained_until_ns,
                 fit_until_ns=account.fit_until_ns,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -45,9 +46,8 @@ def lock_events(
         for time_ns, kind in sorted(kinds.items()):
             if not kind.startswith(LOCK_KINDS):
                 continue
-            told = _object(data.get(time_ns, ""))
-            lock, raw = str(told.get("lock", "")), str(told.get("raw", ""))
-            found.append(LockEvent(device, time_ns, kind, texts.get(time_ns, ""), lock, raw))
+            told = _object(data.get(time_ns, "{}"))
+            found.append(LockEvent(device, time_ns, kind, texts.get(time_ns, ""), **told))
     return found
 
 
@@ -58,8 +58,17 @@ def _texts(
     return {t: v for t, v in zip(times, values, strict=True) if isinstance(v, str)}
 
 
-def _object(text: str) -> dict[str, object]:
+class _Page(msgspec.Struct, frozen=True, omit_defaults=True):
+    lock_id: str = ""
+    first_seq: int = 0
+    head_before: str = ""
+    head: str = ""
+    events: tuple[str, ...] = ()
+
+
+def _object(text: str) -> dict[str, Any]:
+    """The fields of a page of a lock's log; nothing for an event that is none."""
     try:
-        return msgspec.json.decode(text, type=dict[str, object])
+        return msgspec.structs.asdict(msgspec.json.decode(text, type=_Page))
     except msgspec.MsgspecError:
         return {}

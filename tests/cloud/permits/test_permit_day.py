@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cloud.identity.rules import Scope
 from cloud.permits.bundle_check import check_bundle
-from tests.cloud.permits.crew import GATEWAY_KEY, LOCK, LOCK_KEY, Crew
+from cloud.permits.photos import Photos
+from tests.cloud.conftest import PASSWORD
+from tests.cloud.permits.crew import GATEWAY_KEY, JPEG, LOCK, LOCK_KEY, Crew
+from tocsin.errors import BadRequestError, NotFoundError
 from tocsin.grants.claims import encode_claims
 from tocsin.grants.grant import capability_key, check, verify
+from tocsin.grants.ids import id_of
 from tocsin.grants.issuers import IssuerKeys
-from tocsin.grants.lock_keys import open_sealed
+from tocsin.grants.lock_keys import gateway_key, open_sealed
+from tocsin.grants.primitives import public_key
+from tocsin.permits.pins import is_pin
 
 if TYPE_CHECKING:
     from tests.cloud.conftest import RunningCloud
@@ -112,7 +120,7 @@ def test_what_is_missing_is_said_with_its_rule(cloud: RunningCloud, crew: Crew) 
     crew.must("qian", "POST", f"{at}/prepare", {"reason": "fine"})
     refused = crew.why("sun", "POST", f"{at}/gas-tests", crew.test_of())
     assert (refused["code"], refused["reason"]) == ("permit.refused", "isolation-missing")
-    assert "inflow" in refused["message"]
+    assert "is not signed" in refused["message"]
     why = crew.must("zhao", "GET", f"{at}/why")["actions"]
     assert why["approve"]["reason"] == "wrong-state"
     assert why["hand-back"] is None
@@ -166,3 +174,62 @@ def test_whoever_is_of_another_site_sees_nothing_of_it(cloud: RunningCloud, crew
     mine = cloud.token(Scope.READ, sites=frozenset({"north"}))
     picture = crew.http.get(f"/api/v1/permit-ledger/photos/north/{crew.photo}", headers=mine)
     assert picture.headers["content-type"] == "image/jpeg"
+
+
+def test_a_pin_is_sent_to_the_gateway_as_scrypt_text_and_needs_the_password(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    for body, status in (
+        ({"password": "wrong", "pin": "482913"}, 401),
+        ({"password": PASSWORD, "pin": "111111"}, 400),
+        ({"password": PASSWORD, "pin": "123456"}, 400),
+        ({"password": PASSWORD, "pin": "48291"}, 400),
+        ({"password": PASSWORD, "pin": "482913"}, 204),
+    ):
+        assert crew.ask("li", "PUT", "/me/pin", body).status_code == status, body
+    permit = crew.active()
+    people = {p.account: p for p in crew.told(permit).people}
+    assert is_pin(people["li"].pin, "482913")
+    assert people["zhou"].pin == ""
+    assert people["li"].roles == ("attendant",)
+    assert people["li"].key == public_key(crew.seeds["li"])
+    assert "tech" not in people
+
+
+def test_a_technician_gets_what_a_gateway_needs_to_know_a_lock(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    at = f"/locks/{LOCK.hex()}/gateway-keys"
+    keys = crew.must("tech", "POST", at, {"gateway": "gw-north", "code": crew.code("tech")})
+    assert keys["key"] == gateway_key(LOCK_KEY, id_of("gw-north"), 0).hex()
+    assert (keys["gateway_id"], list(keys["issuers"])) == (id_of("gw-north").hex(), ["0001"])
+    refused = crew.ask("li", "POST", at, {"gateway": "gw-north", "code": "000000"})
+    assert refused.status_code == 403
+    told = crew.must(
+        "tech",
+        "POST",
+        f"/locks/{LOCK.hex()}/revoke",
+        {"code": crew.code("tech"), "gateways_too": True},
+    )
+    assert told["epoch"] == 1
+    again = crew.must("tech", "POST", at, {"gateway": "gw-north", "code": crew.code("tech")})
+    assert again["key"] != keys["key"]
+    assert LOCK_KEY.hex() not in str([told, keys, again])
+
+
+def test_pictures_are_bounded_and_nothing_else_passes_for_one(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    at = "/api/v1/permit-ledger/photos/north"
+    who = crew.headers["zhao"]
+    for body in (b"", b"<svg onload=alert(1)>", JPEG * 40_000):
+        answer = crew.http.post(at, content=body, headers=who)
+        assert answer.status_code == 400, answer.text
+    small = Photos(cloud.engine, cloud.permit_clock, cloud.directory / "few", 2 * len(JPEG) + 1)
+    kept = small.keep("north", JPEG + b"1", "zhao")  # what the crew sent counts too
+    assert small.read(kept.sha256) == JPEG + b"1"
+    assert small.keep("north", JPEG + b"1", "zhao") == kept
+    with pytest.raises(BadRequestError, match="are used"):
+        small.keep("north", JPEG + b"2", "zhao")
+    with pytest.raises(NotFoundError):
+        small.get(kept.sha256, "south")
