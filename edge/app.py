@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 import tocsin
 from edge.alarm_desk import AlarmDesk
@@ -32,6 +33,8 @@ from edge.orders.desk import OrderDesk
 from edge.outbox import Outbox
 from edge.outlets.outlets import Outlets
 from edge.outputs import FileButton, FileOutput
+from edge.permits.desk import PermitDesk
+from edge.permits.opening import open_permits
 from edge.pipeline import Pipeline, VehicleRule
 from edge.prometheus import MetricsDoor
 from edge.reload import Reloader
@@ -54,6 +57,9 @@ from tocsin.sdk import (
     SystemClock,
     load_driver,
 )
+
+if TYPE_CHECKING:
+    from edge.uplink import Uplink
 
 _log = logging.getLogger("edge")
 
@@ -123,9 +129,10 @@ class Agent:
         self.orders = OrderDesk(
             outbox, clock, self.driver_of, lambda: [d.id for d in self.found.devices], found.guards
         )
+        self.permits: PermitDesk | None = None
         self.remote = RemoteDesk(self, sources)
         self.outlets = Outlets(self)
-        self.link = open_link(self)
+        self.link: Uplink | None = None
         self._linking: asyncio.Task[None] | None = None
         self.reloader = Reloader(self)
         self._stopping = asyncio.Event()
@@ -158,6 +165,8 @@ class Agent:
             agent.flow.remember(KeptBefore(await outbox.newest(topics.TELEMETRY, CHUNKS)))
             await agent.desk.restore()
             await agent.orders.restore(await outbox.orders())
+            agent.permits = await open_permits(agent)
+            agent.link = open_link(agent)
         except BaseException:
             await outbox.aclose()
             raise
@@ -198,6 +207,8 @@ class Agent:
             for number in hear:
                 loop.remove_signal_handler(number)
             await self.outbox.aclose()
+            if self.permits is not None:
+                await self.permits.aclose()
             self.abandoned = self.flow.abandon()
             if self._forcing is not None:
                 self._forcing.cancel()
@@ -222,6 +233,8 @@ class Agent:
         self.crew = Crew(tasks)
         for driver in self.drivers:
             self.crew.start(f"driver:{driver.name}", driver.run)
+        if self.permits is not None:
+            serving.append(tasks.create_task(self.permits.run(), name="permits"))
         for button in config.inputs.acknowledge:
             self.start_button(button)
         self.start_metrics()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from edge.options import MetricsOptions, Name, OutboxOptions, UplinkOptions
 from edge.outlets.options import OutletConfig
+from edge.permits.options import PermitOptions, SpaceConfig
 from tocsin.config import (
     ConfigPath,
     Document,
@@ -233,6 +234,12 @@ class GatewayConfig(Section):
         default=(), description="Commands to devices that need a confirmation; the first that fits."
     )
     inputs: InputsSection = Field(default=InputsSection(), description="Local inputs.")
+    permits: PermitOptions | None = Field(
+        default=None, description="Permits for confined spaces; without it none is taken."
+    )
+    spaces: tuple[SpaceConfig, ...] = Field(
+        default=(), description="Confined spaces, and the devices that are there."
+    )
 
     @property
     def socket(self) -> Path:
@@ -285,6 +292,7 @@ def _validated(path: Path, document: Document, folder: Path | None = None) -> Lo
         "outputs": lambda _: OutputConfig,
         "outlets": lambda _: OutletConfig,
         "guards": lambda _: GuardConfig,
+        "spaces": lambda _: SpaceConfig,
     }
     try:
         loaded = load(path, GatewayConfig, resolve=models, document=document, folder=folder)

@@ -33,6 +33,7 @@ def open_link(agent: Agent) -> Uplink | None:
         clock=agent.clock,
         on_command=partial(_command, agent),
         on_config=agent.remote.command,
+        on_permit=agent.permits.take if agent.permits else None,
         command_key=agent.command_key,
         health=lambda: health(agent),
     )

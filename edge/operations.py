@@ -17,6 +17,7 @@ from edge.field.taken import taken
 from edge.figures import metrics
 from edge.frames import KEPT
 from edge.orders.results import Result
+from edge.permits.views import PermitView, view
 from edge.prometheus import Metric
 from edge.reload import Reloaded
 from edge.remote.store import RemoteState
@@ -131,6 +132,7 @@ class Operations:
             "confirm": self._confirm,
             "reload": self._reload,
             "metrics": self._metrics,
+            "permits": self._permits,
         }
         return calls, {"tail": self._tail, "trace": self._trace, "samples": self._samples}
 
@@ -203,6 +205,13 @@ class Operations:
     async def _confirm(self, args: Args) -> Result:
         actor, within_s = args.get("actor", ""), _within_s(args)
         return await self._agent.orders.confirm(args.get("code", ""), actor, within_s)
+
+    async def _permits(self, args: Args) -> list[PermitView]:
+        return (
+            [view(self._agent.permits, w) for w in self._agent.permits.permits()]
+            if (self._agent.permits)
+            else []
+        )
 
     async def _metrics(self, args: Args) -> list[Metric]:
         return metrics(self._agent)

@@ -63,6 +63,7 @@ def survey(loaded: Loaded[GatewayConfig]) -> Survey:
     checks = finder.resolve("checks", config.checks, devices, lambda c: c.quantity)
     alarms = finder.resolve("alarms", config.alarms, devices, lambda a: a.rule)
     finder.guards(devices)
+    finder.spaces(devices)
     if finder.problems:
         raise ConfigError(sorted(finder.problems, key=lambda p: (p.line, p.key)))
     check_rules = tuple(_check(device, c) for device, c in checks)
@@ -89,10 +90,10 @@ class _Finder:
         found.nearest = next(iter(get_close_matches(value, list(known), n=1)), "")
         self.problems.append(found)
 
-    def unique(self, section: str, names: list[str]) -> None:
+    def unique(self, section: str, names: list[str], key: str = "name") -> None:
         for i, name in enumerate(names):
             if name in names[:i]:
-                self.problem((section, i, "name"), name, "already used above")
+                self.problem((section, i, key), name, "already used above")
 
     def ports(self) -> None:
         """A serial port, and a port that is listened on, has one owner."""
@@ -147,6 +148,35 @@ class _Finder:
             elif names and not any(fnmatchcase(name, guard.command) for name in names):
                 text = f"{guard.device} takes {', '.join(dict.fromkeys(names))}"
                 self.problem(("guards", i, "command"), guard.command, text, names)
+
+    def spaces(self, devices: list[DeviceSpec]) -> None:
+        """Every device, signal, lock and siren of a space is one of this file's."""
+        config = self._loaded.value
+        self.unique("spaces", [space.id for space in config.spaces], "id")
+        specs = {spec.id: spec for spec in devices}
+        for i, space in enumerate(config.spaces):
+            named = [("gas", d) for d in space.gas] + [("locks", d) for d in space.locks]
+            fan, _, quantity = (space.ventilation or "").partition("/")
+            named += [("ventilation", fan)] if fan else []
+            siren = space.siren
+            named += [("siren", siren.device)] if siren and siren.device else []
+            for key, device in named:
+                if device not in specs:
+                    text = "no device of this file has this id"
+                    self.problem(("spaces", i, key), device, text, specs)
+            if fan in specs and not gives(specs[fan], quantity):
+                names = [c.quantity for c in specs[fan].channels]
+                text = f"{fan} gives {', '.join(names)}"
+                self.problem(("spaces", i, "ventilation"), quantity, text, names)
+            if siren and siren.device in specs:
+                names = [c.name for c in specs[siren.device].commands]
+                if names and siren.command not in names:
+                    text = f"{siren.device} takes {', '.join(names)}"
+                    self.problem(("spaces", i, "siren"), siren.command, text, names)
+            outputs = [o.name for o in config.outputs]
+            if siren and siren.output and siren.output not in outputs:
+                text = "no [[outputs]] has this name"
+                self.problem(("spaces", i, "siren"), siren.output, text, outputs)
 
     def resolve(
         self,
@@ -229,6 +259,13 @@ def _warnings(config: GatewayConfig, devices: list[DeviceSpec]) -> Iterable[str]
         yield "there is no [uplink] table: readings stay in the outbox"
     elif config.alarms and config.commands.key is None:
         yield "there is no key in [commands]: alarms cannot be acknowledged from the cloud"
+    if config.spaces and config.permits is None:
+        yield "there are [[spaces]] and no [permits] table: no permit is taken or watched"
+    if config.permits is not None and config.commands.key is None:
+        yield "there is no key in [commands]: permits from the cloud are refused"
+    for space in config.spaces:
+        if space.siren is None:
+            yield f"space {space.id} has no siren: nothing there will sound"
     if config.alarms and not config.outputs:
         yield "there is no [[outputs]] table: alarms are not heard at the gateway itself"
 

@@ -21,6 +21,7 @@ class FileOutput:
         self._config = config
         self._written: bool | None = None
         self._failing = False
+        self.held = False  # a permit wants it on, whatever the alarms say
         self.failures = 0
 
     @property
@@ -46,7 +47,9 @@ class FileOutput:
     def follow(self, states: Sequence[AlarmState]) -> None:
         """Set the output for these open alarms."""
         config = self._config
-        wanted = sounding(states, min_level=config.min_level, until_ended=config.until == "ended")
+        wanted = self.held or sounding(
+            states, min_level=config.min_level, until_ended=config.until == "ended"
+        )
         if wanted == self._written:
             return
         try:

@@ -1,0 +1,1 @@
+"""The gateway's side of permits: kept durably, watched by its own readings, stopped alone. docs/reference/edge-permits.md."""

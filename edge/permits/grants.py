@@ -1,0 +1,113 @@
+"""Opening and locking a space's lock under a permit: the live grant kept here, the holder's proof, and the headcount."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge.locks.interface import Challenge, Headcount, HeldGrant, HolderProof, Locks
+from edge.orders.results import Result
+from edge.permits.watched import Watched
+from tocsin.errors import GrantRefusedError
+from tocsin.grants.claims import Claims, decode_claims, holder_id
+from tocsin.grants.ids import id_of
+from tocsin.grants.lock_keys import open_sealed
+from tocsin.grants.sign1 import parse_sign1
+from tocsin.permits.facts import GrantNoted
+from tocsin.permits.grant_policy import may_relock, may_unlock
+from tocsin.permits.messages import SealedGrant
+from tocsin.permits.names import MAY_HAVE_GRANTS
+from tocsin.permits.outcomes import Refused, refused
+from tocsin.permits.refusals import PermitRefusal as Why
+from tocsin.sdk import Clock
+
+if TYPE_CHECKING:
+    from edge.permits.desk import PermitDesk
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A lock's challenge, and the grant it would open under: the holder signs both."""
+
+    challenge: Challenge
+    grant: HeldGrant
+    cti: str
+    exp_ns: int
+
+
+class Unlocker:
+    """Nothing here decides alone: the permit's rules first, then the lock's guard, then the lock."""
+
+    def __init__(self, desk: PermitDesk, locks: Locks, private: bytes, clock: Clock) -> None:
+        self._desk, self._locks, self._private, self._clock = desk, locks, private, clock
+
+    def why_not(self, lock: str, claims: Claims) -> str:
+        """Asked by the locks' guard before every opening but a rescue, whoever asks for it."""
+        watched = next((w for w in self._desk.permits() if id_of(w.id) == claims.pmt), None)
+        if watched is None:
+            return "this gateway keeps no such permit"
+        if watched.permit.state not in MAY_HAVE_GRANTS:
+            return f"permit {watched.id} is {watched.permit.state.value}"
+        if claims.cti.hex() in watched.told.denied:
+            return f"the grant is void ({watched.id})"
+        wrong = self._usable(watched, lock, claims.sub.hex())
+        return f"permit {watched.id}: {wrong.reason.value}" if isinstance(wrong, Refused) else ""
+
+    async def challenge(
+        self, watched: Watched, lock: str, holder: bytes, actor: str
+    ) -> Waiting | Refused:
+        """A session with the lock for a holder's public key; a DriverError or GrantRefusedError of the lock goes through."""
+        sub = holder_id(holder).hex()
+        allowed = self._usable(watched, lock, sub)
+        if isinstance(allowed, Refused):
+            return allowed
+        held = self._held(watched, allowed.cti)
+        if held is None:
+            return refused(Why.NO_LIVE_GRANT, lock=lock)
+        challenge = await self._locks.challenge(lock, actor=actor)
+        return Waiting(challenge, held, allowed.cti, allowed.exp_ns)
+
+    async def unlock(self, waiting: Waiting, proof: HolderProof, actor: str) -> Result:
+        """Open; what came of it."""
+        return await self._locks.unlock(waiting.challenge, waiting.grant, proof, actor=actor)
+
+    async def relock(self, watched: Watched, lock: str, actor: str) -> Result | Refused:
+        """Lock again. Refused while anyone is inside, or nobody knows; the attendant attests it by asking."""
+        wrong = may_relock(watched.permit)
+        if wrong is not None:
+            return wrong
+        noted = [g for g in watched.permit.grants if g.lock == lock and not g.rescue]
+        held = next((h for g in reversed(noted) if (h := self._held(watched, g.cti))), None)
+        if held is None:
+            return refused(Why.NO_LIVE_GRANT, lock=lock)
+        count = Headcount(len(watched.permit.inside), actor, self._clock.now_ns())
+        return await self._locks.relock(lock, held, count, actor=actor)
+
+    def _usable(self, watched: Watched, lock: str, holder: str) -> GrantNoted | Refused:
+        return may_unlock(
+            watched.permit, self._desk.context(watched), lock, holder, self._desk.now_ns()
+        )
+
+    def _held(self, watched: Watched, cti: str) -> HeldGrant | None:
+        for grant in watched.told.grants:
+            if _cti(grant) == cti:
+                return self._opened(grant, cti)
+        return None
+
+    def _opened(self, grant: SealedGrant, cti: str) -> HeldGrant | None:
+        if not grant.sealed_key:
+            return HeldGrant(grant.cose)
+        try:
+            key = open_sealed(
+                grant.sealed_key, self._private, context=b"grant " + bytes.fromhex(cti)
+            )
+        except GrantRefusedError:
+            return None
+        return HeldGrant(grant.cose, key)
+
+
+def _cti(grant: SealedGrant) -> str:
+    try:
+        return decode_claims(parse_sign1(grant.cose).payload).cti.hex()
+    except GrantRefusedError:
+        return ""

@@ -1,0 +1,84 @@
+"""The permit desk of a running agent, on its real parts."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from edge.permits.conditions import Watch
+from edge.permits.desk import PermitDesk, Surroundings
+from edge.permits.grants import Unlocker
+from edge.permits.journal import PermitJournal
+from edge.permits.seal_key import seal_key
+from edge.permits.siren import Siren
+from tocsin.errors import OutboxError
+
+if TYPE_CHECKING:
+    from edge.app import Agent
+    from edge.outputs import FileOutput
+    from edge.permits.options import SpaceConfig
+    from edge.supervisor import Supervised
+
+FOLDER = "permits"
+_log = logging.getLogger("edge.permits")
+
+
+async def open_permits(agent: Agent) -> PermitDesk | None:
+    """The desk with what the last run kept; None where none is wanted, or its disk refuses (said, and told as an event)."""
+    config, clock = agent.config, agent.clock
+    options = config.permits
+    if options is None:
+        return None
+    folder = config.gateway.data_dir / FOLDER
+    try:
+        journal = await PermitJournal.open(folder, options.max_bytes, clock.now_ns())
+        private = seal_key(folder)
+    except (OutboxError, OSError) as exc:
+        text = f"no permit is watched: {exc}"
+        _log.error("%s", text)
+        agent.events.say("permit.refused", "", text, {})
+        return None
+    watch = Watch(clock, lambda device: agent.pipeline.judge(device).units)
+    watch.cloud_ok = lambda: agent.link is not None and agent.link.connected
+    around = Surroundings(
+        gateway=config.gateway.id,
+        site=config.gateway.site,
+        clock=clock,
+        clock_state=lambda: agent.timekeeper.state.state,
+        key=lambda: agent.command_key,
+        outbox=agent.outbox,
+        say=agent.events.say,
+    )
+    spaces = {space.id: space for space in config.spaces}
+    sirens = {name: _siren(agent, watch, space) for name, space in spaces.items() if space.siren}
+    desk = PermitDesk(
+        around, journal, watch, spaces, sirens, watches_attendant=options.listen is not None
+    )
+    desk.unlocker = Unlocker(desk, agent.locks, private, clock)
+    try:
+        await desk.restore()
+    except BaseException:
+        await journal.aclose()
+        raise
+    agent.flow.listen(watch.stored)
+    agent.flow.listen(lambda row: desk.moved())
+    agent.flow.sample(watch.sampled)
+    agent.locks.listen(desk.lock_news)
+    agent.locks.refuse_when(desk.unlocker.why_not)
+    return desk
+
+
+def _siren(agent: Agent, watch: Watch, space: SpaceConfig) -> Siren:
+    def carrier(device: str) -> Supervised | None:
+        found = agent.driver_of(device)
+        return found[0] if found else None
+
+    def output(name: str) -> FileOutput | None:
+        return next((o for o in agent.desk.outputs if o.name == name), None)
+
+    def told(name: str, ok: bool, text: str) -> None:
+        watch.siren_ok[name] = ok
+        kind = "permit.siren" if ok else "permit.siren-failed"
+        agent.events.say(kind, space.siren.device if space.siren else "", text, {"space": name})
+
+    return Siren(space, agent.clock, carrier, output, agent.desk.sound, told)

@@ -1,0 +1,104 @@
+"""One permit as the gateway has it in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from edge.permits.options import SpaceConfig
+from tocsin.permits.context import Account, Conditions, Context
+from tocsin.permits.journal import CLOUD, Entry
+from tocsin.permits.merge import merge
+from tocsin.permits.messages import PermitDown, PermitUp
+from tocsin.permits.names import ENDED, Role
+from tocsin.permits.permit import Permit, fold, permit_of
+from tocsin.permits.space import Live
+
+MOST_UP = 100  # entries in one message
+
+
+class Watched:
+    """What the cloud told, the entries in the order both sides find, and the permit they tell."""
+
+    def __init__(self, told: PermitDown, entries: Iterable[Entry], own: str) -> None:
+        self.told, self.own = msgspec.structs.replace(told, entries=()), own
+        self.entries: list[Entry] = merge(list(entries))
+        self.permit: Permit = permit_of(told.permit, self.entries)
+        self.owed: list[Entry] = []  # decided and in force, and not on the disk yet
+        self.silenced_ns: int | None = None
+        self.tell = False  # the cloud waits for word of what is kept here
+        self.told_mono_ns = 0  # when it was told last
+
+    @property
+    def id(self) -> str:
+        """The permit's."""
+        return self.told.permit
+
+    def take(self, told: PermitDown, news: Iterable[Entry]) -> None:
+        """A message of the cloud, once it is kept. An older one brings entries and nothing else."""
+        if told.have >= self.told.have:
+            denied = tuple(sorted({*self.told.denied, *told.denied}))
+            self.told = msgspec.structs.replace(told, entries=(), denied=denied)
+        if news := list(news):
+            self.entries = merge([*self.entries, *news])
+            self.permit = permit_of(self.id, self.entries)
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Own entries: their writer has seen all others."""
+        for entry in entries:
+            self.entries.append(entry)
+            self.permit = fold(self.permit, entry)
+
+    def newest(self, source: str) -> int:
+        """The newest number of a source."""
+        return max((e.seq for e in self.entries if e.source == source), default=0)
+
+    @property
+    def unmerged(self) -> list[Entry]:
+        """Own entries that the cloud has not said it keeps."""
+        owed = {id(e) for e in self.owed}
+        return [
+            e for e in self.entries
+            if e.source == self.own and e.seq > self.told.have and id(e) not in owed
+        ]  # fmt: skip
+
+    @property
+    def is_over(self) -> bool:
+        """Ended, and the cloud keeps everything of it."""
+        return self.permit.state in ENDED and not self.owed and not self.unmerged
+
+    @property
+    def lost(self) -> bool:
+        """The cloud keeps entries of ours that are not here: this journal was lost once."""
+        return self.told.have > self.newest(self.own)
+
+    def up(self, gateway: str, after: int = 0) -> PermitUp:
+        """What to tell the cloud now, of own entries those beyond number `after`."""
+        entries = [e for e in self.unmerged if e.seq > after][:MOST_UP]
+        return PermitUp(1, self.id, gateway, self.permit.state, tuple(entries), self.newest(CLOUD))
+
+    def context(self, space: SpaceConfig, conditions: Conditions) -> Context:
+        """What a decision looks at."""
+        told = self.told
+        live = Live(space.gas, space.ventilation or "", told.space.live.siren)
+        people = {
+            p.account: Account(
+                p.account,
+                frozenset(Role(r) for r in p.roles if r in set(Role)),
+                p.trained_until_ns,
+                p.fit_until_ns,
+            )
+            for p in told.people
+        }
+        return Context(
+            rules=told.rules,
+            space=msgspec.structs.replace(told.space, live=live, locks=space.locks),
+            template=told.template,
+            people=people,
+            instruments={i.id: i for i in told.instruments},
+            others=told.others,
+            conditions=conditions,
+            source=self.own,
+            denied=frozenset(told.denied),
+        )
