@@ -1,7 +1,4 @@
-"""What must hold before anything is sent to a lock. Pure; the lock checks again by itself.
-
-`why_not` is the permit's own word (suspended, nobody counts): one sentence, or "" where nothing stands against it.
-"""
+"""What must hold before anything is sent to a lock. Pure; the lock checks again by itself."""
 
 from __future__ import annotations
 
@@ -35,19 +32,15 @@ class Gate(msgspec.Struct, frozen=True):
         return self.now_ns // 1_000_000_000
 
 
-def check_unlock(
-    gate: Gate, raw: bytes, proof: HolderProof, *, nonce: bytes, why_not: str = ""
-) -> Grant:
-    """The grant, if this holder may open this lock now.
+def check_unlock(gate: Gate, raw: bytes, proof: HolderProof, *, nonce: bytes) -> Grant:
+    """The grant, if this holder may open this lock now; what a permit has against it is asked after that.
 
     Raises:
-        GrantRefusedError: no; `reason` as the lock itself would say it, `not-allowed` for the permit's own.
+        GrantRefusedError: no; `reason` as the lock itself would say it.
     """
     grant = _ours(gate, raw, Op.UNLOCK)
     _in_force(gate, grant.claims)
     check_holder(grant.claims, proof.public, proof.signature, purpose=PROOF_UNLOCK, nonce=nonce)
-    if why_not:
-        _refuse(LockRefusal.NOT_ALLOWED, why_not)
     return grant
 
 

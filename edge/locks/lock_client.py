@@ -125,12 +125,22 @@ class LockClient:
                 if why_not := self._around.rules.why_not(self.name, claims):
                     raise GrantRefusedError(LockRefusal.NOT_ALLOWED, why_not)
                 if challenge.profile is Profile.SIGNATURES:
-                    await dialogue.ask(lambda s: client.grant(s, grant.raw))
+                    await self._show_grant(dialogue, grant)
                 build = _opening(challenge.profile, grant, claims, proof)
                 return await self._move("unlock", dialogue, build)
         except InDoubtError as doubt:
             assert claims is not None  # noqa: S101 - something was sent
             return await self._settle(_Doubt("unlock", claims.cti), doubt)
+
+    async def _show_grant(self, dialogue: Dialogue, grant: HeldGrant) -> None:
+        """It moves nothing: where it fails, nothing was carried out."""
+        try:
+            await dialogue.ask(lambda s: client.grant(s, grant.raw))
+        except LockSaidNoError:
+            raise
+        except LinkError as exc:
+            text = f"the lock did not take the grant, the bolt did not move: {exc.message}"
+            raise LinkError(DriverReason.CLOSED, text, device=self.name) from exc
 
     async def rescue(
         self,

@@ -13,6 +13,7 @@ from edge.locks import log_sync
 from edge.locks.dialogue import Dialogue
 from edge.locks.log_sync import Position, Step
 from edge.locks.surroundings import Surroundings
+from edge.locks.wire import LockSaidNoError
 from firmware_bridges.lock import client
 from firmware_bridges.lock.client import MAX_PAGE_EVENTS
 from tocsin.grants.lock_log import decode_event
@@ -63,10 +64,19 @@ class LogReader:
                 break
             await self._move_to(step.position)
             position = self._position
-            await dialogue.ask(lambda s, p=position: client.ack_log(s, p.seq, p.head))  # type: ignore[misc]
+            if not await self._acknowledged(dialogue, position):
+                break
             if position.seq >= challenge.event_seq and len(page.events) < MAX_PAGE_EVENTS:
                 break
         return read
+
+    async def _acknowledged(self, dialogue: Dialogue, position: Position) -> bool:
+        try:
+            await dialogue.ask(lambda s: client.ack_log(s, position.seq, position.head))
+        except LockSaidNoError as exc:
+            await self._fault(f"it does not take event {position.seq} as kept: {exc.message}")
+            return False
+        return True
 
     async def _journal(self, step: Step) -> None:
         data: dict[str, object] = {

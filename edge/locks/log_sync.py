@@ -51,6 +51,11 @@ def take(position: Position, page: LogPage, *, known: bool) -> Step:
                 "acknowledged them, or they were overwritten"
             )
         head, seq = page.head, page.first_seq - 1
+    elif known and page.head != position.head:
+        fault = (
+            f"its log was rewritten: event {position.seq} has another head than when it was read"
+        )
+        head = page.head
     report = verify_chain(page.events, head=head, seq=seq)
     count = report.last_seq - seq
     events = page.events[:count]

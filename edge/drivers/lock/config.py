@@ -70,12 +70,12 @@ class LockConfig(DriverConfig):
     )
     find_s: float = Field(
         default=15.0,
-        ge=1,
+        ge=0.2,
         le=120,
         description="How long to listen for a lock that is wanted, seconds: several of its advertising intervals.",
     )
     connect_s: float = Field(
-        default=10.0, ge=1, le=60, description="How long a connection may take, seconds."
+        default=10.0, ge=0.2, le=60, description="How long a connection may take, seconds."
     )
     clock_error_s: int | None = Field(
         default=None,

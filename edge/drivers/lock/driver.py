@@ -40,6 +40,7 @@ class LockDriver:
         self._clients: dict[str, LockClient] = {}
         self._wanted: dict[str, asyncio.Event] = {}
         self._rssi_dbm: dict[str, int] = {}
+        self._fresh: set[str] = set()  # locks that a command has just dealt with
         self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
         self._recogniser = Recogniser({})
         self.rules: LockRules = NoRules()
@@ -144,7 +145,9 @@ class LockDriver:
         wanted = self._wanted[client.name]
         while True:
             wanted.clear()
-            if not client.is_in_use:
+            is_fresh = client.name in self._fresh
+            self._fresh.discard(client.name)
+            if not is_fresh and not client.is_in_use:
                 try:
                     async with self._asking:
                         await client.read()
@@ -173,7 +176,9 @@ class LockDriver:
         try:
             return await carry_out(client, name, args, self._context.clock)
         finally:
-            self._wanted[device].set()  # what came of it becomes a sample
+            if name != "challenge":  # what came of it becomes a sample; nobody need ask again
+                self._fresh.add(device)
+                self._wanted[device].set()
 
 
 def _ignore(*_told: object) -> None:

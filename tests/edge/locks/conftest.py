@@ -7,16 +7,16 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from edge.drivers.lock.config import LockConfig
 from edge.drivers.lock.driver import LockDriver
-from edge.locks.interface import Headcount, HeldGrant, HolderProof, LockNews, TimeKey
+from edge.locks.interface import Headcount, HeldGrant, HolderProof, LockNews, LockState, TimeKey
 from firmware_bridges.lock.gatt import Profile
 from firmware_bridges.lock.peripheral import LockPeripheral
 from firmware_bridges.lock.state import Identity
@@ -26,6 +26,7 @@ from tocsin.grants.claims import Claims, Op, encode_claims, holder_id
 from tocsin.grants.grant import PROOF_UNLOCK, capability_key, issue, prove
 from tocsin.grants.issuers import IssuerKeys
 from tocsin.grants.lock_keys import advert_key, gateway_key, time_key
+from tocsin.grants.lock_log import LockEvent, decode_event
 from tocsin.grants.primitives import public_key
 from tocsin.sdk import DriverContext, Sample, SystemClock
 from tocsin.testing import bluez, wait_until
@@ -107,13 +108,17 @@ class Site:
         self.faults[name] = self.adapter.place(found)
         return found
 
-    def config(self, **more: object) -> LockConfig:
-        devices = [
+    def config(self, *, by_address: bool = False, **more: object) -> LockConfig:
+        devices: list[dict[str, str]] = [
             {
                 "id": name,
                 "lock_id": one.lock.identity.lock_id.hex(),
                 "key": gateway_key(self.keys[name], GATEWAY, 1).hex(),
-                "advert_key": advert_key(self.keys[name]).hex(),
+                **(
+                    {"address": one.address}
+                    if by_address
+                    else {"advert_key": advert_key(self.keys[name]).hex()}
+                ),
             }
             for name, one in self.locks.items()
         ]
@@ -124,7 +129,7 @@ class Site:
                 "gateway_id": GATEWAY.hex(),
                 "issuers": [{"kid": KID.hex(), "public": public_key(ISSUER).hex()}],
                 "find_s": 1,
-                "connect_s": 1,
+                "connect_s": 0.5,
                 "log_dir": str(self.folder),
                 "devices": devices,
             }
@@ -132,7 +137,9 @@ class Site:
         )
 
     @asynccontextmanager
-    async def gateway(self, **more: object) -> AsyncIterator[LockDriver]:
+    async def gateway(
+        self, *, patience_s: float = 30.0, by_address: bool = False, **more: object
+    ) -> AsyncIterator[LockDriver]:
         """The driver, running, once it has read every lock that is in range."""
 
         async def emit(sample: Sample) -> None:
@@ -153,12 +160,13 @@ class Site:
             frame=lambda device, direction, data: self.frames.append((direction, data)),
             tell=tell,
         )
-        self.driver = LockDriver(self.config(**more), context)
+        self.driver = LockDriver(self.config(by_address=by_address, **more), context)
         self.driver.rules = self.rules
         running = asyncio.create_task(self.driver.run())
         try:
             await wait_until(
-                lambda: running.done() or {s.spec.id for s in self.samples} >= set(self.in_range())
+                lambda: running.done() or {s.spec.id for s in self.samples} >= set(self.in_range()),
+                patience_s,
             )
             if running.done():
                 await running
@@ -210,10 +218,54 @@ class Site:
     ) -> dict[str, Any]:
         """Challenge, proof and unlock, as a phone and the gateway do it together."""
         grant = grant or self.grant(name, seed=seed)
-        nonce = await self.challenge(name)
+        return await self.opened(await self.challenge(name), grant, name, seed)
+
+    async def opened(
+        self, nonce: bytes, grant: HeldGrant, name: str = "hatch-1", seed: bytes = HOLDER
+    ) -> dict[str, Any]:
+        """The second half of `unlock`."""
         proof = self.proof(nonce, grant, name, seed)
         args = {"nonce": nonce, "grant": grant, "proof": proof}
         return await self.driver.command(name, "unlock", args, 30)
+
+    def state(self, name: str = "hatch-1") -> LockState:
+        """What the gateway knows of a lock."""
+        return self.driver._clients[name].state
+
+    @property
+    def moving_write(self) -> int:
+        """Which write after the challenge moves the bolt: the capability, or the proof after the grant."""
+        return 1 if self.profile is Profile.MAC_ONLY else 2
+
+    def at_move(
+        self, before: Callable[[], object], after: Callable[[], object], nth: int = 0
+    ) -> None:
+        """Do something just before and just after the nth write from now: that which moves the bolt in an unlock."""
+        lock = self.locks["hatch-1"]
+        left, write = nth or self.moving_write, lock.write
+
+        def hooked(uuid: str, value: bytes) -> None:
+            nonlocal left
+            left -= 1
+            if left:
+                write(uuid, value)
+                return
+            lock.write = write  # type: ignore[method-assign]
+            before()
+            try:
+                write(uuid, value)
+            finally:
+                after()
+
+        lock.write = hooked  # type: ignore[method-assign]
+
+    def journalled(self) -> list[LockEvent]:
+        """The events of the locks' logs that the gateway journalled, in order."""
+        return [
+            decode_event(bytes.fromhex(raw))[0]
+            for data in self.told("lock.log")
+            for raw in cast("list[str]", data["events"])
+        ]
 
     async def relock(
         self, grant: HeldGrant, inside: int | None = 0, name: str = "hatch-1"
