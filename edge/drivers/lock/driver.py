@@ -174,11 +174,13 @@ class LockDriver:
         if self._tasks is None:
             raise LinkError(DriverReason.CLOSED, "Bluetooth is not there", device=device)
         try:
-            return await carry_out(client, name, args, self._context.clock)
+            answer = await carry_out(client, name, args, self._context.clock)
+            if name != "challenge":
+                self._fresh.add(device)  # nobody need ask again
         finally:
-            if name != "challenge":  # what came of it becomes a sample; nobody need ask again
-                self._fresh.add(device)
+            if name != "challenge":  # what came of it becomes a sample
                 self._wanted[device].set()
+        return answer
 
 
 def _ignore(*_told: object) -> None:

@@ -211,7 +211,8 @@ class Adapter:
             raise BluezError("Failed", placed.faults.refuse_connect)
         if not await placed.reached():
             raise BluezError("Failed", "le-connection-abort-by-remote")
-        self._spawn(placed.take(), "connected")
+        placed.take()
+        self._spawn(placed.resolve(), "resolved")
         return "", []
 
     async def _disconnect(self, message: Message) -> tuple[str, list[Any]]:

@@ -53,16 +53,20 @@ class Placed:
                 continue
         return not self._given_up.is_set()
 
-    async def take(self) -> None:
-        """Connected: the services are found, then it can be used."""
+    def take(self) -> None:
+        """Connected. As with bluetoothd this is told before the request for it is answered."""
         if self.is_connected:
             return
         self.is_connected = True
         self.faults.waiting.clear()
         self.peripheral.connected(self)
         self._adapter.changed(self.path, DEVICE, Connected=Variant("b", True))
-        self._adapter.added(objects.gatt_objects(self.peripheral, self.faults.mtu))
-        self._adapter.changed(self.path, DEVICE, ServicesResolved=Variant("b", True))
+
+    async def resolve(self) -> None:
+        """The services are found: now it can be used."""
+        if self.is_connected:
+            self._adapter.added(objects.gatt_objects(self.peripheral, self.faults.mtu))
+            self._adapter.changed(self.path, DEVICE, ServicesResolved=Variant("b", True))
 
     async def write(self, uuid: str, value: bytes) -> bool:
         """A write; False when the link was lost over it. Raises AttError: the peripheral said no."""
