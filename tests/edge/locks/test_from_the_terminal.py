@@ -140,7 +140,7 @@ def _ok(shell: Terminal, device: str) -> bool:
     if not (shell.folder / "data" / "control.sock").exists():
         return False
     states = {one["id"]: one["state"] for one in shell.run("edge", "status")["devices"]}
-    return states[device] == "ok"
+    return bool(states[device] == "ok")
 
 
 def _value(shell: Terminal, device: str, quantity: str) -> object:
