@@ -12,7 +12,7 @@ from typing import Any
 from tocsin.errors import GrantRefusedError
 from tocsin.grants import cbor, lock_orders
 from tocsin.grants.att import ATT_CODES
-from tocsin.grants.claims import Claims, Op, encode_claims, holder_id
+from tocsin.grants.claims import MAX_CTR, Claims, Op, encode_claims, holder_id
 from tocsin.grants.grant import (
     PROOF_UNLOCK,
     capability_key,
@@ -71,7 +71,7 @@ def grants() -> list[dict[str, Any]]:
     made = {
         "plain": (claims(), KID),
         "bound to a gateway": (claims(gw=GATEWAY), KID),
-        "widest": (claims(gw=GATEWAY, ctr=2**32 - 1, uses=255), KID),
+        "widest": (claims(gw=GATEWAY, ctr=MAX_CTR, uses=255), KID),
         "by the next issuer key": (claims(), NEXT_KID),
         "rescue": (rescue, KID),
     }

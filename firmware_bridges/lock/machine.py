@@ -98,7 +98,7 @@ def boot(
     found = recovered(identity, flash)
     durable = found.durable
     if durable is None:
-        is_new = not found.torn and not found.log
+        is_new = not found.torn and not found.seq
         durable = new_lock(identity, issuers if is_new else None).durable
         if not is_new:
             durable = msgspec.structs.replace(durable, min_ctr=_VOID, gateway_epoch=_VOID)

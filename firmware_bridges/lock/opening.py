@@ -245,7 +245,7 @@ def _unlock(turn: Turn, session: LockSession, claims: Claims, kind: Kind) -> Non
 def _used_once(turn: Turn, used: tuple[Remembered, ...], claims: Claims) -> tuple[Remembered, ...]:
     left = next((one.left for one in used if one.cti == claims.cti), claims.uses)
     others = tuple(one for one in used if one.cti != claims.cti)
-    return (*others, Remembered(claims.cti, claims.ctr, left - 1))
+    return (*others, Remembered(claims.cti, claims.ctr, max(0, left - 1)))
 
 
 def _remember(

@@ -156,7 +156,8 @@ def clock_of(state: LockState, now_s: int) -> tuple[int, int]:
     since_s = now_s - state.clock.at_s
     error_s = state.clock.error_s + since_s // DRIFT_S_PER_S
     quality = 2 if error_s < 10 else 1 if error_s < 60 else 0
-    return (state.clock.unix_s + since_s, quality) if quality else (now_s, 0)
+    time_s = min(state.clock.unix_s + since_s, 2**32 - 1)
+    return (time_s, quality) if quality else (now_s, 0)
 
 
 def shown(state: LockState, now_s: int) -> Shown:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scripts.grant_vectors import GATEWAY, KID, LOCK_ID, NOW, issuers, seed
 from tocsin.errors import GrantRefusedError, LockRefusal
+from tocsin.grants.claims import MAX_CTR
 from tocsin.grants.lock_keys import order_key, time_key
 from tocsin.grants.lock_orders import (
     MAX_REVOKED,
@@ -35,7 +36,7 @@ REVOKES = st.builds(
     IDS,
     UINT32,
     UINT32,
-    st.lists(st.tuples(IDS, UINT32), max_size=MAX_REVOKED).map(tuple),
+    st.lists(st.tuples(IDS, st.integers(0, MAX_CTR)), max_size=MAX_REVOKED).map(tuple),
 )
 ROTATES = st.builds(
     RotateOrder,

@@ -15,6 +15,7 @@ from tocsin.grants.primitives import sha256
 LIFETIME_S: Final = 30 * 60  # longest window of a grant
 RESCUE_LIFETIME_S: Final = 24 * 3600  # of a rescue grant, which two people must present together
 MAX_USES: Final = 255
+MAX_CTR: Final = 2**32 - 2  # so that min_ctr can rise above every grant
 _SUB, _AUD, _EXP, _NBF, _CTI, _PRIVATE = 2, 3, 4, 5, 7, -70001
 _KEYS: Final = frozenset({_SUB, _AUD, _EXP, _NBF, _CTI, _PRIVATE})
 
@@ -105,8 +106,9 @@ def _check(claims: Claims) -> None:
         value = getattr(claims, name)
         if value is not None:
             octets(value, name)
-    for name in ("nbf", "exp", "ctr"):
+    for name in ("nbf", "exp"):
         uint(getattr(claims, name), name)
+    uint(claims.ctr, "ctr", 0, MAX_CTR)
     uint(claims.uses, "uses", 1, MAX_USES)
     if not claims.ops:
         _refuse("ops allows nothing")

@@ -12,6 +12,7 @@ import msgspec
 
 from tocsin.errors import GrantRefusedError, LockRefusal
 from tocsin.grants import cbor
+from tocsin.grants.claims import MAX_CTR
 from tocsin.grants.fields import octets, uint
 from tocsin.grants.issuers import KID_BYTES, IssuerKeys
 from tocsin.grants.primitives import KEY_BYTES, MAC_BYTES, is_mac, mac
@@ -148,7 +149,7 @@ def _revoked(found: tuple[cbor.Item, ...]) -> tuple[tuple[bytes, int], ...]:
     if len(found) % 2 or len(found) > 2 * MAX_REVOKED:
         _refuse(f"the revoked grants are not at most {MAX_REVOKED} pairs")
     return tuple(
-        (octets(cti, "cti"), uint(ctr, "ctr"))
+        (octets(cti, "cti"), uint(ctr, "ctr", 0, MAX_CTR))
         for cti, ctr in zip(found[::2], found[1::2], strict=True)
     )
 

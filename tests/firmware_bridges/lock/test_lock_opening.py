@@ -22,10 +22,11 @@ from firmware_bridges.lock.happenings import (
     Written,
 )
 from tocsin.errors import GrantRefusedError, LockRefusal
-from tocsin.grants.claims import Op
+from tocsin.grants.claims import MAX_CTR, Op, holder_id
 from tocsin.grants.lock_keys import advert_key, time_key
 from tocsin.grants.lock_log import LockEventKind, verify_chain
 from tocsin.grants.lock_orders import TimeOrder, maced_order
+from tocsin.grants.primitives import public_key
 
 BOTH = pytest.mark.parametrize("profile", list(Profile))
 
@@ -200,6 +201,36 @@ def test_the_oldest_of_65_grants_goes_and_min_ctr_rises_above_it(profile: Profil
     assert bench.lock.state.durable.min_ctr == 101
     assert refused(bench.unlock, bench.claims(b"00000000", ctr=100)) is LockRefusal.REVOKED
     assert refused(bench.unlock, bench.claims(b"00000001", ctr=101)) is LockRefusal.ALREADY_USED
+
+
+@BOTH
+def test_min_ctr_rises_above_the_highest_counter_there_is(profile: Profile) -> None:
+    bench = ready(profile)
+    for number in range(65):
+        bench.unlock(bench.claims(b"%08d" % number, ctr=MAX_CTR))
+    assert bench.lock.state.durable.min_ctr == MAX_CTR + 1
+    assert refused(bench.unlock, bench.claims(b"one more", ctr=MAX_CTR)) is LockRefusal.REVOKED
+
+
+@BOTH
+def test_two_rescue_grants_of_one_name_count_as_one(profile: Profile) -> None:
+    bench = ready(profile)
+    session = bench.hello()
+    halves = []
+    for holder in ("rescuer 1", "rescuer 2"):
+        sub = holder_id(public_key(seed(holder)))
+        claims = bench.claims(b"the same", sub=sub, ops=Op.RESCUE)
+        halves.append(bench.rescue_part(session, claims, holder))
+    bench.send(client.rescue(session, halves[0], halves[1])[1])
+    assert bench.lock.state.durable.used[-1].left == 0
+
+
+@BOTH
+def test_a_clock_that_reaches_the_end_of_32_bits_stays_there(profile: Profile) -> None:
+    bench = Bench(profile)
+    bench.tell_time(2**32 - 1)
+    bench.pass_time(10)
+    assert bench.hello().challenge.time_s == 2**32 - 1
 
 
 @BOTH

@@ -235,6 +235,19 @@ def test_a_lock_with_both_states_spoilt_opens_for_nobody_but_its_handle(profile:
 
 
 @BOTH
+def test_a_lock_whose_states_were_erased_is_not_taken_for_a_new_one(profile: Profile) -> None:
+    bench = Bench(profile)
+    for number in range(3):
+        bench.happens(Tampered(number % 2 == 0))
+    for slot in (0, 1):
+        bench.lock.flash.pop((Area.STATE, slot), None)
+    for seq in range(1, bench.lock.state.seq):  # one event is left, linked to nothing
+        bench.lock.flash.pop((Area.LOG, seq - 1), None)
+    bench.lock.restart()
+    assert bench.lock.state.durable.min_ctr == 2**32 - 1
+
+
+@BOTH
 def test_what_counts_against_guessing_outlives_a_power_cut(profile: Profile) -> None:
     bench = Bench(profile)
     bench.tell_time()
