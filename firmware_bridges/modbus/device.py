@@ -81,7 +81,11 @@ def parse_arguments(arguments: list[str]) -> tuple[DeviceConfig, bool]:
         "--fault", action="append", default=[], help="unit=2,kind=half,from=5,for=3"
     )
     parser.add_argument("--release-after", type=float, help="seconds; for every gas head")
-    parser.add_argument("--stdin-lease", action="store_true", help="end when standard input closes")
+    parser.add_argument(
+        "--stdin-lease",
+        action="store_true",
+        help="end when standard input closes; a line set UNIT QUANTITY VALUE there sets a value",
+    )
     given = parser.parse_args(arguments)
     raw: dict[str, object] = {}
     if given.config:
@@ -131,13 +135,38 @@ async def _refresh(line: Line, period_s: float) -> None:
         await asyncio.sleep(period_s)
 
 
-async def _lease(stopped: asyncio.Event) -> None:
+async def _lease(stopped: asyncio.Event, line: Line) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while await reader.read(1024):
-        pass
+    while told := await reader.readline():
+        if wrong := happen(line, told.decode("utf-8", "replace")):
+            sys.stderr.write(f"{wrong}\n")
     stopped.set()
+
+
+def happen(line: Line, told: str) -> str:
+    """Do `set UNIT QUANTITY VALUE` (`-`: measure it again). Returns what is wrong with the line, "" where nothing is."""
+    words = told.split()
+    if not words:
+        return ""
+    if len(words) != 4 or words[0] != "set":
+        return f"{told.strip()!r}: say set UNIT QUANTITY VALUE, or - as VALUE"
+    unit = line.units.get(int(words[1]) if words[1].isdecimal() else -1)
+    if unit is None:
+        return f"there is no unit {words[1]}"
+    try:
+        unit.image.value(words[2])
+    except KeyError:
+        return f"unit {words[1]} has no {words[2]}"
+    if words[3] == "-":
+        unit.held.pop(words[2], None)
+        return ""
+    try:
+        unit.held[words[2]] = float(words[3])
+    except ValueError:
+        return f"{words[3]!r} is no number"
+    return ""
 
 
 async def serve(config: DeviceConfig, *, stdin_lease: bool = False) -> None:
@@ -167,7 +196,7 @@ async def serve(config: DeviceConfig, *, stdin_lease: bool = False) -> None:
         asyncio.create_task(_refresh(line, config.refresh_s), name="measure"),
     ]
     if stdin_lease:
-        tasks.append(asyncio.create_task(_lease(stopped), name="lease"))
+        tasks.append(asyncio.create_task(_lease(stopped, line), name="lease"))
     waiter = asyncio.create_task(stopped.wait(), name="stop")
     try:
         done, _ = await asyncio.wait([*tasks, waiter], return_when=asyncio.FIRST_COMPLETED)

@@ -38,10 +38,11 @@ class VirtualUnit:
         self._ledger = ledger
         self._limits = limits or {}
         self._beyond: set[str] = set()
+        self.held: dict[str, float] = {}  # what somebody set by hand, instead of what is measured
 
     def refresh(self, t: float, now_ns: int) -> None:
         """Measures: sets the registers for `t` seconds after start and marks each limit that a register crosses."""
-        self.image.update(self._signals(t))
+        self.image.update(self._signals(t) | self.held)
         for quantity, limit in self._limits.items():
             value = self.image.value(quantity)
             beyond = isinstance(value, int | float) and value >= limit

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 
+from firmware_bridges.ledger import Ledger
+from firmware_bridges.modbus.device import DeviceConfig, build_line, happen
 from firmware_bridges.modbus.faults import measured_at, parse_fault
 from tocsin.testing import Process, run_process
 
@@ -141,3 +143,17 @@ def test_a_stuck_unit_answers_with_what_it_measured_last_and_one_of_three_is_spo
     assert [noise.active(0.0, n) for n in range(8)] == [
         False, True, False, False, True, False, False, True,
     ]  # fmt: skip
+
+
+def test_what_is_set_by_hand_is_measured_until_it_is_let_go() -> None:
+    unit = {"unit": 1, "device": "gas-01", "model": "gas-head", "profile": "four-gas-head"}
+    config = DeviceConfig.model_validate({"tcp": "127.0.0.1:0", "units": [unit]})
+    line = build_line(config, Ledger(None))
+    assert happen(line, "set 1 h2s 42\n") == ""
+    line.refresh()
+    assert line.units[1].image.value("h2s") == 42.0
+    assert happen(line, "set 1 h2s -\n") == ""
+    line.refresh()
+    assert line.units[1].image.value("h2s") != 42.0
+    for wrong in ("set 9 h2s 1", "set 1 xyz 1", "set 1 h2s many", "open 1", "set 1"):
+        assert happen(line, wrong)
