@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from edge.journal import Journal
+from edge.lan.server import LanPage
 from edge.locks.interface import LockNews
 from edge.permits.chain import following
 from edge.permits.conditions import Watch
@@ -91,6 +92,7 @@ class PermitDesk:
         self.counters: Counter[str] = Counter()
         self.changed = asyncio.Event()
         self.unlocker: Unlocker
+        self.page: LanPage | None = None
         self._lock_events: list[LockNews] = []
         self._sent: dict[str, int] = {}  # newest own number that was told, by permit
 
@@ -229,6 +231,8 @@ class PermitDesk:
         async with asyncio.TaskGroup() as tasks:
             for name, siren in self._sirens.items():
                 tasks.create_task(siren.run(), name=f"siren:{name}")
+            if self.page is not None:
+                tasks.create_task(self.page.run(), name="attendants-page")
             while True:
                 self._moved.clear()
                 async with self._turn:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from edge.lan.routes import Routes
+from edge.lan.server import LanPage
 from edge.permits.conditions import Watch
 from edge.permits.desk import PermitDesk, Surroundings
 from edge.permits.grants import Unlocker
 from edge.permits.journal import PermitJournal
+from edge.permits.page_desk import PageDesk
 from edge.permits.seal_key import seal_key
 from edge.permits.siren import Siren
 from tocsin.errors import OutboxError
+from tocsin.sdk import Clock
 
 if TYPE_CHECKING:
     from edge.app import Agent
@@ -55,6 +60,15 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
         around, journal, watch, spaces, sirens, watches_attendant=options.listen is not None
     )
     desk.unlocker = Unlocker(desk, agent.locks, private, clock)
+    if options.listen is not None:
+        routes = Routes(
+            config.gateway.id,
+            PageDesk(desk, agent.locks),
+            clock,
+            _CloudLost(watch.cloud_ok, clock),
+            secure=options.cert is not None,
+        )
+        desk.page = LanPage(options.listen, routes, options.cert, options.key)
     try:
         await desk.restore()
     except BaseException:
@@ -66,6 +80,21 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
     agent.locks.listen(desk.lock_news)
     agent.locks.refuse_when(desk.unlocker.why_not)
     return desk
+
+
+class _CloudLost:
+    """Since when the cloud is away (wall clock), None while it is there; asked every few seconds by the page."""
+
+    def __init__(self, there: Callable[[], bool], clock: Clock) -> None:
+        self._there, self._clock = there, clock
+        self._since_ns: int | None = None
+
+    def __call__(self) -> int | None:
+        if self._there():
+            self._since_ns = None
+        elif self._since_ns is None:
+            self._since_ns = self._clock.now_ns()
+        return self._since_ns
 
 
 def _siren(agent: Agent, watch: Watch, space: SpaceConfig) -> Siren:

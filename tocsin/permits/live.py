@@ -52,7 +52,7 @@ def _gas(context: Context, now_ns: int) -> Iterator[Breach]:
             if r.quantity == quantity and (not devices or r.device in devices)
         ]
         fresh = [r for r in mine if abs(now_ns - r.at_ns) <= limit_s * NS]
-        over = next((b for r in fresh if (b := _over(r, context))), None)
+        over = next((b for r in fresh if (b := too_much(r, context))), None)
         if over is not None:
             yield over
         elif not fresh:
@@ -61,7 +61,7 @@ def _gas(context: Context, now_ns: int) -> Iterator[Breach]:
             yield Breach(Cause.SENSOR, quantity)
 
 
-def _over(reading: Reading, context: Context) -> Breach | None:
+def too_much(reading: Reading, context: Context) -> Breach | None:
     """A value beyond the alarm counts whatever its quality: a detector over its range tells so too."""
     rules, quantity = context.rules, reading.quantity
     topic = Topic.ALARM if rules.of(Topic.ALARM, quantity) else Topic.GAS

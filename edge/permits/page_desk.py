@@ -1,0 +1,233 @@
+"""The attendant's page on the permits of this gateway: who may log in, what is shown, and what each tap asks of whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from edge.lan import desk as page
+from edge.lan.desk import Answer, Asked
+from edge.locks.interface import HolderProof, Locks
+from edge.orders.results import Result
+from edge.permits.grants import Waiting
+from edge.permits.watched import Watched
+from tocsin.contract.orders import Outcome as Came
+from tocsin.errors import DriverError, GrantRefusedError, OutboxError, TocsinError
+from tocsin.grants.grant import PROOF_UNLOCK, holder_message
+from tocsin.permits import facts
+from tocsin.permits.live import too_much
+from tocsin.permits.names import IN_FORCE, Action, Cause, Role, State
+from tocsin.permits.outcomes import Refused, refused
+from tocsin.permits.pins import is_pin
+from tocsin.permits.refusals import PermitRefusal as Why
+from tocsin.permits.requests import Request
+from tocsin.permits.sentences import sentence
+
+if TYPE_CHECKING:
+    from edge.permits.desk import PermitDesk
+
+MOST_WAITING = 32  # challenges nobody answered; the oldest goes first
+_AT_ONCE = 2  # PINs that are tried at the same time: each takes 16 MiB
+_TRIES_LONGEST_S = 10.0
+_SHOWN = IN_FORCE | {State.APPROVED}
+_FOR: Final = {
+    "enter": Action.ENTER,
+    "exit": Action.EXIT,
+    "sos": Action.SOS,
+    "suspend": Action.SUSPEND,
+}
+_ROLES: Final = {  # in which capacity somebody asks: the first that they hold
+    Action.ENTER: (Role.ATTENDANT, Role.RESCUE, Role.ENTRANT),
+    Action.EXIT: (Role.ATTENDANT, Role.RESCUE, Role.ENTRANT),
+    Action.SUSPEND: (Role.ATTENDANT, Role.APPROVER, Role.REGULATOR),
+    Action.SOS: tuple(Role),
+}  # fmt: skip
+
+
+class PageDesk:
+    """`edge.lan.desk.Desk`."""
+
+    def __init__(self, desk: PermitDesk, locks: Locks) -> None:
+        self._desk, self._locks = desk, locks
+        self._trying = asyncio.Semaphore(_AT_ONCE)
+        self._waiting: OrderedDict[tuple[str, str, str], Waiting] = OrderedDict()
+
+    def permits(self) -> tuple[page.PermitView, ...]:
+        """Those that hold their space, and those that wait for the attendant."""
+        return tuple(
+            self._view(w)
+            for w in self._desk.permits()
+            if w.permit.state in _SHOWN and w.permit.form
+        )
+
+    async def login(self, account: str, pin: str) -> str | None:
+        """By the PIN that came with a permit."""
+        kept, name = "", account
+        for watched in self._desk.permits():
+            for person in watched.told.people:
+                if person.account == account:
+                    kept, name = person.pin or kept, person.name
+        try:
+            async with asyncio.timeout(_TRIES_LONGEST_S), self._trying:
+                fits = await asyncio.to_thread(is_pin, kept, pin)
+        except TimeoutError:
+            return None
+        return name if fits else None
+
+    async def ask(self, account: str, asked: Asked) -> Answer:
+        """One tap."""
+        watched = self._desk.find(asked.permit)
+        if watched is None:
+            return Answer(False, "网关上没有这张作业票。", "This gateway keeps no such permit.")
+        try:
+            match asked.action:
+                case "heartbeat":
+                    return self._sign(watched, account)
+                case "challenge":
+                    return await self._challenge(watched, account, asked.said)
+                case "unlock":
+                    return await self._unlock(watched, account, asked.said)
+                case "relock":
+                    return await self._relock(watched, account, asked.said.get("lock", ""))
+                case action if action in _FOR:
+                    self._sign(watched, account)
+                    return await self._decide(watched, account, _FOR[action], asked.said)
+                case _:
+                    return Answer(False, "没有这个操作。", f"There is no action {asked.action}.")
+        except (DriverError, GrantRefusedError, OutboxError) as exc:
+            return _failed(exc)
+
+    def _sign(self, watched: Watched, account: str) -> Answer:
+        form = watched.permit.form
+        if form is not None and account in form.attendants:
+            self._desk.watch.sign(watched.id)
+            return Answer(True)
+        return Answer(False, "只有监护人的信号有效。", "Only the attendant's sign counts.")
+
+    async def _decide(
+        self, watched: Watched, account: str, action: Action, said: dict[str, str]
+    ) -> Answer:
+        held = next((p.roles for p in watched.told.people if p.account == account), ())
+        role = next((r for r in _ROLES[action] if r.value in held), None)
+        if role is None:
+            return _no(refused(Why.ROLE_NOT_HELD, person=account, role=Role.ATTENDANT.value))
+        fact: facts.Entered | facts.Exited | None = None
+        if action in (Action.ENTER, Action.EXIT):
+            kind = facts.Entered if action is Action.ENTER else facts.Exited
+            fact = kind(said.get("person", ""))
+        cause = Cause.SOS if action is Action.SOS else None
+        request = Request(action, account, role, said.get("reason", ""), fact, cause)
+        outcome = await self._desk.ask(watched.id, request)
+        return _no(outcome) if isinstance(outcome, Refused) else Answer(outcome is not None)
+
+    async def _challenge(self, watched: Watched, account: str, said: dict[str, str]) -> Answer:
+        lock, public = said.get("lock", ""), _bytes(said.get("public", ""), 32)
+        if public is None or not self._is_lock(watched, lock):
+            return Answer(False, "请求不完整。", "The request is not complete.")
+        waiting = await self._desk.unlocker.challenge(watched, lock, public, account)
+        if isinstance(waiting, Refused):
+            return _no(waiting)
+        self._waiting[watched.id, lock, account] = waiting
+        while len(self._waiting) > MOST_WAITING:
+            self._waiting.popitem(last=False)
+        challenge = waiting.challenge
+        told = holder_message(
+            PROOF_UNLOCK, challenge.nonce, challenge.lock_id, bytes.fromhex(waiting.cti)
+        )
+        return Answer(True, told={"sign": told.hex()})
+
+    async def _unlock(self, watched: Watched, account: str, said: dict[str, str]) -> Answer:
+        public, signature = (
+            _bytes(said.get("public", ""), 32),
+            _bytes(said.get("signature", ""), 64),
+        )
+        waiting = self._waiting.pop((watched.id, said.get("lock", ""), account), None)
+        if waiting is None or public is None or signature is None:
+            return Answer(False, "请重新开始开锁。", "Begin to unlock again.")
+        proof = HolderProof(public, signature)
+        return _came(await self._desk.unlocker.unlock(waiting, proof, account))
+
+    async def _relock(self, watched: Watched, account: str, lock: str) -> Answer:
+        form = watched.permit.form
+        if form is None or account not in form.attendants:
+            return _no(refused(Why.NOT_NAMED, person=account, role=Role.ATTENDANT.value))
+        if not self._is_lock(watched, lock):
+            return Answer(False, "请求不完整。", "The request is not complete.")
+        came = await self._desk.unlocker.relock(watched, lock, account)
+        return _no(came) if isinstance(came, Refused) else _came(came)
+
+    def _is_lock(self, watched: Watched, lock: str) -> bool:
+        return lock in self._desk.space(watched).locks and lock in self._locks.names()
+
+    def _view(self, watched: Watched) -> page.PermitView:
+        permit, context, now_ns = watched.permit, self._desk.context(watched), self._desk.now_ns()
+        form = permit.form
+        assert form is not None  # noqa: S101 - permits() shows no other
+        names = {p.account: p.name for p in watched.told.people}
+        moved = {
+            e.fact.person: e.at_ns
+            for e in watched.entries
+            if isinstance(e.fact, facts.Entered | facts.Exited)
+        }
+        crew = (*form.entrants, *sorted(permit.inside - set(form.entrants)))
+        values = tuple(
+            page.Value(r.device, r.quantity, r.value, r.unit, r.at_ns, too_much(r, context) is None)
+            for r in context.conditions.readings
+            if r.quantity in (watched.told.template.gases or (r.quantity,))
+        )
+        locks = self._desk.space(watched).locks
+        return page.PermitView(
+            permit=watched.id,
+            space=watched.told.space.name,
+            state=permit.state.value,
+            since_ns=permit.since_ns,
+            until_ns=form.until_ns,
+            roster=tuple(
+                page.Person(a, names.get(a, a), a in permit.inside, moved.get(a)) for a in crew
+            ),
+            headcount_known=permit.headcount_known,
+            cause=permit.cause.value if permit.cause else "",
+            values=values,
+            locks=tuple(self._lock(watched, lock, now_ns) for lock in locks),
+        )
+
+    def _lock(self, watched: Watched, lock: str, now_ns: int) -> page.LockView:
+        ends = [g.exp_ns for g in watched.permit.grants if g.lock == lock and g.exp_ns > now_ns]
+        if lock not in self._locks.names():
+            return page.LockView(lock, None, None, None, max(ends, default=None))
+        state = self._locks.state(lock)
+        return page.LockView(
+            lock,
+            state.bolt_out,
+            state.door_open,
+            state.heard_ns,
+            max(ends, default=None),
+            state.in_doubt,
+        )
+
+
+def _no(why: Refused) -> Answer:
+    return Answer(False, sentence(why, "zh"), sentence(why, "en"))
+
+
+def _failed(exc: TocsinError) -> Answer:
+    hint = f" {exc.hint}" if exc.hint else ""
+    return Answer(False, f"未能完成：{exc.message}{hint}", f"It did not work: {exc.message}{hint}")
+
+
+def _came(result: Result) -> Answer:
+    if result.outcome is Came.DONE:
+        return Answer(True)
+    if result.outcome is Came.UNKNOWN:
+        return Answer(False, "锁没有应答，状态不明：请查看锁舌。", "The lock did not answer and may be in either place: look at its bolt.")  # fmt: skip
+    why = result.text or result.reason
+    return Answer(False, f"锁拒绝：{why}（{result.reason}）", f"The lock refused: {why} ({result.reason})")  # fmt: skip
+
+
+def _bytes(text: str, length: int) -> bytes | None:
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return found if len(found) == length else None
