@@ -234,6 +234,12 @@ class LockClient:
         finally:
             await opened.stack.aclose()
 
+    async def close(self) -> None:
+        """End a session that waits for its proof; the gateway stops."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened.stack.aclose()
+
     async def _end_idle(self, opened: _Open) -> None:
         await self._around.clock.sleep((opened.until_ns - self._around.clock.now_ns()) / 1e9)
         if self._open is opened:

@@ -56,20 +56,20 @@ class LockDriver:
             MissingExtraError: bleak is not installed.
             LinkError: there is no Bluetooth, or it went away.
         """
-        try:
-            async with (
-                open_radio(self._config.adapter, self._config.hci) as radio,
-                asyncio.TaskGroup() as tasks,
-            ):
-                self._begin(radio)
-                self._tasks = tasks
-                tasks.create_task(radio.listen(self._heard), name="lock-listen")
+        async with open_radio(self._config.adapter, self._config.hci) as radio:
+            self._begin(radio)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    self._tasks = tasks
+                    tasks.create_task(radio.listen(self._heard), name="lock-listen")
+                    for client in self._clients.values():
+                        tasks.create_task(self._keep(client), name=f"lock:{client.name}")
+            except ExceptionGroup as group:
+                raise _first(group) from group
+            finally:
+                self._tasks = None
                 for client in self._clients.values():
-                    tasks.create_task(self._keep(client), name=f"lock:{client.name}")
-        except ExceptionGroup as group:
-            raise _first(group) from group
-        finally:
-            self._tasks = None
+                    await client.close()
 
     async def probe(self) -> list[ProbeLine]:
         """Have each lock prove that it is the one configured."""

@@ -20,7 +20,7 @@ from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailabl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.field.discover.bluetooth import listen, to_toml
+from edge.field.discover.bluetooth import Heard, listen, to_toml
 from edge.field.discover.cameras import to_toml as cameras_to_toml
 from edge.field.discover.cameras import video_devices
 from edge.field.discover.ws_discovery import matches, probe
@@ -72,6 +72,17 @@ async def test_who_advertises_is_listed_the_strongest_first() -> None:
     ]
     assert tomllib.loads(to_toml(heard)) == {}
     assert "# Lock7: -40 dBm" in to_toml(heard)
+
+
+def test_a_lock_is_printed_as_the_beginning_of_a_block() -> None:
+    shown = ["locked", "door-open", "tamper"]
+    lock = Heard("C0:00:00:00:00:03", "", -50, [], ["0xFFFF"], shown)
+    other = Heard("C0:00:00:00:00:04", "Tag", -80, [], [])
+    text = to_toml([lock, other])
+    table = tomllib.loads(text)["drivers"][0]
+    assert table["devices"] == [{"id": "lock-1", "address": "C0:00:00:00:00:03"}]
+    assert "# locked, door-open, tamper, -50 dBm" in text
+    assert "# Tag: -80 dBm" in text
 
 
 async def test_why_there_is_no_bluetooth_is_one_clear_line() -> None:

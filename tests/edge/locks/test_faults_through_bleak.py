@@ -195,6 +195,14 @@ async def test_two_holders_at_once_take_turns(site: Site) -> None:
         assert burnt.value.reason is LockRefusal.NO_LIVE_NONCE
 
 
+async def test_a_gateway_that_stops_lets_go_of_a_lock_that_waits_for_a_proof(site: Site) -> None:
+    lock = site.add()
+    async with site.gateway():
+        await site.challenge()
+        assert lock.is_connected
+    assert not lock.is_connected
+
+
 async def test_power_lost_in_the_middle_of_a_log_write_is_told_by_the_lock_itself(
     site: Site,
 ) -> None:
