@@ -20,19 +20,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from sqlalchemy.exc import DBAPIError
 
 from cloud.config import CloudConfig
 from cloud.db import open_engine, upgrade
 from cloud.identity.accounts import Accounts
 from cloud.identity.first_admin import write_link
 from cloud.listen import answers, listen, reachable
-from cloud.owned import owned
+from cloud.owned import other_owner, owned
 from cloud.rpc import SpineClient
 from tocsin.broker import Account, ChildBroker, ListenerTls
 from tocsin.broker.leash import spawn
 from tocsin.cli.output import note, stream_line
 from tocsin.cli.paths import remember_cloud_dir
-from tocsin.errors import BrokerError, ConfigError, ConfigProblem, TocsinError
+from tocsin.errors import (
+    BrokerError,
+    ConfigError,
+    ConfigProblem,
+    StoreUnavailableError,
+    TocsinError,
+)
 from tocsin.sdk import SystemClock
 
 PASSWORD_ENV = "TOCSIN_SPINE_BROKER_PASSWORD"  # noqa: S105 - the name of a variable
@@ -107,7 +114,7 @@ class Cloud:
         """Everything up, watched, and down again.
 
         Raises:
-            StoreError: another cloud owns the data directory.
+            StoreError: another cloud owns the data directory, or the state database takes no write.
             FolderError: the data directory cannot be made.
             ListenError: the HTTP port is not to be had.
             BrokerError: the child broker does not start.
@@ -118,6 +125,8 @@ class Cloud:
             loop.add_signal_handler(number, stop.set)
         with owned(self._data), listen(self._config.http) as self._listener:
             self._config.http_json.unlink(missing_ok=True)
+            if foreign := other_owner(self._data):
+                _log.warning("%s, or its files will be of two users", foreign)
             setup = await asyncio.to_thread(self._prepare)
             try:
                 if self._broker is not None:
@@ -169,9 +178,17 @@ class Cloud:
     def _prepare(self) -> str | None:
         """The state database at its newest schema; the one-time token when there is no account yet."""
         engine = open_engine(self._config.state_place)
+        file = self._config.state_file
         try:
             upgrade(engine)
             return Accounts(engine, SystemClock()).new_setup_token()
+        except (DBAPIError, OSError) as exc:
+            raise StoreUnavailableError(
+                f"the state database{f' {file}' if file else ''} cannot be opened for writing: "
+                f"{exc.orig if isinstance(exc, DBAPIError) else exc}",
+                hint=(other_owner(file) if file else "")
+                or "does it answer, is it writable, is there free space?",
+            ) from exc
         finally:
             engine.dispose()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pwd
 import socket
 import sys
 import threading
@@ -17,6 +19,8 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
+from cloud.db import open_engine, upgrade
+from cloud.owned import other_owner
 from cloud.rpc import call_once
 from cloud.stores.local.store import LocalStore
 from tocsin.broker import Kind
@@ -51,9 +55,9 @@ class RunningCloud:
             self.told = json.loads(self.process.wait_line('"url"', 60.0))
             yield self
 
-    def refused(self) -> Process:
-        """A second one on the same folder; returns once it has ended."""
-        argv = [sys.executable, "-m", "tocsin.cli", "cloud", "run", "-c", str(self.config)]
+    def refused(self, *prefix: str) -> Process:
+        """Another one on the same folder; returns once it has ended."""
+        argv = [*prefix, sys.executable, "-m", "tocsin.cli", "cloud", "run", "-c", str(self.config)]
         with run_process(argv, env={"TOCSIN_DATA": str(self.folder / "home")}) as second:
             second.wait(30.0)
         return second
@@ -213,3 +217,41 @@ def test_killed_itself_it_takes_its_children_along_and_can_be_started_again(tmp_
         wait_until_sync(lambda: not any(c.is_running() for c in children), 10.0, "their end")
     with cloud.run():
         assert cloud.call("query", sql="SELECT count(*) FROM gas")["data"] == [[20]]
+
+
+# Without root's right to pass over the permissions of files.
+PLAIN = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+
+def test_a_state_database_that_takes_no_write_is_named(tmp_path: Path) -> None:
+    cloud = RunningCloud(tmp_path)
+    state = tmp_path / "data" / "state.db"
+    engine = open_engine(state)
+    upgrade(engine)
+    engine.dispose()
+    state.chmod(0o400)
+    ended = cloud.refused(*PLAIN)
+    assert ended.returncode == 7
+    said = "\n".join(ended.stderr)
+    assert f"the state database {state} cannot be opened for writing" in said
+    assert "is it writable" in said
+    assert "bug" not in said
+
+
+def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    cloud = RunningCloud(tmp_path)
+    (tmp_path / "data").mkdir(mode=0o500)
+    ended = cloud.refused(*PLAIN)
+    assert ended.returncode == 3
+    assert "cannot be made or written: Permission denied" in "\n".join(ended.stderr)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_whose_a_folder_is_and_who_asks_is_told(tmp_path: Path) -> None:
+    assert other_owner(tmp_path) == other_owner(tmp_path / "none") == ""
+    foreign = tmp_path if os.geteuid() == 0 else Path("/")
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 61234, -1)
+    told = other_owner(foreign)
+    assert f"{foreign} belongs to user {'61234' if os.geteuid() == 0 else 'root'}" in told
+    assert f"this is user {pwd.getpwuid(os.geteuid()).pw_name}: run it as" in told

@@ -61,7 +61,12 @@ def open_database(
         raise StoreError(f"no store in {directory}", hint="name the cloud's data directory")
     cold = directory / COLD_NAME
     if not read_only:
-        cold.mkdir(parents=True, exist_ok=True)
+        try:
+            cold.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StoreError(
+                f"{cold} cannot be made: {exc.strerror or exc}", hint="may this user write there?"
+            ) from exc
     try:
         connection = duckdb.connect(
             str(path),
@@ -81,9 +86,11 @@ def open_database(
         if "lock" in str(exc):
             raise StoreUnavailableError(
                 f"{path} is open in another process",
-                hint="a running cloud answers queries itself: name its --data directory or its --url",
+                hint="a running cloud answers queries itself: name its --data directory or its --url; another cloud needs a store of its own",
             ) from exc
-        raise StoreError(f"{path}: {exc}") from exc
+        raise StoreError(
+            f"{path}: {exc}", hint="may this user read and write it, and is there free space?"
+        ) from exc
     except duckdb.Error as exc:
         raise StoreError(f"{path}: {exc}") from exc
     connection.execute("SET GLOBAL TimeZone = 'UTC'")

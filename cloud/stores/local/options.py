@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cloud.stores.local.retention import Retention, shortest_raw_days
+from cloud.stores.local.retention import Retention, short_bins, shortest_raw_days
+from tocsin.config import Mistake, MistakesError
 
 
 class LocalOptions(BaseModel):
@@ -57,4 +58,19 @@ class LocalOptions(BaseModel):
             raise ValueError(
                 f"retention.raw_days = {shortest} is less than hot_hours = {self.hot_hours:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _bins_outlast_rows(self) -> LocalOptions:
+        """Bins that go before the rows they were made of leave nothing."""
+        mistakes = [
+            Mistake(
+                ("retention", *(("measurements", name) if name else ()), key),
+                f"{days} days are less than raw_days = {raw}: the bins would go before their rows",
+            )
+            for name in ("", *self.retention.measurements)
+            for key, days, raw in short_bins(self.retention, name)
+        ]
+        if mistakes:
+            raise MistakesError(mistakes)
         return self

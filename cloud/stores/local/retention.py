@@ -86,6 +86,17 @@ def rule_of(retention: Retention, measurement: str) -> Rule:
     return Rule(raw if isinstance(raw, int) else None, samples)
 
 
+def short_bins(retention: Retention, measurement: str) -> list[tuple[str, int, int]]:
+    """(key, its days, days of the rows) of bins that would go before their rows; "" is every other measurement."""
+    rule = rule_of(retention, measurement)
+    keys = {"1m": "minute_days", "1h": "hour_days"}
+    return [
+        (keys[suffix], days, rule.raw_days)
+        for suffix, days in rule.samples.items()
+        if days is not None and rule.raw_days is not None and days < rule.raw_days
+    ]
+
+
 def shortest_raw_days(retention: Retention) -> int | None:
     """The least of all `raw_days`; None: for ever."""
     told = [retention.raw_days, *(own.raw_days for own in retention.measurements.values())]

@@ -159,6 +159,18 @@ def test_a_policy_shorter_than_the_hot_hours_is_refused() -> None:
         LocalOptions(hot_hours=48, retention=Retention(raw_days=1))
 
 
+def test_a_policy_whose_bins_go_before_their_rows_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"retention\.minute_days: 5 days are less than raw_days = 9"
+    ):
+        LocalOptions(retention=Retention(raw_days=9, minute_days=5))
+    own = {"gas": MeasurementRetention(raw_days=60)}
+    with pytest.raises(ValueError, match=r"measurements\.gas\.hour_days: 30 days"):
+        LocalOptions(retention=Retention(hour_days=30, measurements=own))
+    LocalOptions(retention=Retention(raw_days=9, minute_days=9, hour_days="forever"))
+    LocalOptions(retention=Retention(raw_days="forever", minute_days=5))
+
+
 def test_the_names_of_bins_cannot_be_taken(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     points, _ = parse("gas_1m,site=a,device=b v=1\ndeleted_by_policy,site=a v=1", "ns")
