@@ -10,7 +10,16 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.api.errors import error_response, problem_of, status_of
-from cloud.console import admin, forms, gateway_pages, letter_pages, pages
+from cloud.console import (
+    admin,
+    factor_pages,
+    forms,
+    gateway_pages,
+    letter_pages,
+    pages,
+    permit_forms,
+    permit_pages,
+)
 from cloud.console.render import STATIC, page
 from tocsin.errors import IdentityError, IdentityReason, TocsinError
 
@@ -18,6 +27,10 @@ CSP = (
     "default-src 'self'; img-src 'self' data: blob:; worker-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+WORKER = "/static/js/worker.js"  # serves the pages of permits where there is no network, so it works above its own folder
+ROOMS = (
+    pages, gateway_pages, letter_pages, permit_pages, permit_forms, factor_pages, forms, admin,
+)  # fmt: skip
 HEADERS = {
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
@@ -28,7 +41,7 @@ HEADERS = {
 
 def add_console(app: FastAPI) -> FastAPI:
     """Pages, static files and the headers that keep a page to its own origin."""
-    for room in (pages, gateway_pages, letter_pages, forms, admin):
+    for room in ROOMS:
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.state.error_page = error_page  # the gate's refusals, which no handler sees
@@ -77,6 +90,8 @@ class Armour:
                     extra["cache-control"] = "public, max-age=31536000, immutable"
                 elif path.startswith("/static/"):
                     extra["cache-control"] = "no-cache"
+                if path == WORKER:
+                    extra["service-worker-allowed"] = "/"
                 message["headers"] = [
                     *message.get("headers", []),
                     *((k.encode(), v.encode()) for k, v in extra.items()),

@@ -28,7 +28,8 @@ VENDOR = {
 }
 # What the browser's modules say; the rest of the catalogue stays here.
 BROWSER_SECTIONS = (
-    "live.", "state.", "quality.", "quality_code.", "map.", "device.no_points", "device.given_up", "device.means",
+    "live.", "state.", "quality.", "quality_code.", "map.", "device.no_points", "device.given_up",
+    "permit.min_left", "permit.over", "permit.photo_", "permit.sign_", "phone.",
 )  # fmt: skip
 
 

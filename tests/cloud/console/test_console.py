@@ -4,118 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-import pytest
-from playwright.sync_api import (
-    Browser,
-    Page,
-    Playwright,
-    ViewportSize,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, Playwright, expect
 from playwright.sync_api import Error as PlaywrightError
 
 from cloud.identity.rules import Role
 from tests.cloud.audits import gapped
+from tests.cloud.console.watched import FLAGS, PASSWORD, Watched
 from tocsin.contract.messages import Event
 
 if TYPE_CHECKING:
     from tests.cloud.conftest import RunningCloud
-
-PASSWORD = "correct horse battery"
-SHOTS = Path(".test-run") / "console"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-unsafe-swiftshader",
-]
-PHONE: ViewportSize = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(
-        executable_path="/usr/bin/chromium", headless=True, args=FLAGS
-    )
-    yield browser
-    browser.close()
-
-
-class Watched:
-    """A page whose every request must go to the console's own origin and succeed."""
-
-    def __init__(self, browser: Browser, url: str, *, phone: bool = False, lang: str = "zh-CN"):
-        self.url = url
-        size: ViewportSize = PHONE if phone else {"width": 1280, "height": 860}
-        self.context = browser.new_context(
-            base_url=url, viewport=size, locale=lang, device_scale_factor=1, has_touch=phone
-        )
-        self.page: Page = self.context.new_page()
-        self.problems: list[str] = []
-        self.page.on("request", lambda r: self._origin(r.url))
-        self.page.on("requestfailed", lambda r: self._failed(r.url, r.failure or ""))
-        self.page.on("response", lambda r: self._status(r.url, r.status))
-        self.page.on("console", lambda m: self._said(m.type, m.text))
-        self.page.on("pageerror", lambda e: self.problems.append(f"script: {e}"))
-
-    def _origin(self, url: str) -> None:
-        if (
-            not url.startswith(("data:", "blob:"))
-            and urlsplit(url).netloc != urlsplit(self.url).netloc
-        ):
-            self.problems.append(f"foreign origin: {url}")
-
-    def _failed(self, url: str, why: str) -> None:
-        if "ERR_ABORTED" not in why:  # the browser's own doing when a page is left
-            self.problems.append(f"failed: {url} {why}")
-
-    def _status(self, url: str, status: int) -> None:
-        if status >= 400 and status not in (401, 409):
-            self.problems.append(f"{status}: {url}")
-
-    def _said(self, kind: str, text: str) -> None:
-        expected = "status of 401" in text or "status of 409" in text or "GPU stall" in text
-        if kind in ("error", "warning") and not expected:
-            self.problems.append(f"{kind}: {text}")
-
-    def log_in(self, name: str) -> None:
-        self.page.goto("/login")
-        self.page.fill("input[name=name]", name)
-        self.page.fill("input[name=password]", PASSWORD)
-        self.page.click("button.primary")
-        expect(self.page.locator("#live")).to_have_attribute("data-state", "live", timeout=20_000)
-
-    def shot(self, name: str, *, full: bool = True) -> None:
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=full)
-
-    def fits(self) -> None:
-        """Nothing sticks out sideways."""
-        wide = self.page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert wide <= 0, f"{self.page.url} is {wide} px too wide"
-
-    def done(self) -> None:
-        assert self.problems == []
-        self.context.close()
 
 
 def test_the_first_admin_comes_in_by_the_one_time_link(

@@ -101,14 +101,21 @@ class Crew:
         """The next code of somebody's authenticator, whose last one may have been used this half minute."""
         if who not in self._secrets:
             made = self.must(who, "POST", "/me/second-factor", {"password": PASSWORD})
-
-            text = made["secret"]
-            self._secrets[who] = base64.b32decode(text + "=" * (-len(text) % 8))
+            self._secrets[who] = self.secret_of(made["secret"])
             first = code_at(self._secrets[who], step_of(time.time_ns()))
             self.must(who, "POST", "/me/second-factor/confirm", {"code": first})
-        with self.cloud.engine.begin() as c:  # half a minute passes
-            c.execute(second_factors.update().values(last_step=0))
+        self.forget_codes()
         return code_at(self._secrets[who], step_of(time.time_ns()))
+
+    @staticmethod
+    def secret_of(text: str) -> bytes:
+        """The key of an authenticator as it is typed into one."""
+        return base64.b32decode(text + "=" * (-len(text) % 8))
+
+    def forget_codes(self) -> None:
+        """Half a minute passes: the next code is another one."""
+        with self.cloud.engine.begin() as c:
+            c.execute(second_factors.update().values(last_step=0))
 
     def furnish(self) -> None:
         """The ledger, the lock, the phones, the gateway's key, a picture."""
@@ -200,8 +207,8 @@ class Crew:
             self.must(name, "POST", f"{at}/approve", signed)
         return permit
 
-    def tested(self) -> str:
-        """Isolated, ventilated, tested."""
+    def prepared(self) -> str:
+        """Isolated, and ventilated for long enough."""
         made = self.must("zhao", "POST", "/permits", {"site": "north", "form": self.form()})
         permit = str(made["permit"]["id"])
         at = f"/permits/{permit}"
@@ -211,7 +218,12 @@ class Crew:
             self.must("zhao", "POST", f"{at}/isolations/{item.id}", {"photo": self.photo})
         self.must("zhao", "POST", f"{at}/ventilation", {})
         self.wait_min(31)
-        self.must("sun", "POST", f"{at}/gas-tests", self.test_of())
+        return permit
+
+    def tested(self) -> str:
+        """A good test."""
+        permit = self.prepared()
+        self.must("sun", "POST", f"/permits/{permit}/gas-tests", self.test_of())
         return permit
 
     def active(self, *inside: str) -> str:

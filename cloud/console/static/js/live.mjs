@@ -32,7 +32,9 @@ function fetchFragment(section) {
   }
   htmx.ajax("GET", section.dataset.fragment, { target: section, swap: "innerHTML" }).catch(() => {});
 }
-const beingTypedIn = (section) => section.contains(document.activeElement) && document.activeElement.matches("input");
+const beingTypedIn = (section) =>
+  (section.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) ||
+  section.querySelector("form[data-dirty]") !== null;
 
 // Never under a person's fingers, and what was typed is kept: an answer may come long after it was asked for.
 let typed = new Map();
@@ -168,6 +170,7 @@ function heard() {
   silence = setTimeout(() => { connection("lost"); connect(); }, 15000);
 }
 
+const KINDS = ["alarm", "command", "device", "gateway", "permit"];
 let source;
 function connect() {
   source?.close();
@@ -179,11 +182,11 @@ function connect() {
   on("hello", ({ now_ns }) => {
     setServerTime(now_ns);
     connection("live");
-    for (const kind of ["alarm", "command", "device", "gateway"]) refresh(kind);
+    KINDS.forEach(refresh);
   });
   on("heartbeat", ({ now_ns }) => { setServerTime(now_ns); connection("live"); });
   on("last", (rows) => { rows.forEach(show); tick(); });
-  for (const kind of ["alarm", "command", "device", "gateway"]) {
+  for (const kind of KINDS) {
     on(kind, (body) => { if (kind === "gateway") answering(body); refresh(kind); });
   }
   on("ended", () => location.reload());

@@ -1,0 +1,275 @@
+"""Permits on phones and on the wall, in a real Chromium before the real rules."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from cloud.identity.totp import code_at, step_of
+from tests.cloud.console.watched import SHOTS, WALL, Watched
+from tests.cloud.permits.crew import Crew
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cloud.conftest import RunningCloud
+
+
+@pytest.fixture
+def crew(cloud: RunningCloud) -> Iterator[Crew]:
+    """Everything is in the ledger; the gas head is announced and measures good air."""
+    crew = Crew(cloud)
+    cloud.do(lambda spine: spine.device("north", "gas-1", "gas"))
+    crew.furnish()
+    crew.air()
+    yield crew
+    crew.http.close()
+
+
+class Seat:
+    """One person of the crew with a phone."""
+
+    def __init__(
+        self, crew: Crew, browser: Browser, who: str, lang: str = "zh-CN", *, wall: bool = False
+    ):
+        self.tab = Watched(
+            browser, crew.cloud.url, phone=not wall, lang=lang, size=WALL if wall else None
+        )
+        self.tab.known_as(crew.headers[who]["Cookie"])
+        self.page = self.tab.page
+
+    def at(self, path: str) -> Seat:
+        self.page.goto(path)
+        return self
+
+    def do(self, action: str, **fields: str) -> None:
+        """Open an action's form, fill it in, send it."""
+        form = self.page.locator(f'details[data-action="{action}"]')
+        if form.get_attribute("open") is None:
+            form.locator("summary").click()
+        for name, value in fields.items():
+            form.locator(f'[name="{name}"]').fill(value)
+        form.locator("button.primary").click()
+
+    def state(self, state: str) -> None:
+        expect(self.page.locator(".permit-now")).to_have_attribute("data-state", state)
+
+
+def test_an_application_with_a_photo_is_refused_for_what_is_missing_and_then_handed_in(
+    crew: Crew, browser: Browser, tmp_path: Path
+) -> None:
+    zhao = Seat(crew, browser, "zhao").at("/permits")
+    zhao.page.get_by_role("link", name="申请作业票").click()
+    zhao.page.get_by_text("Well 7").click()
+    page = zhao.page
+    page.fill("[name=purpose]", "清理 7 号井水泵")
+    page.fill("[name=steps]", "通风\n检测\n清理")
+    page.fill("[name=rescue_plan]", "三脚架与绞盘，2 号门救援队")
+    page.fill("[name=rescue_call]", "119")
+    for name, people in (("attendants", ["li"]), ("entrants", ["zhou", "wu", "zheng"])):
+        for person in people:
+            page.check(f'[name={name}][value="{person}"]')
+    for name in ("checklist", "equipment"):
+        for box in page.locator(f"[name={name}]").all():
+            box.check()
+    page.uncheck('[name=equipment][value="harness"]')
+    picture = tmp_path / "well.png"
+    page.screenshot(path=picture)
+    page.set_input_files("[data-photo] input[type=file]", picture)
+    expect(page.locator(".photo-told")).to_have_text("照片已保存")
+    zhao.tab.shot("permit-form")
+    zhao.tab.fits()
+    page.get_by_role("button", name="提交申请").click()
+    refused = page.locator(".refusal")
+    expect(refused).to_contain_text("缺少装备“全身式安全带”。")
+    expect(refused.locator(".rule")).to_contain_text("ppe-and-attendant")
+    zhao.state("draft")
+    zhao.tab.shot("permit-refused")
+    page.get_by_role("link", name="修改申请").click()
+    expect(page.locator("[name=purpose]")).to_have_value("清理 7 号井水泵")
+    page.check('[name=equipment][value="harness"]')
+    page.get_by_role("button", name="提交申请").click()
+    zhao.state("submitted")
+    expect(page.locator(".thumbs img").first).to_be_attached()
+    permit = page.url.rsplit("/", 1)[1]
+    form = crew.must("bureau", "GET", f"/permits/{permit}")["permit"]["form"]
+    assert abs(form["from_ns"] - time.time_ns()) < 120 * 10**9
+    assert form["until_ns"] - form["from_ns"] == 4 * 3600 * 10**9
+    assert len(form["photos"]) == 1
+    zhao.tab.done()
+
+
+def test_the_second_factor_is_enrolled_by_a_code_and_needed_to_approve(
+    crew: Crew, browser: Browser
+) -> None:
+    permit = crew.tested()
+    at = f"/permits/{permit}"
+    for name in ("zhou", "wu", "zheng", "li"):
+        crew.must(name, "POST", f"{at}/briefing", {})
+    crew.must("li", "POST", f"{at}/tools", {"way": "in", "count": 5})
+    qian = Seat(crew, browser, "qian", "en-GB").at(at)
+    qian.do("approve", reason="checked on site", place="QR-7", code="000000")
+    expect(qian.page.locator(".problem")).to_contain_text("no second factor")
+    qian.at("/second-factor")
+    qian.page.fill("[name=password]", "correct horse battery")
+    qian.page.get_by_role("button", name="Set it up").click()
+    expect(qian.page.locator(".qr svg")).to_be_visible()
+    qian.tab.shot("second-factor")
+    qian.tab.fits()
+    secret = (qian.page.locator(".secret").text_content() or "").strip()
+    key = crew.secret_of(secret)
+    qian.page.fill("[name=code]", code_at(key, step_of(time.time_ns())))
+    qian.page.get_by_role("button", name="Confirm").click()
+    expect(qian.page.locator(".message")).to_be_visible()
+    qian.at(at)
+    crew.forget_codes()
+    qian.do(
+        "approve",
+        reason="checked on site",
+        place="QR-8",
+        code=code_at(key, step_of(time.time_ns())),
+    )
+    expect(qian.page.locator(".refusal")).to_contain_text("well-7")
+    expect(qian.page.locator('[data-action="approve"] [name=reason]')).to_have_value(
+        "checked on site"
+    )
+    qian.tab.shot("permit-approve")
+    crew.forget_codes()
+    qian.do(
+        "approve",
+        reason="checked on site",
+        place="QR-7",
+        code=code_at(key, step_of(time.time_ns())),
+    )
+    later = qian.page.locator('.later [data-action="approve"]')
+    expect(later).to_contain_text("qian has signed already")  # two pairs of eyes
+    qian.tab.done()
+
+
+def test_a_gas_test_is_typed_in_point_by_point_and_a_bad_value_is_refused_with_its_rule(
+    crew: Crew, browser: Browser
+) -> None:
+    permit = crew.prepared()
+    sun = Seat(crew, browser, "sun").at(f"/permits/{permit}")
+    points = {
+        f"point.{q}.{d}": "0" for q in ("ex", "h2s", "co") for d in ("top", "middle", "bottom")
+    }
+    points |= {f"point.o2.{d}": "20.9" for d in ("top", "middle", "bottom")}
+    sun.do("test", place="QR-7", **(points | {"point.h2s.bottom": "18,5"}))
+    refused = sun.page.locator(".refusal")
+    expect(refused).to_contain_text("硫化氢")
+    expect(refused.locator(".rule")).to_have_attribute("data-rule", "h2s-entry")
+    field = sun.page.locator('[name="point.h2s.bottom"]')
+    expect(field).to_have_value("18,5")
+    sun.tab.shot("permit-gas-test")
+    sun.tab.fits()
+    sun.do("test", **{"point.h2s.bottom": "0.4"})
+    sun.state("tested")
+    test = crew.must("bureau", "GET", f"/permits/{permit}")["permit"]["test"]["told"]
+    assert test["instruments"] == ["gd-1"]
+    assert {p["unit"] for p in test["points"]} == {"%{vol}", "%{LEL}", "[ppm]"}
+    sun.tab.done()
+
+
+def test_the_attendant_releases_counts_in_and_out_and_everybody_sees_a_suspension_at_once(
+    crew: Crew, browser: Browser, cloud: RunningCloud
+) -> None:
+    permit = crew.approved()
+    li = Seat(crew, browser, "li").at(f"/permits/{permit}")
+    wu = Seat(crew, browser, "wu", "en-GB").at(f"/permits/{permit}")
+    li.do("activate", place="QR-7")
+    li.state("active")
+    wu.state("active")  # by the event stream
+    for name in ("zhou", "wu"):
+        li.page.locator(f'[data-person="{name}"] button').click()
+        expect(li.page.locator(f'[data-person="{name}"]')).to_have_attribute("data-where", "inside")
+    expect(wu.page.locator(".permit-now .inside b")).to_have_text("2")
+    expect(li.page.locator("[data-duty] [role=status]")).to_have_text("在岗信号已发出")
+    expect(li.page.locator(".outstanding")).to_have_attribute(
+        "data-outstanding", re.compile(r"\d+")
+    )
+    expect(li.page.locator(".left")).to_contain_text("分钟")
+    expect(li.page.locator('.gas-now [data-quantity="h2s"] [data-value]')).to_have_text("1.00")
+    li.tab.shot("permit-active")
+    li.tab.fits()
+    crew.air(h2s=8.0)
+    cloud.book.look()
+    wu.state("suspended")
+    expect(wu.page.locator(".problem")).to_contain_text("Gas beyond its limit")
+    expect(wu.page.locator('.gas-now [data-quantity="h2s"]')).to_have_attribute("data-alarm", "2")
+    expect(wu.page.locator('[data-person="zheng"] button')).to_have_count(0)  # exits alone
+    wu.tab.shot("permit-suspended")
+    wu.tab.fits()
+    wu.page.locator('[data-person="wu"] button').click()
+    expect(li.page.locator(".permit-now .inside b")).to_have_text("1")
+    qian = Seat(crew, browser, "qian").at(f"/permits/{permit}")
+    resume = qian.page.locator('.later [data-action="resume"]')
+    expect(resume).to_contain_text("里面还有 1 人。")
+    expect(qian.page.locator(".chain li").first).to_contain_text("wu 出来")
+    expect(qian.page.locator('.state[data-state="ok"]', has_text="哈希链完整")).to_be_visible()
+    qian.tab.shot("permit-journal")
+    qian.tab.fits()
+    for seat in (li, wu, qian):
+        seat.tab.done()
+
+
+def test_sos_takes_two_taps_and_stops_the_work(crew: Crew, browser: Browser) -> None:
+    permit = crew.active("zhou")
+    zhou = Seat(crew, browser, "zhou").at(f"/permits/{permit}")
+    zhou.page.locator(".sos summary").click()
+    zhou.tab.shot("permit-sos")
+    zhou.page.get_by_role("button", name="立即求救").click()
+    zhou.state("suspended")
+    expect(zhou.page.locator(".problem")).to_contain_text("求救")
+    zhou.tab.done()
+
+
+def test_the_wall_shows_what_is_in_force_worst_first_and_moves_by_itself(
+    crew: Crew, browser: Browser, cloud: RunningCloud
+) -> None:
+    permit = crew.active("zhou", "wu")
+    wall = Seat(crew, browser, "bureau", wall=True).at("/permits/wall")
+    tile = wall.page.locator(f'.tile[data-permit="{permit}"]')
+    expect(tile).to_have_attribute("data-state", "active")
+    expect(tile.locator(".inside b")).to_have_text("2")
+    expect(tile.locator('[data-quantity="h2s"] [data-age]')).to_be_visible()
+    wall.tab.shot("permit-wall", full=False)
+    crew.air(h2s=8.0)
+    cloud.book.look()
+    expect(tile).to_have_attribute("data-state", "suspended")
+    expect(tile.locator('[data-quantity="h2s"]')).to_have_attribute("data-alarm", "2")
+    expect(tile.locator(".why")).to_have_text("气体超限")
+    wall.tab.shot("permit-wall-suspended", full=False)
+    wall.tab.fits()
+    wall.tab.done()
+
+
+def test_the_pages_are_installable_and_say_so_where_there_is_no_network(
+    crew: Crew, browser: Browser
+) -> None:
+    permit = crew.active()
+    li = Seat(crew, browser, "li").at("/permits")
+    li.page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    manifest = li.page.evaluate(
+        "fetch(document.querySelector('link[rel=manifest]').href).then((r) => r.json())"
+    )
+    assert manifest["start_url"] == "/permits"
+    for icon in manifest["icons"]:
+        assert li.page.evaluate("(src) => fetch(src).then((r) => r.status)", icon["src"]) == 200
+    li.tab.shot("permits")
+    li.tab.fits()
+    li.at(f"/permits/{permit}")
+    li.page.wait_for_function("navigator.serviceWorker.controller !== null")
+    li.tab.problems.clear()
+    li.tab.context.set_offline(True)
+    li.page.goto("/permits")
+    expect(li.page.locator("h1")).to_contain_text("No network")
+    assert "Well 7" not in li.page.content()  # an old state would be believed
+    assert SHOTS.exists()
+    li.tab.context.set_offline(False)
+    li.tab.context.close()
