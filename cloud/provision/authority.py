@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-Role = Literal["broker", "cloud", "gateway"]
+Role = Literal["broker", "cloud", "gateway", "page"]
 
 AUTHORITY_DAYS = 3650
 _BACKDATED = timedelta(minutes=5)  # a gateway whose clock is a little slow still believes it
@@ -58,7 +58,7 @@ class Authority:
     def issue(
         self, name: str, role: Role, now: datetime, days: int, hosts: Sequence[str] = ()
     ) -> Issued:
-        """A certificate whose common name is `name`: the broker's takes `hosts`, the others are for clients."""
+        """A certificate whose common name is `name`: the broker's and a page's take `hosts`, the others are for clients."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
         subject = x509.Name(
@@ -124,6 +124,15 @@ def hosts_of(pem: bytes) -> list[str]:
     except x509.ExtensionNotFound as exc:
         raise ValueError("names no host") from exc
     return [str(name.value) for name in names]
+
+
+def fingerprint(pem: bytes) -> str:
+    """SHA-256 of the first certificate of `pem`, as phones show it: pairs of hex digits.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def _builder(

@@ -75,9 +75,49 @@ def gateway(
     emit({"gateway": name, "site": site, "directory": str(place)}, as_json=as_json, human=human)
 
 
+@app.command("page")
+def page(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Id of the gateway.")],
+    host: Annotated[
+        list[str],
+        typer.Option(
+            help="Name or address by which phones reach the gateway on its LAN; may be repeated."
+        ),
+    ],
+    directory: Dir = _DIR,
+    days: Days = LEAF_DAYS,
+    as_json: Json = False,
+) -> None:
+    """Make the certificate of a gateway's attendant's page; phones that trust the authority trust it."""
+    from cloud.provision.authority import fingerprint
+    from cloud.provision.folder import Folder
+
+    place = Folder.open(directory).page(name, _now(), days, host)
+    print_of = fingerprint((place / "ca.pem").read_bytes())
+    made = {
+        "gateway": name,
+        "hosts": host,
+        "cert": str(place / "page-cert.pem"),
+        "key": str(place / "page-key.pem"),
+        "ca": str(place / "ca.pem"),
+        "ca_sha256": print_of,
+    }
+    human = (
+        f"{place}/page-cert.pem, page-key.pem  to the gateway's /etc/tocsin; in its gateway.toml:\n\n"
+        '[permits]\nlisten = "0.0.0.0:8443"\ncert = "page-cert.pem"\nkey = "page-key.pem"\n\n'
+        f"{place}/ca.pem  to each phone, once (docs/attendant.md); its SHA-256:\n{print_of}"
+    )
+    emit(made, as_json=as_json, human=human)
+
+
 @app.command("renew")
 def renew(
-    name: Annotated[str, typer.Argument(help="A gateway's id, the cloud's name, or `broker`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A gateway's id, `ID.page` of its page, the cloud's name, or `broker`."
+        ),
+    ],
     directory: Dir = _DIR,
     days: Days = LEAF_DAYS,
     revoke_old: Annotated[
@@ -91,7 +131,8 @@ def renew(
     folder = Folder.open(directory)
     place = folder.renew(name, _now(), days, revoke_old=revoke_old)
     entry = folder.register.current(name)
-    human = f"{place}: cert.pem and key.pem are new, until {entry.not_after:%Y-%m-%d}"
+    files = "page-cert.pem and page-key.pem" if entry.role == "page" else "cert.pem and key.pem"
+    human = f"{place}: {files} are new, until {entry.not_after:%Y-%m-%d}"
     emit(entry, as_json=as_json, human=human + _told(revoke_old, folder.register.broker_dir))
 
 

@@ -3,7 +3,7 @@
 authority/          ca.pem, ca.key: stays here; whoever has ca.key can make any identity
 broker/             mosquitto's certificate, configuration, access rules and revocation list
 cloud/              the cloud's identity and its part of cloud.toml
-gateways/ID/        a gateway's identity, its command key and its part of gateway.toml
+gateways/ID/        a gateway's identity, its command key and its part of gateway.toml; page-cert.pem for the attendant's page
 issued.json         every certificate ever issued
 """
 
@@ -24,6 +24,7 @@ from tocsin.contract.topics import is_name
 from tocsin.errors import ProvisionError, ProvisionReason, UsageError
 
 _KEY_BYTES = 32
+_PAGE = ".page"  # in the register, behind the name of the gateway whose page it is
 
 
 class Folder:
@@ -109,6 +110,30 @@ class Folder:
         replace(place / "cloud-block.toml", cloud_block(name, site), private=False)
         return place
 
+    def page(self, name: str, now: datetime, days: int, hosts: Sequence[str]) -> Path:
+        """A certificate for the attendant's page of a gateway, for servers only; the gateway's folder.
+
+        Raises:
+            ProvisionError: nobody has this name, or it has a page already.
+        """
+        last = self.register.current(name)
+        if last.role != "gateway":
+            raise ProvisionError(
+                ProvisionReason.UNKNOWN_NAME,
+                f"{name!r} is no gateway but the {last.role}",
+                hint="tocsin provision list shows the names",
+            )
+        own = name + _PAGE
+        if any(e.name == own for e in self.register.entries):
+            raise ProvisionError(
+                ProvisionReason.NAME_TAKEN,
+                f"the page of {name!r} has a certificate already",
+                hint=f"tocsin provision renew {own}",
+            )
+        place = self._place(last)
+        self._give(place, own, "page", now, days, site=last.site, hosts=hosts)
+        return place
+
     def renew(self, name: str, now: datetime, days: int, *, revoke_old: bool) -> Path:
         """A new key and certificate for a name that has one; the place they lie.
 
@@ -117,7 +142,7 @@ class Folder:
         """
         last = self.register.current(name)
         place = self._place(last)
-        hosts = self._hosts(place) if last.role == "broker" else ()
+        hosts = self._hosts(place, last.role) if last.role in ("broker", "page") else ()
         self._give(place, name, last.role, now, days, site=last.site, hosts=hosts)
         if revoke_old:
             self.register.revoke(name, now, keep=self.register.current(name).serial)
@@ -137,15 +162,16 @@ class Folder:
     def _place(self, entry: Entry) -> Path:
         if entry.role == "gateway":
             return self.path / "gateways" / entry.name
+        if entry.role == "page":
+            return self.path / "gateways" / entry.name.removesuffix(_PAGE)
         return self.path / entry.role
 
-    def _hosts(self, place: Path) -> Sequence[str]:
+    def _hosts(self, place: Path, role: Role) -> Sequence[str]:
+        path = place / f"{_prefix(role)}cert.pem"
         try:
-            return hosts_of((place / "cert.pem").read_bytes())
+            return hosts_of(path.read_bytes())
         except (OSError, ValueError) as exc:
-            raise ProvisionError(
-                ProvisionReason.UNREADABLE, f"{place / 'cert.pem'}: {exc}"
-            ) from exc
+            raise ProvisionError(ProvisionReason.UNREADABLE, f"{path}: {exc}") from exc
 
     def _give(
         self,
@@ -161,14 +187,18 @@ class Folder:
         made = self._authority.issue(name, role, now, days, hosts)
         # noted before it is handed out: what is not in the register cannot be revoked
         self.register.add(Entry(name, role, f"{made.serial:x}", now, made.not_after, site))
-        replace(place / "key.pem", made.key, private=True)
-        replace(place / "cert.pem", made.cert, private=False)
+        replace(place / f"{_prefix(role)}key.pem", made.key, private=True)
+        replace(place / f"{_prefix(role)}cert.pem", made.cert, private=False)
         replace(place / "ca.pem", self._authority.pem, private=False)
 
     def _revocations(self, now: datetime) -> None:
         gone = [(int(e.serial, 16), e.revoked) for e in self.register.entries if e.revoked]
         pem = self._authority.revocations(gone, now)
         replace(self.path / "broker" / "crl.pem", pem, private=False)
+
+
+def _prefix(role: Role) -> str:
+    return "page-" if role == "page" else ""
 
 
 def _named(text: str) -> None:

@@ -34,10 +34,6 @@ class PermitOptions(Section):
         default=None, description="PEM certificate of the page, with its chain."
     )
     key: ConfigPath | None = Field(default=None, description="PEM key of that certificate.")
-    ca: ConfigPath | None = Field(
-        default=None,
-        description="PEM file of the authority; the page offers it to phones that do not know it yet.",
-    )
 
     @model_validator(mode="after")
     def _tls(self) -> Self:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import ssl
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cloud.config import load_cloud
+from cloud.provision.authority import hosts_of
 from edge.config import load_gateway
+from edge.lan.server import server_context
 
 
 def _run(*argv: str, at: Path) -> subprocess.CompletedProcess[str]:
@@ -91,3 +96,53 @@ def test_mistakes_are_told(made: Path, tmp_path: Path) -> None:
     assert "no name" in json.loads(named.stdout)["error"]["message"]
     (made / "authority" / "ca.key").write_text("rubbish")
     assert "authority" in _error(_run("list", at=made))["message"]
+
+
+def test_a_page_gets_a_certificate_that_a_phone_with_the_authority_believes_and_nobody_logs_in_with(
+    made: Path,
+) -> None:
+    hosts = ("--host", "127.0.0.1", "--host", "gw-1.local")
+    done = _run("page", "gw-1", *hosts, at=made)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert re.fullmatch(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", told["ca_sha256"])
+    assert stat.S_IMODE(Path(told["key"]).stat().st_mode) == 0o600
+    server, phone = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = server_context(Path(told["cert"]), Path(told["key"]))
+    trusting = ssl.create_default_context(cafile=told["ca"])
+    ours = context.wrap_bio(server, phone, server_side=True)
+    theirs = trusting.wrap_bio(phone, server, server_hostname="gw-1.local")
+    for _ in range(4):
+        for side in (theirs, ours):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    assert theirs.version() == "TLSv1.3"
+    with pytest.raises(
+        ssl.SSLError
+    ):  # a page's certificate is no client's: the broker turns it away
+        _as_client(Path(told["cert"]), Path(told["key"]), Path(told["ca"]))
+    first = Path(told["cert"]).read_bytes()
+    assert "renew gw-1.page" in _error(_run("page", "gw-1", *hosts, at=made))["hint"]
+    assert "no gateway" in _error(_run("page", "cloud-0", *hosts, at=made))["message"]
+    own = (made / "gateways" / "gw-1" / "cert.pem").read_bytes()
+    assert _run("renew", "gw-1.page", at=made).returncode == 0
+    renewed = Path(told["cert"]).read_bytes()
+    assert renewed != first
+    assert hosts_of(renewed) == ["127.0.0.1", "gw-1.local"]
+    assert (made / "gateways" / "gw-1" / "cert.pem").read_bytes() == own, "its identity stays"
+
+
+def _as_client(cert: Path, key: Path, ca: Path) -> None:
+    """A server that wants certificates from its clients, as the broker does, is shown this one."""
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca)
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_cert_chain(cert, key)
+    client = ssl.create_default_context(cafile=ca)
+    client.load_cert_chain(cert, key)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = server.wrap_bio(there, back, server_side=True)
+    theirs = client.wrap_bio(back, there, server_hostname="gw-1.local")
+    for _ in range(4):
+        for side in (theirs, ours):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
