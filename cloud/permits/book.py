@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 from sqlalchemy import Connection, Engine
@@ -18,6 +18,7 @@ from cloud.permits.bundle import Basis
 from cloud.permits.effects import Effects
 from cloud.permits.kept import Kept
 from cloud.permits.ledger import item
+from cloud.permits.loaded import Loaded, appended, loaded
 from cloud.permits.packs import Packs
 from cloud.permits.ruling import Ask, refusal_told, rule
 from cloud.permits.shown import entry_row, permit_row, standing
@@ -30,35 +31,21 @@ from tocsin.errors import PermitRefusedError, StoreError, StoreUnavailableError
 from tocsin.permits.decide import decide, keep_until_ns
 from tocsin.permits.due import due
 from tocsin.permits.facts import Drafted, Fact, Form
-from tocsin.permits.journal import CLOUD, Entry, gateway_source
+from tocsin.permits.journal import CLOUD, gateway_source
 from tocsin.permits.merge import merge
 from tocsin.permits.messages import DOWN, UP, PermitUp
-from tocsin.permits.names import ENDED, IN_FORCE, Action, Role, State, TimeQuality
+from tocsin.permits.names import ENDED, IN_FORCE, Action, Role, State
 from tocsin.permits.outcomes import Refused
 from tocsin.permits.permit import Permit, permit_of
 from tocsin.permits.requests import Request
 from tocsin.permits.signing import sign_down
 from tocsin.permits.space import Space
-from tocsin.permits.writing import written
 from tocsin.sdk import Clock
 
 UNTOLD = frozenset({State.DRAFT, State.SUBMITTED, State.REJECTED})  # nothing for a gateway
+RESEND_NS = 5 * 10**9  # to a gateway that is heard and has not said that it keeps everything
 BY_ITSELF = 8  # requests of the system in one look at most; the next look goes on
 _log = logging.getLogger("cloud.permits")
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A permit with its row and its journal."""
-
-    kept: Kept
-    permit: Permit
-    entries: list[Entry]
-
-    @property
-    def own(self) -> int:
-        """The newest number of the cloud's own entries."""
-        return max((e.seq for e in self.entries if e.source == CLOUD), default=0)
 
 
 class PermitBook:
@@ -81,6 +68,7 @@ class PermitBook:
         self._situations, self._effects, self._keys = situations, effects, keys
         self._changed, self._send, self._watch = changed, send, watch
         self._broken: set[str] = set()
+        self._told_ns: dict[str, int] = {}
         self._lock = threading.RLock()  # a decision looks at other permits: one after another
 
     def draft(self, site: str, form: Form, actor: str) -> dict[str, object]:
@@ -224,7 +212,7 @@ class PermitBook:
             kept = rows.find(c, up.permit)
             if kept is None or kept.gateway != event.gateway:
                 return  # another gateway's permit is not its to write
-            found = self._loaded(c, kept)
+            found = loaded(c, kept)
             taken = journals.take(found.entries, up.entries, gateway_source(event.gateway))
             for fault in taken.faults:
                 if not journals.is_mended_later(fault):
@@ -249,12 +237,30 @@ class PermitBook:
     def resend(self, gateway: str) -> None:
         """A gateway speaks again: tell it every permit that it watches."""
         with read(self._engine) as c:
-            found = [self._loaded(c, k) for k in rows.listed(c, live=True) if k.gateway == gateway]
+            found = [loaded(c, k) for k in rows.listed(c, live=True) if k.gateway == gateway]
         for one in found:
             self._tell_gateway(one)
 
+    def archive(self, permit: str) -> None:
+        """An ended permit takes nothing more.
+
+        Raises:
+            NotFoundError: there is no such permit.
+            PermitRefusedError: it has not ended.
+        """
+        now_ns = self._clock.now_ns()
+        request = Request(Action.ARCHIVE, CLOUD, Role.SYSTEM)
+        with self._lock, write(self._engine) as c:
+            found = self._load(c, permit)
+            context = self._situations.context(c, found.kept, found.entries, now_ns)
+            outcome = decide(found.permit, request, context, now_ns)
+            if isinstance(outcome, Refused):
+                raise PermitRefusedError(refusal_told(outcome))
+            after = self._written(c, found, request, outcome.facts, now_ns)
+        self._tell(after)
+
     def look(self) -> None:
-        """Once a second: what the system asks by itself, grants to renew, ended permits to archive."""
+        """Once a second: what the system asks by itself, and grants to renew."""
         with read(self._engine) as c:
             live = [k.id for k in rows.listed(c, live=True)]
         for permit in live:
@@ -290,8 +296,13 @@ class PermitBook:
                 after = self._granted(c, after, noted, now_ns)
         if after.entries != found.entries:
             self._tell(after)
-        elif found.kept.told < found.own:
-            self._tell_gateway(found)
+            return
+        if found.permit.state in IN_FORCE:
+            self._watch(standing(found.kept, found.permit))  # lest one was lost between two commits
+        if found.kept.told < found.own and self._situations.is_heard(found.kept.gateway, now_ns):
+            told_ns = self._told_ns.get(permit, 0)
+            if not told_ns <= now_ns < told_ns + RESEND_NS:
+                self._tell_gateway(found)
 
     def _asked(
         self, c: Connection, found: Loaded, ask: Ask, now_ns: int
@@ -311,7 +322,7 @@ class PermitBook:
         self, c: Connection, found: Loaded, request: Request, said: Sequence[Fact], now_ns: int
     ) -> Loaded:
         """Facts into the journal, then what follows from them."""
-        entries = self._appended(c, found, request, said, now_ns)
+        entries = appended(c, found, request, said, now_ns)
         after = Loaded(found.kept, permit_of(found.kept.id, entries), entries)
         return self._follow(c, after, found.permit.state, now_ns)
 
@@ -336,28 +347,11 @@ class PermitBook:
 
     def _granted(self, c: Connection, found: Loaded, noted: Fact, now_ns: int) -> Loaded:
         request = Request(Action.GRANT, CLOUD, Role.SYSTEM)
-        entries = self._appended(c, found, request, [noted], now_ns)
+        entries = appended(c, found, request, [noted], now_ns)
         return Loaded(found.kept, permit_of(found.kept.id, entries), entries)
 
-    @staticmethod
-    def _appended(
-        c: Connection, found: Loaded, request: Request, said: Sequence[Fact], now_ns: int
-    ) -> list[Entry]:
-        version = found.kept.basis.rules.version
-        news = written(
-            found.kept.id, found.entries, CLOUD, request, said, now_ns, TimeQuality.SYNCED, version
-        )
-        for entry in news:
-            journals.append(c, entry, now_ns)
-        return [*found.entries, *news]
-
     def _load(self, c: Connection, permit: str) -> Loaded:
-        return self._loaded(c, rows.get(c, permit))
-
-    @staticmethod
-    def _loaded(c: Connection, kept: Kept) -> Loaded:
-        entries = journals.load(c, kept.id)
-        return Loaded(kept, permit_of(kept.id, entries), entries)
+        return loaded(c, rows.get(c, permit))
 
     def _tell(self, found: Loaded) -> dict[str, object]:
         """After the commit: pages, alarms, the gateway."""
@@ -371,6 +365,7 @@ class PermitBook:
             self._watch(standing(kept, permit))
         if permit.state in ENDED:
             self._situations.forget(kept.id)
+            self._told_ns.pop(kept.id, None)
         self._tell_gateway(found)
         return {"permit": told}
 
@@ -382,5 +377,6 @@ class PermitBook:
         with read(self._engine) as c:
             context = self._situations.context(c, found.kept, found.entries, now_ns)
             down = down_of(c, found.kept, found.permit, found.entries, context, now_ns)
+        self._told_ns[found.kept.id] = now_ns
         topic = topics.down(found.kept.site, found.kept.gateway, DOWN)
         self._send(topic, msgspec.json.encode(sign_down(down, key)))

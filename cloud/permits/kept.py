@@ -74,6 +74,12 @@ def unended(c: Connection, site: str) -> list[Kept]:
     return [_kept(row) for row in c.execute(query.order_by(permits.c.id.desc())).mappings()]
 
 
+def ended(c: Connection) -> list[Kept]:
+    """Those that have ended, oldest first."""
+    query = select(permits).where(permits.c.ended_ns.is_not(None)).order_by(permits.c.id)
+    return [_kept(row) for row in c.execute(query).mappings()]
+
+
 def _values(kept: Kept) -> dict[str, object]:
     names = ("site", "space", "gateway", "live", "changed_ns", "told", "ended_ns", "keep_until_ns")
     return {**{n: getattr(kept, n) for n in names}, "state": kept.state.value}

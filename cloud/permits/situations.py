@@ -19,6 +19,7 @@ from tocsin.permits.journal import CLOUD, Entry
 from tocsin.permits.names import Role
 from tocsin.permits.permit import permit_of
 
+HEARD_NS = 60 * 10**9
 _EVER_NS = 2**63 - 1
 Values = Callable[[str], Iterable[Last]]
 Heard = Callable[[str], int]
@@ -41,6 +42,10 @@ class Situations:
         """The permit has ended."""
         with self._lock:
             self._signs.pop(permit, None)
+
+    def is_heard(self, gateway: str, now_ns: int) -> bool:
+        """Whether a gateway is there to be told something; one that is not hears everything as it comes back."""
+        return abs(now_ns - self._heard(gateway)) <= HEARD_NS
 
     def context(self, c: Connection, kept: Kept, entries: Iterable[Entry], now_ns: int) -> Context:
         """Everything around one permit now."""

@@ -15,6 +15,7 @@ from cloud.permits.book import PermitBook
 from cloud.permits.effects import Effects
 from cloud.permits.exporting import Exporter
 from cloud.permits.granting import Granter
+from cloud.permits.keeping import Keeper
 from cloud.permits.parts import PermitParts
 from cloud.permits.situations import Situations
 from cloud.sealing import Sealing
@@ -28,7 +29,12 @@ class PermitDesk:
     """What the spine needs of permits."""
 
     book: PermitBook
-    exporter: Exporter
+    keeper: Keeper
+
+    def look(self) -> None:
+        """Once a second."""
+        self.book.look()
+        self.keeper.look()
 
 
 def permit_desk(
@@ -73,4 +79,5 @@ def permit_desk(
         ),
         lock_log=lambda site, devices, span: lock_events(door, site, devices, span),
     )
-    return PermitDesk(book, exporter)
+    folder = config.cloud.data_dir / "permits" / "bundles"
+    return PermitDesk(book, Keeper(engine, clock, book, exporter, folder))

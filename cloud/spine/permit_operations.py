@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cloud.permits.book import PermitBook
-from cloud.permits.exporting import Exporter
+from cloud.permits.keeping import Keeper
 from cloud.permits.ruling import Ask
 from cloud.rpc import Handler
 from tocsin.errors import BadRequestError, PermitRefusedError
@@ -23,8 +23,8 @@ T = TypeVar("T")
 class PermitOperations:
     """`handlers` for the server. A refusal of the rules is an answer, with everything that is known of it."""
 
-    def __init__(self, book: PermitBook, exporter: Exporter, pool: Executor) -> None:
-        self._book, self._exporter, self._pool = book, exporter, pool
+    def __init__(self, book: PermitBook, keeper: Keeper, pool: Executor) -> None:
+        self._book, self._keeper, self._pool = book, keeper, pool
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -65,7 +65,7 @@ class PermitOperations:
 
     async def permit_export(self, permit: str) -> object:
         """The bundle's bytes."""
-        return await self._in(partial(self._exporter.bundle, permit))
+        return await self._in(partial(self._keeper.bundle, permit))
 
     async def _ruled(self, work: Callable[[], dict[str, object]]) -> object:
         try:

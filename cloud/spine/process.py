@@ -308,7 +308,7 @@ class Spine:
         while True:
             await asyncio.sleep(WATCH_S)
             try:
-                await asyncio.to_thread(self.permits.look)
+                await asyncio.to_thread(self._permits.look)
             except StoreError as exc:
                 if not said:
                     _log.warning("the watch of permits waits: %s", exc.message)

@@ -39,6 +39,7 @@ from cloud.permits.book import PermitBook
 from cloud.permits.effects import Effects
 from cloud.permits.exporting import Exporter
 from cloud.permits.granting import Granter
+from cloud.permits.keeping import Keeper
 from cloud.permits.parts import PermitParts
 from cloud.permits.situations import Situations
 from cloud.rpc import Feed, SpineServer
@@ -268,6 +269,9 @@ class ShiftedClock(SystemClock):
     def now_ns(self) -> int:
         return super().now_ns() + self.shift_ns
 
+    def mono_ns(self) -> int:
+        return super().mono_ns() + self.shift_ns
+
 
 class RunningCloud:
     """uvicorn and the spine's socket on an event loop of their own."""
@@ -298,13 +302,16 @@ class RunningCloud:
         self.permits = PermitParts.of(self.config, self.engine, SystemClock(), sealing)
         parts = self.permits
         self.told: list[tuple[str, bytes]] = []
+        self.heard_ns = 0
         self.conditions: list[Condition] = []
         self.permit_clock = ShiftedClock()
         book = PermitBook(
             self.engine,
             self.permit_clock,
             packs=parts.packs,
-            situations=Situations(lambda site: self.spine.last.all([site]), lambda _: 0),
+            situations=Situations(
+                lambda site: self.spine.last.all([site]), lambda _: self.heard_ns
+            ),
             effects=Effects(Granter(parts.issuers, parts.locks), parts.locks),
             keys={"gw-north": b"key"},
             changed=lambda permit: self.spine.feed.publish("permit", permit),
@@ -320,8 +327,10 @@ class RunningCloud:
             lock_log=lambda site, devices, span: [],
         )
         self.book = book
+        folder = directory / "permits" / "bundles"
+        self.keeper = Keeper(self.engine, self.permit_clock, book, exporter, folder)
         self._permit_pool = ThreadPoolExecutor(2)
-        self._permit_operations = PermitOperations(book, exporter, self._permit_pool)
+        self._permit_operations = PermitOperations(book, self.keeper, self._permit_pool)
         self.accounts = Accounts(self.engine, SystemClock())
         self.tokens = Tokens(self.engine, SystemClock())
         self.app = build(self.config, self.engine)

@@ -233,3 +233,48 @@ def test_pictures_are_bounded_and_nothing_else_passes_for_one(
         small.keep("north", JPEG + b"2", "zhao")
     with pytest.raises(NotFoundError):
         small.get(kept.sha256, "south")
+
+
+def test_an_ended_permit_is_archived_with_its_bundle_and_forgotten_when_its_time_is_over(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.tested()
+    signed = {"reason": "not today", "code": crew.code("qian")}
+    crew.must("qian", "POST", f"/permits/{permit}/revoke", signed)
+    cloud.keeper.look()
+    crew.wait_min(61)
+    cloud.keeper.look()
+    assert crew.state(permit) == "revoked"  # its gateway has not said that it knows
+    crew.gateway_keeps_all(permit)
+    crew.wait_min(61)
+    cloud.keeper.look()
+    told = crew.must("bureau", "GET", f"/permits/{permit}")
+    assert (told["state"], told["keep_until_ns"] > crew.now_ns) == ("archived", True)
+    file = cloud.directory / "permits" / "bundles" / f"{permit}.tar"
+    assert check_bundle(file.read_bytes()).whole
+    sent = crew.http.get(f"/api/v1/permits/{permit}/export", headers=crew.headers["bureau"])
+    assert sent.content == file.read_bytes()
+    crew.wait_min(3 * 366 * 24 * 60)
+    cloud.keeper.look()
+    assert crew.ask("bureau", "GET", f"/permits/{permit}").status_code == 404
+    assert not file.exists()
+
+
+def test_a_permit_that_gas_stopped_is_never_forgotten(cloud: RunningCloud, crew: Crew) -> None:
+    permit = crew.active()
+    crew.air(h2s=9.0)
+    cloud.book.look()
+    at = f"/permits/{permit}"
+    crew.must("li", "POST", f"{at}/tools", {"way": "out", "count": 5})
+    crew.must("zhao", "POST", f"{at}/hand-back", {})
+    for name in ("li", "qian"):
+        crew.gateway_keeps_all(permit)
+        crew.must(name, "POST", f"{at}/close", {})
+    crew.gateway_keeps_all(permit)
+    crew.wait_min(61)
+    cloud.keeper.look()
+    told = crew.must("bureau", "GET", at)
+    assert (told["state"], told["keep_until_ns"]) == ("archived", None)
+    crew.wait_min(30 * 366 * 24 * 60)
+    cloud.keeper.look()
+    assert crew.state(permit) == "archived"
