@@ -12,7 +12,7 @@ from bumble.controller import Controller
 from bumble.core import UUID, AdvertisingData, BaseBumbleError, PhysicalTransport
 from bumble.device import Connection, Device
 from bumble.gatt import Characteristic, CharacteristicValue, Service
-from bumble.hci import Address
+from bumble.hci import Address, LeFeatureMask
 from bumble.link import LocalLink
 from bumble.transport import open_transport
 from bumble.transport.common import AsyncPipeSink, TransportSink, TransportSource
@@ -228,7 +228,10 @@ async def own_air(locks: Sequence[LockPeripheral], client_hci: str) -> AsyncIter
         client = Controller(
             "client", host_source=transport.source, host_sink=transport.sink, link=air
         )
+        client.public_address = Address("00:A0:50:F1:F2:F3", Address.PUBLIC_DEVICE_ADDRESS)
         client.random_address = Address("F0:F1:F2:F3:F4:F5")
+        # bluetoothd would use both, and bumble's controller serves neither well (google/bumble issue 841)
+        client.le_features &= ~(LeFeatureMask.LL_PRIVACY | LeFeatureMask.LE_EXTENDED_ADVERTISING)
         found = []
         for number, lock in enumerate(locks):
             controller = Controller(f"lock-{number}", link=air)
