@@ -1,4 +1,4 @@
-"""Sections of docs/figures.md on the benches of the cloud: ingest, alarm, store, wire, drain."""
+"""Sections of docs/figures.md on the benches of the cloud (ingest, alarm, store, wire, drain) and of the lock."""
 
 from __future__ import annotations
 
@@ -167,3 +167,27 @@ def growth(result: dict[str, Any]) -> list[str]:
     ]
     runs = {f"step {s['step']}": s["processes"] for s in steps}
     return [*lines, "", *processes(runs), "", settings(result)]
+
+
+def lock(result: dict[str, Any]) -> list[str]:
+    """`tocsin bench lock`."""
+    verify, tap = result["verify"], result["tap"]
+    rows = {
+        "tap to open": tap["tap_to_open_ms"],
+        "of it the challenge": tap["challenge_ms"],
+        "of it the unlock": tap["unlock_ms"],
+    }
+    verdict = "within" if tap["within"] else "not within"
+    return [
+        "## `tocsin bench lock`",
+        "",
+        f"A grant of {verify['grant_bytes']} bytes is verified in {verify['grant_us']:g} us CPU, {verify['ratio_to_ed25519']:g} of what Ed25519 "
+        f"alone takes ({verify['ed25519_us']:g} us); its holder's proof takes {verify['holder_us']:g} us more.",
+        "",
+        "| gateway and lock, no radio | p50 ms | p99 ms | most ms |",
+        "|---|---|---|---|",
+        *(f"| {what} | {d['p50']:g} | {d['p99']:g} | {d['most']:g} |" for what, d in rows.items()),
+        "",
+        f"{tap['taps']} taps, wrong {tap['wrong']}; {verdict} {tap['allowed_p99_ms']:g} ms (p99). A whole turn (open, lock, look twice) costs the "
+        f"gateway {tap['gateway_cpu_ms']:g} ms CPU, lock and Bluetooth service {tap['lock_and_bus_cpu_ms']:g} ms. {settings(result)}",
+    ]

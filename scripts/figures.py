@@ -194,6 +194,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "wire": bench_sections.wire,
     "drivers": drivers,
     "line": line,
+    "lock": bench_sections.lock,
 }
 
 

@@ -15,6 +15,7 @@ import msgspec
 from tocsin.lab import site
 from tocsin.lab.children import Child, Children, LabError
 from tocsin.lab.client import AlarmWatch
+from tocsin.lab.delay import Delay, delay
 from tocsin.lab.generated import CHANNELS, DEVICES, driver_table, generated_count
 from tocsin.lab.ledger import Mark, read_ledgers
 from tocsin.lab.measured import (
@@ -25,21 +26,12 @@ from tocsin.lab.measured import (
     process_table,
     settings_line,
 )
-from tocsin.lab.report import percentile
 
 POLL_S, REFRESH_S = 0.5, 0.1
 LIMIT_PPM = 10.0
 LINES = 2  # Modbus TCP connections
 FIRST_S, BETWEEN_S = 4.0, 3.0  # until the first release; from the load's start to its first release
 LAST_S = 20.0
-
-
-class Delay(msgspec.Struct, frozen=True):
-    """Milliseconds."""
-
-    p50: float | None
-    p99: float | None
-    most: float | None
 
 
 class AlarmFigure(msgspec.Struct, frozen=True):
@@ -187,7 +179,7 @@ def _reference(cloud: MeasuredCloud, asked: int = 50) -> Delay:
         began_s = time.perf_counter()
         cloud.client.get("/healthz")
         took_ms.append((time.perf_counter() - began_s) * 1e3)
-    return _delay(took_ms)
+    return delay(took_ms)
 
 
 def _figure(
@@ -211,15 +203,10 @@ def _figure(
         alarms=len(there),
         missing=len(due) - len(there),
         wrong=unasked + sum(len(occurrences[d]) - 1 for d in there),
-        device_to_screen_ms=_delay([(first[d][0] - crossed[d]) / 1e6 for d in there]),
-        sample_to_subscriber_ms=_delay([(first[d][0] - first[d][1]) / 1e6 for d in there]),
+        device_to_screen_ms=delay([(first[d][0] - crossed[d]) / 1e6 for d in there]),
+        sample_to_subscriber_ms=delay([(first[d][0] - first[d][1]) / 1e6 for d in there]),
         processes=half.processes,
     )
-
-
-def _delay(took_ms: list[float]) -> Delay:
-    found = (percentile(took_ms, 0.5), percentile(took_ms, 0.99), max(took_ms, default=None))
-    return Delay(*(None if value is None else round(value, 1) for value in found))
 
 
 def alarm_summary(result: AlarmResult) -> str:
@@ -229,8 +216,8 @@ def alarm_summary(result: AlarmResult) -> str:
     lines, rows = [], []
     for name, figure in (("idle", result.idle), ("loaded", result.loaded)):
         for what in ("device_to_screen", "sample_to_subscriber"):
-            delay = getattr(figure, f"{what}_ms")
-            rows.append([name, what.replace("_", " "), *map(str, msgspec.structs.astuple(delay))])
+            found = getattr(figure, f"{what}_ms")
+            rows.append([name, what.replace("_", " "), *map(str, msgspec.structs.astuple(found))])
         lines += [
             f"{name}: {figure.load_readings_per_s:,.0f} readings/s beside; {figure.alarms} alarms, missing "
             f"{figure.missing}, wrong {figure.wrong}",

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
@@ -40,7 +40,9 @@ class Usage(msgspec.Struct, frozen=True):
 class Child:
     """One process; its output goes to `<log folder>/<name>.log`."""
 
-    def __init__(self, name: str, args: Sequence[str], logs: Path) -> None:
+    def __init__(
+        self, name: str, args: Sequence[str], logs: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self._log = logs / f"{name}.log"
         self._stderr: IO[bytes] = self._log.open("ab")
@@ -51,7 +53,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             new_session=True,
         )
 
@@ -134,9 +136,9 @@ class Children:
         self._logs = logs
         self.all: list[Child] = []
 
-    def start(self, name: str, *args: str) -> Child:
-        """Start `python -P -m args...`."""
-        child = Child(name, [sys.executable, "-P", "-m", *args], self._logs)
+    def start(self, name: str, *args: str, env: Mapping[str, str] | None = None) -> Child:
+        """Start `python -P -m args...`; `env` on top of our own."""
+        child = Child(name, [sys.executable, "-P", "-m", *args], self._logs, env)
         self.all.append(child)
         return child
 
