@@ -11,22 +11,26 @@ from cloud.registry import Announced
 from tocsin.errors import TocsinError
 
 EVERY_S = 2.0
+SAID_AT = 2  # misses in a row
 log = logging.getLogger("tocsin.web.registry")
 
 
 async def follow_devices(parts: Services) -> None:
-    """Every few seconds take in the spine's devices; says once when the spine is gone, once when it is back."""
-    gone = False
+    """Every few seconds take in the spine's devices; says once when the spine is gone, once when it is back.
+
+    One miss is no news: at the end of a cloud the spine may be gone a moment earlier.
+    """
+    misses = 0
     while True:
         try:
             await take_in(parts)
-            if gone:
+            if misses >= SAID_AT:
                 log.warning("the spine answers again")
-            gone = False
+            misses = 0
         except TocsinError as error:
-            if not gone:
+            misses += 1
+            if misses == SAID_AT:
                 log.warning("the registry cannot follow the gateways: %s", error)
-            gone = True
         await parts.clock.sleep(EVERY_S)
 
 
