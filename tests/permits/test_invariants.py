@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -28,6 +29,7 @@ SITE = Site()
 WHO = st.sampled_from(sorted(CREW))
 INSIDE = st.sampled_from(("zhou", "wu", "zheng", "wang"))
 ROLES = st.sampled_from(sorted(Role))
+STOPS = st.sampled_from((Action.SUSPEND, Action.SOS, Action.EMERGENCY))
 POINTS = SITE.test()
 
 
@@ -222,7 +224,7 @@ class TwoPermitsOnOneSpace(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(PERMITS),
         at_gateway=st.booleans(),
-        what=st.sampled_from((Action.SUSPEND, Action.SOS, Action.EMERGENCY)),
+        what=STOPS,
     )
     def it_is_stopped(self, name: str, at_gateway: bool, what: Action) -> None:
         replica = self.gateway if at_gateway else self.cloud
@@ -247,6 +249,25 @@ class TwoPermitsOnOneSpace(RuleBasedStateMachine):
                 self.the_cloud_tells_the_gateway(name)
                 self.the_gateway_tells_the_cloud(name)
             self.ask(self.cloud, name, Request(action, actor, min(CREW[actor])))
+
+    @rule(name=st.sampled_from(PERMITS))
+    def the_cloud_closes_while_the_gateway_lets_somebody_in(self, name: str) -> None:
+        self.ask(self.cloud, name, Request(Action.FINISH, "zhao", Role.APPLICANT))
+        self.it_is_closed_from_wherever_it_stands(name, told=False)
+        entry = facts.Entered("wu")
+        self.ask(self.gateway, name, Request(Action.ENTER, "li", Role.ATTENDANT, said=entry))
+
+    @rule(name=st.sampled_from(PERMITS), gateway_first=st.booleans(), stop=STOPS)
+    def both_stop_it_and_the_cloud_resumes(
+        self, name: str, gateway_first: bool, stop: Action
+    ) -> None:
+        halt = Request(stop, "li", Role.ATTENDANT)
+        order = [(self.gateway, halt), (self.cloud, Request(Action.SUSPEND, "li", Role.ATTENDANT))]
+        for replica, request in order if gateway_first else reversed(order):
+            self.ask(replica, name, request)
+            self.now_ns += MIN
+        if self.cloud.permit(name).state is State.SUSPENDED:
+            self.the_usual_way(name, 0)
 
     @rule(name=st.sampled_from(PERMITS), holder=WHO, minutes=st.sampled_from((10, 31, 2000)))
     def a_grant_is_asked_for(self, name: str, holder: str, minutes: int) -> None:
@@ -394,3 +415,33 @@ TwoPermitsOnOneSpace.TestCase.settings = settings(
     max_examples=80, stateful_step_count=50, deadline=None
 )
 test_what_must_never_be_is_not = TwoPermitsOnOneSpace.TestCase
+
+
+def begun() -> TwoPermitsOnOneSpace:
+    """P1 is active and both know it."""
+    both = TwoPermitsOnOneSpace()
+    both.both_begin(steps=7)
+    assert {r.permit("P1").state for r in (both.cloud, both.gateway)} == {State.ACTIVE}
+    return both
+
+
+def test_the_cloud_does_not_close_over_somebody_whom_a_gateway_let_in() -> None:
+    both = begun()
+    both.the_cloud_closes_while_the_gateway_lets_somebody_in("P1")
+    assert both.gateway.permit("P1").inside == {"wu"}
+    assert both.cloud.permit("P1").state is State.CLOSING
+    both.nobody_is_inside_a_closed_permit_in_any_view()
+
+
+@pytest.mark.parametrize("gateway_first", [True, False])
+@pytest.mark.parametrize("stop", [Action.SUSPEND, Action.SOS, Action.EMERGENCY])
+def test_a_resumption_lifts_no_stop_that_it_did_not_know(gateway_first: bool, stop: Action) -> None:
+    both = begun()
+    both.both_stop_it_and_the_cloud_resumes("P1", gateway_first, stop)
+    assert both.cloud.permit("P1").state is State.ACTIVE  # as far as it knows
+    stopped = State.EMERGENCY if stop is Action.EMERGENCY else State.SUSPENDED
+    assert permit_of("P1", both.merged("P1")).state is stopped
+    both.the_gateway_tells_the_cloud("P1")
+    assert both.cloud.permit("P1").state is stopped
+    both.a_suspension_that_no_resumption_knew_of_holds()
+    both.every_move_has_an_actor_who_may_and_only_the_cloud_activates()

@@ -58,6 +58,5 @@ def _holds(entry: Entry) -> bool:
     return _target(entry) in _TOWARDS_SAFETY
 
 
-def _rank(entry: Entry) -> tuple[bool, bool, int, str, int]:
-    unset = entry.quality is TimeQuality.UNSET
-    return (_holds(entry), unset, entry.at_ns, entry.source, entry.seq)
+def _rank(entry: Entry) -> tuple[bool, int, str, int]:
+    return (entry.quality is TimeQuality.UNSET, entry.at_ns, entry.source, entry.seq)
