@@ -70,7 +70,7 @@ def lock_sim(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Virtual locks that speak the protocol of docs/specs/lock.md. Without --hci and --air: on a private D-Bus, for unmodified bleak.
+    """Virtual locks that speak the protocol of docs/specs/lock.md. Without --hci and --air: on a private D-Bus, for unmodified bleak (--air where no dbus-daemon is installed).
 
     Reads lines from standard input: door NAME open, battery NAME 8, power NAME, state, ... Ends with Ctrl-C.
     """

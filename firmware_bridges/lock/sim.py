@@ -27,6 +27,8 @@ from tocsin.errors import (
 )
 from tocsin.grants.issuers import IssuerKeys
 from tocsin.grants.lock_keys import advert_key, gateway_key
+from tocsin.testing import free_port
+from tocsin.testing.bluez.bus import bus_program
 
 WORDS = (
     "door NAME open|closed, tamper NAME on|off, battery NAME PERCENT, handle NAME, "
@@ -144,11 +146,15 @@ class Sim:
 async def carried(sim: Sim, *, hci: str | None, air: str | None) -> AsyncIterator[dict[str, str]]:
     """The locks in the air, and what a gateway needs to reach them: `hci`, or the environment variable of a private bus.
 
+    Without `hci` and `air`: a private bus where dbus-daemon is installed, else an air on a free port of loopback.
+
     Raises:
         MissingExtraError: bumble or bleak's D-Bus library is not installed.
         LinkError: dbus-daemon is missing, or the controller cannot be opened.
     """
     locks = list(sim.locks.values())
+    if hci is None and air is None and bus_program() is None:
+        air = f"tcp-server:127.0.0.1:{free_port()}"
     if hci is None and air is None:
         async with _on_private_bus(locks) as address:
             yield {"DBUS_SYSTEM_BUS_ADDRESS": address}

@@ -136,6 +136,26 @@ def test_a_lock_is_found_examined_opened_and_seen_open(tmp_path: Path) -> None:
         assert (line["unlocked"], line["events"], line["acknowledged"]) == (True, 4, 4)
 
 
+def test_without_a_bus_the_locks_are_reached_over_a_controller_of_their_own(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "firmware_bridges.lock.device", "--profile", "A"]
+    with run_process(
+        [*command, "--gateway", GATEWAY, "--stdin-lease"], env={"PATH": "/none"}
+    ) as it:
+        told = json.loads(it.wait_line('"ready"'))
+        shell = Terminal(tmp_path, "unix:path=/none", told["devices"])
+        file = tmp_path / "gateway.toml"
+        file.write_text(
+            file.read_text().replace("log_dir", f'hci = "{told["hci"]}"\nlog_dir'), "utf-8"
+        )
+        assert "profile A" in json.dumps(shell.run("edge", "probe", "-c", "gateway.toml"))
+        it.write_line("door nowhere open")
+        it.write_line("handle lock-1")
+        assert json.loads(it.wait_line('"unlocked":true'))["lock"] == "lock-1"
+        assert any("which lock?" in line for line in it.stderr)
+
+
 def _ok(shell: Terminal, device: str) -> bool:
     if not (shell.folder / "data" / "control.sock").exists():
         return False
