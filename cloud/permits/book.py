@@ -276,33 +276,44 @@ class PermitBook:
                 self._broken.add(permit)
 
     def _look(self, permit: str) -> None:
+        """Most looks find nothing to do, and hold no writer up."""
         now_ns = self._clock.now_ns()
-        with self._lock, write(self._engine) as c:
-            found = after = self._load(c, permit)
-            for _ in range(BY_ITSELF):
-                context = self._situations.context(c, after.kept, after.entries, now_ns)
-                request = due(after.permit, context, now_ns)
-                if request is None:
-                    break
-                outcome = decide(after.permit, request, context, now_ns)
-                if isinstance(outcome, Refused):
-                    _log.error(
-                        "permit %s: %s by itself: %s", permit, request.action, outcome.reason
-                    )
-                    break
-                after = self._written(c, after, request, outcome.facts, now_ns)
-            context = self._situations.context(c, after.kept, after.entries, now_ns)
-            for noted in self._effects.renew(c, after.kept, after.permit, context, now_ns):
-                after = self._granted(c, after, noted, now_ns)
-        if after.entries != found.entries:
-            self._tell(after)
-            return
+        with read(self._engine) as c:
+            found = self._load(c, permit)
+            context = self._situations.context(c, found.kept, found.entries, now_ns)
+            quiet = due(found.permit, context, now_ns) is None
+            quiet = quiet and not self._effects.is_due(c, found.permit, now_ns)
+        if not quiet:
+            with self._lock, write(self._engine) as c:
+                found = self._load(c, permit)
+                after = self._by_itself(c, found, now_ns)
+            if after.entries != found.entries:
+                self._tell(after)
+                return
         if found.permit.state in IN_FORCE:
             self._watch(standing(found.kept, found.permit))  # lest one was lost between two commits
         if found.kept.told < found.own and self._situations.is_heard(found.kept.gateway, now_ns):
             told_ns = self._told_ns.get(permit, 0)
             if not told_ns <= now_ns < told_ns + RESEND_NS:
                 self._tell_gateway(found)
+
+    def _by_itself(self, c: Connection, after: Loaded, now_ns: int) -> Loaded:
+        """What the system asks, and grants in place of those that end soon."""
+        for _ in range(BY_ITSELF):
+            context = self._situations.context(c, after.kept, after.entries, now_ns)
+            request = due(after.permit, context, now_ns)
+            if request is None:
+                break
+            outcome = decide(after.permit, request, context, now_ns)
+            if isinstance(outcome, Refused):
+                told = after.kept.id, request.action, outcome.reason
+                _log.error("permit %s: %s by itself: %s", *told)
+                break
+            after = self._written(c, after, request, outcome.facts, now_ns)
+        context = self._situations.context(c, after.kept, after.entries, now_ns)
+        for noted in self._effects.renew(c, after.kept, after.permit, context, now_ns):
+            after = self._granted(c, after, noted, now_ns)
+        return after
 
     def _asked(
         self, c: Connection, found: Loaded, ask: Ask, now_ns: int

@@ -41,15 +41,18 @@ class Effects:
                 self._locks.raise_min(c, lock, now_ns)
         return []
 
+    def is_due(self, c: Connection, permit: Permit, now_ns: int) -> bool:
+        """Whether the grants of an active permit end soon, or it has none."""
+        if permit.state is not State.ACTIVE or permit.form is None:
+            return False
+        ends_ns = max((g.exp_ns for g in grants_of(c, permit.id) if g.is_live(now_ns)), default=0)
+        return ends_ns - now_ns < RENEW_BEFORE_NS and ends_ns < permit.form.until_ns
+
     def renew(
         self, c: Connection, kept: Kept, permit: Permit, context: Context, now_ns: int
     ) -> list[GrantNoted]:
         """New grants in place of those that end soon, where the policy still lets them be."""
-        if permit.state is not State.ACTIVE or permit.form is None:
-            return []
-        live = [g for g in grants_of(c, kept.id) if g.is_live(now_ns)]
-        ends_ns = max((g.exp_ns for g in live), default=0)
-        if ends_ns - now_ns >= RENEW_BEFORE_NS or (live and ends_ns >= permit.form.until_ns):
+        if not self.is_due(c, permit, now_ns):
             return []
         return self._issue(c, kept, permit, context, now_ns)
 

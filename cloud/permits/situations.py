@@ -16,9 +16,10 @@ from cloud.permits.ledger import Qualified, items
 from tocsin.errors import StoreError
 from tocsin.permits.context import Account, Conditions, Context, Instrument, Other, Reading
 from tocsin.permits.journal import CLOUD, Entry
-from tocsin.permits.names import Role
+from tocsin.permits.names import Role, State
 from tocsin.permits.permit import permit_of
 
+MAX_KNOWN = 10_000
 HEARD_NS = 60 * 10**9
 _EVER_NS = 2**63 - 1
 Values = Callable[[str], Iterable[Last]]
@@ -32,6 +33,7 @@ class Situations:
         self._values, self._heard = values, heard
         self._lock = threading.Lock()
         self._signs: dict[str, int] = {}
+        self._known: dict[str, tuple[tuple[State, int], Other | None]] = {}
 
     def sign(self, permit: str, at_ns: int) -> None:
         """The attendant gave a sign of life."""
@@ -56,13 +58,30 @@ class Situations:
             template=kept.basis.template,
             people=people_at(c, kept.site),
             instruments={i.id: i for i in items(c, Instrument, kept.site)},
-            others=_others(c, kept),
+            others=self._others(c, kept),
             conditions=self._conditions(kept),
             gateway_current=kept.told >= newest,
             denied=frozenset(
                 g.cti for g in grants_of(c, kept.id) if g.void_ns is not None and g.exp_ns > now_ns
             ),
         )
+
+    def _others(self, c: Connection, kept: Kept) -> tuple[Other, ...]:
+        """Of the site, not ended. A form changes only in a draft, so that the others need not be read each time."""
+        found = []
+        for other in unended(c, kept.site):
+            if other.id == kept.id:
+                continue
+            mark = other.state, other.changed_ns
+            known = self._known.get(other.id)
+            if known is None or known[0] != mark or other.state is State.DRAFT:
+                known = mark, _other(c, other)
+                self._known[other.id] = known
+            if known[1] is not None:
+                found.append(known[1])
+        if len(self._known) > MAX_KNOWN:
+            self._known = {}
+        return tuple(found)
 
     def _conditions(self, kept: Kept) -> Conditions:
         live = kept.basis.space.live
@@ -112,21 +131,14 @@ def people_at(c: Connection, site: str) -> dict[str, Account]:
     return found
 
 
-def _others(c: Connection, kept: Kept) -> tuple[Other, ...]:
-    """Of the site, not ended. One whose journal cannot be trusted still holds its space, as its row says."""
-    found = []
-    for other in unended(c, kept.site):
-        if other.id == kept.id:
-            continue
-        conflicts = other.basis.template.conflicts
-        try:
-            permit = permit_of(other.id, journals.load(c, other.id))
-        except StoreError:
-            found.append(Other(other.id, other.space, other.state, 0, _EVER_NS, (), conflicts))
-            continue
-        if (form := permit.form) is not None:
-            when = form.from_ns, form.until_ns
-            found.append(
-                Other(other.id, other.space, permit.state, *when, form.activities, conflicts)
-            )
-    return tuple(found)
+def _other(c: Connection, kept: Kept) -> Other | None:
+    """One whose journal cannot be trusted still holds its space, as its row says."""
+    conflicts = kept.basis.template.conflicts
+    try:
+        form = permit_of(kept.id, journals.load(c, kept.id)).form
+    except StoreError:
+        return Other(kept.id, kept.space, kept.state, 0, _EVER_NS, (), conflicts)
+    if form is None:
+        return None
+    when = form.from_ns, form.until_ns
+    return Other(kept.id, kept.space, kept.state, *when, form.activities, conflicts)

@@ -278,3 +278,58 @@ def test_a_permit_that_gas_stopped_is_never_forgotten(cloud: RunningCloud, crew:
     crew.wait_min(30 * 366 * 24 * 60)
     cloud.keeper.look()
     assert crew.state(permit) == "archived"
+
+
+def test_the_end_of_a_permit_is_warned_of_twice_and_then_it_has_expired(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active("zhou")
+    crew.must("li", "POST", f"/permits/{permit}/sos", {"reason": "his foot"})
+    warned = []
+    for minutes in (7 * 60 - 5, 10, 15, 10):  # of 8 hours, 31 min are over
+        crew.wait_min(minutes)
+        cloud.book.look()
+        told = crew.must("bureau", "GET", f"/permits/{permit}")
+        warned.append((told["state"], told["permit"]["warned"]))
+    assert warned == [
+        ("suspended", []), ("suspended", ["30"]), ("suspended", ["10", "30"]), ("expired", ["10", "30"]),
+    ]  # fmt: skip
+    assert told["occupied"] is True
+    assert cloud.conditions[-1].rule == "permit-expired"
+    assert cloud.conditions[-1].standing
+    crew.must("zhou", "POST", f"/permits/{permit}/exit", {"person": "zhou"})
+
+
+def test_in_an_emergency_the_rescue_team_gets_grants_and_an_approver_ends_it(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active("zhou", "wu")
+    crew.must("zhou", "POST", f"/permits/{permit}/emergency", {"reason": "wu fell"})
+    down = crew.told(permit)
+    assert len(down.grants) == 2
+    noted = crew.must("bureau", "GET", f"/permits/{permit}")["permit"]["grants"]
+    assert [(g["account"], g.get("rescue", False)) for g in noted] == [
+        ("li", False),
+        ("wang", True),
+    ]
+    assert (
+        crew.why("li", "POST", f"/permits/{permit}/enter", {"person": "zheng"})["reason"]
+        == "not-rescue"
+    )
+    crew.must("wang", "POST", f"/permits/{permit}/enter", {"person": "wang"})
+    for name in ("zhou", "wu", "wang"):
+        crew.must("wang", "POST", f"/permits/{permit}/exit", {"person": name})
+    crew.must("wang", "POST", f"/permits/{permit}/rescue-ended", {})
+    crew.must("qian", "POST", f"/permits/{permit}/rescue-ended", {})
+    assert crew.state(permit) == "suspended"
+    ended = crew.told(permit)
+    assert (ended.grants, sorted(ended.denied)) == ((), sorted(g["cti"] for g in noted))
+    lock = crew.must("tech", "GET", "/locks")[0]
+    assert lock["min_ctr"] == lock["next_ctr"] == 3
+
+
+def test_one_space_is_under_one_permit_at_a_time(cloud: RunningCloud, crew: Crew) -> None:
+    first = crew.active()
+    body = {"site": "north", "form": crew.form()}
+    refused = crew.why("zhao", "POST", "/permits", body)
+    assert (refused["reason"], first in refused["message"]) == ("space-taken", True)

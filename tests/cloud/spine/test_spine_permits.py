@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from typer.testing import CliRunner
 
 from cloud.permits.bundle_check import check_bundle
+from cloud.permits.command_line import app
 from tests.cloud.conftest import RunningCloud
 from tests.cloud.permits.crew import Crew
 from tocsin.broker import Account
@@ -128,6 +130,21 @@ def test_gas_stops_a_permit_and_what_its_gateway_wrote_outlives_a_kill(
         report = check_bundle(spine.call("permit_export", permit=permit))
         assert report.problems == []
         assert report.counts["gas values"] == 8
+        on_the_command_line(spine.data, permit, tmp_path / "bundle.tar")
+
+
+def on_the_command_line(data: Path, permit: str, file: Path) -> None:
+    """List, show, export, verify."""
+    for command, wanted in (
+        (["list"], "suspended"),
+        (["show", permit], "gas-tested"),
+        (["export", permit, "-o", str(file)], "signed with key"),
+    ):
+        run = CliRunner().invoke(app, [*command, "--data", str(data)])
+        assert run.exit_code == 0, (command, run.output)
+        assert wanted in run.output
+    run = CliRunner().invoke(app, ["verify", str(file)])
+    assert (run.exit_code, "everything holds" in run.output) == (0, True)
 
 
 def rules_of(spine: Any) -> list[str]:
