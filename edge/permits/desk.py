@@ -39,6 +39,7 @@ from tocsin.sdk import Clock
 MAX_DOWN_BYTES = 512 << 10
 MAX_PERMITS = 200
 LOOK_S = 1.0
+LEAST_S = 0.05  # between two looks, however fast values come
 _AT_ONCE = 5  # requests of the system itself in one look
 _REPEAT_NS = 20 * 10**9
 _LEAST_NS = 10**9
@@ -93,6 +94,7 @@ class PermitDesk:
         self.changed = asyncio.Event()
         self.unlocker: Unlocker
         self.page: LanPage | None = None
+        self._near: frozenset[str] = frozenset()  # devices at spaces with a permit
         self._lock_events: list[LockNews] = []
         self._sent: dict[str, int] = {}  # newest own number that was told, by permit
 
@@ -222,9 +224,10 @@ class PermitDesk:
         if news.kind is not None:
             self._lock_events.append(news)
 
-    def moved(self) -> None:
-        """A value has changed: look at once."""
-        self._moved.set()
+    def moved(self, device: str) -> None:
+        """A value of a device has changed: look at once if it is at a space with a permit."""
+        if device in self._near:
+            self._moved.set()
 
     async def run(self) -> None:
         """Look every second, and at once when a value moved, until cancelled."""
@@ -242,8 +245,13 @@ class PermitDesk:
                         await self._moved.wait()
                 except TimeoutError:
                     continue
+                await self._around.clock.sleep(LEAST_S)
 
     async def _round(self) -> None:
+        self.watch.cloud_ok()
+        spaces = [self.space(w) for w in self._permits.values()]
+        fans = {s.ventilation.partition("/")[0] for s in spaces if s.ventilation}
+        self._near = frozenset(fans.union(*(s.gas for s in spaces)))
         events, self._lock_events = self._lock_events, []
         for news in events:
             await self._lock_said(news)

@@ -44,7 +44,8 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
         agent.events.say("permit.refused", "", text, {})
         return None
     watch = Watch(clock, lambda device: agent.pipeline.judge(device).units)
-    watch.cloud_ok = lambda: agent.link is not None and agent.link.connected
+    cloud = _Cloud(lambda: agent.link is not None and agent.link.connected, clock)
+    watch.cloud_ok = cloud.is_there
     around = Surroundings(
         gateway=config.gateway.id,
         site=config.gateway.site,
@@ -65,7 +66,7 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
             config.gateway.id,
             PageDesk(desk, agent.locks),
             clock,
-            _CloudLost(watch.cloud_ok, clock),
+            cloud.lost_ns,
             secure=options.cert is not None,
         )
         desk.page = LanPage(options.listen, routes, options.cert, options.key)
@@ -75,26 +76,34 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
         await journal.aclose()
         raise
     agent.flow.listen(watch.stored)
-    agent.flow.listen(lambda row: desk.moved())
+    agent.flow.listen(lambda row: desk.moved(row.layout.device))
     agent.flow.sample(watch.sampled)
     agent.locks.listen(desk.lock_news)
     agent.locks.refuse_when(desk.unlocker.why_not)
     return desk
 
 
-class _CloudLost:
-    """Since when the cloud is away (wall clock), None while it is there; asked every few seconds by the page."""
+class _Cloud:
+    """Whether the cloud is there, and since when it is not. The desk asks every second, so that is known before a page asks."""
 
-    def __init__(self, there: Callable[[], bool], clock: Clock) -> None:
-        self._there, self._clock = there, clock
-        self._since_ns: int | None = None
+    def __init__(self, connected: Callable[[], bool], clock: Clock) -> None:
+        self._connected, self._clock = connected, clock
+        self._since_mono_ns: int | None = None
 
-    def __call__(self) -> int | None:
-        if self._there():
-            self._since_ns = None
-        elif self._since_ns is None:
-            self._since_ns = self._clock.now_ns()
-        return self._since_ns
+    def is_there(self) -> bool:
+        """Whether there is a session with the broker."""
+        there = self._connected()
+        if there:
+            self._since_mono_ns = None
+        elif self._since_mono_ns is None:
+            self._since_mono_ns = self._clock.mono_ns()
+        return there
+
+    def lost_ns(self) -> int | None:
+        """Since when it is away, by the wall clock of now; None while it is there."""
+        if self.is_there() or self._since_mono_ns is None:
+            return None
+        return self._clock.now_ns() - (self._clock.mono_ns() - self._since_mono_ns)
 
 
 def _siren(agent: Agent, watch: Watch, space: SpaceConfig) -> Siren:

@@ -82,9 +82,14 @@ class Plant:
         self._relay_port = port_of(relay)
         self.agent: Process
 
-    def start(self, more: str = "", *, connected: bool = True) -> Process:
-        """The gateway; again after a kill."""
-        self.agent = self._edge(plant_toml(self.head_port, self._relay_port, self.proxy.port, more))
+    def start(
+        self, more: str = "", *, connected: bool = True, drivers: str = "", **env: str
+    ) -> Process:
+        """The gateway; again after a kill. `more` goes into [permits], `drivers` to the end of the file."""
+        toml = plant_toml(self.head_port, self._relay_port, self.proxy.port, more)
+        if drivers:
+            toml = toml.replace('gas = ["gas-01"]', 'gas = ["gas-01"]\nlocks = ["hatch-1"]')
+        self.agent = self._edge(toml + drivers, **env)
         wait_until_sync(lambda: self._answers(connected), what=f"the gateway: {self.agent.stderr}")
         return self.agent
 
