@@ -19,6 +19,7 @@ from cloud.console import (
     pages,
     permit_forms,
     permit_pages,
+    unlock,
 )
 from cloud.console.render import STATIC, page
 from tocsin.errors import IdentityError, IdentityReason, TocsinError
@@ -29,7 +30,7 @@ CSP = (
 )
 WORKER = "/static/js/worker.js"  # serves the pages of permits where there is no network, so it works above its own folder
 ROOMS = (
-    pages, gateway_pages, letter_pages, permit_pages, permit_forms, factor_pages, forms, admin,
+    pages, gateway_pages, letter_pages, permit_pages, permit_forms, unlock, factor_pages, forms, admin,
 )  # fmt: skip
 HEADERS = {
     "content-security-policy": CSP,

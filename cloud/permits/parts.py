@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from cloud.config import CloudConfig
 from cloud.permits.holders import Holders
+from cloud.permits.issued import Issued
 from cloud.permits.issuers import Issuers
 from cloud.permits.ledger import Ledger
 from cloud.permits.locks import Locks
@@ -27,16 +28,19 @@ class PermitParts:
     locks: Locks
     holders: Holders
     issuers: Issuers
+    issued: Issued
 
     @classmethod
     def of(cls, config: CloudConfig, engine: Engine, clock: Clock, sealing: Sealing) -> PermitParts:
         """Built once by a process."""
+        locks = Locks(engine, clock, sealing)
         folder = config.cloud.data_dir / "permits" / "photos"
         return cls(
             Packs(config.permits.rules_folder),
             Ledger(engine, clock),
             Photos(engine, clock, folder, config.permits.photo_bytes),
-            Locks(engine, clock, sealing),
+            locks,
             Holders(engine, clock),
             Issuers(engine, clock, sealing),
+            Issued(engine, locks),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Iterator
@@ -12,7 +13,12 @@ from playwright.sync_api import Browser, expect
 
 from cloud.identity.totp import code_at, step_of
 from tests.cloud.console.watched import SHOTS, WALL, Watched
-from tests.cloud.permits.crew import Crew
+from tests.cloud.permits.crew import LOCK, Crew
+from tocsin.contract.messages import Event
+from tocsin.contract.orders import unpack
+from tocsin.grants.grant import PROOF_UNLOCK, check, check_holder, verify
+from tocsin.grants.issuers import IssuerKeys
+from tocsin.testing import wait_until_sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +31,7 @@ def crew(cloud: RunningCloud) -> Iterator[Crew]:
     """Everything is in the ledger; the gas head is announced and measures good air."""
     crew = Crew(cloud)
     cloud.do(lambda spine: spine.device("north", "gas-1", "gas"))
+    cloud.do(lambda spine: spine.device("north", "lock-7", "lock"))
     crew.furnish()
     crew.air()
     yield crew
@@ -216,6 +223,50 @@ def test_the_attendant_releases_counts_in_and_out_and_everybody_sees_a_suspensio
     qian.tab.fits()
     for seat in (li, wu, qian):
         seat.tab.done()
+
+
+def test_a_registered_phone_opens_the_lock_by_a_tap_with_a_proof_that_only_it_can_make(
+    crew: Crew, browser: Browser, cloud: RunningCloud
+) -> None:
+    li = Seat(crew, browser, "li").at("/second-factor")
+    li.page.get_by_role("button", name="登记这部手机").click()
+    expect(li.page.locator("[data-phone] [role=status]")).to_contain_text("这部手机已登记")
+    permit = crew.approved()
+    li.at(f"/permits/{permit}").do("activate", place="QR-7")
+    li.state("active")
+    li.page.get_by_role("button", name="开锁 lock-7").click()
+    wait_until_sync(lambda: len(cloud.spine.sent) == 1)
+    nonce = bytes(range(16))
+    _lock_says(cloud, "done", "challenge: done", {"nonce": nonce.hex(), "lock_id": LOCK.hex()})
+    wait_until_sync(lambda: len(cloud.spine.sent) == 2)
+    device, name, args = unpack(cloud.spine.sent[1].args)
+    assert (device, name, args["nonce"]) == ("lock-7", "unlock", nonce.hex())
+    keys = crew.must("li", "GET", "/issuer-keys")
+    issuers = IssuerKeys({bytes.fromhex(k["kid"]): bytes.fromhex(k["public"]) for k in keys})
+    claims = verify(base64.urlsafe_b64decode(f"{args['grant']}=="), issuers).claims
+    check(claims, lock_id=LOCK, now_s=crew.now_ns // 10**9)
+    public, signature = (bytes.fromhex(str(args[n])) for n in ("holder", "signature"))
+    check_holder(claims, public, signature, purpose=PROOF_UNLOCK, nonce=nonce)
+    told = li.page.locator(".unlock-told")
+    _lock_says(cloud, "failed", "the lock is jammed")
+    expect(told).to_have_text("未能打开：the lock is jammed")
+    li.page.get_by_role("button", name="开锁 lock-7").click()
+    wait_until_sync(lambda: len(cloud.spine.sent) == 3)
+    _lock_says(cloud, "done", "challenge: done", {"nonce": nonce[::-1].hex()})
+    wait_until_sync(lambda: len(cloud.spine.sent) == 4)
+    _lock_says(cloud, "done", "unlock: done")
+    expect(told).to_have_text("锁已打开")
+    li.tab.shot("permit-unlocked")
+    crew.must("li", "POST", f"/permits/{permit}/suspend", {})
+    expect(li.page.locator("[data-unlock]")).to_have_count(0)
+    li.tab.done()
+
+
+def _lock_says(cloud: RunningCloud, outcome: str, text: str, answer: object = None) -> None:
+    """The gateway's result of the newest command."""
+    told = {"id": cloud.spine.sent[-1].id, "outcome": outcome, "answer": answer}
+    event = Event(1, "north", "gw-north", "S", 0, "command.result", 1, "lock-7", text, told)
+    cloud.do(lambda spine: spine.orders.on_event(event, time.time_ns()))
 
 
 def test_sos_takes_two_taps_and_stops_the_work(crew: Crew, browser: Browser) -> None:

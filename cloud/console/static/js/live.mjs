@@ -30,7 +30,8 @@ function fetchFragment(section) {
     due.set(section, setTimeout(() => fetchFragment(section), 2000));
     return;
   }
-  htmx.ajax("GET", section.dataset.fragment, { target: section, swap: "innerHTML" }).catch(() => {});
+  // Its own source each: htmx keeps only the last of what one element asks for at once.
+  htmx.ajax("GET", section.dataset.fragment, { source: section, target: section, swap: "innerHTML" }).catch(() => {});
 }
 const beingTypedIn = (section) =>
   (section.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) ||
