@@ -171,23 +171,36 @@ def growth(result: dict[str, Any]) -> list[str]:
 
 def lock(result: dict[str, Any]) -> list[str]:
     """`tocsin bench lock`."""
-    verify, tap = result["verify"], result["tap"]
+    verify, tap, breach, core = (result[part] for part in ("verify", "tap", "breach", "core"))
     rows = {
         "tap to open": tap["tap_to_open_ms"],
         "of it the challenge": tap["challenge_ms"],
         "of it the unlock": tap["unlock_ms"],
+        f"approval to open ({tap['approvals']})": tap["approval_to_open_ms"],
+        f"gas to suspension ({breach['breaches']})": breach["suspended_ms"],
+        "gas to siren": breach["siren_ms"],
+        "gas to the broker": breach["told_ms"],
     }
-    verdict = "within" if tap["within"] else "not within"
+    verdict, in_time = ("within" if f["within"] else "not within" for f in (tap, breach))
+    portable = (
+        ""
+        if core is None
+        else (
+            f" The lock's C core on this machine: {core['profile_a_cycles']:,.0f} cycles ({core['profile_a_ns'] / 1e3:.1f} us) in profile A, "
+            f"{core['profile_b_cycles']:,.0f} ({core['profile_b_ns'] / 1e3:.1f} us) in profile B."
+        )
+    )
     return [
         "## `tocsin bench lock`",
         "",
         f"A grant of {verify['grant_bytes']} bytes is verified in {verify['grant_us']:g} us CPU, {verify['ratio_to_ed25519']:g} of what Ed25519 "
-        f"alone takes ({verify['ed25519_us']:g} us); its holder's proof takes {verify['holder_us']:g} us more.",
+        f"alone takes ({verify['ed25519_us']:g} us); its holder's proof takes {verify['holder_us']:g} us more.{portable}",
         "",
         "| gateway and lock, no radio | p50 ms | p99 ms | most ms |",
         "|---|---|---|---|",
         *(f"| {what} | {d['p50']:g} | {d['p99']:g} | {d['most']:g} |" for what, d in rows.items()),
         "",
         f"{tap['taps']} taps, wrong {tap['wrong']}; {verdict} {tap['allowed_p99_ms']:g} ms (p99). A whole turn (open, lock, look twice) costs the "
-        f"gateway {tap['gateway_cpu_ms']:g} ms CPU, lock and Bluetooth service {tap['lock_and_bus_cpu_ms']:g} ms. {settings(result)}",
+        f"gateway {tap['gateway_cpu_ms']:g} ms CPU, lock and Bluetooth service {tap['lock_and_bus_cpu_ms']:g} ms. "
+        f"Gas: missing {breach['missing']}, wrong {breach['wrong']}; every siren {in_time} {breach['allowed_ms']:g} ms. {settings(result)}",
     ]

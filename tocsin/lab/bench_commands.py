@@ -164,14 +164,27 @@ def drivers(
 @bench_app.command()
 def lock(
     taps: Annotated[int, typer.Option(help="Openings of the lock.", min=1, max=2000)] = 120,
+    approvals: Annotated[
+        int, typer.Option(help="Permits that come into force, a lock each.", min=1, max=50)
+    ] = 20,
+    breaches: Annotated[
+        int, typer.Option(help="Spaces to which gas comes, a siren each.", min=1, max=100)
+    ] = 20,
     rounds: Annotated[int, typer.Option(help="Verifications of a grant.", min=10)] = 10_000,
     broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """How long a grant takes to verify, and a smart lock to open from the tap; needs dbus-daemon (Debian package dbus)."""
+    """How long a grant takes to verify, a smart lock to open, and gas to stop the work; needs dbus-daemon (Debian package dbus)."""
     from tocsin.lab.lock_bench import lock_summary, run_lock
 
-    result = run_lock(taps=taps, rounds=rounds, broker=broker, say=output.note)
+    result = run_lock(
+        taps=taps,
+        approvals=approvals,
+        breaches=breaches,
+        rounds=rounds,
+        broker=broker,
+        say=output.note,
+    )
     output.emit(result, as_json=as_json, human=lock_summary(result))
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from tocsin.broker import Account, Kind
-from tocsin.grants.grant import PROOF_UNLOCK, issue, prove
+from tocsin.grants.grant import PROOF_UNLOCK, Grant, issue, prove
+from tocsin.grants.ids import id_of
 from tocsin.grants.lock_orders import TimeOrder, signed_order
 from tocsin.grants.primitives import public_key
 from tocsin.lab import site
@@ -21,10 +22,12 @@ from tocsin.lab.children import Child, Children, LabError
 from tocsin.lab.control import asked, ordered, started
 from tocsin.lab.delay import Delay, delay
 from tocsin.lab.lock_verify import HOLDER, ISSUER, KID, bench_claims
+from tocsin.lab.permit_in_force import PermitMaker
+from tocsin.permits.names import State
 from tocsin.testing.brokers import INGESTER, throwaway_broker
 from tocsin.testing.ingester import TestIngester
 
-GATEWAY_ID, LOCK = b"gw-bench", "lock-1"
+GATEWAY_ID, HEAD = b"gw-bench", "gas-1"
 ALLOWED_MS = 200.0
 REST_S = 0.2  # between two taps, for the gateway to read the lock's state once more
 
@@ -34,6 +37,8 @@ class TapFigure(msgspec.Struct, frozen=True):
 
     `tap_to_open_ms` is challenge, the holder's signature and unlock together, until the gateway answers that the lock is open
     and its log is read and journalled. There is no radio in it. CPU is of a whole turn: open, lock again, look again twice.
+    `approval_to_open_ms`: from the cloud's message that a permit is active, with its grant, until the lock of its space is open
+    by a holder who taps as soon as the gateway shows it.
     """
 
     taps: int
@@ -45,130 +50,221 @@ class TapFigure(msgspec.Struct, frozen=True):
     lock_and_bus_cpu_ms: float
     allowed_p99_ms: float
     within: bool
+    approvals: int
+    approval_to_open_ms: Delay
+
+
+class Lock(msgspec.Struct, frozen=True):
+    """One virtual lock in its space under its permit."""
+
+    name: str
+    id: bytes
+    space: str
+    permit: str
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One opening and locking again. Milliseconds; `agreed`: the bolt was each time where the gateway said.
+
+    `open_s` is the moment of the answer, of `time.perf_counter`.
+    """
+
+    open_s: float
+    whole_ms: float
+    challenge_ms: float
+    unlock_ms: float
+    agreed: bool
 
 
 class Rig:
-    """A gateway that knows the lock, and the lock, which knows the time."""
+    """A gateway, its locks, which know the time, and what tells it of permits."""
 
-    def __init__(self, sim: Child, edge: Child, socket: Path, lock_id: bytes) -> None:
-        self.sim, self.edge, self.socket, self.lock_id = sim, edge, socket, lock_id
+    def __init__(
+        self,
+        sim: Child,
+        edge: Child,
+        socket: Path,
+        cloud: TestIngester,
+        key: bytes,
+        locks: tuple[Lock, ...],
+    ) -> None:
+        self.sim, self.edge, self.socket, self.cloud, self.key = sim, edge, socket, cloud, key
+        self.locks = locks
+        self._maker = PermitMaker(site.SITE, site.GATEWAY)
         self._number = 0
 
-    def lock(self) -> dict[str, Any]:
+    def state(self, lock: Lock) -> dict[str, Any]:
         """What the lock itself says it is like."""
         stdin = self.sim.process.stdin
         assert stdin is not None  # noqa: S101 - we asked for a pipe
         stdin.write(b"state\n")
         stdin.flush()
-        return self.sim.ready(10.0)
+        told = [self.sim.ready(10.0) for _ in self.locks]
+        return next(one for one in told if one["lock"] == lock.name)
 
-    def idle(self) -> None:
+    def idle(self, lock: Lock) -> None:
         """Return once nobody is connected to the lock. Raises LabError."""
         time.sleep(REST_S)
         deadline_s = time.monotonic() + 30.0
-        while self.lock()["connected"]:
+        while self.state(lock)["connected"]:
             if time.monotonic() > deadline_s:
-                raise LabError("the lock is never left alone", hint=self.edge.tail())
+                raise LabError(f"{lock.name} is never left alone", hint=self.edge.tail())
             time.sleep(0.02)
 
-    def done(self, name: str, args: dict[str, str | int] | None = None) -> dict[str, Any]:
+    def done(
+        self, lock: Lock, name: str, args: dict[str, str | int] | None = None
+    ) -> dict[str, Any]:
         """The lock's answer to a command. Raises LabError where it was not carried out."""
-        result = ordered(self.socket, LOCK, name, args)
+        result = ordered(self.socket, lock.name, name, args)
         if result["outcome"] != "done":
             raise LabError(f"{name}: {result['outcome']}: {result['text']}", hint=self.edge.tail())
         answer: dict[str, Any] = result["answer"]
         return answer
 
-    def tell_time(self) -> None:
+    def tell_time(self, lock: Lock) -> None:
         """As the cloud does, with its key."""
-        nonce = self.done("challenge")["nonce"]
-        order = TimeOrder(self.lock_id, int(time.time()), bytes.fromhex(nonce), 1)
-        signed = signed_order(order, kid=KID, seed=ISSUER)
+        self.idle(lock)
+        nonce = self.done(lock, "challenge")["nonce"]
+        order = TimeOrder(lock.id, int(time.time()), bytes.fromhex(nonce), 1)
+        signed = _b64(signed_order(order, kid=KID, seed=ISSUER))
         self.done(
-            "order", {"kind": "time", "form": "signed", "order": _b64(signed), "nonce": nonce}
+            lock, "order", {"kind": "time", "form": "signed", "order": signed, "nonce": nonce}
         )
+        self.idle(lock)
 
-    def tap(self) -> tuple[float, float, float, bool]:
-        """One opening under a grant of its own, and locked again: (whole, challenge, unlock) in ms; whether the bolt agreed."""
+    def grant(self, lock: Lock) -> Grant:
+        """One more for this lock."""
         self._number += 1
-        grant = issue(
-            bench_claims(self.lock_id, int(time.time()), self._number), kid=KID, seed=ISSUER
-        )
+        claims = bench_claims(lock.id, int(time.time()), self._number, pmt=id_of(lock.permit))
+        return issue(claims, kid=KID, seed=ISSUER)
+
+    def approve(self, lock: Lock, grant: Grant) -> float:
+        """The cloud tells of an active permit; returns when that was, once the gateway shows it. Raises LabError."""
+        down = self._maker.down(lock.permit, lock.space, HEAD, self.key, lock.name, grant)
+        sent_s = time.perf_counter()
+        self.cloud.command(down, "permit")
+        deadline_s = time.monotonic() + 30.0
+        while not any(
+            shown["permit"] == lock.permit and shown["state"] == State.ACTIVE
+            for shown in asked(self.socket, "permits")
+        ):
+            if time.monotonic() > deadline_s:
+                raise LabError(f"{lock.permit} does not become active", hint=self.edge.tail())
+            time.sleep(0.005)
+        return sent_s
+
+    def turn(self, lock: Lock, grant: Grant) -> Turn:
+        """One opening under the grant, and locked again."""
         began_s = time.perf_counter()
-        nonce = self.done("challenge")["nonce"]
+        nonce = self.done(lock, "challenge")["nonce"]
         told_s = time.perf_counter()
         cti = grant.claims.cti
-        signature = prove(HOLDER, PROOF_UNLOCK, bytes.fromhex(nonce), self.lock_id, cti)
+        signature = prove(HOLDER, PROOF_UNLOCK, bytes.fromhex(nonce), lock.id, cti)
         proof: dict[str, str | int] = {
             "nonce": nonce, "grant": _b64(grant.raw), "holder": public_key(HOLDER).hex(), "signature": signature.hex(),
         }  # fmt: skip
         sent_s = time.perf_counter()
-        self.done("unlock", proof)
+        self.done(lock, "unlock", proof)
         open_s = time.perf_counter()
-        agreed = bool(self.lock()["unlocked"])
-        self.idle()
-        self.done("relock", {"grant": _b64(grant.raw), "inside": 0, "by": "bench"})
-        agreed &= not self.lock()["unlocked"]
-        self.idle()
-        whole_s, challenge_s, unlock_s = open_s - began_s, told_s - began_s, open_s - sent_s
-        return whole_s * 1e3, challenge_s * 1e3, unlock_s * 1e3, agreed
+        agreed = bool(self.state(lock)["unlocked"])
+        self.idle(lock)
+        self.done(lock, "relock", {"grant": _b64(grant.raw), "inside": 0, "by": "bench"})
+        agreed &= not self.state(lock)["unlocked"]
+        self.idle(lock)
+        return Turn(
+            open_s,
+            (open_s - began_s) * 1e3,
+            (told_s - began_s) * 1e3,
+            (open_s - sent_s) * 1e3,
+            agreed,
+        )
 
 
 @contextmanager
-def lock_rig(folder: Path, broker: Kind) -> Iterator[Rig]:
-    """Everything started in `folder`; ended at the end."""
+def lock_rig(folder: Path, count: int, broker: Kind) -> Iterator[Rig]:
+    """So many spaces with a lock each, in `folder`; everything is ended at the end."""
     folder.mkdir()
-    password = secrets.token_hex(16)
+    password, key = secrets.token_hex(16), secrets.token_hex(32)
     (folder / "password.secret").write_text(password, "utf-8")
-    (folder / "command_key.secret").write_text(secrets.token_hex(32), "utf-8")
+    (folder / "command_key.secret").write_text(key, "utf-8")
     with (
         throwaway_broker(broker, accounts=[Account(site.GATEWAY, password)]) as uplink,
         TestIngester(
             uplink.port, INGESTER.user, INGESTER.password, site=site.SITE, gateway=site.GATEWAY
-        ),
+        ) as cloud,
         Children(folder / "logs") as children,
     ):
         issuer = f"{KID.hex()}:{public_key(ISSUER).hex()}"
         sim = children.start(
-            "locks", "tocsin.cli", "lock-sim", "--profile", "B", "--issuer", issuer, "--gateway", GATEWAY_ID.hex(),
-            "--stdin-lease", "--json",
+            "locks", "tocsin.cli", "lock-sim", "--profile", "B", "--count", str(count), "--issuer", issuer,
+            "--gateway", GATEWAY_ID.hex(), "--stdin-lease", "--json",
+        )  # fmt: skip
+        unit = f"unit=1,device={HEAD},model=gas-head,profile={site.HEAD}"
+        head = children.start(
+            "head", "firmware_bridges.modbus.device", "--tcp", "127.0.0.1:0", "--unit", unit, "--stdin-lease"
         )  # fmt: skip
         told: dict[str, Any] = sim.ready()
-        config = folder / "gateway.toml"
-        config.write_text(site.gateway_head(uplink.port) + _driver(told["devices"]), "utf-8")
+        locks = tuple(
+            Lock(one["id"], bytes.fromhex(one["lock_id"]), f"space-{n}", f"P{n}")
+            for n, one in enumerate(told["devices"], 1)
+        )
+        tables = _driver(told["devices"]) + _head(str(head.ready()["port"])) + "[permits]\n"
+        text = site.gateway_head(uplink.port) + tables + "".join(map(_space, locks))
+        (folder / "gateway.toml").write_text(text, "utf-8")
         bus = {"DBUS_SYSTEM_BUS_ADDRESS": str(told["DBUS_SYSTEM_BUS_ADDRESS"])}
-        edge, socket = started(children, folder, bus, _has_read_the_lock)
-        rig = Rig(sim, edge, socket, bytes.fromhex(told["devices"][0]["lock_id"]))
-        rig.idle()
-        rig.tell_time()
-        rig.idle()
+
+        def is_ready(socket: Path) -> bool:
+            heard = {value["device"] for value in asked(socket, "values")}
+            return bool(asked(socket, "status")["connected"]) and len(heard) == count + 1
+
+        edge, socket = started(children, folder, bus, is_ready)
+        rig = Rig(sim, edge, socket, cloud, key.encode(), locks)
+        for lock in locks:
+            rig.tell_time(lock)
         yield rig
 
 
-def measure_taps(folder: Path, taps: int, broker: Kind) -> TapFigure:
-    """So many openings, one after the other, the lock locked again after each."""
-    with lock_rig(folder, broker) as rig:
-        rig.tap()
+def measure_taps(folder: Path, taps: int, approvals: int, broker: Kind) -> TapFigure:
+    """So many approvals, each of another space; then taps at the last one's lock, which is locked again after each."""
+    with lock_rig(folder, approvals, broker) as rig:
+        first, approved_ms = [], []
+        for lock in rig.locks:
+            grant = rig.grant(lock)
+            sent_s = rig.approve(lock, grant)
+            turn = rig.turn(lock, grant)
+            first.append(turn)
+            approved_ms.append((turn.open_s - sent_s) * 1e3)
+        last = rig.locks[-1]
         before = rig.edge.usage().cpu_s, rig.sim.usage().cpu_s
-        found = [rig.tap() for _ in range(taps)]
+        found = [rig.turn(last, rig.grant(last)) for _ in range(taps)]
         after = rig.edge.usage().cpu_s, rig.sim.usage().cpu_s
-    whole = delay([one[0] for one in found])
+    whole = delay([one.whole_ms for one in found])
     gateway_s, lock_s = (b - a for a, b in zip(before, after, strict=True))
     return TapFigure(
-        taps,
-        sum(not one[3] for one in found),
-        whole,
-        delay([one[1] for one in found]),
-        delay([one[2] for one in found]),
-        round(gateway_s * 1e3 / taps, 1),
-        round(lock_s * 1e3 / taps, 1),
-        ALLOWED_MS,
-        whole.p99 is not None and whole.p99 < ALLOWED_MS,
+        taps=taps,
+        wrong=sum(not one.agreed for one in [*first, *found]),
+        tap_to_open_ms=whole,
+        challenge_ms=delay([one.challenge_ms for one in found]),
+        unlock_ms=delay([one.unlock_ms for one in found]),
+        gateway_cpu_ms=round(gateway_s * 1e3 / taps, 1),
+        lock_and_bus_cpu_ms=round(lock_s * 1e3 / taps, 1),
+        allowed_p99_ms=ALLOWED_MS,
+        within=whole.p99 is not None and whole.p99 < ALLOWED_MS,
+        approvals=approvals,
+        approval_to_open_ms=delay(approved_ms),
     )
 
 
-def _has_read_the_lock(socket: Path) -> bool:
-    return bool(asked(socket, "status")["connected"]) and bool(asked(socket, "values"))
+def _head(port: str) -> str:
+    host, _, number = port.rpartition(":")
+    return (
+        f'[[drivers]]\ntype = "modbus"\nname = "heads"\ntcp = {{ host = "{host}", port = {number} }}\n'
+        f'[[drivers.devices]]\nid = "{HEAD}"\nunit_id = 1\nprofile = "{site.HEAD}"\nperiod_s = 1.0\n'
+    )
+
+
+def _space(lock: Lock) -> str:
+    return f'[[spaces]]\nid = "{lock.space}"\ngas = ["{HEAD}"]\nlocks = ["{lock.name}"]\n'
 
 
 def _driver(devices: list[dict[str, str]]) -> str:
