@@ -69,6 +69,7 @@ class LockDesk:
         self._orders, self._find, self._locks, self._clock = orders, find, locks, clock
         self._states: dict[str, LockState] = {}
         self._time_keys: dict[str, TimeKey] = {}
+        self._capabilities: list[Callable[[Claims], bytes | None]] = []
         self._rules: list[Callable[[str, Claims], str]] = []
         self._hearers: list[Callable[[LockNews], None]] = []
 
@@ -153,6 +154,10 @@ class LockDesk:
         """`rule(lock, claims)` is asked before every unlock."""
         self._rules.append(rule)
 
+    def open_with(self, find: Callable[[Claims], bytes | None]) -> None:
+        """`find(claims)` has the capability of a grant that came without it."""
+        self._capabilities.append(find)
+
     def listen(self, hear: Callable[[LockNews], None]) -> None:
         """`hear` is called with all news."""
         self._hearers.append(hear)
@@ -164,6 +169,10 @@ class LockDesk:
     def why_not(self, lock: str, claims: Claims) -> str:
         """The first rule that stands against it."""
         return next((said for rule in self._rules if (said := rule(lock, claims))), "")
+
+    def capability(self, claims: Claims) -> bytes | None:
+        """What is kept for it here."""
+        return next((key for find in self._capabilities if (key := find(claims))), None)
 
     def knows_time(self) -> bool:
         """Whether the clock was ever set."""

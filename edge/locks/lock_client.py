@@ -126,6 +126,8 @@ class LockClient:
                     raise GrantRefusedError(LockRefusal.NOT_ALLOWED, why_not)
                 if challenge.profile is Profile.SIGNATURES:
                     await self._show_grant(dialogue, grant)
+                elif grant.capability is None:
+                    grant = HeldGrant(grant.raw, self._around.rules.capability(claims))
                 build = _opening(challenge.profile, grant, claims, proof)
                 return await self._move("unlock", dialogue, build)
         except InDoubtError as doubt:

@@ -22,6 +22,10 @@ class LockRules(Protocol):
         """Why this grant must not open now; "" where nothing stands against it."""
         ...
 
+    def capability(self, claims: Claims) -> bytes | None:
+        """K_grant of a grant that came without it, where this gateway keeps one."""
+        ...
+
     def knows_time(self) -> bool:
         """Whether the gateway's clock was ever set."""
         ...
@@ -44,6 +48,9 @@ class NoRules:
 
     def why_not(self, lock: str, claims: Claims) -> str:
         return ""
+
+    def capability(self, claims: Claims) -> bytes | None:
+        return None
 
     def knows_time(self) -> bool:
         return True

@@ -53,6 +53,12 @@ class Unlocker:
         wrong = self._usable(watched, lock, claims.sub.hex())
         return f"permit {watched.id}: {wrong.reason.value}" if isinstance(wrong, Refused) else ""
 
+    def capability(self, claims: Claims) -> bytes | None:
+        """The opened secret of a grant kept here, for a phone that asked through the cloud and has its COSE copy alone."""
+        watched = next((w for w in self._desk.permits() if id_of(w.id) == claims.pmt), None)
+        held = self._held(watched, claims.cti.hex()) if watched else None
+        return held.capability if held else None
+
     async def challenge(
         self, watched: Watched, lock: str, holder: bytes, actor: str
     ) -> Waiting | Refused:

@@ -80,6 +80,7 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
     agent.flow.sample(watch.sampled)
     agent.locks.listen(desk.lock_news)
     agent.locks.refuse_when(desk.unlocker.why_not)
+    agent.locks.open_with(desk.unlocker.capability)
     return desk
 
 

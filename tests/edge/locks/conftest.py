@@ -54,12 +54,16 @@ class Rules:
     def __init__(self, keys: dict[str, bytes]) -> None:
         self._keys = keys
         self.against = ""
+        self.kept: dict[bytes, bytes] = {}  # capabilities by grant
         self.knows = True
         self.tells_time = True
         self.news: list[LockNews] = []
 
     def why_not(self, lock: str, claims: Claims) -> str:
         return self.against
+
+    def capability(self, claims: Claims) -> bytes | None:
+        return self.kept.get(claims.cti)
 
     def knows_time(self) -> bool:
         return self.knows
