@@ -15,6 +15,8 @@ from cloud.console.render import STATIC, VENDOR, environment
 from cloud.console.show import age, unit, value
 from cloud.console.words import language_of, words
 from cloud.identity.rules import Role, Scope
+from cloud.permits.packs import Packs
+from cloud.permits.shown import EMERGENCY, EXPIRED, SUSPENDED
 from tocsin.contract.quality import Quality
 from tocsin.errors import AlarmRefusal
 
@@ -64,6 +66,12 @@ def test_every_state_a_page_may_show_has_its_word() -> None:
         assert f"role.{role}" in known
     for scope in Scope:
         assert f"scope.{scope}" in known
+    for rule in (SUSPENDED, EMERGENCY, EXPIRED):
+        assert f"alarm.{rule}" in known
+    for template in Packs(None).templates.values():
+        assert {
+            f"permit_item.{i}" for i in (*template.checklist, *template.equipment)
+        } <= known.keys()
     for reason in AlarmRefusal:
         assert f"refused.{reason}" in known
     general = {Quality.GOOD, Quality.UNCERTAIN, Quality.UNKNOWN_CODE, Quality.BAD}

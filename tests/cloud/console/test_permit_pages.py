@@ -167,6 +167,12 @@ def test_a_gas_test_is_typed_in_point_by_point_and_a_bad_value_is_refused_with_i
         f"point.{q}.{d}": "0" for q in ("ex", "h2s", "co") for d in ("top", "middle", "bottom")
     }
     points |= {f"point.o2.{d}": "20.9" for d in ("top", "middle", "bottom")}
+    field = sun.page.locator('[name="point.o2.top"]')
+    field.fill("20.1")
+    sun.page.locator("h1").click()  # nothing has the focus any more
+    crew.must("zhou", "POST", f"/permits/{permit}/briefing", {})
+    expect(sun.page.locator('[data-person="zhou"]')).to_contain_text("已签交底")
+    expect(field).to_have_value("20.1")  # what is being filled in is left alone
     sun.do("test", place="QR-7", **(points | {"point.h2s.bottom": "18,5"}))
     refused = sun.page.locator(".refusal")
     expect(refused).to_contain_text("硫化氢")
