@@ -28,6 +28,7 @@ from tocsin.contract import topics
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import Event
 from tocsin.errors import PermitRefusedError, StoreError, StoreUnavailableError
+from tocsin.permits.context import Context
 from tocsin.permits.decide import decide, keep_until_ns
 from tocsin.permits.due import due
 from tocsin.permits.facts import Drafted, Fact, Form
@@ -281,7 +282,7 @@ class PermitBook:
         with read(self._engine) as c:
             found = self._load(c, permit)
             context = self._situations.context(c, found.kept, found.entries, now_ns)
-            quiet = due(found.permit, context, now_ns) is None
+            quiet = self._due(found, context, now_ns) is None
             quiet = quiet and not self._effects.is_due(c, found.permit, now_ns)
         if not quiet:
             with self._lock, write(self._engine) as c:
@@ -297,11 +298,18 @@ class PermitBook:
             if not told_ns <= now_ns < told_ns + RESEND_NS:
                 self._tell_gateway(found)
 
+    def _due(self, found: Loaded, context: Context, now_ns: int) -> Request | None:
+        request = due(found.permit, context, now_ns)
+        if request is None or request.action is not Action.SUSPEND:
+            return request
+        waits = self._situations.waits_for_gateway(found.kept, request.cause, now_ns)
+        return None if waits else request
+
     def _by_itself(self, c: Connection, after: Loaded, now_ns: int) -> Loaded:
         """What the system asks, and grants in place of those that end soon."""
         for _ in range(BY_ITSELF):
             context = self._situations.context(c, after.kept, after.entries, now_ns)
-            request = due(after.permit, context, now_ns)
+            request = self._due(after, context, now_ns)
             if request is None:
                 break
             outcome = decide(after.permit, request, context, now_ns)

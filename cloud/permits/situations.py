@@ -16,9 +16,11 @@ from cloud.permits.ledger import Qualified, items
 from tocsin.errors import StoreError
 from tocsin.permits.context import Account, Conditions, Context, Instrument, Other, Reading
 from tocsin.permits.journal import CLOUD, Entry
-from tocsin.permits.names import Role, State
+from tocsin.permits.names import Cause, Role, State
 from tocsin.permits.permit import permit_of
 
+PATIENCE_NS = 10 * 60 * 10**9  # with a gateway that keeps the permit and is not heard
+_SILENCES = frozenset({Cause.STALE, Cause.ATTENDANT})
 MAX_KNOWN = 10_000
 HEARD_NS = 60 * 10**9
 _EVER_NS = 2**63 - 1
@@ -29,7 +31,8 @@ Heard = Callable[[str], int]
 class Situations:
     """`values`: newest values of a site, from memory. `heard`: when a gateway was last heard, Unix ns, 0 for never."""
 
-    def __init__(self, values: Values, heard: Heard) -> None:
+    def __init__(self, values: Values, heard: Heard, began_ns: int) -> None:
+        self._began_ns = began_ns
         self._values, self._heard = values, heard
         self._lock = threading.Lock()
         self._signs: dict[str, int] = {}
@@ -48,6 +51,17 @@ class Situations:
     def is_heard(self, gateway: str, now_ns: int) -> bool:
         """Whether a gateway is there to be told something; one that is not hears everything as it comes back."""
         return abs(now_ns - self._heard(gateway)) <= HEARD_NS
+
+    def waits_for_gateway(self, kept: Kept, cause: Cause | None, now_ns: int) -> bool:
+        """Whether a silence is ours and not the place's: after our own start, or while the line is cut.
+
+        A gateway that keeps the permit goes on watching and suspends alone, so we wait a while before we believe it gone.
+        """
+        if not kept.told or cause not in _SILENCES:
+            return False
+        heard_ns = self._heard(kept.gateway)
+        since_ns = max(heard_ns, self._began_ns)
+        return abs(now_ns - heard_ns) > HEARD_NS and now_ns - since_ns < PATIENCE_NS
 
     def context(self, c: Connection, kept: Kept, entries: Iterable[Entry], now_ns: int) -> Context:
         """Everything around one permit now."""

@@ -56,13 +56,13 @@ def permit_desk(
 
     def heard_ns(gateway: str) -> int:
         state = presence.gateways().get(gateway)
-        return state.heard_ns if state is not None and state.online else 0
+        return state.heard_ns if state is not None else 0
 
     book = PermitBook(
         engine,
         clock,
         packs=parts.packs,
-        situations=Situations(lambda site: last.all([site]), heard_ns),
+        situations=Situations(lambda site: last.all([site]), heard_ns, clock.now_ns()),
         effects=Effects(Granter(parts.issuers, parts.locks), parts.locks),
         keys=keys,
         changed=changed,

@@ -310,7 +310,7 @@ class RunningCloud:
             self.permit_clock,
             packs=parts.packs,
             situations=Situations(
-                lambda site: self.spine.last.all([site]), lambda _: self.heard_ns
+                lambda site: self.spine.last.all([site]), lambda _: self.heard_ns, 0
             ),
             effects=Effects(Granter(parts.issuers, parts.locks), parts.locks),
             keys={"gw-north": b"key"},

@@ -144,3 +144,32 @@ def test_a_changed_database_is_found_when_the_journal_is_loaded(
     assert crew.ask("bureau", "GET", f"/permits/{permit}").status_code >= 500
     made = crew.ask("zhao", "POST", "/permits", {"site": "north", "form": crew.form()})
     assert made.status_code == 201
+
+
+def test_a_gateway_that_watches_alone_is_not_stopped_for_a_short_silence_of_the_line(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active("zhou")
+    crew.gateway_keeps_all(permit)
+    cloud.heard_ns = crew.now_ns
+    crew.wait_min(9)  # neither its attendant nor itself is heard
+    cloud.book.look()
+    assert crew.state(permit) == "active"
+    cloud.heard_ns = crew.now_ns
+    cloud.permit_clock.shift_ns += int(5 * 60e9)  # nor its gas
+    cloud.book.look()
+    assert crew.state(permit) == "active"
+    crew.air(h2s=9.0)  # what is heard counts at once
+    cloud.book.look()
+    assert crew.state(permit) == "suspended"
+
+
+def test_a_gateway_that_stays_silent_is_not_believed_for_ever(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active("zhou")
+    crew.gateway_keeps_all(permit)
+    cloud.heard_ns = crew.now_ns
+    crew.wait_min(11)
+    cloud.book.look()
+    assert crew.must("bureau", "GET", f"/permits/{permit}")["permit"]["cause"] == "attendant"
