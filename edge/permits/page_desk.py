@@ -31,6 +31,10 @@ MOST_WAITING = 32  # challenges nobody answered; the oldest goes first
 _AT_ONCE = 2  # PINs that are tried at the same time: each takes 16 MiB
 _TRIES_LONGEST_S = 10.0
 _SHOWN = IN_FORCE | {State.APPROVED}
+_NO_KEYS_HERE: Final = (  # a gateway that could would let whoever has it make keys for anyone
+    "网关不能登记密钥：密钥须由本人在平台上登记（/me/keys）。",
+    "A gateway registers no keys: each is registered at the cloud by its owner (/me/keys).",
+)
 _FOR: Final = {
     "enter": Action.ENTER,
     "exit": Action.EXIT,
@@ -77,6 +81,8 @@ class PageDesk:
 
     async def ask(self, account: str, asked: Asked) -> Answer:
         """One tap."""
+        if asked.action == "register":
+            return Answer(False, _NO_KEYS_HERE[0], _NO_KEYS_HERE[1])
         watched = self._desk.find(asked.permit)
         if watched is None:
             return Answer(False, "网关上没有这张作业票。", "This gateway keeps no such permit.")

@@ -110,6 +110,7 @@ def test_somebody_inside_calls_for_help_and_only_the_attendants_sign_counts(
 ) -> None:
     plant, _, url = page
     entrant, approver = Phone(url, "zhou"), Phone(url, "qian")
+    assert "at the cloud" in str(entrant.ask("register", public="00" * 32)["en"])
     assert not entrant.ask("heartbeat")["done"]
     assert not approver.ask("enter", person="wu")["done"]
     assert entrant.ask("sos")["done"]

@@ -1,0 +1,132 @@
+"""A permit journal that takes nothing more: stopping and coming out count all the same, going in does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge.options import OutboxOptions
+from edge.outbox import Outbox
+from edge.permits.conditions import Watch
+from edge.permits.desk import PermitDesk, Surroundings
+from edge.permits.journal import RESERVE_BYTES, PermitJournal
+from edge.permits.options import SpaceConfig
+from tests.edge.permits.day import KEY, CloudSide
+from tocsin.contract.codec import decode_body, decode_header
+from tocsin.contract.columns import Layout, Row
+from tocsin.contract.messages import Event
+from tocsin.errors import OutboxFullError
+from tocsin.permits.facts import Entered, Exited
+from tocsin.permits.messages import UP, PermitDown, PermitUp
+from tocsin.permits.names import Action, Role, State
+from tocsin.permits.outcomes import Accepted
+from tocsin.permits.requests import Request
+from tocsin.sdk import SystemClock
+from tocsin.testing import wait_until
+
+AIR = Layout("gas-01", "gas", ("o2", "ex", "h2s", "co"), "ffff")
+UNITS = ("%{vol}", "%{LEL}", "[ppm]", "[ppm]")
+
+
+@pytest.fixture
+async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
+    """Where the desk tells the cloud."""
+    found = await Outbox.open(
+        tmp_path / "outbox", site="plant", gateway="gw-1", clock=SystemClock(),
+        options=OutboxOptions(),
+    )  # fmt: skip
+    yield found
+    await found.aclose()
+
+
+def desk_on(journal: PermitJournal, outbox: Outbox) -> PermitDesk:
+    clock = SystemClock()
+    watch = Watch(clock, lambda _: UNITS)
+    around = Surroundings(
+        "gw-1", "plant", clock, lambda: "ntp", lambda: KEY, outbox, lambda *told: None
+    )
+    spaces = {"well-7": SpaceConfig(id="well-7", gas=("gas-01",))}
+    desk = PermitDesk(around, journal, watch, spaces, {}, watches_attendant=False)
+    watch.stored(Row(AIR, clock.now_ns(), (20.9, 0.0, 1.0, 2.0)))
+    return desk
+
+
+async def fill(journal: PermitJournal, cloud: CloudSide) -> None:
+    """Another permit takes every byte, the reserve too."""
+    down = msgspec.json.decode(cloud.down(), type=PermitDown)
+    await journal.keep(msgspec.structs.replace(down, permit="P2"), ())
+    for size in (3000, 10):
+        seq = 1000 * size
+        while True:
+            seq += 1
+            entry = msgspec.structs.replace(down.entries[0], permit="P2", seq=seq, reason="x" * size)  # fmt: skip
+            try:
+                await journal.keep(None, [entry], urgent=True)
+            except OutboxFullError:
+                break
+
+
+async def test_a_suspension_holds_without_the_disk_and_is_written_once_it_takes_again(
+    tmp_path: Path, outbox: Outbox
+) -> None:
+    cloud = CloudSide().to_active("zhou", "wu")
+    journal = await PermitJournal.open(tmp_path / "permits", RESERVE_BYTES + (96 << 10), 1)
+    desk = desk_on(journal, outbox)
+    await desk.take(cloud.down())
+    watched = desk.find("P1")
+    assert watched is not None
+    await fill(journal, cloud)
+    with pytest.raises(OutboxFullError):
+        await desk.ask("P1", Request(Action.ENTER, "li", Role.ATTENDANT, said=Entered("zheng")))
+    assert watched.permit.inside == {"zhou", "wu"}, "who was refused is not inside"
+    stop = await desk.ask("P1", Request(Action.SUSPEND, "li", Role.ATTENDANT, "smell"))
+    out = await desk.ask("P1", Request(Action.EXIT, "li", Role.ATTENDANT, said=Exited("zhou")))
+    assert isinstance(stop, Accepted)
+    assert isinstance(out, Accepted)
+    assert (watched.permit.state, watched.permit.inside) == (State.SUSPENDED, frozenset({"wu"}))
+    assert len(watched.owed) == 2
+    assert watched.unmerged == [], "what is not on the disk is told to nobody"
+
+    running = asyncio.create_task(desk.run())
+    await journal.forget("P2")
+    await wait_until(lambda: not watched.owed)
+
+    async def told() -> bool:
+        heard = [
+            decode_body(decode_header(c.payload), c.payload, Event)
+            for c in await outbox.pending("event")
+        ]
+        ups = [msgspec.convert(e.data, PermitUp) for e in heard if e.kind == UP]
+        return (
+            [e.action for e in ups[-1].entries] == [Action.SUSPEND, Action.EXIT] if ups else False
+        )
+
+    await wait_until(told)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    stored = next(s for s in await journal.load() if s.told.permit == "P1")
+    own = [e.action for e in stored.entries if e.source == "gateway:gw-1"]
+    assert own == [Action.SUSPEND, Action.EXIT]
+    await desk.aclose()
+
+
+async def test_a_gateway_whose_journal_was_lost_still_stops_the_work(
+    tmp_path: Path, outbox: Outbox
+) -> None:
+    cloud = CloudSide().to_active("zhou")
+    journal = await PermitJournal.open(tmp_path / "permits", 1 << 20, 1)
+    desk = desk_on(journal, outbox)
+    await desk.take(cloud.down(have=7))  # the cloud keeps seven entries of ours
+    watched = desk.find("P1")
+    assert watched is not None
+    assert watched.lost
+    assert desk.counters["down_refused"] == 1, "it is told"
+    row = Row(AIR, SystemClock().now_ns(), (20.9, 0.0, 90.0, 2.0))
+    desk.watch.stored(row)
+    await desk.take(cloud.down(have=7))
+    assert watched.permit.state is State.SUSPENDED
+    await desk.aclose()
