@@ -226,7 +226,7 @@ class PermitBook:
                     )
             for entry in taken.news:
                 journals.append(c, entry, received_ns)
-            told = max(kept.told, min(up.have, found.own))
+            told = min(up.have, found.own)  # less than before: its disk is a new one
             entries = merge([*found.entries, *taken.news]) if taken.news else found.entries
             merged = Loaded(replace(kept, told=told), permit_of(kept.id, entries), entries)
             after = self._follow(c, merged, found.permit.state, now_ns)

@@ -173,3 +173,18 @@ def test_a_gateway_that_stays_silent_is_not_believed_for_ever(
     crew.wait_min(11)
     cloud.book.look()
     assert crew.must("bureau", "GET", f"/permits/{permit}")["permit"]["cause"] == "attendant"
+
+
+def test_a_gateway_with_a_new_disk_is_told_everything_again(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active()
+    crew.gateway_keeps_all(permit)
+    cloud.book.resend("gw-north")
+    assert crew.told(permit).entries == ()
+    crew.gateway_says(permit, have=0)
+    assert list(crew.told(permit).entries) == journal(crew, permit)
+    crew.must("li", "POST", f"/permits/{permit}/suspend", {})
+    crew.must("li", "POST", f"/permits/{permit}/tools", {"way": "out", "count": 5})
+    crew.must("zhao", "POST", f"/permits/{permit}/hand-back", {})
+    assert crew.why("li", "POST", f"/permits/{permit}/close", {})["reason"] == "gateway-behind"
