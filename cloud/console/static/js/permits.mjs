@@ -23,6 +23,7 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
 });
 document.body.addEventListener("htmx:afterSwap", (event) => {
   for (const fold of folds(event.detail.target)) fold.open ||= open.includes(fold.dataset.action ?? fold.className);
+  if (page) page.querySelector(".sos").hidden = !page.querySelector(".permit-now[data-sos]"); // itself it is never swapped: no tap is lost
   countdown();
   duty();
 });
