@@ -395,7 +395,8 @@ class PermitBook:
         now_ns = self._clock.now_ns()
         with read(self._engine) as c:
             context = self._situations.context(c, found.kept, found.entries, now_ns)
-            down = down_of(c, found.kept, found.permit, found.entries, context, now_ns)
+            lent = self._effects.lent(c, found.kept, now_ns)
+            down = down_of(c, found.kept, found.permit, found.entries, context, lent, now_ns)
         self._told_ns[found.kept.id] = now_ns
         topic = topics.down(found.kept.site, found.kept.gateway, DOWN)
         self._send(topic, msgspec.json.encode(sign_down(down, key)))

@@ -10,11 +10,13 @@ from sqlalchemy import Connection
 from cloud.permits.granting import RENEW_BEFORE_NS, Granter, grants_of, void
 from cloud.permits.holders import HolderKey, keys_of
 from cloud.permits.kept import Kept
+from cloud.permits.lending import lent_times
 from cloud.permits.locks import Lock, Locks
 from tocsin.errors import LockKeyError
 from tocsin.permits.context import Context
 from tocsin.permits.facts import GrantNoted
 from tocsin.permits.grant_policy import may_issue
+from tocsin.permits.messages import LentTime
 from tocsin.permits.names import ENDED, MAY_HAVE_GRANTS, Role, State
 from tocsin.permits.outcomes import Refused
 from tocsin.permits.permit import Permit
@@ -92,13 +94,17 @@ class Effects:
             return None
         if made is None:
             return None
-        return GrantNoted(made.cti, made.lock, made.holder, made.exp_ns, rescue, made.account)
+        return GrantNoted(made.cti, lock.device, made.holder, made.exp_ns, rescue, made.account)
 
     @staticmethod
     def _candidates(permit: Permit, context: Context) -> Sequence[str]:
         if permit.state is State.EMERGENCY:
             return sorted(n for n, p in context.people.items() if Role.RESCUE in p.roles)
         return permit.form.attendants if permit.form else ()
+
+    def lent(self, c: Connection, kept: Kept, now_ns: int) -> tuple[LentTime, ...]:
+        """What the gateway needs to tell the space's locks the time."""
+        return lent_times(c, self._locks, self._locks_of(c, kept), kept.gateway, now_ns)
 
     def _locks_of(self, c: Connection, kept: Kept) -> list[Lock]:
         found = (self._locks.at(c, kept.site, device) for device in kept.basis.space.locks)

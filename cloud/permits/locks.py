@@ -19,6 +19,8 @@ from tocsin.sdk import Clock
 
 Profile = Literal["A", "B"]
 
+FIRST_EPOCH = 1  # as a lock leaves the factory (docs/specs/lock.md section 8)
+
 
 @dataclass(frozen=True, slots=True)
 class Lock:
@@ -74,7 +76,7 @@ class Locks:
             "sealed_key": self._sealing.seal(key, _purpose(lock.hex())),
             "next_ctr": 1,
             "min_ctr": 0,
-            "epoch": 0,
+            "epoch": FIRST_EPOCH,
             "changed_ns": self._clock.now_ns(),
             "changed_by": by,
         }

@@ -12,7 +12,7 @@ from cloud.permits.holders import keys_of
 from cloud.permits.kept import Kept
 from tocsin.permits.context import Context
 from tocsin.permits.journal import CLOUD, Entry, gateway_source
-from tocsin.permits.messages import PermitDown, Person
+from tocsin.permits.messages import LentTime, PermitDown, Person
 from tocsin.permits.names import Role
 from tocsin.permits.permit import Permit
 
@@ -27,6 +27,7 @@ def down_of(
     permit: Permit,
     entries: Sequence[Entry],
     context: Context,
+    times: tuple[LentTime, ...],
     now_ns: int,
 ) -> PermitDown:
     """Everything the gateway needs to go on alone, and the entries it has not said it keeps."""
@@ -46,6 +47,7 @@ def down_of(
         grants=tuple(g.sealed for g in issued if g.is_live(now_ns)),
         denied=tuple(sorted(context.denied)),
         instruments=tuple(context.instruments.values()),
+        times=times,
         others=context.others,
     )
 

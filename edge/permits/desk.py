@@ -104,6 +104,7 @@ class PermitDesk:
             watched = Watched(stored.told, stored.entries, self._own)
             watched.tell = True
             self._permits[watched.id] = watched
+            self.unlocker.borrow(watched)
             own = [e.at_ns for e in watched.entries if e.source == self._own]
             self._anchor = (max([self._anchor[0], *own]), self._around.clock.mono_ns())
         self._sound()
@@ -188,6 +189,7 @@ class PermitDesk:
                 return
         watched.take(told, news)
         self._permits[told.permit] = watched
+        self.unlocker.borrow(watched)
         if told.space.id not in self._spaces and watched_is_new:
             _log.warning("permit %s: no [[spaces]] table for %s", told.permit, told.space.id)
         if watched.lost:
@@ -291,7 +293,7 @@ class PermitDesk:
 
     async def _lock_said(self, news: LockNews) -> None:
         kind = LockEventKind(news.kind).name.lower().replace("_", "-") if news.kind else ""
-        fact = LockTold(news.lock, kind, news.state.synced_seq or 0)
+        fact = LockTold(news.lock, kind, news.state.synced_seq or 0, news.cti.hex())
         request = Request(Action.LOCK, self._around.gateway, Role.SYSTEM, news.text, fact)
         for watched in self._permits.values():
             if news.lock in self.space(watched).locks and watched.permit.state in IN_FORCE:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge.locks.interface import Challenge, Headcount, HeldGrant, HolderProof, Locks
+from edge.locks.interface import Challenge, Headcount, HeldGrant, HolderProof, Locks, TimeKey
 from edge.orders.results import Result
 from edge.permits.watched import Watched
 from tocsin.errors import GrantRefusedError
@@ -40,6 +41,15 @@ class Unlocker:
 
     def __init__(self, desk: PermitDesk, locks: Locks, private: bytes, clock: Clock) -> None:
         self._desk, self._locks, self._private, self._clock = desk, locks, private, clock
+
+    def borrow(self, watched: Watched) -> None:
+        """Take the time keys that came with a permit; a seal that is not ours is left alone."""
+        for lent in watched.told.times:
+            if lent.lock not in self._locks.names():
+                continue
+            with suppress(GrantRefusedError):
+                key = open_sealed(lent.sealed, self._private, context=lent.context)
+                self._locks.lend_time(lent.lock, TimeKey(key, lent.from_s, lent.until_s))
 
     def why_not(self, lock: str, claims: Claims) -> str:
         """Asked by the locks' guard before every opening but a rescue, whoever asks for it."""
@@ -82,8 +92,7 @@ class Unlocker:
         wrong = may_relock(watched.permit)
         if wrong is not None:
             return wrong
-        noted = [g for g in watched.permit.grants if g.lock == lock and not g.rescue]
-        held = next((h for g in reversed(noted) if (h := self._held(watched, g.cti))), None)
+        held = self._held(watched, watched.opener(lock))
         if held is None:
             return refused(Why.NO_LIVE_GRANT, lock=lock)
         count = Headcount(len(watched.permit.inside), actor, self._clock.now_ns())

@@ -61,6 +61,7 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
         around, journal, watch, spaces, sirens, watches_attendant=options.listen is not None
     )
     desk.unlocker = Unlocker(desk, agent.locks, private, clock)
+    desk.borrow = desk.unlocker.borrow
     if options.listen is not None:
         routes = Routes(
             config.gateway.id,

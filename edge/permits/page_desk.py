@@ -40,12 +40,14 @@ _FOR: Final = {
     "exit": Action.EXIT,
     "sos": Action.SOS,
     "suspend": Action.SUSPEND,
+    "resume": Action.RESUME,
 }
 _ROLES: Final = {  # in which capacity somebody asks: the first that they hold
     Action.ENTER: (Role.ATTENDANT, Role.RESCUE, Role.ENTRANT),
     Action.EXIT: (Role.ATTENDANT, Role.RESCUE, Role.ENTRANT),
     Action.SUSPEND: (Role.ATTENDANT, Role.APPROVER, Role.REGULATOR),
     Action.SOS: tuple(Role),
+    Action.RESUME: tuple(Role),  # refused here whoever asks, with its reason
 }  # fmt: skip
 
 

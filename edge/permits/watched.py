@@ -8,6 +8,7 @@ import msgspec
 
 from edge.permits.options import SpaceConfig
 from tocsin.permits.context import Account, Conditions, Context
+from tocsin.permits.facts import LockTold
 from tocsin.permits.journal import CLOUD, Entry
 from tocsin.permits.merge import merge
 from tocsin.permits.messages import PermitDown, PermitUp
@@ -16,6 +17,7 @@ from tocsin.permits.permit import Permit, fold, permit_of
 from tocsin.permits.space import Live
 
 MOST_UP = 100  # entries in one message
+MOST_GRANTS = 64  # kept beyond their end: the one that opened a lock is what locks it again
 
 
 class Watched:
@@ -39,7 +41,10 @@ class Watched:
         """A message of the cloud, once it is kept. An older one brings entries and nothing else."""
         if told.have >= self.told.have:
             denied = tuple(sorted({*self.told.denied, *told.denied}))
-            self.told = msgspec.structs.replace(told, entries=(), denied=denied)
+            grants = (*(g for g in self.told.grants if g not in told.grants), *told.grants)
+            self.told = msgspec.structs.replace(
+                told, entries=(), denied=denied, grants=grants[-MOST_GRANTS:]
+            )
         if news := list(news):
             self.entries = merge([*self.entries, *news])
             self.permit = permit_of(self.id, self.entries)
@@ -49,6 +54,12 @@ class Watched:
         for entry in entries:
             self.entries.append(entry)
             self.permit = fold(self.permit, entry)
+
+    def opener(self, lock: str) -> str:
+        """Id (hex) of the grant that opened a lock last; "" where nothing of the permit did."""
+        told = [e.fact for e in self.entries if isinstance(e.fact, LockTold)]
+        found = [f.cti for f in told if f.lock == lock and f.event == "unlock" and f.cti]
+        return found[-1] if found else ""
 
     def newest(self, source: str) -> int:
         """The newest number of a source."""

@@ -123,6 +123,7 @@ class LockTold(msgspec.Struct, frozen=True, omit_defaults=True, tag="lock-told")
     lock: str
     event: str  # the name of the event in `tocsin.grants.lock_log`
     seq: int = 0
+    cti: str = ""  # of the grant that moved the bolt, hex
 
 
 class GrantNoted(msgspec.Struct, frozen=True, omit_defaults=True, tag="grant-noted"):

@@ -36,6 +36,22 @@ class SealedGrant(msgspec.Struct, frozen=True, omit_defaults=True):
     sealed_key: bytes = b""
 
 
+class LentTime(msgspec.Struct, frozen=True):
+    """K_time of one lock (`lock` its device id at the gateway), sealed to the gateway: it may tell the lock the time in this span, Unix s."""
+
+    lock: str
+    lock_id: bytes
+    from_s: int
+    until_s: int
+    sealed: bytes
+
+    @property
+    def context(self) -> bytes:
+        """What the seal is bound to (docs/specs/grant.md)."""
+        span = self.from_s.to_bytes(4, "big") + self.until_s.to_bytes(4, "big")
+        return b"k_time " + self.lock_id + span
+
+
 class PermitDown(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything a gateway needs to watch a permit alone. `entries` are those the gateway has not said it keeps."""
 
@@ -51,6 +67,7 @@ class PermitDown(msgspec.Struct, frozen=True, omit_defaults=True):
     grants: tuple[SealedGrant, ...] = ()
     denied: tuple[str, ...] = ()  # ids of grants (hex) that are void
     instruments: tuple[Instrument, ...] = ()
+    times: tuple[LentTime, ...] = ()
     others: tuple[Other, ...] = ()  # other permits that matter here, as the cloud knew them
     sig: str = ""
 
