@@ -32,7 +32,7 @@ class Watch:
         self._values: dict[tuple[str, str], _Value] = {}
         self._signs: dict[str, int] = {}  # permit -> monotonic
         self._tampered: set[str] = set()
-        self._began_ns = clock.mono_ns()
+        self._began_ns = self._cloud_heard_ns = clock.mono_ns()
         self.siren_ok: dict[str, bool] = {}  # by space
         self.cloud_ok: Callable[[], bool] = lambda: False
 
@@ -79,15 +79,24 @@ class Watch:
         return (self._clock.mono_ns() - self._began_ns) / 1e9
 
     def conditions(
-        self, permit: str, space: SpaceConfig, now_ns: int, *, watches_attendant: bool
+        self,
+        permit: str,
+        space: SpaceConfig,
+        now_ns: int,
+        *,
+        since_ns: int,
+        watches_attendant: bool,
     ) -> Conditions:
-        """Everything about one space, as of `now_ns`."""
+        """Everything about one space, as of `now_ns`. A sign of the attendant is wanted from `since_ns` on, when the permit came to its state."""
         mono_ns = self._clock.mono_ns()
         fan_device, _, fan_quantity = (space.ventilation or "").partition("/")
         fan = self._values.get((fan_device, fan_quantity))
-        heard_ns = max(self._signs.get(permit, 0), self._began_ns)
         cloud_ok = self.cloud_ok()
-        attendant = now_ns if cloud_ok and not watches_attendant else now_ns - (mono_ns - heard_ns)
+        if cloud_ok:
+            self._cloud_heard_ns = mono_ns
+        watched_ns = self._began_ns if watches_attendant else self._cloud_heard_ns
+        heard_ns = max(self._signs.get(permit, 0), watched_ns)
+        attendant = max(now_ns - (mono_ns - heard_ns), min(since_ns, now_ns))
         return Conditions(
             readings=tuple(
                 Reading(

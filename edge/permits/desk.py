@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -38,6 +39,7 @@ from tocsin.sdk import Clock
 
 MAX_DOWN_BYTES = 512 << 10
 MAX_PERMITS = 200
+MAX_LOCK_EVENTS = 1000  # of one look
 LOOK_S = 1.0
 LEAST_S = 0.05  # between two looks, however fast values come
 _AT_ONCE = 5  # requests of the system itself in one look
@@ -53,6 +55,7 @@ _SAFE = frozenset(  # what holds even when the disk refuses it
     {Action.EXIT, Action.SUSPEND, Action.SOS, Action.EMERGENCY, Action.EXPIRE, Action.COUNT_PEOPLE,
      Action.LOCK, Action.REOPEN, Action.VENTILATE}
 )  # fmt: skip
+_T = TypeVar("_T")
 _log = logging.getLogger("edge.permits")
 
 
@@ -88,11 +91,15 @@ class PermitDesk:
         self._permits: dict[str, Watched] = {}
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
+        self._working: set[asyncio.Task[object]] = set()
         self._anchor = (0, 0)  # (decision time, monotonic) of the last look
         self._said: set[str] = set()
         self.counters: Counter[str] = Counter()
         self.changed = asyncio.Event()
         self.unlocker: Unlocker
+        self.borrow: Callable[[Watched], None] = lambda _: (
+            None
+        )  # what came with a permit for its locks
         self.page: LanPage | None = None
         self._near: frozenset[str] = frozenset()  # devices at spaces with a permit
         self._lock_events: list[LockNews] = []
@@ -104,13 +111,14 @@ class PermitDesk:
             watched = Watched(stored.told, stored.entries, self._own)
             watched.tell = True
             self._permits[watched.id] = watched
-            self.unlocker.borrow(watched)
+            self.borrow(watched)
             own = [e.at_ns for e in watched.entries if e.source == self._own]
             self._anchor = (max([self._anchor[0], *own]), self._around.clock.mono_ns())
         self._sound()
 
     async def aclose(self) -> None:
-        """Close the journal."""
+        """End what is being decided, then close the journal."""
+        await asyncio.gather(*self._working, return_exceptions=True)
         await self._journal.aclose()
 
     def permits(self) -> list[Watched]:
@@ -135,7 +143,11 @@ class PermitDesk:
         """Everything around one permit now."""
         space = self.space(watched)
         conditions = self.watch.conditions(
-            watched.id, space, self.now_ns(), watches_attendant=self._watches_attendant
+            watched.id,
+            space,
+            self.now_ns(),
+            since_ns=watched.permit.since_ns,
+            watches_attendant=self._watches_attendant,
         )
         return watched.context(space, conditions)
 
@@ -169,8 +181,11 @@ class PermitDesk:
         elif told.permit not in self._permits and len(self._permits) >= MAX_PERMITS:
             self._refuse(f"{told.permit}: {MAX_PERMITS} permits are here already")
         else:
-            async with self._turn:
-                await self._take(told)
+            await self._whole(self._take_in_turn(told))
+
+    async def _take_in_turn(self, told: PermitDown) -> None:
+        async with self._turn:
+            await self._take(told)
 
     async def _take(self, told: PermitDown) -> None:
         watched = self._permits.get(told.permit) or Watched(told, (), self._own)
@@ -189,7 +204,7 @@ class PermitDesk:
                 return
         watched.take(told, news)
         self._permits[told.permit] = watched
-        self.unlocker.borrow(watched)
+        self.borrow(watched)
         if told.space.id not in self._spaces and watched_is_new:
             _log.warning("permit %s: no [[spaces]] table for %s", told.permit, told.space.id)
         if watched.lost:
@@ -206,6 +221,9 @@ class PermitDesk:
         Raises:
             OutboxError: it cannot be kept, so it does not count (what makes people safer counts all the same).
         """
+        return await self._whole(self._asked(permit, request))
+
+    async def _asked(self, permit: str, request: Request) -> Outcome | None:
         async with self._turn:
             watched = self._permits.get(permit)
             if watched is None:
@@ -219,12 +237,21 @@ class PermitDesk:
                 await self._write(watched, request, facts, effects)
             return outcome
 
+    def _whole(self, work: Coroutine[object, object, _T]) -> Awaitable[_T]:
+        """Whoever waits for it may be cancelled; it ends all the same, so that disk and memory say the same."""
+        task = asyncio.create_task(work, name="permit-decision")
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        return asyncio.shield(task)
+
     def lock_news(self, news: LockNews) -> None:
         """A lock tells something; must not block."""
         self.watch.lock_told(news)
         self._moved.set()
-        if news.kind is not None:
-            self._lock_events.append(news)
+        if news.kind is not None and len(self._lock_events) < MAX_LOCK_EVENTS:
+            self._lock_events.append(
+                news
+            )  # beyond: it stands in the lock's own log, which is journalled apart
 
     def moved(self, device: str) -> None:
         """A value of a device has changed: look at once if it is at a space with a permit."""

@@ -1,0 +1,129 @@
+"""Decisions of the desk itself: cut short by whoever asked, and what counts as no sign of the attendant."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.permits.conditions import Watch
+from edge.permits.desk import PermitDesk, Surroundings
+from edge.permits.journal import PermitJournal
+from edge.permits.options import SpaceConfig
+from tests.edge.permits.day import KEY, CloudSide
+from tocsin.permits import facts
+from tocsin.permits.intervals import NS
+from tocsin.permits.live import breaches
+from tocsin.permits.names import Action, Cause, Role
+from tocsin.permits.outcomes import Accepted
+from tocsin.permits.requests import Request
+
+
+class LaterClock:
+    """The machine's clock, which can be put ahead."""
+
+    def __init__(self) -> None:
+        self.ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return time.time_ns() + self.ahead_ns
+
+    def mono_ns(self) -> int:
+        return time.monotonic_ns() + self.ahead_ns
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Nowhere:
+    """An outbox that takes everything."""
+
+    async def put_event(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+class Bench:
+    """A desk with one permit at work on a real journal file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.clock = folder, LaterClock()
+        self.watch = Watch(self.clock, lambda _: ())
+        self.cloud = CloudSide().to_active("zhou")
+
+    async def desk(self, *, has_page: bool = False) -> PermitDesk:
+        journal = await PermitJournal.open(self.folder, 32 << 20, self.clock.now_ns())
+        outbox: Any = Nowhere()
+        around = Surroundings(
+            "gw-1", "plant", self.clock, lambda: "ntp", lambda: KEY, outbox, lambda *_: None
+        )
+        spaces = {"well-7": SpaceConfig(id="well-7", gas=("gas-01",))}
+        desk = PermitDesk(around, journal, self.watch, spaces, {}, watches_attendant=has_page)
+        await desk.restore()
+        return desk
+
+    def silent(self, desk: PermitDesk) -> bool:
+        """Whether the attendant counts as gone."""
+        (watched,) = desk.permits()
+        found = breaches(watched.permit, desk.context(watched), desk.now_ns())
+        return Cause.ATTENDANT in {b.cause for b in found}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def counted(n: int) -> Request:
+    return Request(Action.COUNT_TOOLS, "li", Role.ATTENDANT, said=facts.ToolsCounted("out", n))
+
+
+EXIT = Request(Action.EXIT, "li", Role.ATTENDANT, said=facts.Exited("zhou"))
+
+
+async def test_a_request_that_is_cut_short_is_whole_or_not_there(bench: Bench) -> None:
+    for turns in range(8):
+        desk = await bench.desk()
+        await desk.take(bench.cloud.down())
+        asked = asyncio.create_task(desk.ask("P1", counted(turns)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert isinstance(await desk.ask("P1", counted(50 + turns)), Accepted)
+        assert not desk.permits()[0].owed
+        await desk.aclose()
+    desk = await bench.desk()
+    assert isinstance(await desk.ask("P1", EXIT), Accepted)
+    await desk.aclose()
+    desk = await bench.desk()
+    assert desk.permits()[0].permit.inside == frozenset()
+    await desk.aclose()
+
+
+async def test_a_link_that_drops_is_no_silence_of_the_attendant_at_once(bench: Bench) -> None:
+    desk = await bench.desk()
+    await desk.take(bench.cloud.down())
+    bench.watch.cloud_ok = lambda: True
+    bench.clock.ahead_ns += 600 * NS
+    assert not bench.silent(desk)
+    bench.watch.cloud_ok = lambda: False
+    assert not bench.silent(desk)
+    bench.clock.ahead_ns += 61 * NS
+    assert bench.silent(desk)
+    await desk.aclose()
+
+
+async def test_a_permit_that_comes_to_an_old_gateway_gives_its_attendant_time(bench: Bench) -> None:
+    bench.watch._began_ns -= 600 * NS  # it has been up for long
+    desk = await bench.desk(has_page=True)
+    await desk.take(bench.cloud.down())
+    assert not bench.silent(desk)
+    bench.clock.ahead_ns += 61 * NS
+    assert bench.silent(desk)
+    bench.watch.sign("P1")
+    assert not bench.silent(desk)
+    await desk.aclose()
