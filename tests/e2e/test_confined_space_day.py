@@ -23,7 +23,7 @@ def test_a_permit_from_application_to_the_verified_bundle_with_the_cloud_there_a
         changed = bundle.with_name("changed.tar")
         data = bytearray(bundle.read_bytes())
         with tarfile.open(bundle) as tar:
-            journal = next(m for m in tar.getmembers() if "journal" in m.name)
+            journal = next(m for m in tar.getmembers() if m.name == "entries.jsonl")
         data[journal.offset_data + journal.size // 2] ^= 1
         changed.write_bytes(data)
         with pytest.raises(LabError):
