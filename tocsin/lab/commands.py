@@ -54,6 +54,12 @@ def demo(
     browser: Annotated[
         bool, typer.Option(help="Open the console in a browser where there is a display.")
     ] = True,
+    scene: Annotated[
+        Literal["plant", "confined-space"],
+        typer.Option(
+            help="plant, or confined-space: a day of permits, a smart lock and a siren, told step by step."
+        ),
+    ] = "plant",
     as_json: Json = False,
 ) -> None:
     """Run the site, show it live, and count at the end that nothing was lost."""
@@ -63,6 +69,9 @@ def demo(
         signal.SIGTERM,
     ):  # a shell starts background jobs with SIGINT ignored
         signal.signal(end, signal.default_int_handler)
+    if scene == "confined-space":
+        _confined_space(folder, broker, for_s, as_json=as_json)
+        return
     with Demo(
         folder, Site(release_after_s=release_after), http_port=_free(port), broker=broker
     ) as run:
@@ -82,6 +91,27 @@ def demo(
     output.emit(report, as_json=as_json, human=_summary(report))
     if not report.is_clean:
         raise typer.Exit(DemoFoundFaultsError.exit_code)
+
+
+def _confined_space(folder: Path, broker: str, for_s: float | None, *, as_json: bool) -> None:
+    """Two permits, the second with the cloud cut off; then the site stays up for `for_s`, or until Ctrl-C."""
+    from tocsin.lab.confined.day import Day
+    from tocsin.lab.confined.day import Site as ConfinedSite
+    from tocsin.lab.confined.person import PASSWORD, PIN
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with ConfinedSite(folder, broker, output.note) as site:
+        output.note(f"console: {site.console_url}   the gateway's own page: {site.page_url}")
+        for cut in (False, True):
+            Day(site, cut=cut).run()
+        output.emit(site.seen, as_json=as_json, human=site.seen.told())
+        if as_json and for_s is None:
+            return
+        output.note(f"log in as root, zhao, qian, li, ...: {PASSWORD!r}; PIN {PIN} at the gateway")
+        try:
+            time.sleep(for_s if for_s is not None else 1e6)
+        except KeyboardInterrupt:
+            output.note("stopping")
 
 
 def _free(port: int) -> int:

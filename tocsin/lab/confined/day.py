@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tocsin.cli import output
 from tocsin.cli.data import data_dir
 from tocsin.lab.children import Child, Children, LabError, tocsin_command
 from tocsin.lab.confined import site
@@ -40,7 +41,17 @@ class Seen(msgspec.Struct):
     breach_to_siren_s: list[float] = []
     tap_to_open_s: list[float] = []
     approval_to_open_s: list[float] = []
-    bundles: dict[str, Path] = {}
+    bundles: dict[str, str] = {}
+
+    def told(self) -> str:
+        """For people."""
+        rows = [
+            ["gas breach to the siren's coil, s", *map(str, self.breach_to_siren_s)],
+            ["tap to the open lock, s", *map(str, self.tap_to_open_s)],
+            ["last approval to the open lock, s", *map(str, self.approval_to_open_s)],
+        ]
+        table = output.table(["", "cloud there", "cloud away"], rows)
+        return "\n".join([table, "", *(f"tocsin permit verify {b}" for b in self.bundles.values())])
 
 
 class Site:
@@ -149,8 +160,11 @@ class Site:
             "lock", "tocsin.cli", "lock-sim", "--locks", str(locks), "--stdin-lease", "--json"
         )
         ready = self.lock.ready()
+        told = {"kid": kid, "public": public} | {k: v for k, v in keys.items() if k != "issuers"}
+        if "hci" in ready:  # no dbus-daemon here: bleak speaks through a controller of its own
+            return told | {"hci": str(ready["hci"])}
         self._lock_env = {"DBUS_SYSTEM_BUS_ADDRESS": str(ready["DBUS_SYSTEM_BUS_ADDRESS"])}
-        return {"kid": kid, "public": public, **{k: v for k, v in keys.items() if k != "issuers"}}
+        return told
 
     def _gateway(self, lock: dict[str, str] | None) -> Child:
         config = site.write_gateway(
@@ -328,7 +342,7 @@ class Day:
         bundle = at.folder / f"permit-{self.permit}.tar"
         bundle.write_bytes(self._as("zhao").fetch(f"/api/v1/permits/{self.permit}/export"))
         tocsin_command("permit", "verify", str(bundle), "--json")
-        at.seen.bundles[self.permit] = bundle
+        at.seen.bundles[self.permit] = str(bundle)
         self.say(f"the inspector's bundle is verified: {bundle.name}")
 
     def _opens(self, page: PagePerson) -> bool:

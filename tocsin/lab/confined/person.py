@@ -22,7 +22,9 @@ STEP_S = 30  # RFC 6238
 
 
 class RefusalError(LabError):
-    """The cloud or the gateway said no. `reason` is the permit's, else the error's code."""
+    """The cloud or the gateway of a scripted day said no. `reason` is the permit's, else the error's code."""
+
+    code = "lab.refused"
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)

@@ -106,9 +106,11 @@ locks = [{f'"{LOCK}"' if lock else ""}]
 
 
 def _lock(told: dict[str, str]) -> str:
+    own = f'hci = "{told["hci"]}"' if "hci" in told else ""
     return f"""[[drivers]]
 type = "lock"
 name = "hatches"
+{own}
 gateway_id = "{told["gateway_id"]}"
 issuers = [{{ kid = "{told["kid"]}", public = "{told["public"]}" }}]
 log_dir = "locks"
