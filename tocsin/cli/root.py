@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("Print the completion script of bash, zsh or fish", "all"),
     "conformance": ("Run the rules of the driver contract against a driver", "edge"),
     "simulate": ("A virtual site read by a real gateway, with faults to order", "all"),
+    "permit": ("Permits for confined spaces: list, show, export and verify", "all"),
     "chaos": ("Break a whole site at random and count that nothing was lost", "all"),
     "bench": ("Measure this machine", "all"),
 }
