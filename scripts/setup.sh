@@ -73,7 +73,11 @@ install_debian() {
 setup() {
   case $1 in
     run)
-      install_debian "mosquitto:mosquitto:the broker will be amqtt, slower but complete"
+      install_debian \
+        "mosquitto:mosquitto:the broker will be amqtt, slower but complete" \
+        "libgl1:/usr/lib/$(uname -m)-linux-gnu/libGL.so.1:cameras fail" \
+        "libglib2.0-0:/usr/lib/$(uname -m)-linux-gnu/libgthread-2.0.so.0:cameras fail" \
+        "libxcb1:/usr/lib/$(uname -m)-linux-gnu/libxcb.so.1:cameras fail"
       ;;
     dev)
       install_debian \
@@ -89,7 +93,10 @@ setup() {
         "dbus:dbus-daemon:Bluetooth tests fail" \
         "gcc:cc:tests of the lock's C core fail" \
         "libc6-dev:/usr/include/stdio.h:tests of the lock's C core fail" \
-        "libsodium-dev:/usr/include/sodium.h:tests of the lock's C core fail"
+        "libsodium-dev:/usr/include/sodium.h:tests of the lock's C core fail" \
+        "libgl1:/usr/lib/$(uname -m)-linux-gnu/libGL.so.1:cameras fail" \
+        "libglib2.0-0:/usr/lib/$(uname -m)-linux-gnu/libgthread-2.0.so.0:cameras fail" \
+        "libxcb1:/usr/lib/$(uname -m)-linux-gnu/libxcb.so.1:cameras fail"
       ;;
   esac
   install_python "$1"

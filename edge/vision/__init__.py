@@ -1,0 +1,1 @@
+"""Cameras: pictures in, models run here, confirmed events out. Needs the extra `vision`."""
