@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import traceback
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -65,6 +66,7 @@ class Transport:
         self._pool.clear()
 
     def _silent(self, exc: Exception) -> StoreUnavailableError:
+        _let_go(exc)
         return StoreUnavailableError(
             f"InfluxDB at {self.options.url} does not answer: {exc}",
             hint="is it running, is the url right?",
@@ -123,3 +125,10 @@ class Transport:
                 raise self._silent(exc) from exc
             return read_answer(int(exc.response.status), exc.response.data, exc.retry_after)
         return Answer(204)
+
+
+def _let_go(exc: BaseException | None) -> None:
+    """Free the body at once: the frames of urllib3 hold the error that holds them, until a full search for garbage."""
+    while exc is not None:
+        traceback.clear_frames(exc.__traceback__)
+        exc = exc.__context__
