@@ -9,6 +9,7 @@ from cloud.api.rows import Row, flag, number, text, whole
 
 _UNITS = {
     "[ppm]": "ppm",
+    "{dBm}": "dBm",
     "[ppb]": "ppb",
     "%{vol}": "%VOL",
     "%{LEL}": "%LEL",

@@ -107,12 +107,12 @@ def verify(
         raise UsageError(f"{bundle} cannot be read: {exc.strerror}") from exc
     lines = [f"{p.where}: {p.what}" for p in report.problems]
     told = ", ".join(f"{n} {what}" for what, n in report.counts.items())
-    verdict = (
-        f"permit {report.permit}: {'everything holds' if report.whole else 'NOT WHOLE'} ({told})"
-    )
-    human = "\n".join([verdict, *lines, f"signed with key {report.key}"])
+    about = f"permit {report.permit}" if report.permit else str(bundle)
+    outcome = "everything holds" if report.whole else "NOT WHOLE"
+    verdict = f"{about}: {outcome} ({told or 'no permit can be read'})"
+    human = "\n".join([verdict, *lines, *([f"signed with key {report.key}"] if report.key else [])])
     emit(msgspec.to_builtins(report) | {"whole": report.whole}, as_json=as_json, human=human)
-    if not as_json and not key:
+    if not as_json and report.key and not key:
         note(
             "whether that key is the cloud's only you can know: ask for it by another way, then --key"
         )
