@@ -1,0 +1,17 @@
+"""OpenCV as this process wants it; import it before `cv2` is used. Its streams read the environment once, when the first one opens."""
+
+from __future__ import annotations
+
+import os
+
+# A camera that speaks RTSP only over UDP is not served.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # every failure is told once, by us
+os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+
+import cv2
+
+cv2.setNumThreads(1)  # threads are ours: one a camera, one worker a core
+
+
+__all__ = ["cv2"]

@@ -1,0 +1,70 @@
+"""Whether a picture can be judged. Pure functions of pixels; each takes well under a millisecond."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.vision.frame import Picture
+
+GREY_SHARE = 0.1  # of the rows, from the bottom: what a decoder did not receive
+FFC_SPREAD_K = 0.05
+_GREY = (112, 144)
+_DARK_LEVEL = 16
+_COLUMNS = 64
+
+
+def is_half_grey(picture: Picture) -> bool:
+    """The lower rows are one even mid-grey: decoders fill with it what did not arrive."""
+    height, width = picture.shape[:2]
+    step = max(1, width // _COLUMNS)
+    rows = picture[max(0, height - max(1, round(height * GREY_SHARE))) :, ::step]
+    low, high = int(rows.min()), int(rows.max())
+    return high - low <= 2 and _GREY[0] <= low and high <= _GREY[1]
+
+
+def is_dark(picture: Picture) -> bool:
+    """Nothing in it is brighter than a black picture with noise."""
+    sample = _sample(picture)
+    return float(np.percentile(sample.max(axis=2), 99.0)) < _DARK_LEVEL
+
+
+def is_grey(picture: Picture) -> bool:
+    """Without colour: an infrared night mode."""
+    sample = _sample(picture).astype(np.int16)
+    return int(np.percentile(sample.max(axis=2) - sample.min(axis=2), 98.0)) <= 3
+
+
+def is_shutter(celsius: NDArray[np.float32], valid: NDArray[np.bool_]) -> bool:
+    """Even to 0.05 K: a thermal camera that looks at its own shutter (flat-field correction)."""
+    seen = celsius[valid]
+    return seen.size == 0 or float(seen.std()) < FFC_SPREAD_K
+
+
+def fingerprint(raw: NDArray[Any]) -> int:
+    """Same for the same pixels; a sensor's noise alone makes each picture another."""
+    step = max(1, raw.shape[1] // 160)
+    return hash(raw[::step, ::step].tobytes())
+
+
+def _sample(picture: Picture) -> Picture:
+    step = max(1, picture.shape[1] // _COLUMNS)
+    return picture[::step, ::step]
+
+
+def thumbnail(picture: Picture) -> NDArray[np.float32]:
+    """(90, 160) float32 grey, for `Movement`. Twice the size first: the exact resize is dear, its half is cheap."""
+    twice = cv2.resize(picture, (320, 180), interpolation=cv2.INTER_LINEAR)
+    grey = cv2.cvtColor(twice, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (160, 90), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32)
+
+
+def thermal_thumbnail(celsius: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(90, 160) float32, for `Movement`; the range of temperatures does not matter."""
+    known = np.nan_to_num(celsius, nan=0.0)
+    small = cv2.resize(known, (160, 90), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(small, np.float32)

@@ -1,0 +1,120 @@
+"""From what a source gave to a frame: depth, size, temperatures, quality. One `Developer` a camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.vision.frame import Frame, Picture
+from edge.vision.observation import Quality
+from edge.vision.pipeline import checks
+from edge.vision.pipeline.watching import Movement, Stillness
+from edge.vision.sources.picture_file import MAX_PIXELS
+from edge.vision.sources.source import Raw, Reject, is_counts
+
+MIN_SIDE = 32
+SATURATED = 65_535
+ABSOLUTE_ZERO_C = -273.15
+
+
+@dataclass(frozen=True, slots=True)
+class Radiometry:
+    """T = counts * kelvin_per_count - 273.15: "temperature linear" output of FLIR Lepton (0.01), Tau 2 (0.04 or 0.4) and others."""
+
+    kelvin_per_count: float = 0.01
+
+    def celsius(self, counts: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """(degrees C, which of them hold): a count of 0 and one of 65535 tell nothing but too cold and too hot."""
+        degrees = counts.astype(np.float32) * np.float32(self.kelvin_per_count)
+        degrees += np.float32(ABSOLUTE_ZERO_C)
+        return degrees, (counts > 0) & (counts < SATURATED)
+
+
+class Developer:
+    """Remembers what it needs of the frames before. `resolution_changes` counts them."""
+
+    def __init__(
+        self,
+        camera: str,
+        *,
+        radiometry: Radiometry | None = None,
+        frozen_after_s: float = 10.0,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self._camera, self._max_pixels = camera, max_pixels
+        self._radiometry = radiometry or Radiometry()
+        self._movement, self._stillness = Movement(), Stillness(frozen_after_s)
+        self._shape: tuple[int, ...] | None = None
+        self.resolution_changes = 0
+
+    def develop(self, raw: Raw, index: int, ts_ns: int, mono_ns: int) -> Frame | Reject:
+        """`ts_ns` is when it was taken, `mono_ns` the same moment on the monotonic clock."""
+        refused = self._refused(raw)
+        if refused is not None:
+            return refused
+        resized = self._resized(raw)
+        frozen = self._stillness.frozen(checks.fingerprint(raw), mono_ns)
+        if is_counts(raw):
+            return self._thermal(raw, index, ts_ns, mono_ns, frozen, resized)
+        picture = as_bgr(raw)
+        quality = Quality.FROZEN if frozen else _quality(picture)
+        moved = resized
+        if quality is Quality.GOOD and self._movement.due(mono_ns):
+            moved |= self._movement.moved(checks.thumbnail(picture), mono_ns)
+        spectrum: Literal["visible", "infrared"] = (
+            "infrared" if checks.is_grey(picture) else "visible"
+        )
+        return Frame(
+            self._camera, index, ts_ns, picture, spectrum=spectrum, quality=quality, moved=moved
+        )
+
+    def _refused(self, raw: Raw) -> Reject | None:
+        known = raw.dtype == np.uint8 and (
+            raw.ndim == 2 or (raw.ndim == 3 and raw.shape[2] in (1, 3, 4))
+        )
+        if not known and not (raw.dtype == np.uint16 and raw.ndim == 2):
+            return Reject.UNREADABLE
+        if min(raw.shape[:2]) < MIN_SIDE:
+            return Reject.TOO_SMALL
+        return Reject.TOO_LARGE if raw.shape[0] * raw.shape[1] > self._max_pixels else None
+
+    def _resized(self, raw: Raw) -> bool:
+        before, self._shape = self._shape, raw.shape[:2]
+        if before in (None, self._shape):
+            return False
+        self.resolution_changes += 1
+        self._movement.forget()
+        return True
+
+    def _thermal(
+        self, raw: Raw, index: int, ts_ns: int, mono_ns: int, frozen: bool, resized: bool
+    ) -> Frame:
+        celsius, valid = self._radiometry.celsius(raw)
+        shutter = checks.is_shutter(celsius, valid)
+        quality = Quality.SHUTTER if shutter else Quality.FROZEN if frozen else Quality.GOOD
+        moved = resized
+        if quality is Quality.GOOD and self._movement.due(mono_ns):
+            moved |= self._movement.moved(checks.thermal_thumbnail(celsius), mono_ns)
+        return Frame(
+            self._camera, index, ts_ns, None, celsius, valid, "thermal", quality, moved
+        )  # fmt: skip
+
+
+def as_bgr(raw: Raw) -> Picture:
+    """(H, W, 3) uint8 BGR of grey, BGR or BGRA."""
+    if raw.ndim == 3 and raw.shape[2] == 3:
+        return raw
+    grey = raw.ndim == 2 or raw.shape[2] == 1
+    return np.asarray(
+        cv2.cvtColor(raw, cv2.COLOR_GRAY2BGR if grey else cv2.COLOR_BGRA2BGR), np.uint8
+    )
+
+
+def _quality(picture: Picture) -> Quality:
+    if checks.is_half_grey(picture):
+        return Quality.HALF_GREY
+    return Quality.DARK if checks.is_dark(picture) else Quality.GOOD

@@ -1,0 +1,67 @@
+"""What of a camera must be remembered from frame to frame to know that it moved or froze."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+MOVED_PX = 2.0  # of 160: on pictures a minute apart, cameras that stand still stay under 1
+LOOK_EVERY_NS = 1_000_000_000
+ANCHOR_NS = 60_000_000_000
+_WINDOW = cv2.createHanningWindow((160, 90), cv2.CV_32F)
+
+Thumbnail = NDArray[np.float32]
+
+
+class Movement:
+    """Compares with a picture up to a minute old, so that a slow turn is found too."""
+
+    def __init__(self) -> None:
+        self._anchor: Thumbnail | None = None
+        self._anchor_ns = 0
+        self._looked_ns = 0
+
+    def due(self, now_ns: int) -> bool:
+        """Whether a second has passed; what happens in between is found then."""
+        return self._anchor is None or now_ns - self._looked_ns >= LOOK_EVERY_NS
+
+    def moved(self, thumbnail: Thumbnail, now_ns: int) -> bool:
+        """Whether the camera looks elsewhere; a wholly different scene gives a shift at random, nearly always a large one."""
+        self._looked_ns = now_ns
+        before, age_ns = self._anchor, now_ns - self._anchor_ns
+        if before is None:
+            self._keep(thumbnail, now_ns)
+            return False
+        (dx, dy), _ = cv2.phaseCorrelate(before, thumbnail, _WINDOW)
+        found = math.hypot(dx, dy) > MOVED_PX
+        if found or age_ns >= ANCHOR_NS:
+            self._keep(thumbnail, now_ns)
+        return found
+
+    def forget(self) -> None:
+        """Pictures of another size come."""
+        self._anchor = None
+
+    def _keep(self, thumbnail: Thumbnail, now_ns: int) -> None:
+        self._anchor, self._anchor_ns = thumbnail, now_ns
+
+
+class Stillness:
+    """Notices that a camera gives the same picture again and again."""
+
+    def __init__(self, after_s: float) -> None:
+        self._after_ns = int(after_s * 1e9)
+        self._print: int | None = None
+        self._since_ns = 0
+        self._same = 0
+
+    def frozen(self, fingerprint: int, now_ns: int) -> bool:
+        """Three times or more the same, over `after_s` or longer."""
+        if fingerprint != self._print:
+            self._print, self._since_ns, self._same = fingerprint, now_ns, 1
+            return False
+        self._same += 1
+        return self._same >= 3 and now_ns - self._since_ns >= self._after_ns

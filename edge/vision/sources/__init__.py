@@ -1,0 +1,1 @@
+"""Where frames come from: streams, snapshots, devices, files. All blocking, each used by one thread."""

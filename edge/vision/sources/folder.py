@@ -1,0 +1,78 @@
+"""A folder of pictures, in the order of their names, as a camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.vision.sources.pacing import Pacing
+from edge.vision.sources.picture_file import MAX_PIXELS, SUFFIXES, decode
+from edge.vision.sources.source import Raw, Reject
+from tocsin.errors import DriverReason, LinkError
+
+MAX_FILE_BYTES = 256 << 20
+
+
+class FolderSource:
+    """8-bit pictures, or 16-bit thermal ones (PNG, TIFF). `pacing` None: as fast as they are looked at."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pacing: Pacing | None = None,
+        repeat: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.live = pacing is not None
+        self._folder, self._pacing = folder, pacing
+        self._repeat, self._max_pixels = repeat, max_pixels
+        self._files: list[Path] = []
+        self._at = -1
+
+    @property
+    def file(self) -> Path:
+        """Of the last `grab`."""
+        return self._files[self._at]
+
+    def open(self) -> None:
+        """Reads the names; later files are not seen before it is opened again.
+
+        Raises:
+            LinkError: no such folder, or no picture in it.
+        """
+        try:
+            found = [f for f in self._folder.iterdir() if f.suffix.lower() in SUFFIXES]
+        except OSError as exc:
+            raise LinkError(DriverReason.NO_PORT, f"{self._folder}: {exc.strerror or exc}") from exc
+        if not found:
+            kinds = ", ".join(sorted(SUFFIXES))
+            raise LinkError(
+                DriverReason.BAD_FILE, f"{self._folder}: no picture in it", hint=f"one of {kinds}"
+            )
+        self._files, self._at = sorted(found, key=lambda f: f.name), -1
+        if self._pacing is not None:
+            self._pacing.start()
+
+    def grab(self) -> bool:
+        """The next file's turn; nothing is read yet."""
+        due = 1 if self._pacing is None else self._pacing.next()
+        if due == 0:
+            return False
+        self._at += due
+        if self._at < len(self._files):
+            return True
+        if self._repeat:
+            self._at %= len(self._files)
+        return self._repeat
+
+    def retrieve(self) -> Raw | Reject:
+        """Reads and unpacks the file."""
+        try:
+            if self.file.stat().st_size > MAX_FILE_BYTES:
+                return Reject.TOO_LARGE
+            return decode(self.file.read_bytes(), self._max_pixels)
+        except OSError:
+            return Reject.UNREADABLE
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,92 @@
+"""Picture files, judged by their first bytes before anything is unpacked."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from edge.vision.opencv import cv2
+from edge.vision.sources.source import Raw, Reject
+
+MAX_PIXELS = 50_000_000  # 8K has 33 million; unpacked that is 150 MB
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject:
+    """The picture in a JPEG, PNG, TIFF or BMP file, its depth kept: uint8 BGR or grey, or uint16."""
+    size = size_of(data)
+    if size is None:
+        return Reject.UNREADABLE
+    if size[0] * size[1] > max_pixels:
+        return Reject.TOO_LARGE
+    if not _has_its_end(data):
+        return Reject.TRUNCATED
+    try:
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return Reject.UNREADABLE
+    return Reject.UNREADABLE if found is None else found
+
+
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """(width, height) as the header says; None: not one of the kinds we read."""
+    try:
+        if data.startswith(_JPEG):
+            return _jpeg_size(data)
+        if data.startswith(_PNG):
+            width, height = struct.unpack_from(">II", data, 16)
+        elif data[:4] in (b"II*\0", b"MM\0*"):
+            return _tiff_size(data)
+        elif data.startswith(b"BM"):
+            width, height = struct.unpack_from("<ii", data, 18)
+            height = abs(height)
+        else:
+            return None
+    except struct.error:
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """ITU-T T.81 B.2.2: from marker to marker to the frame header."""
+    at = 2
+    while True:
+        fill, marker, length = struct.unpack_from(">BBH", data, at)
+        if fill != 0xFF:
+            return None
+        if marker == 0xFF:
+            at += 1
+        elif marker in _NO_LENGTH:
+            at += 2
+        elif 0xC0 <= marker <= 0xCF and marker not in _NOT_FRAMES:
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return (width, height) if width and height else None
+        else:
+            at += 2 + length
+
+
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
+    """TIFF 6.0 section 2: the first directory."""
+    order = "<" if data[:2] == b"II" else ">"
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    (entries,) = struct.unpack_from(f"{order}H", data, at)
+    found: dict[int, int] = {}
+    for i in range(entries):
+        tag, kind = struct.unpack_from(f"{order}HH", data, at + 2 + 12 * i)
+        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
+            form = "H" if kind == 3 else "I"
+            (found[tag],) = struct.unpack_from(f"{order}{form}", data, at + 2 + 12 * i + 8)
+    width, height = found.get(_TIFF_WIDTH, 0), found.get(_TIFF_HEIGHT, 0)
+    return (width, height) if width and height else None
+
+
+def _has_its_end(data: bytes) -> bool:
+    """A file cut short is unpacked all the same, its rest grey. Some cameras append data of their own."""
+    if data.startswith(_JPEG):
+        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")  # after the last scan
+    return not data.startswith(_PNG) or b"IEND" in data[-64:]

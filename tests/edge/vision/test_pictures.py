@@ -1,0 +1,172 @@
+"""What becomes of the pictures that cameras give: read, refused, judged."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.vision.frame import Frame, Picture
+from edge.vision.observation import Quality
+from edge.vision.pipeline import checks
+from edge.vision.pipeline.develop import Developer, Radiometry
+from edge.vision.sources.picture_file import decode, size_of
+from edge.vision.sources.source import Raw, Reject
+from tests.edge.vision.scenes import scene
+
+S = 1_000_000_000
+
+
+def encoded(picture: Raw, suffix: str) -> bytes:
+    ok, data = cv2.imencode(suffix, picture)
+    assert ok
+    return data.tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tiff", ".bmp"])
+def test_each_kind_of_file_tells_its_size_before_it_is_unpacked_and_is_read(suffix: str) -> None:
+    data = encoded(scene(), suffix)
+    assert size_of(data) == (320, 180)
+    got = decode(data)
+    assert not isinstance(got, Reject)
+    assert got.shape == (180, 320, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_sixteen_bits_of_a_thermal_picture_are_kept(suffix: str) -> None:
+    counts = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) + 29_000
+    got = decode(encoded(counts, suffix))
+    assert not isinstance(got, Reject)
+    assert np.array_equal(got, counts)
+
+
+def test_a_picture_of_200_megapixels_is_refused_by_its_header() -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # fmt: skip
+
+    header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
+    assert decode(png) is Reject.TOO_LARGE
+
+
+def test_a_picture_cut_short_is_told_from_one_that_is_none() -> None:
+    jpeg = encoded(scene(), ".jpg")
+    assert decode(jpeg[: len(jpeg) // 2]) is Reject.TRUNCATED
+    assert decode(encoded(scene(), ".png")[:-20]) is Reject.TRUNCATED
+    assert decode(b"<html>401</html>") is Reject.UNREADABLE
+    assert decode(b"") is Reject.UNREADABLE
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM", b""]))  # fmt: skip
+def test_no_bytes_break_the_reading_of_a_header(body: bytes, start: bytes) -> None:
+    size = size_of(start + body)
+    assert size is None or min(size) > 0
+
+
+def _frames(developer: Developer, *raws: Raw, every_s: float = 1.0) -> list[Frame | Reject]:
+    return [developer.develop(raw, i, i, int(i * every_s * S)) for i, raw in enumerate(raws)]
+
+
+def _qualities(*raws: Raw) -> list[str]:
+    found = _frames(Developer("cam"), *raws)
+    return [f.value if isinstance(f, Reject) else f.quality.value for f in found]
+
+
+def test_half_grey_dark_and_tiny_pictures_are_named() -> None:
+    half, tail = scene(), scene()
+    half[90:] = 128
+    tail[170:] = 128  # less than a tenth: a strip a camera may have
+    sky = cv2.GaussianBlur(scene(), (0, 0), 20)
+    dark = np.random.default_rng(1).integers(0, 9, (180, 320, 3), dtype=np.uint8)
+    bar = scene()
+    bar[140:] = 0  # a black bar is no missing part
+    assert _qualities(half, tail, sky, dark, bar) == ["half-grey", "good", "good", "dark", "good"]
+    assert _qualities(np.zeros((1, 1, 3), np.uint8)) == ["too-small"]
+    assert _qualities(np.zeros((64, 64), np.float64)) == ["unreadable"]
+    assert _qualities(np.zeros((8000, 8000), np.uint8)) == ["too-large"]
+
+
+def test_a_jpeg_that_lost_its_second_half_is_half_grey_even_with_an_end_sewn_on() -> None:
+    jpeg = encoded(scene(), ".jpg")
+    got = decode(jpeg[: len(jpeg) // 2] + b"\xff\xd9")
+    assert not isinstance(got, Reject)
+    assert checks.is_half_grey(got)
+
+
+def test_the_same_picture_again_and_again_is_frozen_until_another_comes() -> None:
+    same = scene()
+    found = _qualities(*[same] * 12, scene(seed=7)[:, ::-1].copy(), same)
+    assert found == ["good"] * 10 + ["frozen"] * 2 + ["good"] * 2
+
+
+def test_grey_night_mode_is_infrared_and_grey_or_four_channel_pictures_become_bgr() -> None:
+    grey = scene()[:, :, 0].copy()
+    rgba = cv2.cvtColor(scene(), cv2.COLOR_BGR2BGRA)
+    night, colour = _frames(Developer("cam"), grey, np.asarray(rgba, np.uint8))
+    assert isinstance(night, Frame)
+    assert isinstance(colour, Frame)
+    assert (night.spectrum, colour.spectrum) == ("infrared", "visible")
+    assert night.picture is not None
+    assert colour.picture is not None
+    assert night.picture.shape == colour.picture.shape == (180, 320, 3)
+
+
+def _moved(*raws: Raw, every_s: float = 1.0) -> list[bool]:
+    found = _frames(Developer("cam"), *raws, every_s=every_s)
+    return [f.moved for f in found if isinstance(f, Frame)]
+
+
+def test_a_camera_that_turns_is_noticed_and_one_that_trembles_or_dims_is_not() -> None:
+    wide = scene(480, 180)
+
+    def at(x: int) -> Picture:
+        noise = np.random.default_rng(x).integers(0, 3, (180, 320, 3), dtype=np.uint8)
+        return wide[:, x : x + 320] // 2 + 40 + noise
+
+    assert _moved(at(0), at(1), at(0), at(30), at(30), at(31)) == [False, False, False, True, False, False]  # fmt: skip
+    dimmer = (at(0) * 0.7).astype(np.uint8)
+    assert _moved(at(0), dimmer, at(1)) == [False] * 3
+    assert _moved(scene(seed=1), scene(seed=2)) == [False, True]
+    slow = _moved(*(at(x) for x in range(12)))
+    assert any(slow)  # half a pixel of 160 a second
+    assert _moved(at(0), at(60), every_s=0.1) == [False, False]  # looked at once a second
+
+
+def test_another_resolution_voids_references_and_is_counted() -> None:
+    developer = Developer("cam")
+    found = _frames(developer, scene(), scene(640, 360), scene(640, 360), scene())
+    assert [f.moved for f in found if isinstance(f, Frame)] == [False, True, False, True]
+    assert developer.resolution_changes == 2
+
+
+def test_counts_become_degrees_with_what_cannot_be_known_marked() -> None:
+    counts = np.random.default_rng(3).integers(29_315, 29_515, (120, 160)).astype(np.uint16)
+    counts[0, 0], counts[0, 1] = 0, 65_535
+    frame, shutter = _frames(Developer("th", radiometry=Radiometry(0.01)), counts, np.full((120, 160), 29_815, np.uint16))  # fmt: skip
+    assert isinstance(frame, Frame)
+    assert isinstance(shutter, Frame)
+    assert frame.celsius is not None
+    assert frame.valid is not None
+    assert (frame.spectrum, frame.quality, frame.size) == ("thermal", Quality.GOOD, (160, 120))
+    assert (~frame.valid).sum() == 2
+    assert frame.celsius[frame.valid] == pytest.approx(counts[frame.valid] * 0.01 - 273.15, abs=0.01)  # fmt: skip
+    assert shutter.quality is Quality.SHUTTER
+
+
+def test_a_real_radiometric_picture_reads_as_degrees(shared_data: Path) -> None:
+    file = shared_data / "fire-smoke" / "extras" / "thermal_tlinear_640x512.tiff"
+    if not file.is_file():
+        pytest.skip(f"no recordings in {file.parent}; set TOCSIN_SHARED_DATA to their place")
+    raw = decode(file.read_bytes())
+    assert not isinstance(raw, Reject)
+    (frame,) = _frames(Developer("th", radiometry=Radiometry(0.04)), raw)
+    assert isinstance(frame, Frame)
+    assert frame.celsius is not None
+    assert frame.quality is Quality.GOOD
+    assert -40 < frame.celsius.min() < frame.celsius.max() < 60
