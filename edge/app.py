@@ -27,6 +27,7 @@ from edge.keeping import alarm_file, disk_returns, open_outbox
 from edge.kept_before import CHUNKS, KeptBefore
 from edge.link import delivered, open_link
 from edge.locks.desk import LockDesk
+from edge.locks.order_book import OrderBook
 from edge.notify import Notifier
 from edge.operations import Operations
 from edge.orders.desk import OrderDesk
@@ -121,8 +122,23 @@ class Agent:
             timekeeper,
             queue_samples=self.config.pipeline.queue_samples,
         )
+        self.orders_to_locks = OrderBook(
+            self.config.gateway.data_dir / "lock-orders",
+            self.config.gateway.id,
+            clock,
+            key=lambda: self.command_key,
+            names=self._lock_names,
+            put_event=outbox.put_event,
+            say=self.events.say,
+        )
+        self.orders_to_locks.restore()
+        self.orders_to_locks.connected = lambda: self.link is not None and self.link.connected
         self.locks = LockDesk(
-            lambda: self.orders, self._carrier, self._lock_names, lambda: self.timekeeper.state
+            lambda: self.orders,
+            self._carrier,
+            self._lock_names,
+            lambda: self.timekeeper.state,
+            self.orders_to_locks,
         )
         self.drivers = [self.supervised(d) for d in self.config.drivers]
         self.take_devices()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from edge import vitals
 from edge.summary import counts_of
 from tocsin.contract.messages import VERSION, Command, Health
 from tocsin.contract.orders import ORDER_KINDS
+from tocsin.grants import lock_messages
+from tocsin.permits import messages as permit_messages
 
 if TYPE_CHECKING:
     from edge.app import Agent
@@ -33,10 +36,20 @@ def open_link(agent: Agent) -> Uplink | None:
         clock=agent.clock,
         on_command=partial(_command, agent),
         on_config=agent.remote.command,
-        on_permit=agent.permits.take if agent.permits else None,
+        others=_others(agent),
         command_key=agent.command_key,
         health=lambda: health(agent),
     )
+
+
+def _others(agent: Agent) -> dict[str, Callable[[bytes], Awaitable[None]]]:
+    """What comes on classes of their own, each with a signature of its own."""
+    found: dict[str, Callable[[bytes], Awaitable[None]]] = {
+        lock_messages.DOWN: agent.orders_to_locks.take
+    }
+    if agent.permits is not None:
+        found[permit_messages.DOWN] = agent.permits.take
+    return found
 
 
 async def _command(agent: Agent, command: Command) -> str | None:

@@ -102,7 +102,11 @@ class Contact:
         wire = Wire(connection, partial(self._around.frame, self._name), self.spoilt)
         wires.append(wire)
         await wire.begin()
-        return await Dialogue.begin(wire, self._lock, hear, self.spoilt)
+        return await Dialogue.begin(wire, self._lock, hear, self.spoilt, self._key_of)
+
+    def _key_of(self, epoch: int) -> bytes | None:
+        orders = self._around.rules.orders
+        return orders.gateway_key(self._lock.lock_id, epoch) if orders else None
 
     def spoilt(self) -> None:
         """Bytes came that are no answer of this session."""

@@ -17,13 +17,14 @@ from edge.locks.interface import (
     LockState,
     TimeKey,
 )
+from edge.locks.order_book import OrderBook
 from edge.locks.surroundings import LockRules
 from edge.orders.results import Result
 from tocsin.contract.messages import ClockState
 from tocsin.errors import UsageError
 from tocsin.grants.claims import Claims
 from tocsin.grants.lock_orders import REVOKE, ROTATE, TIME
-from tocsin.sdk import Driver
+from tocsin.sdk import DeviceSpec, Driver
 
 _KINDS = {TIME: "time", REVOKE: "revoke", ROTATE: "rotate"}
 _LONGEST_ERROR_S = 59  # a clock known worse than this tells no lock the time
@@ -32,9 +33,14 @@ _log = logging.getLogger("edge.locks")
 
 @runtime_checkable
 class HoldsLocks(Protocol):
-    """A driver of locks: it asks `rules` before it opens one."""
+    """A driver of locks: it asks `rules` before it opens one; `wake` has it contact a lock at once."""
 
     rules: LockRules
+
+    @property
+    def devices(self) -> tuple[DeviceSpec, ...]: ...
+
+    def wake(self, lock: str) -> None: ...
 
 
 class Orders(Protocol):
@@ -65,8 +71,13 @@ class LockDesk:
         find: Callable[[str], Carrier | None],
         locks: Callable[[], tuple[str, ...]],
         clock: Callable[[], ClockState],
+        book: OrderBook | None = None,
     ) -> None:
-        self._orders, self._find, self._locks, self._clock = orders, find, locks, clock
+        self.orders = book
+        if book is not None:
+            book.wake = self.wake
+        self._drivers: dict[str, HoldsLocks] = {}
+        self._desk, self._find, self._locks, self._clock = orders, find, locks, clock
         self._states: dict[str, LockState] = {}
         self._time_keys: dict[str, TimeKey] = {}
         self._capabilities: list[Callable[[Claims], bytes | None]] = []
@@ -77,7 +88,13 @@ class LockDesk:
         """A driver that was just built; one of locks obeys this desk from now on."""
         if isinstance(driver, HoldsLocks):
             driver.rules = self
+            self._drivers |= {spec.id: driver for spec in driver.devices}
         return driver
+
+    def wake(self, lock: str) -> None:
+        """Contact a lock now."""
+        if lock in self._drivers:
+            self._drivers[lock].wake(lock)
 
     def names(self) -> tuple[str, ...]:
         """Device ids of the configured locks."""
@@ -148,7 +165,7 @@ class LockDesk:
         return await self._ask(lock, "read", {}, actor)
 
     async def _ask(self, lock: str, name: str, args: dict[str, Any], actor: str) -> Result:
-        return await self._orders().ask(lock, name, args, actor, UNLOCK_WITHIN_S)
+        return await self._desk().ask(lock, name, args, actor, UNLOCK_WITHIN_S)
 
     def refuse_when(self, rule: Callable[[str, Claims], str]) -> None:
         """`rule(lock, claims)` is asked before every unlock."""

@@ -13,7 +13,7 @@ from edge.locks.wire import ANSWER_S, LockSaidNoError, Wire
 from firmware_bridges.lock import client
 from firmware_bridges.lock.client import LogPage, Session, StateNews
 from firmware_bridges.lock.frames import Kind, Message
-from firmware_bridges.lock.session import NONCE_BYTES, Challenge
+from firmware_bridges.lock.session import NONCE_BYTES, Challenge, epoch_hint
 from tocsin.errors import DriverReason, GrantRefusedError, LinkError, LockRefusal
 from tocsin.grants.att import refusal_of
 
@@ -74,8 +74,9 @@ class Dialogue:
         lock: LockIdentity,
         hear: Callable[[StateNews], None],
         spoilt: Callable[[], None],
+        key_of: Callable[[int], bytes | None] = lambda epoch: None,
     ) -> Dialogue:
-        """Say HELLO; nothing more is said where the CHALLENGE is not this lock's.
+        """Say HELLO; nothing more is said where the CHALLENGE is not this lock's. `key_of` has K_gw of an epoch that the cloud sent.
 
         Raises:
             GrantRefusedError: another lock answers, or one that knows another key.
@@ -91,7 +92,8 @@ class Dialogue:
         except TimeoutError as exc:
             text = "it is connected and does not answer HELLO"
             raise LinkError(DriverReason.CLOSED, text) from exc
-        session = client.opened(message.body, lock.gateway_id, lock.k_gw, nonce)
+        k_gw = key_of(epoch_hint(message.body)) or lock.k_gw
+        session = client.opened(message.body, lock.gateway_id, k_gw, nonce)
         if session.challenge.lock_id != lock.lock_id:
             text = f"this is lock {session.challenge.lock_id.hex()}, not {lock.lock_id.hex()}"
             raise GrantRefusedError(LockRefusal.WRONG_LOCK, text)

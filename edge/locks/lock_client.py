@@ -12,9 +12,11 @@ import msgspec
 from edge.locks import guard
 from edge.locks.contact import Contact
 from edge.locks.dialogue import Build, Dialogue, InDoubtError, LockIdentity
+from edge.locks.handing_over import hand_over
 from edge.locks.interface import Headcount, HeldGrant, HolderProof, LockNews, LockState
 from edge.locks.log_reader import LogReader
 from edge.locks.log_sync import opened_under
+from edge.locks.order_book import OrderBook
 from edge.locks.radio import Sighting
 from edge.locks.surroundings import Surroundings
 from edge.locks.wire import LockSaidNoError
@@ -31,6 +33,7 @@ from tocsin.errors import (
     LockRefusal,
 )
 from tocsin.grants.claims import Claims, encode_claims
+from tocsin.grants.issuers import IssuerKeys
 from tocsin.grants.lock_log import LockEventKind
 
 _EVENTS = {
@@ -84,8 +87,28 @@ class LockClient:
         """Ask for its state and what is new in its log."""
         self._refuse_if_open()
         async with self._session() as dialogue:
-            await self._sync(dialogue)
+            is_over = await hand_over(dialogue, self._orders, self.lock.lock_id, self._issuers)
+            if not is_over:
+                await self._sync(dialogue)
+        if is_over:  # it was told a newer gateway epoch
+            async with self._session() as dialogue:
+                await self._sync(dialogue)
         return {"state": msgspec.to_builtins(self.state)}
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether the cloud ordered something that the lock has not been told."""
+        return self._orders is not None and self._orders.is_urgent(self.lock.lock_id)
+
+    @property
+    def _orders(self) -> OrderBook | None:
+        return self._around.rules.orders
+
+    @property
+    def _issuers(self) -> IssuerKeys:
+        """Whose grants open now."""
+        configured = self._around.issuers
+        return self._orders.issuers(self.lock.lock_id, configured) if self._orders else configured
 
     async def greet(self) -> str:
         """Have it prove itself and say what it is; leaves no trace."""
@@ -99,8 +122,10 @@ class LockClient:
         )
 
     async def challenge(self) -> dict[str, Any]:
-        """Open a session and give the nonce a holder signs; it ends by itself after 15 s."""
+        """Open a session and give the nonce a holder signs; it ends by itself after 15 s. What the cloud revoked is told first."""
         self._refuse_if_open()
+        if self.has_orders:
+            await self.read()
         stack = AsyncExitStack()
         try:
             dialogue = await stack.enter_async_context(self._session())
@@ -198,7 +223,7 @@ class LockClient:
         return guard.Gate(
             self.lock.gateway_id,
             self.lock.lock_id,
-            around.issuers,
+            self._issuers,
             around.clock.now_ns(),
             around.rules.knows_time(),
             challenge.min_ctr if challenge else 0,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from edge.locks.interface import LockNews, TimeKey
+from edge.locks.order_book import OrderBook
 from tocsin.errors import DriverError
 from tocsin.grants.claims import Claims
 from tocsin.grants.issuers import IssuerKeys
@@ -16,7 +17,9 @@ from tocsin.sdk import Clock, Direction
 
 
 class LockRules(Protocol):
-    """What the rest of the gateway says of its locks."""
+    """What the rest of the gateway says of its locks. `orders` are the cloud's to them; None: no cloud sends any."""
+
+    orders: OrderBook | None
 
     def why_not(self, lock: str, claims: Claims) -> str:
         """Why this grant must not open now; "" where nothing stands against it."""
@@ -45,6 +48,8 @@ class LockRules(Protocol):
 
 class NoRules:
     """A gateway without permits: only grants count, and no lock is told the time."""
+
+    orders: OrderBook | None = None
 
     def why_not(self, lock: str, claims: Claims) -> str:
         return ""

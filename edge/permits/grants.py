@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -47,9 +46,15 @@ class Unlocker:
         for lent in watched.told.times:
             if lent.lock not in self._locks.names():
                 continue
-            with suppress(GrantRefusedError):
-                key = open_sealed(lent.sealed, self._private, context=lent.context)
+            if key := self.unseal(lent.sealed, lent.context):
                 self._locks.lend_time(lent.lock, TimeKey(key, lent.from_s, lent.until_s))
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes | None:
+        """A secret that was sealed to this gateway; None where it was not."""
+        try:
+            return open_sealed(sealed, self._private, context=context)
+        except GrantRefusedError:
+            return None
 
     def why_not(self, lock: str, claims: Claims) -> str:
         """Asked by the locks' guard before every opening but a rescue, whoever asks for it."""
@@ -112,13 +117,8 @@ class Unlocker:
     def _opened(self, grant: SealedGrant, cti: str) -> HeldGrant | None:
         if not grant.sealed_key:
             return HeldGrant(grant.cose)
-        try:
-            key = open_sealed(
-                grant.sealed_key, self._private, context=b"grant " + bytes.fromhex(cti)
-            )
-        except GrantRefusedError:
-            return None
-        return HeldGrant(grant.cose, key)
+        key = self.unseal(grant.sealed_key, b"grant " + bytes.fromhex(cti))
+        return None if key is None else HeldGrant(grant.cose, key)
 
 
 def _cti(grant: SealedGrant) -> str:

@@ -82,6 +82,7 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
     agent.locks.listen(desk.lock_news)
     agent.locks.refuse_when(desk.unlocker.why_not)
     agent.locks.open_with(desk.unlocker.capability)
+    agent.orders_to_locks.unseal = desk.unlocker.unseal
     return desk
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiomqtt
 import msgspec
@@ -29,7 +29,6 @@ from tocsin.errors import (
     OutboxError,
     UplinkError,
 )
-from tocsin.permits.messages import DOWN
 from tocsin.sdk import Clock
 
 HEALTH_EVERY_S = 5.0
@@ -47,8 +46,8 @@ class Uplink:
     """One gateway's uplink. `counters` are for health and the control socket.
 
     `on_command` carries out a checked command and returns what to say of it, None when its result follows as an event
-    of its own; it raises `CommandRefusedError`. `on_config` does the same with what comes on `down/config`. `on_permit`
-    judges by itself what comes on `down/permit`.
+    of its own; it raises `CommandRefusedError`. `on_config` does the same with what comes on `down/config`. `others`
+    judge by themselves what comes on `down/<name>`.
     `health` makes the message of the moment; without it none is sent.
     """
 
@@ -62,7 +61,7 @@ class Uplink:
         clock: Clock,
         on_command: CommandHandler,
         on_config: CommandHandler | None = None,
-        on_permit: Callable[[bytes], Awaitable[None]] | None = None,
+        others: Mapping[str, Callable[[bytes], Awaitable[None]]] | None = None,
         command_key: bytes = b"",
         health: Callable[[], Health] | None = None,
         backoff: Backoff | None = None,
@@ -71,7 +70,7 @@ class Uplink:
         self._options, self._outbox, self._clock = options, outbox, clock
         self._site, self._gateway = site, gateway
         self._on_command, self._on_config, self._health = on_command, on_config, health
-        self._on_permit = on_permit
+        self._others = {topics.down(site, gateway, what): do for what, do in (others or {}).items()}
         self._guard = CommandGuard(site, gateway, command_key)
         self._backoff = backoff or Backoff()
         self._log = log or logging.getLogger("tocsin.uplink")
@@ -129,8 +128,7 @@ class Uplink:
         wanted = [(topics.down(self._site, self._gateway, "command"), 1), (self._acks(), 0)]
         if self._on_config is not None:
             wanted.append((topics.down(self._site, self._gateway, "config"), 1))
-        if self._on_permit is not None:
-            wanted.append((topics.down(self._site, self._gateway, DOWN), 1))
+        wanted += [(topic, 1) for topic in self._others]
         for flt, qos in wanted:
             granted = await client.subscribe(flt, qos=qos)
             if any(getattr(code, "is_failure", code == 128) for code in granted):
@@ -164,7 +162,6 @@ class Uplink:
     async def _receive(self, client: aiomqtt.Client, sender: Sender) -> None:
         command_topic = topics.down(self._site, self._gateway, "command")
         config_topic = topics.down(self._site, self._gateway, "config")
-        permit_topic = topics.down(self._site, self._gateway, DOWN)
         async for message in client.messages:
             payload = message.payload
             if not isinstance(payload, bytes):
@@ -174,9 +171,8 @@ class Uplink:
             elif message.topic.value == config_topic:
                 if self._on_config is not None:
                     await self._command(payload, self._on_config, MAX_CONFIG_BYTES)
-            elif message.topic.value == permit_topic:
-                if self._on_permit is not None:
-                    await self._on_permit(payload)
+            elif (take := self._others.get(message.topic.value)) is not None:
+                await take(payload)
             else:
                 await self._ack(payload, sender)
 

@@ -95,6 +95,11 @@ def decode_challenge(body: bytes, k_gw: bytes, client_nonce: bytes) -> Challenge
     )
 
 
+def epoch_hint(body: bytes) -> int:
+    """The gateway epoch a CHALLENGE names before its MAC was checked, to choose the key to check it with; 0 where it is none."""
+    return _int(body, 58) if len(body) == CHALLENGE_BYTES else 0
+
+
 def session_keys(k_gw: bytes, client_nonce: bytes, lock_nonce: bytes) -> Keys:
     """The key of the session that a HELLO and its CHALLENGE began."""
     return Keys(hkdf(k_gw, client_nonce + lock_nonce, b"SESS1"))

@@ -24,6 +24,7 @@ from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine
 _ASKED_AT_ONCE = 2  # locks that are polled side by side; commands wait for nobody
 _LEAST_GAP_S = 5.0  # between two contacts that advertisements call for: anyone can forge those
 _AGAIN_S = 30.0  # a lock that does not answer is tried again so often
+_ORDERS_AGAIN_S = 2.0  # one that answers and has not taken an order yet
 
 
 class LockDriver:
@@ -140,6 +141,11 @@ class LockDriver:
         if not client.state.available or (advert is not None and advert.shown != client.shown):
             self._wanted[name].set()
 
+    def wake(self, lock: str) -> None:
+        """Contact a lock at once: the cloud orders something."""
+        if lock in self._wanted:
+            self._wanted[lock].set()
+
     async def _keep(self, client: LockClient) -> None:
         """Ask one lock at the start, every period, and whenever it shows something new."""
         wanted = self._wanted[client.name]
@@ -147,7 +153,7 @@ class LockDriver:
             wanted.clear()
             is_fresh = client.name in self._fresh
             self._fresh.discard(client.name)
-            if not is_fresh and not client.is_in_use:
+            if (client.has_orders or not is_fresh) and not client.is_in_use:
                 try:
                     async with self._asking:
                         await client.read()
@@ -158,6 +164,8 @@ class LockDriver:
                 spec = self._specs[client.name]
                 await self._context.emit(sample_of(spec, client, rssi, now_ns))
             pause_s = self._config.period_s if client.state.available else _AGAIN_S
+            if client.has_orders and client.state.available:
+                pause_s = _ORDERS_AGAIN_S  # somebody was at it, or it is busy
             try:
                 async with asyncio.timeout(pause_s):
                     await wanted.wait()

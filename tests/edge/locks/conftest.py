@@ -17,6 +17,7 @@ import pytest
 from edge.drivers.lock.config import LockConfig
 from edge.drivers.lock.driver import LockDriver
 from edge.locks.interface import Headcount, HeldGrant, HolderProof, LockNews, LockState, TimeKey
+from edge.locks.order_book import OrderBook
 from firmware_bridges.lock.gatt import Profile
 from firmware_bridges.lock.peripheral import LockPeripheral
 from firmware_bridges.lock.state import Identity
@@ -53,6 +54,7 @@ class Rules:
 
     def __init__(self, keys: dict[str, bytes]) -> None:
         self._keys = keys
+        self.orders: OrderBook | None = None
         self.against = ""
         self.kept: dict[bytes, bytes] = {}  # capabilities by grant
         self.knows = True
