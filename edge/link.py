@@ -49,6 +49,7 @@ def _others(agent: Agent) -> dict[str, Callable[[bytes], Awaitable[None]]]:
     }
     if agent.permits is not None:
         found[permit_messages.DOWN] = agent.permits.take
+        found[permit_messages.SIGNS] = agent.permits.take_signs
     return found
 
 
@@ -84,6 +85,7 @@ def health(agent: Agent) -> Health:
         counters=counts_of(agent),
         left_out=[part.name for part in agent.loaded.left_out],
         config_version=agent.sources.store.state.version,
+        attendants=agent.permits.signs() if agent.permits else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -34,7 +34,7 @@ from tocsin.permits.due import due
 from tocsin.permits.facts import Drafted, Fact, Form
 from tocsin.permits.journal import CLOUD, gateway_source
 from tocsin.permits.merge import merge
-from tocsin.permits.messages import DOWN, UP, PermitUp
+from tocsin.permits.messages import DOWN, SIGNS, UP, PermitUp, SignsDown
 from tocsin.permits.names import ENDED, IN_FORCE, Action, Role, State
 from tocsin.permits.outcomes import Refused
 from tocsin.permits.permit import Permit, permit_of
@@ -115,16 +115,19 @@ class PermitBook:
         with self._lock, write(self._engine) as c:
             found = self._load(c, permit)
             form = found.permit.form
-            if form is not None and ask.actor in form.attendants:
-                self._situations.sign(permit, now_ns)
+            signs = form is not None and ask.actor in form.attendants
+            if signs:
+                self._situations.attendants.sign(permit, now_ns)
             after, refused = self._asked(c, found, ask, now_ns)
+        if signs:
+            self._tell_signs([found.kept])
         told = self._tell(after) if after.entries != found.entries else {}
         if refused is not None:
             raise PermitRefusedError(refusal_told(refused))
         return told
 
     def sign(self, permit: str, actor: str) -> dict[str, object]:
-        """The attendant is there and awake. Kept in memory: it is worth nothing a minute later.
+        """The attendant is there and awake. Kept in memory, and told to the gateway: it is worth nothing a minute later.
 
         Raises:
             NotFoundError: there is no such permit.
@@ -134,7 +137,8 @@ class PermitBook:
         form = found.permit.form
         counts = form is not None and actor in form.attendants
         if counts:
-            self._situations.sign(permit, self._clock.now_ns())
+            self._situations.attendants.sign(permit, self._clock.now_ns())
+            self._tell_signs([found.kept])
         return {"counts": counts}
 
     def why(self, permit: str, actor: str) -> dict[str, object]:
@@ -263,8 +267,9 @@ class PermitBook:
     def look(self) -> None:
         """Once a second: what the system asks by itself, and grants to renew."""
         with read(self._engine) as c:
-            live = [k.id for k in rows.listed(c, live=True)]
-        for permit in live:
+            live = rows.listed(c, live=True)
+        self._tell_signs(k for k in live if self._situations.attendants.owes(k.gateway))
+        for permit in (k.id for k in live):
             try:
                 self._look(permit)
             except StoreUnavailableError:
@@ -383,10 +388,22 @@ class PermitBook:
         if permit.activated_ns is not None and not held:
             self._watch(standing(kept, permit))
         if permit.state in ENDED:
-            self._situations.forget(kept.id)
+            self._situations.attendants.forget(kept.id)
             self._told_ns.pop(kept.id, None)
         self._tell_gateway(found)
         return {"permit": told}
+
+    def _tell_signs(self, permits: Iterable[Kept]) -> None:
+        """What our pages saw of attendants, to the gateways of their permits."""
+        by_gateway: dict[tuple[str, str], list[str]] = {}
+        for kept in permits:
+            by_gateway.setdefault((kept.site, kept.gateway), []).append(kept.id)
+        for (site, gateway), ids in by_gateway.items():
+            signs = self._situations.attendants.answer(gateway, ids, self._clock.now_ns())
+            key = self._keys.get(gateway)
+            if signs is not None and key:
+                down = sign_down(SignsDown(1, gateway, signs), key)
+                self._send(topics.down(site, gateway, SIGNS), msgspec.json.encode(down))
 
     def _tell_gateway(self, found: Loaded) -> None:
         key = self._keys.get(found.kept.gateway)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection, select
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, select
 from cloud.identity.tables import accounts, permit_roles
 from cloud.ingest.last import Last
 from cloud.permits import journals
+from cloud.permits.attendants import PATIENCE_NS, Attendants, Heard, Told
 from cloud.permits.granting import grants_of
 from cloud.permits.kept import Kept, unended
 from cloud.permits.ledger import Qualified, items
@@ -19,34 +19,20 @@ from tocsin.permits.journal import CLOUD, Entry
 from tocsin.permits.names import Cause, Role, State
 from tocsin.permits.permit import permit_of
 
-PATIENCE_NS = 10 * 60 * 10**9  # with a gateway that keeps the permit and is not heard
-_SILENCES = frozenset({Cause.STALE, Cause.ATTENDANT})
 MAX_KNOWN = 10_000
 HEARD_NS = 60 * 10**9
 _EVER_NS = 2**63 - 1
 Values = Callable[[str], Iterable[Last]]
-Heard = Callable[[str], int]
 
 
 class Situations:
-    """`values`: newest values of a site, from memory. `heard`: when a gateway was last heard, Unix ns, 0 for never."""
+    """`values`: newest values of a site, from memory. `heard` and `told`: see `Attendants`."""
 
-    def __init__(self, values: Values, heard: Heard, began_ns: int) -> None:
+    def __init__(self, values: Values, heard: Heard, told: Told, began_ns: int) -> None:
         self._began_ns = began_ns
         self._values, self._heard = values, heard
-        self._lock = threading.Lock()
-        self._signs: dict[str, int] = {}
+        self.attendants = Attendants(heard, told, began_ns)
         self._known: dict[str, tuple[tuple[State, int], Other | None]] = {}
-
-    def sign(self, permit: str, at_ns: int) -> None:
-        """The attendant gave a sign of life."""
-        with self._lock:
-            self._signs[permit] = max(at_ns, self._signs.get(permit, 0))
-
-    def forget(self, permit: str) -> None:
-        """The permit has ended."""
-        with self._lock:
-            self._signs.pop(permit, None)
 
     def is_heard(self, gateway: str, now_ns: int) -> bool:
         """Whether a gateway is there to be told something; one that is not hears everything as it comes back."""
@@ -57,7 +43,9 @@ class Situations:
 
         A gateway that keeps the permit goes on watching and suspends alone, so we wait a while before we believe it gone.
         """
-        if not kept.told or cause not in _SILENCES:
+        if cause is Cause.ATTENDANT:
+            return self.attendants.is_for_gateway(kept, now_ns)
+        if not kept.told or cause is not Cause.STALE:
             return False
         heard_ns = self._heard(kept.gateway)
         since_ns = max(heard_ns, self._began_ns)
@@ -73,7 +61,7 @@ class Situations:
             people=people_at(c, kept.site),
             instruments={i.id: i for i in items(c, Instrument, kept.site)},
             others=self._others(c, kept),
-            conditions=self._conditions(kept),
+            conditions=self._conditions(kept, now_ns),
             gateway_current=kept.told >= newest,
             denied=frozenset(
                 g.cti for g in grants_of(c, kept.id) if g.void_ns is not None and g.exp_ns > now_ns
@@ -97,7 +85,7 @@ class Situations:
             self._known = {}
         return tuple(found)
 
-    def _conditions(self, kept: Kept) -> Conditions:
+    def _conditions(self, kept: Kept, now_ns: int) -> Conditions:
         live = kept.basis.space.live
         readings = []
         ventilating, ventilating_ns = None, 0
@@ -115,14 +103,8 @@ class Situations:
             readings=tuple(readings),
             ventilating=ventilating,
             ventilating_ns=ventilating_ns,
-            attendant_ns=self._attendant_ns(kept),
+            attendant_ns=self.attendants.newest_ns(kept, now_ns),
         )
-
-    def _attendant_ns(self, kept: Kept) -> int:
-        """A gateway that keeps the permit watches the attendant itself and suspends alone: while it is heard, that counts."""
-        with self._lock:
-            sign_ns = self._signs.get(kept.id, 0)
-        return max(sign_ns, self._heard(kept.gateway)) if kept.told else sign_ns
 
 
 def people_at(c: Connection, site: str) -> dict[str, Account]:

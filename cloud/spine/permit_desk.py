@@ -21,6 +21,7 @@ from cloud.permits.situations import Situations
 from cloud.sealing import Sealing
 from cloud.spine.doors import Door
 from cloud.spine.permit_series import gas_values, lock_events
+from tocsin.contract.messages import AttendantSigns
 from tocsin.sdk import Clock
 
 
@@ -58,11 +59,15 @@ def permit_desk(
         state = presence.gateways().get(gateway)
         return state.heard_ns if state is not None else 0
 
+    def signs(gateway: str) -> AttendantSigns | None:
+        state = presence.gateways().get(gateway)
+        return state.health.attendants if state is not None and state.health is not None else None
+
     book = PermitBook(
         engine,
         clock,
         packs=parts.packs,
-        situations=Situations(lambda site: last.all([site]), heard_ns, clock.now_ns()),
+        situations=Situations(lambda site: last.all([site]), heard_ns, signs, clock.now_ns()),
         effects=Effects(Granter(parts.issuers, parts.locks), parts.locks),
         keys=keys,
         changed=changed,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import msgspec
 
 from edge.locks.interface import LockNews
 from edge.permits.options import SpaceConfig
 from tocsin.contract.columns import Row
+from tocsin.contract.messages import AttendantSigns
 from tocsin.grants.lock_log import LockEventKind
 from tocsin.permits.context import Conditions, Reading
+from tocsin.permits.signs import seen_ns
 from tocsin.sdk import Clock, Sample
 
 _FORCED = frozenset({LockEventKind.FORCED, LockEventKind.TAMPER})
@@ -30,7 +32,9 @@ class Watch:
     def __init__(self, clock: Clock, units: Callable[[str], Sequence[str]]) -> None:
         self._clock, self._units = clock, units
         self._values: dict[tuple[str, str], _Value] = {}
-        self._signs: dict[str, int] = {}  # permit -> monotonic
+        self._signs: dict[str, int] = {}  # permit -> monotonic, seen here
+        self._told: dict[str, int] = {}  # the same, seen by the cloud
+        self._clouds = (0, 0)  # (its clock, monotonic) of the newest word on signs
         self._tampered: set[str] = set()
         self._began_ns = self._cloud_heard_ns = clock.mono_ns()
         self.siren_ok: dict[str, bool] = {}  # by space
@@ -62,9 +66,32 @@ class Watch:
         self._signs[permit] = self._clock.mono_ns()
 
     def sign_age_s(self, permit: str) -> float | None:
-        """Seconds since the attendant's last sign."""
-        at_ns = self._signs.get(permit)
-        return None if at_ns is None else (self._clock.mono_ns() - at_ns) / 1e9
+        """Seconds since the attendant's last sign, here or at the cloud's pages."""
+        at_ns = self._sign_ns(permit)
+        return (self._clock.mono_ns() - at_ns) / 1e9 if at_ns else None
+
+    def signs(self, permits: Iterable[str]) -> AttendantSigns:
+        """Those seen here, for the cloud."""
+        mono_ns, (cloud_ns, heard_ns) = self._clock.mono_ns(), self._clouds
+        ages_s = {p: (mono_ns - self._signs[p]) / 1e9 for p in permits if p in self._signs}
+        held_s = (mono_ns - heard_ns) / 1e9 if cloud_ns else 0.0
+        return AttendantSigns(mono_ns, cloud_ns, held_s, ages_s)
+
+    def cloud_signs(self, told: AttendantSigns, permits: Container[str]) -> None:
+        """Those that the cloud saw."""
+        mono_ns = self._clock.mono_ns()
+        self._clouds = (told.at_ns, mono_ns)
+        for permit, at_ns in seen_ns(told, self._began_ns, mono_ns).items():
+            if permit in permits:
+                self._told[permit] = max(at_ns, self._told.get(permit, 0))
+
+    def forget(self, permit: str) -> None:
+        """It is not watched any more."""
+        self._signs.pop(permit, None)
+        self._told.pop(permit, None)
+
+    def _sign_ns(self, permit: str) -> int:
+        return max(self._signs.get(permit, 0), self._told.get(permit, 0))
 
     def lock_told(self, news: LockNews) -> None:
         """Tampering lasts until the lock says that it has ended."""
@@ -87,15 +114,18 @@ class Watch:
         since_ns: int,
         watches_attendant: bool,
     ) -> Conditions:
-        """Everything about one space, as of `now_ns`. A sign of the attendant is wanted from `since_ns` on, when the permit came to its state."""
+        """Everything about one space, as of `now_ns`. A sign of the attendant is wanted from `since_ns` on, when the permit came to its state.
+
+        Without a page, and with a cloud that tells of no signs, silence counts from when the cloud was heard last.
+        """
         mono_ns = self._clock.mono_ns()
         fan_device, _, fan_quantity = (space.ventilation or "").partition("/")
         fan = self._values.get((fan_device, fan_quantity))
         cloud_ok = self.cloud_ok()
         if cloud_ok:
             self._cloud_heard_ns = mono_ns
-        watched_ns = self._began_ns if watches_attendant else self._cloud_heard_ns
-        heard_ns = max(self._signs.get(permit, 0), watched_ns)
+        sees = watches_attendant or self._clouds[0]
+        heard_ns = max(self._sign_ns(permit), self._began_ns if sees else self._cloud_heard_ns)
         attendant = max(now_ns - (mono_ns - heard_ns), min(since_ns, now_ns))
         return Conditions(
             readings=tuple(

@@ -20,6 +20,7 @@ from edge.permits.journal import PermitJournal
 from edge.permits.options import SpaceConfig
 from edge.permits.siren import Siren, must_sound
 from edge.permits.watched import Watched
+from tocsin.contract.messages import AttendantSigns
 from tocsin.errors import OutboxError, OutboxFullError
 from tocsin.grants.lock_log import LockEventKind
 from tocsin.permits.context import Context
@@ -29,7 +30,7 @@ from tocsin.permits.facts import Fact, LockTold
 from tocsin.permits.intervals import FRESHNESS, seconds
 from tocsin.permits.journal import Entry, gateway_source
 from tocsin.permits.live import breaches
-from tocsin.permits.messages import UP, PermitDown
+from tocsin.permits.messages import UP, PermitDown, SignsDown
 from tocsin.permits.names import IN_FORCE, Action, Cause, Role, TimeQuality
 from tocsin.permits.outcomes import Accepted, Effect, Outcome, Refused
 from tocsin.permits.requests import Request
@@ -182,6 +183,24 @@ class PermitDesk:
             self._refuse(f"{told.permit}: {MAX_PERMITS} permits are here already")
         else:
             await self._whole(self._take_in_turn(told))
+
+    async def take_signs(self, payload: bytes) -> None:
+        """A message from `down/sign`: signs of attendants at the cloud's pages."""
+        try:
+            told = msgspec.json.decode(payload, type=SignsDown)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            self._refuse(f"no signs of attendants: {exc}")
+            return
+        if not is_signed_down(told, self._around.key()):
+            self._refuse("signs of attendants: the signature does not fit")
+        elif (told.v, told.gateway) != (1, self._around.gateway):
+            self._refuse(f"signs of attendants: version {told.v} for gateway {told.gateway}")
+        else:
+            self.watch.cloud_signs(told.signs, self._permits)
+
+    def signs(self) -> AttendantSigns:
+        """What this gateway saw of its attendants, for the cloud."""
+        return self.watch.signs(self._permits)
 
     async def _take_in_turn(self, told: PermitDown) -> None:
         async with self._turn:
@@ -410,6 +429,7 @@ class PermitDesk:
     async def _forget(self, watched: Watched) -> None:
         await self._journal.forget(watched.id)
         del self._permits[watched.id]
+        self.watch.forget(watched.id)
         self._changed()
 
     def _sound(self) -> None:

@@ -47,7 +47,7 @@ from cloud.sealing import Sealing
 from cloud.spine.permit_operations import PermitOperations
 from cloud.web import build, web_options
 from tests.cloud.influx_servers import influxd, victoria  # noqa: F401 - fixtures of every room
-from tocsin.contract.messages import Command
+from tocsin.contract.messages import AttendantSigns, Command
 from tocsin.errors import AlarmRefusal, AlarmRefusedError, NotFoundError
 from tocsin.sdk.clock import SystemClock
 from tocsin.testing import wait_until_sync
@@ -303,6 +303,7 @@ class RunningCloud:
         parts = self.permits
         self.told: list[tuple[str, bytes]] = []
         self.heard_ns = 0
+        self.signs: AttendantSigns | None = None
         self.conditions: list[Condition] = []
         self.permit_clock = ShiftedClock()
         book = PermitBook(
@@ -310,7 +311,10 @@ class RunningCloud:
             self.permit_clock,
             packs=parts.packs,
             situations=Situations(
-                lambda site: self.spine.last.all([site]), lambda _: self.heard_ns, 0
+                lambda site: self.spine.last.all([site]),
+                lambda _: self.heard_ns,
+                lambda _: self.signs,
+                0,
             ),
             effects=Effects(Granter(parts.issuers, parts.locks), parts.locks),
             keys={"gw-north": b"key"},

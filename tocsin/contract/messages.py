@@ -234,6 +234,19 @@ class DeviceHealth(msgspec.Struct, frozen=True, omit_defaults=True):
     last_error: str = ""
 
 
+class AttendantSigns(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Seconds since the newest sign of each permit's attendant that the sender saw itself.
+
+    `at_ns` is the sender's clock, `echo_ns` the newest `at_ns` it had of the reader, `held_s` how long ago that came: the
+    reader trusts no clock but its own, and a message that was held up or played again makes no sign young.
+    """
+
+    at_ns: Ns
+    echo_ns: Ns = 0
+    held_s: float = 0.0
+    ages_s: dict[str, float] = {}
+
+
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     """A gateway about itself, every few seconds; not journalled."""
 
@@ -257,6 +270,7 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     counters: dict[str, int] = {}
     left_out: list[str] = []  # sections of its configuration that it goes without: wrong
     config_version: Seq = 0  # of the configuration from the cloud that is in force; 0: its own
+    attendants: AttendantSigns | None = None  # of a gateway that watches permits
 
 
 SCHEMAS: dict[str, type[msgspec.Struct]] = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tocsin.contract.messages import AttendantSigns
 from tocsin.permits.context import Instrument, Other
 from tocsin.permits.journal import Entry
 from tocsin.permits.names import State
@@ -14,6 +15,7 @@ from tocsin.permits.rule_rows import Rules
 from tocsin.permits.space import Space, Template
 
 DOWN = "permit"  # the class of `down/`: PermitDown, signed as commands are
+SIGNS = "sign"  # the class of `down/`: SignsDown
 UP = "permit"  # kind of the event that carries a PermitUp
 
 
@@ -69,6 +71,15 @@ class PermitDown(msgspec.Struct, frozen=True, omit_defaults=True):
     instruments: tuple[Instrument, ...] = ()
     times: tuple[LentTime, ...] = ()
     others: tuple[Other, ...] = ()  # other permits that matter here, as the cloud knew them
+    sig: str = ""
+
+
+class SignsDown(msgspec.Struct, frozen=True):
+    """Signs of attendants that the cloud saw on its own pages; what a gateway saw stands in its health message."""
+
+    v: int
+    gateway: str
+    signs: AttendantSigns
     sig: str = ""
 
 

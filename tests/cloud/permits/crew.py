@@ -23,7 +23,7 @@ from tests.permits.site import CREW, GOOD
 from tocsin.contract.messages import VERSION, Event
 from tocsin.grants.primitives import exchange_public, public_key, sign
 from tocsin.permits.journal import Entry
-from tocsin.permits.messages import UP, PermitDown, PermitUp
+from tocsin.permits.messages import DOWN, UP, PermitDown, PermitUp
 from tocsin.permits.names import State
 from tocsin.permits.signing import is_signed_down
 
@@ -240,7 +240,8 @@ class Crew:
 
     def told(self, permit: str) -> PermitDown:
         """The newest message to the gateway of a permit."""
-        found = [msgspec.json.decode(body, type=PermitDown) for _, body in self.cloud.told]
+        mine = [body for topic, body in self.cloud.told if topic.endswith(f"/{DOWN}")]
+        found = [msgspec.json.decode(body, type=PermitDown) for body in mine]
         newest = [down for down in found if down.permit == permit][-1]
         assert is_signed_down(newest, b"key")
         return newest

@@ -21,10 +21,10 @@ from tocsin.broker import Account
 from tocsin.contract import topics
 from tocsin.contract.codec import encode
 from tocsin.contract.columns import Layout, Row
-from tocsin.contract.messages import VERSION, Event
+from tocsin.contract.messages import VERSION, AttendantSigns, ClockState, Event, Health
 from tocsin.permits import facts
 from tocsin.permits.journal import CLOUD, gateway_source
-from tocsin.permits.messages import DOWN, UP, PermitDown, PermitUp
+from tocsin.permits.messages import DOWN, SIGNS, UP, PermitDown, PermitUp, SignsDown
 from tocsin.permits.names import Action, Role, State, TimeQuality
 from tocsin.permits.requests import Request
 from tocsin.permits.signing import is_signed_down
@@ -105,6 +105,7 @@ def test_gas_stops_a_permit_and_what_its_gateway_wrote_outlives_a_kill(
         assert spine.call("permit", permit=permit)["state"] == "active"
         told = wait_told(gateway, permit, lambda d: len(d.grants) == 1, "a sealed grant")
         assert told.grants[0].sealed_key
+        signs_are_answered(gateway, permit)
         measured(gateway, 9.0)
         wait_until_sync(
             lambda: spine.call("permit", permit=permit)["state"] == "suspended", 30.0, "suspension"
@@ -131,6 +132,22 @@ def test_gas_stops_a_permit_and_what_its_gateway_wrote_outlives_a_kill(
         assert report.problems == []
         assert report.counts["gas values"] == 8
         on_the_command_line(spine.data, permit, tmp_path / "bundle.tar")
+
+
+def signs_are_answered(gateway: WireGateway, permit: str) -> None:
+    """The attendant worked at the cloud's page a moment ago: the gateway hears of it."""
+    told = Health(
+        v=VERSION, site="north", gateway="gw-north", t=time.time_ns(), boot="b", version="0", uptime_s=1.0,
+        clock=ClockState(), streams=[], attendants=AttendantSigns(10**12),
+    )  # fmt: skip
+    gateway.publish(topics.up("north", "gw-north", topics.HEALTH), msgspec.json.encode(told))
+    topic = topics.down("north", "gw-north", SIGNS)
+    wait_until_sync(lambda: any(at == topic for at, _ in gateway.down), 30.0, "an answer")
+    body = next(body for at, body in gateway.down if at == topic)
+    down = msgspec.json.decode(body, type=SignsDown)
+    assert is_signed_down(down, b"key")
+    assert down.signs.echo_ns == 10**12
+    assert 0 <= down.signs.ages_s[permit] < 60
 
 
 def on_the_command_line(data: Path, permit: str, file: Path) -> None:

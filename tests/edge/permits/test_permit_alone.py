@@ -7,10 +7,14 @@ import time
 import msgspec
 
 from tests.edge.permits.conftest import Plant
-from tests.edge.permits.day import SOURCE, CloudSide
+from tests.edge.permits.day import KEY, SOURCE, CloudSide
+from tocsin.contract import topics
+from tocsin.contract.messages import AttendantSigns, Health
 from tocsin.permits.facts import Moved
 from tocsin.permits.intervals import NS
+from tocsin.permits.messages import SIGNS, SignsDown
 from tocsin.permits.names import Action, Cause
+from tocsin.permits.signing import sign_down
 
 
 def test_gas_with_the_cloud_cut_stops_work_sounds_the_siren_survives_a_kill_and_merges(
@@ -77,3 +81,33 @@ def test_a_permit_ends_at_its_time_without_the_cloud(plant: Plant) -> None:
     plant.until(lambda: plant.state() == "expired", "its end")
     plant.until(lambda: plant.coil()[-1:] == ["1"], "the siren")
     assert plant.agent.terminate() == 0
+
+
+def test_signs_of_the_attendant_cross_a_real_broker_both_ways(plant: Plant) -> None:
+    plant.start()
+    cloud = CloudSide().to_active("zhou")
+    plant.tell(cloud.down())
+    plant.until(lambda: plant.state() == "active", "the permit")
+
+    def told() -> AttendantSigns:
+        found = [
+            msgspec.json.decode(b, type=Health) for t, b in plant.cloud.got if "/up/health" in t
+        ]
+        return next((h.attendants for h in reversed(found) if h.attendants), AttendantSigns(0))
+
+    def say(key: bytes, echo_ns: int) -> None:
+        down = SignsDown(1, "gw-1", AttendantSigns(77, echo_ns, 0.0, {"P1": 3.0, "another": 1.0}))
+        payload = msgspec.json.encode(sign_down(down, key))
+        plant.cloud.publish(topics.down("plant", "gw-1", SIGNS), payload)
+
+    plant.until(lambda: told().at_ns, "its health")
+    say(b"another key", told().at_ns)
+    say(KEY, 1)  # answers nothing that this run said
+    plant.until(lambda: told().echo_ns == 77, "the echo")
+    assert plant.permits()[0]["attendant_age_s"] is None
+    say(KEY, told().at_ns)
+    plant.until(lambda: plant.permits()[0]["attendant_age_s"], "the sign")
+    assert plant.permits()[0]["attendant_age_s"] >= 3.0
+    assert told().ages_s == {}, "it tells only what it saw itself"
+    assert plant.agent.terminate() == 0
+    assert any("signs of attendants: the signature" in line for line in plant.agent.stderr)
