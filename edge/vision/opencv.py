@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
-# A camera that speaks RTSP only over UDP is not served.
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+# A camera that speaks RTSP only over UDP is not served. A stream opens with its first key frame, not after seconds of counting frames.
+os.environ.setdefault(
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|analyzeduration;1000000|fpsprobesize;0"
+)
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # every failure is told once, by us
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 

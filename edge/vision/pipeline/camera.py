@@ -1,0 +1,88 @@
+"""One camera's thread: opens its source, keeps up with it, leaves the frames that somebody wants, comes back after failures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from edge.vision.pipeline.board import Board, Taken
+from edge.vision.pipeline.develop import Radiometry
+from edge.vision.pipeline.health import Health
+from edge.vision.pipeline.pace import Rates
+from edge.vision.pipeline.retry import Retry
+from edge.vision.sources.source import Reject, Source, Wait
+from tocsin.errors import LinkError
+from tocsin.sdk import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What a pipeline must know of one. `source` is called in the camera's thread."""
+
+    name: str
+    source: Callable[[Wait], Source]
+    rates: Rates = field(default_factory=Rates)
+    radiometry: Radiometry | None = None
+    frozen_after_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A camera came online (`error` None), or went away. Told once each."""
+
+    camera: str
+    error: LinkError | None
+
+
+class CameraRun:
+    """The thread's work."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        board: Board,
+        health: Health,
+        clock: Clock,
+        tell: Callable[[Change], object],
+        stop: threading.Event,
+    ) -> None:
+        self._camera, self._board, self._health = camera, board, health
+        self._clock, self._tell, self._stop = clock, tell, stop
+        self._retry = Retry()
+
+    def run(self) -> None:
+        """Until it is stopped, or a file has ended."""
+        while not self._stop.is_set():
+            try:
+                with closing(self._camera.source(self._stop.wait)) as source:
+                    source.open()
+                    if self._health.online():
+                        self._tell(Change(self._camera.name, None))
+                    self._serve(source)
+                if self._board.wait_free(self._camera.name):
+                    self._health.ended()
+                return
+            except LinkError as exc:
+                if self._health.offline(exc):
+                    self._tell(Change(self._camera.name, exc))
+                self._stop.wait(self._retry.next_delay_s(exc.reason))
+
+    def _serve(self, source: Source) -> None:
+        name, board = self._camera.name, self._board
+        while not self._stop.is_set():
+            if not source.live and not board.wait_free(name):
+                return
+            if not source.grab():
+                return
+            mono_ns, ts_ns = self._clock.mono_ns(), self._clock.now_ns()
+            wanted = not source.live or board.wants(name)
+            index = self._health.came(mono_ns, wanted)
+            if not wanted:
+                continue
+            raw = source.retrieve()
+            if isinstance(raw, Reject):
+                self._health.rejected(raw.value)
+                continue
+            board.put(Taken(name, index, ts_ns, mono_ns, raw))

@@ -1,0 +1,127 @@
+"""Cameras over RTSP that fail in every way, on a real server in another process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from edge.vision.pipeline.health import CameraState
+from edge.vision.sources.address import Address
+from edge.vision.sources.rtsp import RtspSource
+from tests.edge.vision.cameras import Server, rtsp_camera, rtsp_server, watched
+from tocsin.errors import DriverReason, LinkError
+from tocsin.testing import free_port, wait_until
+
+ACCOUNT = ("operator", "s3cret/pass@word")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    with ExitStack() as stack:
+        yield lambda *args: stack.enter_context(rtsp_server(*args))
+
+
+def _refusal(url: str, username: str = "", password: str = "") -> LinkError:
+    source = RtspSource(Address(url, username, password))
+    with pytest.raises(LinkError) as caught:
+        source.open()
+    return caught.value
+
+
+async def test_a_camera_comes_back_after_every_way_to_fail(serve: Callable[..., Server]) -> None:
+    server = serve()
+    async with watched([rtsp_camera("cam", server.url())]) as seen:
+        await wait_until(lambda: seen.health("cam").looked >= 5)
+        for mode in ("stall", "drop", "refuse", "mute"):
+            server.turn(mode)
+            if mode == "drop":
+                await wait_until(lambda: len(seen.changes) == 5)
+            else:
+                await wait_until(lambda: seen.changes[-1].error is not None)
+            server.turn("play")
+            before = seen.health("cam").looked
+            await wait_until(lambda: seen.health("cam").looked >= before + 10)  # noqa: B023
+            assert seen.health("cam").state is CameraState.ONLINE
+        health = seen.health("cam")
+        assert health.reconnects == 4
+        assert health.age_s is not None
+        ups = [change.error is None for change in seen.changes]
+        assert ups == [True, False] * 4 + [True]  # once each
+    indexes = [r.frame.index for r in seen.results["cam"]]
+    assert indexes == sorted(set(indexes))
+
+
+async def test_eight_cameras_are_not_disturbed_by_a_dead_and_a_flapping_one(serve: Callable[..., Server]) -> None:  # fmt: skip
+    server = serve("--cameras", "8")
+    server.turn("mute", 0)
+    server.turn("flap", 1)
+    cameras = [rtsp_camera(f"cam-{i}", server.url(i)) for i in range(8)]
+    async with watched(cameras) as seen:
+        well = [f"cam-{i}" for i in range(2, 8)]
+        await wait_until(lambda: all(seen.health(c).looked for c in well), 60)
+        await wait_until(lambda: seen.health("cam-1").reconnects >= 5, 60)
+        await wait_until(lambda: all(seen.health(c).looked >= 60 for c in well), 60)
+        for camera in well:
+            now = seen.health(camera)
+            assert now.state is CameraState.ONLINE
+            assert (now.reconnects, now.failed_looks) == (0, 0)
+            assert now.looked >= 0.8 * now.frames  # each gets its turn
+            results = seen.results[camera]
+            pairs = zip(results, seen.numbers(camera), strict=True)
+            assert (
+                len({(number - r.frame.index) % 50 for r, number in pairs}) == 1
+            )  # no frame lost, doubled or late
+        assert seen.health("cam-0").looked == 0
+        assert seen.health("cam-0").error
+
+
+async def test_hurt_pictures_end_nothing(serve: Callable[..., Server]) -> None:
+    server = serve()
+    async with watched([rtsp_camera("cam", server.url())]) as seen:
+        await wait_until(lambda: seen.health("cam").looked >= 3)
+        server.turn("corrupt")
+        before = seen.health("cam").frames
+        await wait_until(lambda: seen.health("cam").frames >= before + 30)
+        server.turn("play")
+        after = len(seen.results["cam"])
+        await wait_until(lambda: len(seen.results["cam"]) >= after + 25)
+        assert seen.pipeline.crashes == 0
+        assert set(seen.numbers("cam")[-10:]) <= set(range(50))
+
+
+def test_a_camera_without_parameter_sets_in_its_description_opens_in_the_middle_of_a_group(serve: Callable[..., Server]) -> None:  # fmt: skip
+    source = RtspSource(Address(serve("--bare").url()))
+    source.open()
+    assert source.grab()
+    source.close()
+
+
+def test_why_a_camera_does_not_open_is_said_without_its_password(
+    serve: Callable[..., Server], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    server = serve("--account", ":".join(ACCOUNT))
+    caplog.set_level(logging.DEBUG)
+    without = _refusal(server.url() + "?token=s3cret")
+    assert (without.reason, without.hint) == (DriverReason.PERMISSION, "it wants a username and password")  # fmt: skip
+    wrong = _refusal(server.url(), "operator", "s3cret-wrong")
+    assert (wrong.reason, wrong.hint) == (DriverReason.PERMISSION, "its password is wrong")
+    source = RtspSource(Address(server.url(), *ACCOUNT))
+    source.open()
+    source.close()
+    server.turn("missing")
+    missing = _refusal(server.url(), *ACCOUNT)
+    assert missing.reason is DriverReason.BAD_FILE
+    server.turn("stall")
+    silent = _refusal(server.url(), *ACCOUNT)
+    assert (silent.reason, "sends no picture" in silent.message or "gives no video" in silent.message) == (DriverReason.NO_ANSWER, True)  # fmt: skip
+    nobody = _refusal(f"rtsp://operator:s3cret@127.0.0.1:{free_port()}/live")
+    assert nobody.reason is DriverReason.REFUSED
+    unknown = _refusal("rtsp://camera.invalid/live", *ACCOUNT)
+    assert unknown.reason is DriverReason.NO_PORT
+    told = "".join(map(str, (without, wrong, missing, silent, nobody, unknown))) + caplog.text
+    told += "".join(capfd.readouterr())
+    assert "s3cret" not in told
+    assert f"rtsp://127.0.0.1:{server.ports[0]}/live" in told
