@@ -35,6 +35,10 @@
     ├── LockKeyError           keys of locks, holders and issuers that are not there or not ready
     ├── GrantRefusedError      a grant, or an order to a lock, that a verifier does not accept
     ├── ProvisionError         keys and certificates that cannot be made or found
+    ├── VisionError            what cameras see and models find
+    │   ├── ModelError         a model that cannot be loaded or run
+    │   ├── PictureError       a picture or video that cannot be looked at
+    │   └── DatasetError       a file of labelled pictures that is not as it should be
     └── ControlError           the control socket of a running agent
 
 Each class has a stable `code` (documented in docs/reference/errors.md), says whether trying again can help
@@ -590,3 +594,45 @@ class ControlError(TocsinError):
 
     code = "control.failed"
     exit_code = 6
+
+
+class VisionError(TocsinError):
+    """What cameras see and models find."""
+
+    code = "vision.failed"
+    exit_code = 9
+
+
+class ModelReason(StrEnum):
+    """Why a model cannot be used. Stable."""
+
+    NOT_FOUND = "not-found"
+    UNREADABLE = "unreadable"
+    WRONG_HASH = "wrong-hash"
+    WRONG_SHAPE = "wrong-shape"
+    UNKNOWN_HEAD = "unknown-head"
+    RUN_FAILED = "run-failed"
+
+
+class ModelError(VisionError):
+    """A model that cannot be loaded or run; `reason` is stable."""
+
+    code = "vision.model"
+    exit_code = 3
+
+    def __init__(self, reason: ModelReason, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class PictureError(VisionError):
+    """A picture or video that cannot be looked at."""
+
+    code = "vision.picture"
+
+
+class DatasetError(VisionError):
+    """A file of labelled pictures (COCO) that is not as it should be; it names the file and the place."""
+
+    code = "vision.dataset"
+    exit_code = 3

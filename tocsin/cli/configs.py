@@ -1,7 +1,7 @@
 """Kinds of configuration file, published by rooms in the entry-point group `tocsin.configs`.
 
-The entry point's name is the top-level table that tells the kind; its value loads such a file and is annotated with
-`Loaded[Model]`.
+The entry point's name is the top-level table that tells the kind, or the name of the file (`model.toml`); its value loads
+such a file and is annotated with `Loaded[Model]`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ def kind_of(path: Path) -> str:
     for name in known:
         if name in raw:
             return name
+    if path.suffix == ".toml" and path.stem in known:
+        return path.stem
     tables = ", ".join(f"[{name}]" for name in known)
     near = next((m for key in raw for m in get_close_matches(key, known, n=1)), "")
     problem = ConfigProblem(

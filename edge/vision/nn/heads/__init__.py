@@ -1,0 +1,1 @@
+"""What a network's outputs mean, one file a family of exports."""

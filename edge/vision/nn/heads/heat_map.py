@@ -1,0 +1,108 @@
+"""Our own networks: a map of heat for each class, the score of the whole picture from its hottest cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.vision.nn.fit import Fitted, Mask
+from edge.vision.nn.heads.head import Candidates, LayoutError
+from edge.vision.nn.session import Arrays
+from edge.vision.nn.settings import HeadTable
+from edge.vision.opencv import cv2
+
+Heat = NDArray[np.float32]
+_Box = tuple[float, float, float, float, float]
+
+
+class HeatMap:
+    """`heat` [1, classes, rows, columns] 0..1; `score` [1, classes] and `size` [1, 2 or 2 x classes, rows, columns] where
+    model.toml names them: width and height in input px of an object whose centre lies in a cell."""
+
+    suppresses = True
+
+    def __init__(self, classes: int, table: HeadTable) -> None:
+        self._classes, self._table = classes, table
+
+    def read(self, outputs: Arrays, fitted: Fitted, ignore: Mask | None) -> Candidates:
+        """See `Head`. Cells of the margin and ignored ones are cold."""
+        heat, size = self._heat(outputs, fitted), self._size(outputs)
+        rows, columns = heat.shape[1:]
+        shown = fitted.shown(rows, columns, self._table.stride, ignore)
+        heat = np.where(shown, heat, np.float32(0))
+        whole = hottest(heat, self._table.hottest)
+        if self._table.score == "graph":
+            told = self._score(outputs)
+            whole = told if ignore is None else np.minimum(told, whole)
+        found: list[_Box] = []
+        labels: list[int] = []
+        for label in range(self._classes):
+            boxes = (
+                components(heat[label], self._table.threshold)
+                if size is None
+                else centres(heat[label], size[label], self._table.threshold, self._table.stride)
+            )
+            for box in boxes:
+                found.append(box)
+                labels.append(label)
+        table = np.array(found, np.float32).reshape(-1, 5)
+        scale = self._table.stride if size is None else 1
+        return Candidates(table[:, :4] * scale, table[:, 4], np.array(labels, np.intp), whole)
+
+    def _heat(self, outputs: Arrays, fitted: Fitted) -> Heat:
+        height, width = fitted.image.shape[:2]
+        stride = self._table.stride
+        wanted = (1, self._classes, height // stride, width // stride)
+        heat = outputs.get("heat")
+        if heat is None or heat.shape != wanted:
+            raise LayoutError(f"an output heat {list(wanted)}")
+        return np.asarray(heat[0], np.float32)
+
+    def _size(self, outputs: Arrays) -> NDArray[np.float32] | None:
+        """(classes, 2, rows, columns)."""
+        if self._table.boxes == "components":
+            return None
+        size, heat = outputs.get("size"), outputs["heat"]
+        many = (2, 2 * self._classes)
+        if size is None or size.ndim != 4 or size.shape[1] not in many or size.shape[2:] != heat.shape[2:]:  # fmt: skip
+            raise LayoutError(
+                f"an output size [1, {many[0]} or {many[1]}, {heat.shape[2]}, {heat.shape[3]}]"
+            )
+        each = np.asarray(size[0], np.float32).reshape(-1, 2, *heat.shape[2:])
+        return np.broadcast_to(each, (self._classes, *each.shape[1:]))
+
+    def _score(self, outputs: Arrays) -> NDArray[np.float32]:
+        score: NDArray[Any] | None = outputs.get("score")
+        if score is None or score.shape != (1, self._classes):
+            raise LayoutError(f"an output score [1, {self._classes}]")
+        return np.asarray(score[0], np.float32)
+
+
+def hottest(heat: Heat, count: int) -> NDArray[np.float32]:
+    """(classes,) mean of the `count` hottest cells of each map (classes, rows, columns)."""
+    flat = heat.reshape(len(heat), -1)
+    count = min(count, flat.shape[1])
+    return np.asarray(np.partition(flat, -count, axis=1)[:, -count:].mean(axis=1), np.float32)
+
+
+def components(heat: Heat, threshold: float) -> Iterator[_Box]:
+    """x1 y1 x2 y2 in cells and the highest heat of each connected patch of hot cells (8 neighbours)."""
+    hot = (heat > threshold).astype(np.uint8)
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(hot, connectivity=8)
+    for i in range(1, count):
+        x, y, width, height, _ = (int(v) for v in stats[i])
+        patch = heat[y : y + height, x : x + width]
+        inside = numbers[y : y + height, x : x + width] == i
+        yield x, y, x + width, y + height, float(patch[inside].max())
+
+
+def centres(heat: Heat, size: NDArray[np.float32], threshold: float, stride: int) -> Iterator[_Box]:
+    """x1 y1 x2 y2 in input px and the heat of each cell that no neighbour exceeds; `size` is (2, rows, columns)."""
+    around = cv2.dilate(heat, np.ones((3, 3), np.uint8))
+    for row, column in np.argwhere((heat >= around) & (heat > threshold)):
+        x, y = (column + 0.5) * stride, (row + 0.5) * stride
+        half_w, half_h = (max(float(s), 1.0) / 2 for s in size[:, row, column])
+        yield x - half_w, y - half_h, x + half_w, y + half_h, float(heat[row, column])
