@@ -51,7 +51,8 @@ class PermitView(msgspec.Struct, frozen=True):
     cause: str = ""
     values: tuple[Value, ...] = ()
     locks: tuple[LockView, ...] = ()
-    heard_of_cloud_ns: int | None = None
+    rescue_call: str = ""
+    rescue_plan: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -139,7 +139,7 @@ class LockDesk:
         return await self._ask(challenge.lock, "rescue", args, actor)
 
     async def relock(
-        self, lock: str, grant: HeldGrant, headcount: Headcount, *, actor: str
+        self, lock: str, grant: HeldGrant | None, headcount: Headcount, *, actor: str
     ) -> Result:
         """Lock again, unless anyone is inside or nobody knows."""
         return await self._ask(lock, "relock", {"grant": grant, "headcount": headcount}, actor)

@@ -12,6 +12,7 @@ from tocsin.errors import GrantRefusedError, LockRefusal
 from tocsin.grants.claims import Claims, Op
 from tocsin.grants.grant import PROOF_RESCUE, PROOF_UNLOCK, Grant, check, check_holder, verify
 from tocsin.grants.issuers import IssuerKeys
+from tocsin.grants.lock_log import NO_GRANT
 
 COUNT_AGE_S = 60.0  # a headcount older than this is none
 
@@ -57,8 +58,11 @@ def check_rescue(
     return first, second
 
 
-def check_relock(gate: Gate, raw: bytes, headcount: Headcount) -> Grant:
-    """The grant, if the lock may be locked again. One that has run out still locks. Raises GrantRefusedError."""
+def check_relock(gate: Gate, raw: bytes | None, headcount: Headcount) -> bytes:
+    """What opened, if the lock may be locked again: id of the grant, also of one that has run out; zeros where a hand did (`raw` None).
+
+    Raises GrantRefusedError.
+    """
     if headcount.inside is None:
         _refuse(LockRefusal.OCCUPIED, "nobody knows how many are inside")
     if headcount.inside:
@@ -66,16 +70,21 @@ def check_relock(gate: Gate, raw: bytes, headcount: Headcount) -> Grant:
     age_s = (gate.now_ns - headcount.counted_ns) / 1e9
     if age_s > COUNT_AGE_S:
         _refuse(LockRefusal.OCCUPIED, f"counted {age_s:.0f} s ago: count again")
-    grant = _ours(gate, raw, Op.RELOCK)
-    if grant.claims.aud != gate.lock_id:
-        _refuse(LockRefusal.WRONG_LOCK, f"for lock {grant.claims.aud.hex()}")
-    return grant
+    if raw is None:
+        return NO_GRANT
+    claims = _ours(
+        gate, raw, Op.RELOCK, Op.RESCUE
+    ).claims  # what a rescue opened is locked again too
+    if claims.aud != gate.lock_id:
+        _refuse(LockRefusal.WRONG_LOCK, f"for lock {claims.aud.hex()}")
+    return claims.cti
 
 
-def _ours(gate: Gate, raw: bytes, op: Op) -> Grant:
+def _ours(gate: Gate, raw: bytes, *ops: Op) -> Grant:
+    """A grant of our issuers for this gateway that allows one of `ops`."""
     grant = verify(raw, gate.issuers)
-    if op not in grant.claims.ops:
-        _refuse(LockRefusal.NOT_ALLOWED, f"the grant does not allow {op.name}".lower())
+    if not any(op in grant.claims.ops for op in ops):
+        _refuse(LockRefusal.NOT_ALLOWED, f"the grant does not allow {ops[0].name}".lower())
     if grant.claims.gw not in (None, gate.gateway_id):
         _refuse(LockRefusal.NOT_ALLOWED, "the grant is for another gateway")
     return grant

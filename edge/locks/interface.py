@@ -141,9 +141,9 @@ class Locks(Protocol):
         ...
 
     async def relock(
-        self, lock: str, grant: HeldGrant, headcount: Headcount, *, actor: str
+        self, lock: str, grant: HeldGrant | None, headcount: Headcount, *, actor: str
     ) -> Result:
-        """Lock again. Refused (`occupied`) while anyone is inside or nobody knows, before anything is sent."""
+        """Lock again under the grant that opened it; None: the inside handle or a key did. Refused (`occupied`) while anyone is inside or nobody knows, before anything is sent."""
         ...
 
     async def order(

@@ -198,9 +198,9 @@ class LockClient:
         except InDoubtError as doubt:
             return await self._settle(_Doubt("rescue", cti), doubt)
 
-    async def relock(self, grant: HeldGrant, headcount: Headcount) -> dict[str, Any]:
+    async def relock(self, grant: HeldGrant | None, headcount: Headcount) -> dict[str, Any]:
         """Lock again. The headcount is checked before the lock is even looked for."""
-        cti = guard.check_relock(self._gate(None), grant.raw, headcount).claims.cti
+        cti = guard.check_relock(self._gate(None), grant.raw if grant else None, headcount)
         self._refuse_if_open()
         try:
             async with self._session() as dialogue:

@@ -339,6 +339,8 @@ class PermitDesk:
 
     async def _lock_said(self, news: LockNews) -> None:
         kind = LockEventKind(news.kind).name.lower().replace("_", "-") if news.kind else ""
+        if news.kind == LockEventKind.BY_HAND and news.state.bolt_out:
+            kind = "locked-by-hand"
         fact = LockTold(news.lock, kind, news.state.synced_seq or 0, news.cti.hex())
         request = Request(Action.LOCK, self._around.gateway, Role.SYSTEM, news.text, fact)
         for watched in self._permits.values():

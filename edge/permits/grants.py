@@ -93,12 +93,13 @@ class Unlocker:
         return await self._locks.unlock(waiting.challenge, waiting.grant, proof, actor=actor)
 
     async def relock(self, watched: Watched, lock: str, actor: str) -> Result | Refused:
-        """Lock again. Refused while anyone is inside, or nobody knows; the attendant attests it by asking."""
+        """Lock again, also what the inside handle or a key opened. Refused while anyone is inside, or nobody knows; the attendant attests it by asking."""
         wrong = may_relock(watched.permit)
         if wrong is not None:
             return wrong
-        held = self._held(watched, watched.opener(lock))
-        if held is None:
+        cti = watched.opener(lock)
+        held = self._held(watched, cti) if cti else None
+        if held is None and cti:
             return refused(Why.NO_LIVE_GRANT, lock=lock)
         count = Headcount(len(watched.permit.inside), actor, self._clock.now_ns())
         return await self._locks.relock(lock, held, count, actor=actor)

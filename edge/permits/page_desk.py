@@ -41,6 +41,9 @@ _FOR: Final = {
     "sos": Action.SOS,
     "suspend": Action.SUSPEND,
     "resume": Action.RESUME,
+    "emergency": Action.EMERGENCY,
+    "end-rescue": Action.END_RESCUE,
+    "roll-call": Action.COUNT_PEOPLE,
 }
 _ROLES: Final = {  # in which capacity somebody asks: the first that they hold
     Action.ENTER: (Role.ATTENDANT, Role.RESCUE, Role.ENTRANT),
@@ -48,6 +51,9 @@ _ROLES: Final = {  # in which capacity somebody asks: the first that they hold
     Action.SUSPEND: (Role.ATTENDANT, Role.APPROVER, Role.REGULATOR),
     Action.SOS: tuple(Role),
     Action.RESUME: tuple(Role),  # refused here whoever asks, with its reason
+    Action.EMERGENCY: tuple(Role),
+    Action.END_RESCUE: (Role.APPROVER, Role.RESCUE),
+    Action.COUNT_PEOPLE: (Role.ATTENDANT, Role.APPROVER, Role.RESCUE),
 }  # fmt: skip
 
 
@@ -120,10 +126,20 @@ class PageDesk:
         role = next((r for r in _ROLES[action] if r.value in held), None)
         if role is None:
             return _no(refused(Why.ROLE_NOT_HELD, person=account, role=Role.ATTENDANT.value))
-        fact: facts.Entered | facts.Exited | None = None
-        if action in (Action.ENTER, Action.EXIT):
-            kind = facts.Entered if action is Action.ENTER else facts.Exited
-            fact = kind(said.get("person", ""))
+        fact: facts.Entered | facts.Exited | facts.Counted | None = None
+        match action:
+            case Action.ENTER:
+                fact = facts.Entered(said.get("person", ""))
+            case Action.EXIT:
+                fact = facts.Exited(said.get("person", ""))
+            case Action.COUNT_PEOPLE:
+                inside = tuple(dict.fromkeys(filter(None, said.get("inside", "").split("\n"))))
+                known = {p.account for p in watched.told.people}
+                if wrong := [name for name in inside if name not in known]:
+                    return _no(refused(Why.UNKNOWN_PERSON, person=wrong[0]))
+                fact = facts.Counted(inside)
+            case _:
+                pass
         cause = Cause.SOS if action is Action.SOS else None
         request = Request(action, account, role, said.get("reason", ""), fact, cause)
         outcome = await self._desk.ask(watched.id, request)
@@ -198,6 +214,8 @@ class PageDesk:
             cause=permit.cause.value if permit.cause else "",
             values=values,
             locks=tuple(self._lock(watched, lock, now_ns) for lock in locks),
+            rescue_call=form.rescue_call,
+            rescue_plan=form.rescue_plan,
         )
 
     def _lock(self, watched: Watched, lock: str, now_ns: int) -> page.LockView:

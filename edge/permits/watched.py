@@ -8,7 +8,7 @@ import msgspec
 
 from edge.permits.options import SpaceConfig
 from tocsin.permits.context import Account, Conditions, Context
-from tocsin.permits.facts import LockTold
+from tocsin.permits.facts import HANDS, OPENERS, LockTold
 from tocsin.permits.journal import CLOUD, Entry
 from tocsin.permits.merge import merge
 from tocsin.permits.messages import PermitDown, PermitUp
@@ -56,10 +56,10 @@ class Watched:
             self.permit = fold(self.permit, entry)
 
     def opener(self, lock: str) -> str:
-        """Id (hex) of the grant that opened a lock last; "" where nothing of the permit did."""
+        """Id (hex) of the grant that opened a lock last; "" where the inside handle or a key did, or nothing of the permit."""
         told = [e.fact for e in self.entries if isinstance(e.fact, LockTold)]
-        found = [f.cti for f in told if f.lock == lock and f.event == "unlock" and f.cti]
-        return found[-1] if found else ""
+        found = [f for f in told if f.lock == lock and f.event in OPENERS]
+        return found[-1].cti if found and found[-1].event not in HANDS else ""
 
     def newest(self, source: str) -> int:
         """The newest number of a source."""

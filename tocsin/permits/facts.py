@@ -117,11 +117,16 @@ class Counted(msgspec.Struct, frozen=True, tag="counted"):
     inside: tuple[str, ...]
 
 
+HANDS = frozenset({"egress", "by-hand"})  # the inside handle, or a key
+OPENERS = HANDS | {"unlock", "rescue"}
+LOCKED = frozenset({"relock", "locked-by-hand"})
+
+
 class LockTold(msgspec.Struct, frozen=True, omit_defaults=True, tag="lock-told"):
     """An event of a lock's own log, or its state as the gateway saw it."""
 
     lock: str
-    event: str  # the name of the event in `tocsin.grants.lock_log`
+    event: str  # the name of the event in `tocsin.grants.lock_log`; a key that locks is `locked-by-hand`
     seq: int = 0
     cti: str = ""  # of the grant that moved the bolt, hex
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tocsin.permits import gas_test
 from tocsin.permits.context import Context
-from tocsin.permits.facts import Form
+from tocsin.permits.facts import LOCKED, Form
 from tocsin.permits.intervals import INTERRUPTION, NS, TEST_AGE, VALIDITY, seconds
 from tocsin.permits.live import breaches
 from tocsin.permits.names import IN_FORCE, Cause, Role, State
@@ -185,7 +185,7 @@ def clear(permit: Permit, context: Context) -> Refused | None:
         out = "?" if permit.tools_out is None else permit.tools_out
         return refused(Why.TOOLS_LEFT, went_in=permit.tools_in, out=out)
     for lock, event in sorted(permit.lock_events.items()):
-        if event != "relock":
+        if event not in LOCKED:
             return refused(Why.LOCK_OPEN, lock=lock)
     if permit.isolated and not permit.handed_back:
         return refused(Why.NOT_HANDED_BACK)

@@ -66,7 +66,7 @@ class Permit(msgspec.Struct, frozen=True):
         return max(ends, default=None)
 
 
-_BOLT_EVENTS = frozenset({"unlock", "relock", "opened", "closed", "forced", "rescue"})
+_BOLT_EVENTS = facts.OPENERS | facts.LOCKED | {"opened", "closed", "forced"}
 
 
 def fold(permit: Permit, entry: Entry) -> Permit:

@@ -27,7 +27,11 @@ COMMANDS = (
     CommandSpec(
         "relock",
         "Lock again; refused while anyone is inside",
-        (_GRANT, Argument("inside", "integer", low=0, high=65_534), Argument("by", "text")),
+        (
+            Argument("grant", "text", low=1, high=400, required=False),
+            Argument("inside", "integer", low=0, high=65_534),
+            Argument("by", "text"),
+        ),
     ),
     CommandSpec(
         "rescue",
@@ -75,7 +79,8 @@ async def carry_out(
             nonce, grant = octets(args, "nonce", 16), _grant(args, "grant")
             return await lock.unlock(nonce, grant, args.get("proof") or _proof(args, ""))
         case "relock":
-            return await lock.relock(_grant(args, "grant"), _headcount(args, clock))
+            held = _grant(args, "grant") if args.get("grant") is not None else None
+            return await lock.relock(held, _headcount(args, clock))
         case "rescue":
             grants = args.get("grants") or (_grant(args, "grant_1"), _grant(args, "grant_2"))
             proofs = args.get("proofs") or (_proof(args, "_1"), _proof(args, "_2"))

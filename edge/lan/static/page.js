@@ -61,15 +61,17 @@ const ask = async (permit, action, said = {}) => {
 };
 const tap = (permit, action, said) => async () => { if ((await ask(permit, action, said)).done) say(t("done")); };
 
-const sure = (text, wantsReason) => new Promise((done) => {
+const sure = (text, wantsReason, people = []) => new Promise((done) => {
   const box = $("ask");
+  const ticks = people.map((who) => el("input", { type: "checkbox", value: who.account, checked: who.inside }));
+  $("ask-list").replaceChildren(...people.map((who, n) => el("label", { class: "tick" }, ticks[n], who.name)));
   $("ask-text").textContent = text;
   $("ask-label").hidden = !wantsReason;
   $("ask-label").querySelector("span").textContent = t("why");
   $("ask-input").value = "";
   $("ask-yes").textContent = t("yes");
   $("ask-no").textContent = t("no");
-  box.onclose = () => done(box.returnValue === "yes" ? { reason: $("ask-input").value } : null);
+  box.onclose = () => done(box.returnValue === "yes" ? { reason: $("ask-input").value, inside: ticks.filter((one) => one.checked).map((one) => one.value).join("\n") } : null);
   box.returnValue = "no";
   box.showModal();
 });
@@ -143,10 +145,20 @@ const permitCard = (p) => {
       el("div", {}, el("div", { class: left < 10 * 60e9 ? "big warn" : "big" }, left > 0 ? span(left) : "0"), el("span", { class: "age" }, left > 0 ? t("left") : t("over")))),
     el("h2", {}, t("gas")), ...p.values.map(value), el("h2", {}, t("roster")), ...p.roster.map((who) => person(p, who)),
     p.locks.length ? el("h2", {}, t("locks")) : null, ...p.locks.map((l) => lockRow(p, l)),
+    p.rescue_call || p.rescue_plan ? el("h2", {}, t("rescue")) : null,
+    p.rescue_call || p.rescue_plan ? el("div", { class: "row" }, el("span", {}, p.rescue_plan),
+      /^[+\d][\d ()-]*$/.test(p.rescue_call) ? el("a", { class: "call", href: `tel:${p.rescue_call}` }, p.rescue_call) : el("strong", {}, p.rescue_call)) : null,
     el("div", { class: "two" },
-      el("button", { type: "button", class: "quiet", disabled: busy, onclick: async () => { const said = await sure(t("sure_suspend"), true); if (said) await tap(p.permit, "suspend", said)(); } }, t("suspend")),
-      el("button", { type: "button", class: "bad", disabled: busy, onclick: async () => { if (await sure(t("sure_sos"), false)) await tap(p.permit, "sos")(); } }, t("sos"))));
+      asks(p, "roll-call", "", t("sure_roll_call"), false, p.roster),
+      asks(p, "suspend", "", t("sure_suspend"), true),
+      p.state === "emergency" ? asks(p, "end-rescue", "", t("sure_end_rescue"), true) : asks(p, "emergency", "", t("sure_emergency"), true),
+      asks(p, "sos", "bad", t("sure_sos"), false)));
 };
+
+const asks = (p, action, mood, text, wantsReason, people) => el("button", {
+  type: "button", class: mood || "quiet", disabled: busy,
+  onclick: async () => { const said = await sure(text, wantsReason, people); if (said) await tap(p.permit, action, said)(); },
+}, t(action));
 
 function show() {
   if (held) return;

@@ -32,6 +32,8 @@ class OnePermit:
                 Value("gas-01", "h2s", 2.4, "[ppm]", now - 10**9),
                 Value("gas-01", "o2", 20.8, "%{vol}", now - 10**9),
             ),
+            rescue_call="119",
+            rescue_plan="井口三脚架与绞盘，2 号门救援队 / tripod and winch, team at gate 2",
             locks=(LockView("hatch-1", True, False, now - 4 * 10**9, now + 1200 * 10**9),),
         )
 
@@ -49,9 +51,14 @@ class OnePermit:
                 return Answer(False, "已在里面。", "Inside already.")
             case "enter" | "exit":
                 self._move(who, inside=asked.action == "enter")
-            case "sos" | "suspend":
-                cause = "sos" if asked.action == "sos" else "person"
-                self.view = msgspec.structs.replace(self.view, state="suspended", cause=cause)
+            case "sos" | "suspend" | "emergency":
+                state = "emergency" if asked.action == "emergency" else "suspended"
+                cause = "person" if asked.action == "suspend" else "sos"
+                self.view = msgspec.structs.replace(self.view, state=state, cause=cause)
+            case "roll-call":
+                for person in self.view.roster:
+                    counted = person.account in asked.said["inside"].split("\n")
+                    self._move(person.account, inside=counted)
             case "challenge":
                 return Answer(True, told={"sign": "00ff" * 8})
             case _:

@@ -54,7 +54,7 @@ def shot(shown: Page, name: str) -> None:
     shown.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize(("language", "words"), [("zh-CN", ("进入", "求救", "平台断开")), ("en-GB", ("In", "SOS", "cloud away"))])  # fmt: skip
+@pytest.mark.parametrize(("language", "words"), [("zh-CN", ("进入", "求救", "平台断开", "清点人数", "启动应急")), ("en-GB", ("In", "SOS", "cloud away", "Roll call", "Emergency"))])  # fmt: skip
 def test_the_attendant_counts_people_and_calls_for_help(
     browser: Browser, tmp_path: Path, language: str, words: tuple[str, ...]
 ) -> None:
@@ -72,7 +72,19 @@ def test_the_attendant_counts_people_and_calls_for_help(
         shown.locator("#ask-yes").click()
         expect(card.locator(".banner")).to_contain_text("陈伟、刘洋、赵敏")
         shot(shown, f"suspended-{language[:2]}")
-        assert [asked.action for _, asked in desk.asked if asked.action != "heartbeat"] == ["enter", "sos"]  # fmt: skip
+        card.get_by_role("button", name=words[3], exact=True).click()
+        shown.locator("#ask-list input").nth(1).uncheck()
+        shot(shown, f"roll-call-{language[:2]}")
+        shown.locator("#ask-yes").click()
+        expect(card.locator(".big").first).to_have_text("2")
+        card.get_by_role("button", name=words[4], exact=True).click()
+        shown.locator("#ask-yes").click()
+        expect(card.locator("a.call")).to_have_attribute("href", "tel:119")
+        expect(card.get_by_role("button", name=words[4], exact=True)).to_have_count(0)
+        shot(shown, f"emergency-{language[:2]}")
+        done = [asked for _, asked in desk.asked if asked.action != "heartbeat"]
+        assert [asked.action for asked in done] == ["enter", "sos", "roll-call", "emergency"]
+        assert done[2].said["inside"] == "chen\nzhao"
         width = shown.evaluate("document.documentElement.scrollWidth")
         assert width <= 390
         assert problems == []

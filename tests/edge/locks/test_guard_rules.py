@@ -98,7 +98,10 @@ def test_an_old_count_is_no_count_and_a_grant_that_ran_out_still_locks() -> None
         check_relock(GATE, signed(claims()), old)
     ended = claims(nbf=NOW_S - 1200, exp=NOW_S - 600)
     fresh = Headcount(0, "zhang", GATE.now_ns)
-    assert check_relock(GATE, signed(ended), fresh).claims == ended
+    assert check_relock(GATE, signed(ended), fresh) == ended.cti
+    assert check_relock(GATE, None, fresh) == bytes(8), "the inside handle opened"
+    with pytest.raises(GrantRefusedError, match="1 inside"):
+        check_relock(GATE, None, Headcount(1, "zhang", GATE.now_ns))
 
 
 def test_a_rescue_takes_two_people() -> None:

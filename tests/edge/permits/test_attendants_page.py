@@ -90,6 +90,17 @@ def test_the_attendant_counts_stops_and_is_told_why_not_with_the_cloud_away(
         assert phone.ask("exit", person=name)["done"]
     assert phone.inside() == set()
     plant.until(lambda: plant.coil()[-1:] == ["0"], "the siren's end")
+    assert phone.ask("emergency")["done"]
+    plant.until(lambda: phone.shown()["state"] == "emergency", "the emergency")
+    assert "rescue" in str(phone.ask("enter", person="wu")["en"])
+    assert "person" in str(phone.ask("roll-call", inside="zhou\nsomebody else")["en"])
+    assert phone.ask("roll-call", inside="zhou\nwu")["done"]
+    assert phone.inside() == {"zhou", "wu"}
+    plant.until(lambda: plant.coil()[-1:] == ["1"], "the siren")
+    assert phone.ask("roll-call", inside="")["done"]
+    plant.until(lambda: plant.coil()[-1:] == ["0"], "the siren's end")
+    assert "attendant" in str(phone.ask("end-rescue")["en"])
+    assert Phone(url, "qian").ask("end-rescue")["done"]
     for never in ("activate", "resume", "approve"):
         assert not phone.ask(never)["done"]
     assert phone.shown()["state"] == "suspended"

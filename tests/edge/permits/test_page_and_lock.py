@@ -32,7 +32,7 @@ from tocsin.permits.intervals import NS
 from tocsin.permits.messages import SealedGrant
 from tocsin.permits.names import Action
 from tocsin.permits.pins import hash_pin
-from tocsin.testing import free_port, run_process
+from tocsin.testing import Process, free_port, run_process
 
 PIN, GATEWAY, KID = "314159", "11" * 8, b"\x00\x01"
 ISSUER, HOLDER, STRANGER = bytes(range(32)), b"h" * 32, b"s" * 32
@@ -43,8 +43,9 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 class Hatch:
     """A gateway with a lock, its page over TLS, and a permit at work under a live grant."""
 
-    def __init__(self, plant: Plant, bus: str, device: dict[str, str]) -> None:
+    def __init__(self, plant: Plant, lock: Process, bus: str, device: dict[str, str]) -> None:
         self.plant, self.device, port = plant, device, free_port()
+        self._lock = lock
         authority = trustme.CA()
         own = authority.issue_cert("127.0.0.1")
         folder = plant.folder
@@ -103,6 +104,14 @@ devices = [{{ {keys} }}]
         signature = sign(seed, bytes.fromhex(begun["told"]["sign"])).hex()
         return self.tap("unlock", lock="hatch-1", public=public, signature=signature)
 
+    def use_handle(self) -> None:
+        """Somebody opens it from inside."""
+        self._lock.write_line(f"handle {self.device['id']}")
+
+    def last_event(self) -> str:
+        """Of the lock's log, as the permit has it."""
+        return str(self.plant.permits()[0]["locks"][0]["last_event"])
+
     def order(self, name: str, **args: str) -> dict[str, Any]:
         """Somebody at the gateway tells the lock something."""
         packed = {k: str(v) for k, v in pack("hatch-1", name, args).items()}
@@ -131,7 +140,7 @@ def hatch(plant: Plant) -> Iterator[Hatch]:
     ]  # fmt: skip
     with run_process(argv) as lock:
         told = json.loads(lock.wait_line('"ready"'))
-        found = Hatch(plant, told["DBUS_SYSTEM_BUS_ADDRESS"], told["devices"][0])
+        found = Hatch(plant, lock, told["DBUS_SYSTEM_BUS_ADDRESS"], told["devices"][0])
         try:
             yield found
         finally:
@@ -148,7 +157,7 @@ def test_the_attendant_opens_under_a_live_grant_and_nobody_is_locked_in_with_the
     stranger = hatch.unlock(STRANGER)
     assert (stranger["done"], "grant" in stranger["en"].lower()) == (False, True)
     assert hatch.unlock(HOLDER)["done"]
-    plant.until(lambda: plant.permits()[0]["locks"][0]["last_event"] == "unlock", "the lock's log")
+    plant.until(lambda: hatch.last_event() == "unlock", "the lock's log")
     assert hatch.tap("enter", person="zhou")["done"]
     refused = hatch.tap("relock", lock="hatch-1")
     assert not refused["done"]
@@ -165,7 +174,16 @@ def test_the_attendant_opens_under_a_live_grant_and_nobody_is_locked_in_with_the
     assert hatch.tap("exit", person="zhou")["done"]
     closed = hatch.tap("relock", lock="hatch-1")
     assert closed["done"], closed
-    plant.until(lambda: plant.permits()[0]["locks"][0]["last_event"] == "relock", "the lock's log")
+    plant.until(lambda: hatch.last_event() == "relock", "the lock's log")
+
+    hatch.use_handle()
+    plant.until(lambda: hatch.last_event() == "egress", "the inside handle")
+    assert hatch.tap("roll-call", inside="wu")["done"]
+    assert "inside" in hatch.tap("relock", lock="hatch-1")["en"], "not over anyone's head"
+    assert hatch.tap("roll-call", inside="")["done"]
+    locked = hatch.tap("relock", lock="hatch-1")
+    assert locked["done"], locked
+    plant.until(lambda: hatch.last_event() == "relock", "it is locked again")
 
 
 def _picture(hatch: Hatch) -> None:
