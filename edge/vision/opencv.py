@@ -10,6 +10,9 @@ os.environ.setdefault(
 )
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # every failure is told once, by us
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+os.environ.setdefault(
+    "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "4"
+)  # seconds that a device may stand still
 
 import cv2
 

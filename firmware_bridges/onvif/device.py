@@ -1,18 +1,20 @@
 """A virtual ONVIF camera that can be turned: `python -m firmware_bridges.onvif.device --listen 127.0.0.1:0`.
 
-It answers GetSystemDateAndTime (to anyone), GetServices, GetProfiles, and of the PTZ service GetStatus, AbsoluteMove and
-Stop, with username tokens checked. It turns and zooms with a speed of its own towards where it was told to look.
+It answers GetSystemDateAndTime (to anyone), GetServices, GetProfiles, GetSnapshotUri (with `--snapshot`), and of the PTZ service
+GetStatus, AbsoluteMove and Stop, with username tokens checked; the snapshot itself for HTTP Basic access. It turns and zooms with a speed of its own towards where it was told to look.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import signal
 import sys
 import threading
 import time
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import msgspec
 
@@ -71,7 +73,9 @@ class Camera(ThreadingHTTPServer):
         self.user, _, self.password = given.user.partition(":")
         self.has_ptz = not given.fixed
         self.head = Head(given.speed)
-        self.url = f"http://{address[0]}:{self.server_address[1]}/onvif/device_service"
+        self.root = f"http://{address[0]}:{self.server_address[1]}"
+        self.url = f"{self.root}/onvif/device_service"
+        self.snapshot: Path | None = given.snapshot
 
     def answer(self, data: bytes) -> tuple[int, bytes]:
         """(HTTP status, answer) to one request."""
@@ -88,6 +92,8 @@ class Camera(ThreadingHTTPServer):
             return 200, soap.services(self.url, ptz=self.has_ptz)
         if asked.operation == "GetProfiles":
             return 200, soap.profiles()
+        if asked.operation == "GetSnapshotUri" and self.snapshot is not None:
+            return 200, soap.snapshot_uri(f"{self.root}/snapshot.jpg")
         if asked.operation == "GetStatus" and self.has_ptz:
             return 200, soap.status(self.head.state(), now)
         if asked.operation == "AbsoluteMove" and self.has_ptz:
@@ -113,6 +119,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def do_GET(self) -> None:
+        camera = self.server
+        account = base64.b64encode(f"{camera.user}:{camera.password}".encode()).decode()
+        data, code = b"", 404
+        if self.headers.get("Authorization") != f"Basic {account}":
+            code = 401
+        elif camera.snapshot is not None and self.path == "/snapshot.jpg":
+            data, code = camera.snapshot.read_bytes(), 200
+        self.send_response(code)
+        if code == 401:
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+        self.send_header("Content-Type", "image/jpeg")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         """Says nothing."""
 
@@ -126,6 +148,7 @@ def main() -> None:
     parser.add_argument("--user", default="tocsin:camera", help="NAME:PASSWORD")
     parser.add_argument("--speed", type=float, default=0.5, help="of an axis, per second")
     parser.add_argument("--fixed", action="store_true", help="a camera without PTZ")
+    parser.add_argument("--snapshot", type=Path, help="JPEG file that it gives as its snapshot")
     parser.add_argument("--stdin-lease", action="store_true", help="end when standard input closes")
     given = parser.parse_args()
     host, _, port = given.listen.rpartition(":")

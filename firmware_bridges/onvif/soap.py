@@ -139,6 +139,15 @@ def profiles() -> bytes:
     )
 
 
+def snapshot_uri(uri: str) -> bytes:
+    """GetSnapshotUri of the media service."""
+    return envelope(
+        f"<trt:GetSnapshotUriResponse><trt:MediaUri><tt:Uri>{escape(uri)}</tt:Uri>"
+        "<tt:InvalidAfterConnect>false</tt:InvalidAfterConnect><tt:InvalidAfterReboot>false</tt:InvalidAfterReboot>"
+        "<tt:Timeout>PT60S</tt:Timeout></trt:MediaUri></trt:GetSnapshotUriResponse>"
+    )
+
+
 def status(state: State, now: datetime) -> bytes:
     """GetStatus of the PTZ service."""
     moves = ["MOVING" if moves else "IDLE" for moves in (state.moving, state.zooming)]

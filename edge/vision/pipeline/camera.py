@@ -13,7 +13,7 @@ from edge.vision.pipeline.health import Health
 from edge.vision.pipeline.pace import Rates
 from edge.vision.pipeline.retry import Retry
 from edge.vision.sources.source import Reject, Source, Wait
-from tocsin.errors import LinkError
+from tocsin.errors import DriverReason, LinkError, TocsinError
 from tocsin.sdk import Clock
 
 
@@ -33,7 +33,7 @@ class Change:
     """A camera came online (`error` None), or went away. Told once each."""
 
     camera: str
-    error: LinkError | None
+    error: TocsinError | None
 
 
 class CameraRun:
@@ -64,10 +64,11 @@ class CameraRun:
                 if self._board.wait_free(self._camera.name):
                     self._health.ended()
                 return
-            except LinkError as exc:
+            except TocsinError as exc:
                 if self._health.offline(exc):
                     self._tell(Change(self._camera.name, exc))
-                self._stop.wait(self._retry.next_delay_s(exc.reason))
+                reason = exc.reason if isinstance(exc, LinkError) else DriverReason.PERMISSION
+                self._stop.wait(self._retry.next_delay_s(reason))
 
     def _serve(self, source: Source) -> None:
         name, board = self._camera.name, self._board

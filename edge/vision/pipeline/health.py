@@ -10,7 +10,7 @@ import msgspec
 
 from edge.vision.observation import Quality
 from edge.vision.pipeline.pace import Attention
-from tocsin.errors import DriverError
+from tocsin.errors import TocsinError
 
 STALLED_S = 5.0
 _WINDOW_NS = 10_000_000_000
@@ -78,7 +78,7 @@ class Health:
             self._state, self._error = CameraState.ONLINE, ""
             return changed
 
-    def offline(self, error: DriverError) -> bool:
+    def offline(self, error: TocsinError) -> bool:
         """It failed; True when that is news."""
         with self._lock:
             if self._state is CameraState.ONLINE:

@@ -1,0 +1,107 @@
+"""A camera's web server: one JPEG for each question, or a stream of them, whichever it answers with."""
+
+from __future__ import annotations
+
+import http.client
+
+from edge.vision.sources.address import Address
+from edge.vision.sources.http_get import HttpGet
+from edge.vision.sources.multipart import MAX_PART_BYTES, BadPartError, boundary_of, next_part
+from edge.vision.sources.pacing import Pacing
+from edge.vision.sources.picture_file import decode
+from edge.vision.sources.source import Raw, Reject, Wait
+from tocsin.errors import DriverReason, LinkError
+from tocsin.sdk import Clock
+
+TIMEOUT_S = 4.0
+
+
+class HttpSource:
+    """`fps` is how often a camera that gives single pictures is asked."""
+
+    live = True
+
+    def __init__(self, address: Address, clock: Clock, wait: Wait, *, fps: float = 1.0) -> None:
+        self._address = address
+        self._pacing = Pacing(fps, clock, wait)
+        self._get = HttpGet(address, TIMEOUT_S)
+        self._stream: http.client.HTTPResponse | None = None
+        self._boundary: bytes | None = None
+        self._data = b""
+        self._first = False
+
+    def open(self) -> None:
+        """Asks for the first picture.
+
+        Raises:
+            LinkError: with the reason.
+        """
+        self.close()
+        answer = self._get.get()
+        kind = answer.headers.get("Content-Type", "")
+        self._boundary = boundary_of(kind)
+        if self._boundary is not None:
+            self._stream = answer
+            self._take_part(answer, self._boundary)
+        elif kind.lower().startswith(("image/", "application/octet-stream")):
+            self._take_picture(answer)
+            self._pacing.start()
+            self._pacing.next()
+        else:
+            self.close()
+            raise LinkError(
+                DriverReason.GARBAGE, f"{self._address} gives {kind or 'no type'}, not pictures",
+                hint="a URL that gives image/jpeg or multipart/x-mixed-replace",
+            )  # fmt: skip
+        self._first = True
+
+    def grab(self) -> bool:
+        """The next picture's bytes; they are unpacked only when somebody wants them.
+
+        Raises:
+            LinkError: the camera does not answer, or ended the stream.
+        """
+        if self._first:
+            self._first = False
+        elif self._stream is not None and self._boundary is not None:
+            self._take_part(self._stream, self._boundary)
+        else:
+            if self._pacing.next() == 0:
+                return False
+            self._take_picture(self._get.get())
+        return True
+
+    def retrieve(self) -> Raw | Reject:
+        """Unpacks it."""
+        return decode(self._data)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+        self._get.close()
+
+    def _take_part(self, stream: http.client.HTTPResponse, boundary: bytes) -> None:
+        try:
+            part = next_part(stream, boundary)
+        except BadPartError as exc:
+            raise LinkError(DriverReason.GARBAGE, f"{self._address}: {exc}") from exc
+        except (OSError, http.client.HTTPException) as exc:
+            raise self._get.failed(exc) from exc
+        if part is None:
+            raise LinkError(DriverReason.CLOSED, f"{self._address} ended the stream")
+        self._data = part
+
+    def _take_picture(self, answer: http.client.HTTPResponse) -> None:
+        try:
+            data = answer.read(MAX_PART_BYTES + 1)
+        except (OSError, http.client.HTTPException) as exc:
+            self._get.close()
+            raise self._get.failed(exc) from exc
+        if len(data) > MAX_PART_BYTES:
+            self._get.close()
+            raise LinkError(
+                DriverReason.GARBAGE, f"{self._address}: over {MAX_PART_BYTES >> 20} MiB"
+            )
+        self._data = data

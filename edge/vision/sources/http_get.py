@@ -1,0 +1,122 @@
+"""GET from a camera's web server, with its account, and failures named."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+from edge.vision.sources.address import Address
+from edge.vision.sources.http_auth import authorization
+from tocsin.errors import DriverReason, LinkError
+
+
+class HttpGet:
+    """One connection, opened when needed. HTTPS certificates of cameras are not checked."""
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        self._address, self._timeout_s = address, timeout_s
+        parts = urlsplit(address.url)
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._line: http.client.HTTPConnection | None = None
+        self._challenges: list[str] = []
+
+    def get(self) -> http.client.HTTPResponse:
+        """The answer, its status 200; the body is not read yet.
+
+        Raises:
+            LinkError: with the reason.
+        """
+        try:
+            answer = self._ask()
+            if answer.status == 401 and self._address.username:
+                answer.read(65_536)
+                self._challenges = answer.headers.get_all("WWW-Authenticate", [])
+                answer = self._ask()
+        except (OSError, http.client.HTTPException) as exc:
+            self.close()
+            raise self.failed(exc) from exc
+        if answer.status != 200:
+            self.close()
+            raise self._refused(answer)
+        return answer
+
+    def _ask(self) -> http.client.HTTPResponse:
+        address = self._address
+        headers = {"User-Agent": "tocsin"}
+        if self._challenges:
+            headers["Authorization"] = authorization(
+                self._challenges, "GET", self._path, address.username, address.password
+            )
+        fresh = self._line is None
+        if self._line is None:
+            self._line = self._connection()
+        try:
+            self._line.request("GET", self._path, headers=headers)
+            return self._line.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            if fresh:
+                raise
+            self.close()  # a kept connection that the camera ended meanwhile
+            self._line = self._connection()
+            self._line.request("GET", self._path, headers=headers)
+            return self._line.getresponse()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        address = self._address
+        if address.scheme != "https":
+            return http.client.HTTPConnection(address.host, address.port, timeout=self._timeout_s)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return http.client.HTTPSConnection(
+            address.host, address.port, timeout=self._timeout_s, context=context
+        )
+
+    def failed(self, exc: Exception) -> LinkError:
+        """What went wrong on the way."""
+        address = self._address
+        match exc:
+            case TimeoutError():
+                text = f"{address} does not answer within {self._timeout_s:g} s"
+                return LinkError(DriverReason.NO_ANSWER, text)
+            case ConnectionRefusedError():
+                return LinkError(
+                    DriverReason.REFUSED,
+                    f"{address}: connection refused",
+                    hint="is the port right?",
+                )
+            case socket.gaierror():
+                return LinkError(
+                    DriverReason.NO_PORT, f"{address}: {exc.strerror}", hint="is the name right?"
+                )
+            case http.client.BadStatusLine() if not isinstance(exc, http.client.RemoteDisconnected):
+                return LinkError(
+                    DriverReason.GARBAGE,
+                    f"{address} does not speak HTTP",
+                    hint="is the port right?",
+                )
+            case _:
+                return LinkError(DriverReason.CLOSED, f"{address}: {exc or type(exc).__name__}")
+
+    def _refused(self, answer: http.client.HTTPResponse) -> LinkError:
+        address, status = self._address, answer.status
+        if status in (401, 403):
+            asked = (
+                "its password is wrong" if address.username else "it wants a username and password"
+            )
+            text = f"{address} refuses us ({status})"
+            return LinkError(DriverReason.PERMISSION, text, hint=asked)
+        if status in (301, 302, 303, 307, 308):
+            where = Address(answer.headers.get("Location", "nowhere"))
+            text = f"{address} sends us elsewhere ({status})"
+            return LinkError(DriverReason.BAD_FILE, text, hint=f"configure {where}")
+        if status == 404:
+            return LinkError(DriverReason.BAD_FILE, f"{address}: not there (404)", hint="the path of the URL")  # fmt: skip
+        return LinkError(DriverReason.EXCEPTION_CODE, f"{address} answers {status}")
+
+    def close(self) -> None:
+        """Ends the connection."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()

@@ -1,0 +1,97 @@
+"""Parts of a `multipart/x-mixed-replace` stream (RFC 2046, 5.1), as cameras push JPEGs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+MAX_PART_BYTES = 64 << 20
+_MAX_LINE = 1024
+_MAX_LINES = 64
+_STEP = 65_536
+
+
+class BadPartError(ValueError):
+    """The stream is not what it says."""
+
+
+class Reader(Protocol):
+    """As `http.client.HTTPResponse` reads."""
+
+    def readline(self, limit: int = ..., /) -> bytes: ...
+
+    def read(self, amt: int = ..., /) -> bytes: ...
+
+
+def boundary_of(content_type: str) -> bytes | None:
+    """The boundary of a multipart type; None: another type. Some cameras write its dashes into the parameter."""
+    kind, *parameters = (part.strip() for part in content_type.split(";"))
+    if not kind.lower().startswith("multipart/"):
+        return None
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "boundary":
+            return b"--" + value.strip().strip('"').removeprefix("--").encode("latin-1", "replace")
+    return None
+
+
+def next_part(stream: Reader, boundary: bytes) -> bytes | None:
+    """The body of the next part; None: the stream ended.
+
+    Raises:
+        BadPartError: too long, or not a multipart stream.
+    """
+    if not _skip_to(stream, boundary):
+        return None
+    length: int | None = None
+    for _ in range(_MAX_LINES):
+        line = stream.readline(_MAX_LINE)
+        if not line:
+            return None
+        if line in (b"\r\n", b"\n"):
+            break
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length" and value.strip().isdigit():
+            length = int(value)
+    else:
+        raise BadPartError("a part with too many headers")
+    if length is not None:
+        if length > MAX_PART_BYTES:
+            raise BadPartError(f"a part of {length} bytes")
+        return _exactly(stream, length)
+    return _up_to(stream, boundary)
+
+
+def _skip_to(stream: Reader, boundary: bytes) -> bool:
+    for _ in range(_MAX_LINES):
+        line = stream.readline(_MAX_LINE)
+        if not line or line.startswith(boundary + b"--"):
+            return False
+        if line.startswith(boundary):
+            return True
+    raise BadPartError("no boundary")
+
+
+def _exactly(stream: Reader, length: int) -> bytes | None:
+    parts, left = [], length
+    while left:
+        got = stream.read(min(left, _STEP))
+        if not got:
+            return None
+        parts.append(got)
+        left -= len(got)
+    return b"".join(parts)
+
+
+def _up_to(stream: Reader, boundary: bytes) -> bytes | None:
+    """Without a length: JPEG data up to its end marker; the boundary's line is left to the next call."""
+    body = bytearray()
+    while line := stream.readline(_STEP):
+        body += line
+        if len(body) > MAX_PART_BYTES:
+            raise BadPartError("a part without end")
+        if body.endswith((b"\xff\xd9\r\n", b"\xff\xd9\n")):
+            return bytes(body)
+        at = body.rfind(boundary, max(0, len(body) - len(line) - len(boundary)))
+        if at >= 0:
+            raise BadPartError("a part without length that is no JPEG")
+    return None

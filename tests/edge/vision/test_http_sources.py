@@ -1,0 +1,221 @@
+"""Snapshots and MJPEG streams over HTTP, snapshots over ONVIF, and devices that are none."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from edge.vision.pipeline.camera import Camera
+from edge.vision.sources.multipart import BadPartError, boundary_of, next_part
+from edge.vision.sources.options import SourceOptions, opener
+from edge.vision.sources.source import Reject, Source
+from tests.edge.vision.cameras import EVERY, watched
+from tests.edge.vision.scenes import number_of, numbered
+from tocsin.errors import DriverReason, LinkError
+from tocsin.sdk import SystemClock
+from tocsin.testing import free_port, run_process, wait_until
+
+USER, PASSWORD = "operator", "s3cret"
+
+
+def jpeg(number: int) -> bytes:
+    return cv2.imencode(".jpg", numbered(number))[1].tobytes()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    given = 0
+    asked_without_account = 0
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.startswith("/snapshot"):
+            if path == "/snapshot-digest" and not self._proven():
+                type(self).asked_without_account += 1
+                return self._answer(401, b"", 'WWW-Authenticate: Digest realm="cam", nonce="77", qop="auth", algorithm=SHA-256')  # fmt: skip
+            type(self).given += 1
+            return self._answer(200, jpeg(self.given % 256), "Content-Type: image/jpeg")
+        if path.startswith("/mjpeg"):
+            return self._push(with_length=path != "/mjpeg-bare", until=7 if path == "/mjpeg-ends" else None)  # fmt: skip
+        if path == "/moved":
+            return self._answer(
+                302, b"", "Location: http://operator:s3cret@10.0.0.9/x?token=s3cret"
+            )
+        if path == "/page":
+            return self._answer(200, b"<html>", "Content-Type: text/html")
+        if path == "/cut":
+            return self._answer(200, jpeg(1)[:900], "Content-Type: image/jpeg")
+        return self._answer(404, b"")
+
+    def _proven(self) -> bool:
+        told = dict(re.findall(r'(\w+)="?([^",]*)"?', self.headers.get("Authorization", "")))
+
+        def digest(*parts: str) -> str:
+            return hashlib.sha256(":".join(parts).encode()).hexdigest()
+
+        wanted = digest(
+            digest(USER, "cam", PASSWORD), "77", told.get("nc", ""), told.get("cnonce", ""), "auth", digest("GET", self.path),
+        )  # fmt: skip
+        return told.get("response") == wanted
+
+    def _answer(self, code: int, body: bytes, *headers: str) -> None:
+        self.send_response(code)
+        for header in headers:
+            self.send_header(*header.split(": ", 1))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _push(self, with_length: bool, until: int | None) -> None:
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", 'multipart/x-mixed-replace; boundary="--frame"')
+        self.end_headers()
+        number = 0
+        try:
+            while number != until:
+                body = jpeg(number % 256)
+                length = f"Content-Length: {len(body)}\r\n" if with_length else ""
+                self.wfile.write(f"--frame\r\nContent-Type: image/jpeg\r\n{length}\r\n".encode() + body + b"\r\n")  # fmt: skip
+                number += 1
+        except OSError:
+            return
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    _Handler.given = _Handler.asked_without_account = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def _source(source: str, **options: object) -> Source:
+    given = SourceOptions.model_validate({"source": source, **options})
+    return opener(given, SystemClock())(threading.Event().wait)
+
+
+def _first_numbers(source: Source, count: int) -> list[int]:
+    source.open()
+    found = []
+    for _ in range(count):
+        assert source.grab()
+        raw = source.retrieve()
+        assert not isinstance(raw, Reject)
+        found.append(number_of(raw))
+    source.close()
+    return found
+
+
+def _refusal(source: str, **options: object) -> LinkError:
+    with pytest.raises(LinkError) as caught:
+        _source(source, **options).open()
+    return caught.value
+
+
+def test_snapshots_come_one_for_each_question_with_the_account_proven(web: str) -> None:
+    account = {"username": USER, "password": PASSWORD, "fps": 100.0}
+    assert _first_numbers(_source(f"{web}/snapshot", fps=100.0), 3) == [1, 2, 3]
+    assert _first_numbers(_source(f"{web}/snapshot-digest?channel=1", **account), 3) == [4, 5, 6]
+    assert _Handler.asked_without_account == 1
+
+
+@pytest.mark.parametrize("path", ["/mjpeg", "/mjpeg-bare"])
+def test_a_stream_of_jpegs_gives_each_with_and_without_their_lengths(web: str, path: str) -> None:
+    assert _first_numbers(_source(web + path), 20) == list(range(20))
+
+
+async def test_a_stream_that_ends_is_opened_anew(web: str) -> None:
+    camera = Camera("cam", opener(SourceOptions(source=f"{web}/mjpeg-ends"), SystemClock()), EVERY)
+    async with watched([camera]) as seen:
+        await wait_until(lambda: seen.health("cam").reconnects >= 2)
+        assert "ended the stream" in next(str(c.error) for c in seen.changes if c.error)
+
+
+def test_what_a_web_server_answers_instead_is_said_without_secrets(web: str) -> None:
+    assert _refusal(f"{web}/snapshot-digest").hint == "it wants a username and password"
+    wrong = _refusal(f"{web}/snapshot-digest", username=USER, password="s3cret-wrong")
+    assert (wrong.reason, wrong.hint) == (DriverReason.PERMISSION, "its password is wrong")
+    moved = _refusal(f"{web}/moved?token=s3cret")
+    assert "10.0.0.9/x" in moved.hint
+    page = _refusal(f"{web}/page")
+    assert (page.reason, "text/html" in page.message) == (DriverReason.GARBAGE, True)
+    assert _refusal(f"{web}/nothing").reason is DriverReason.BAD_FILE
+    assert _refusal(f"http://127.0.0.1:{free_port()}/").reason is DriverReason.REFUSED
+    assert all("s3cret" not in f"{e} {e.hint}" for e in (wrong, moved))
+    cut = _source(f"{web}/cut")
+    cut.open()
+    assert cut.grab()
+    assert cut.retrieve() is Reject.TRUNCATED
+    cut.close()
+
+
+def test_a_camera_is_asked_over_onvif_where_its_snapshots_are(tmp_path: Path) -> None:
+    file = tmp_path / "now.jpg"
+    file.write_bytes(jpeg(42))
+    argv = [sys.executable, "-m", "firmware_bridges.onvif.device", "--snapshot", str(file)]
+    with run_process(argv) as process:
+        port = json.loads(process.wait_line("ready"))["port"]
+        account = {"username": "tocsin", "password": "camera", "fps": 50.0}
+        assert _first_numbers(_source(f"onvif://{port}", **account), 2) == [42, 42]
+        wrong = _refusal(f"onvif://{port}", username="tocsin", password="wrong")
+        assert wrong.reason is DriverReason.PERMISSION
+    assert _refusal(f"onvif://127.0.0.1:{free_port()}").reason is DriverReason.REFUSED
+
+
+def test_a_device_that_is_not_there_or_none_is_said() -> None:
+    missing = _refusal("/dev/video-that-is-not-there")
+    assert (missing.reason, missing.hint) == (DriverReason.NO_PORT, "is the camera plugged in?")
+    assert "is no camera that gives Y16" in _refusal("/dev/null", kelvin_per_count=0.01).message
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"source": "rtsp://operator:s3cret@camera/live"}, "no account in the address"),
+        ({"source": "ftp://camera/live"}, "one of rtsp://"),
+        ({"source": "rtsp:///live"}, "an address with a host"),
+        ({"source": "rtsp://camera/live", "username": "a"}, "go together"),
+        ({"source": "/dev/video0", "width": 640}, "go together"),
+    ],
+)
+def test_mistakes_in_the_configuration_of_a_source_are_said(given: dict[str, object], said: str) -> None:  # fmt: skip
+    with pytest.raises(ValidationError, match=said):
+        SourceOptions.model_validate(given)
+
+
+def test_the_boundary_of_a_type_is_read_as_cameras_write_it() -> None:
+    assert boundary_of("multipart/x-mixed-replace; boundary=frame") == b"--frame"
+    assert boundary_of('multipart/x-mixed-replace;boundary="--frame"') == b"--frame"
+    assert boundary_of("image/jpeg") is None
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_no_stream_breaks_the_reader(noise: bytes, framed: bool) -> None:
+    start = b"--frame\r\n" if framed else b""
+    stream = io.BytesIO(start + noise)
+    try:
+        part = next_part(stream, b"--frame")
+    except BadPartError:
+        return
+    assert part is None or part in noise
