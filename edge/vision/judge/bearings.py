@@ -1,0 +1,109 @@
+"""From a box to a bearing, from two bearings to a place, and where the sun stands. Pure."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import msgspec
+
+from edge.vision.observation import Box
+
+EARTH_KM = 6371.0
+
+
+class Pose(msgspec.Struct, frozen=True):
+    """Where a camera stands and looks. Degrees; azimuth from true north, clockwise."""
+
+    lat: float
+    lon: float
+    azimuth: float  # of the picture's middle
+    elevation: float = 0.0
+    width_deg: float = 60.0  # horizontal angle of view
+    error_deg: float = 1.0  # of the azimuth, one sigma
+
+
+class Bearing(msgspec.Struct, frozen=True):
+    """Where a box lies, seen from its camera. Degrees."""
+
+    azimuth: float
+    elevation: float
+    error_deg: float
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where two bearings cross."""
+
+    lat: float
+    lon: float
+    km: float  # from the first camera
+    error_km: float
+
+
+def bearing_of(box: Box, pose: Pose, width: int, height: int) -> Bearing:
+    """Of the middle of its foot, through a lens without distortion."""
+    focal_px = width / 2 / math.tan(math.radians(pose.width_deg) / 2)
+    across = math.degrees(math.atan((box.x + box.width / 2 - width / 2) / focal_px))
+    up = math.degrees(math.atan((height / 2 - box.y - box.height) / focal_px))
+    half = math.degrees(math.atan(box.width / 2 / focal_px))
+    error = math.hypot(pose.error_deg, half / 2)
+    return Bearing((pose.azimuth + across) % 360, pose.elevation + up, error)
+
+
+def crossing(
+    first: Pose,
+    one: Bearing,
+    second: Pose,
+    two: Bearing,
+    *,
+    farthest_km: float = 30.0,
+    least_deg: float = 5.0,
+) -> Place | None:
+    """Where they cross, if they do in front of both cameras, near enough and at an angle that says something. On a flat map: good to 0.1 % in 30 km."""
+    shrink = math.cos(math.radians((first.lat + second.lat) / 2))
+    degree_km = math.radians(1) * EARTH_KM
+    east = ((second.lon - first.lon + 180) % 360 - 180) * degree_km * shrink
+    north = (second.lat - first.lat) * degree_km
+    a, b = math.radians(one.azimuth), math.radians(two.azimuth)
+    sine = math.sin(b - a)
+    if abs(sine) < math.sin(math.radians(least_deg)):
+        return None
+    km = (east * math.cos(b) - north * math.sin(b)) / -sine
+    other_km = (east * math.cos(a) - north * math.sin(a)) / -sine
+    if not (0 < km <= farthest_km and 0 < other_km <= farthest_km):
+        return None
+    lat = first.lat + km * math.cos(a) / degree_km
+    lon = first.lon + km * math.sin(a) / (degree_km * shrink)
+    spread = math.hypot(
+        km * math.radians(one.error_deg), other_km * math.radians(two.error_deg)
+    ) / abs(sine)
+    return Place(lat, lon, km, spread)
+
+
+def sun(lat: float, lon: float, ts_ns: int) -> tuple[float, float]:
+    """(azimuth, elevation) of the sun, degrees, good to 0.1: the Astronomical Almanac's low-precision formula (section C)."""
+    at = datetime.fromtimestamp(ts_ns / 1e9, UTC)
+    days = (at - datetime(2000, 1, 1, 12, tzinfo=UTC)).total_seconds() / 86400
+    mean = math.radians((280.460 + 0.9856474 * days) % 360)
+    anomaly = math.radians((357.528 + 0.9856003 * days) % 360)
+    ecliptic = mean + math.radians(1.915 * math.sin(anomaly) + 0.020 * math.sin(2 * anomaly))
+    tilt = math.radians(23.439 - 0.0000004 * days)
+    right = math.atan2(math.cos(tilt) * math.sin(ecliptic), math.cos(ecliptic))
+    declination = math.asin(math.sin(tilt) * math.sin(ecliptic))
+    sidereal = math.radians((280.46061837 + 360.98564736629 * days + lon) % 360)
+    hour, phi = sidereal - right, math.radians(lat)
+    elevation = math.asin(
+        math.sin(phi) * math.sin(declination)
+        + math.cos(phi) * math.cos(declination) * math.cos(hour)
+    )
+    azimuth = math.atan2(
+        -math.cos(declination) * math.sin(hour),
+        math.sin(declination) * math.cos(phi)
+        - math.cos(declination) * math.cos(hour) * math.sin(phi),
+    )
+    return math.degrees(azimuth) % 360, math.degrees(elevation)
+
+
+def apart(one_deg: float, two_deg: float) -> float:
+    """The angle between two azimuths, 0..180 degrees."""
+    return abs((one_deg - two_deg + 180) % 360 - 180)

@@ -1,0 +1,101 @@
+"""What of the quiet frames is learned when: late enough that an alarm can still forbid it, never during one. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge.vision.judge.calibration import Calibration, Curve, add, joined, key_of, one
+from edge.vision.judge.settings import Settings
+from edge.vision.observation import Observation
+
+_SLOT_NS = 30_000_000_000  # frames of half a minute wait together
+_LONGEST_GAP_S = 600.0  # a frame stands for no more than this
+_ASKED = 16  # alarms whose answer is waited for
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """Frames that wait to be learned."""
+
+    key: str  # of the curve
+    label: str
+    since_ns: int
+    seen: Curve
+
+
+class Lessons(msgspec.Struct, frozen=True):
+    """What one camera learned, what it may learn soon, what an operator must tell first."""
+
+    calibration: Calibration = Calibration()
+    waiting: tuple[Slot, ...] = ()  # oldest first
+    asked: dict[int, tuple[Slot, ...]] = {}  # by the track of the alarm
+
+
+def set_aside(
+    lessons: Lessons, label: str, seen: Observation, strength: float, gap_s: float
+) -> Lessons:
+    """A frame without an alarm."""
+    return msgspec.structs.replace(
+        lessons, waiting=_with(lessons.waiting, label, seen, strength, gap_s)
+    )
+
+
+def hold(
+    lessons: Lessons, label: str, seen: Observation, strength: float, gap_s: float, track: int
+) -> Lessons:
+    """A frame with one: learned only if an operator says that nothing burned."""
+    slots = _with(lessons.asked.get(track, ()), label, seen, strength, gap_s)
+    asked = {**lessons.asked, track: slots[-_ASKED:]}
+    while len(asked) > _ASKED:
+        del asked[min(asked)]
+    return msgspec.structs.replace(lessons, asked=asked)
+
+
+def learn(lessons: Lessons, now_ns: int, settings: Settings) -> tuple[Lessons, bool]:
+    """Takes in what waited long enough; whether there was any."""
+    newer: dict[str, float] = {}
+    kept: list[Slot] = []
+    calibration, learned = lessons.calibration, False
+    for slot in reversed(lessons.waiting):
+        limits = settings.limits_of(slot.label)
+        late = (now_ns - slot.seen.as_of_ns) / 1e9 >= limits.lag_s
+        after = newer.get(slot.label, 0.0)
+        newer[slot.label] = after + slot.seen.frames
+        if after >= limits.lag_frames and late:
+            calibration, learned = add(calibration, slot.key, slot.seen, limits), True
+        else:
+            kept.append(slot)
+    if not learned:
+        return lessons, False
+    kept.reverse()
+    return msgspec.structs.replace(lessons, calibration=calibration, waiting=tuple(kept)), True
+
+
+def drop(lessons: Lessons) -> Lessons:
+    """What waits is not learned: an alarm came of it, or the camera moved."""
+    return msgspec.structs.replace(lessons, waiting=())
+
+
+def decided(lessons: Lessons, track: int, fire: bool, settings: Settings) -> Lessons:
+    """The operator's word about an alarm."""
+    asked = dict(lessons.asked)
+    slots = asked.pop(track, ())
+    calibration = lessons.calibration
+    if not fire:
+        for slot in slots:
+            calibration = add(calibration, slot.key, slot.seen, settings.limits_of(slot.label))
+    return msgspec.structs.replace(lessons, calibration=calibration, asked=asked)
+
+
+def _with(
+    slots: tuple[Slot, ...], label: str, seen: Observation, strength: float, gap_s: float
+) -> tuple[Slot, ...]:
+    key = key_of(label, seen.spectrum, seen.ts_ns)
+    new = one(strength, min(max(gap_s, 0.0), _LONGEST_GAP_S), seen.ts_ns)
+    for at in range(len(slots) - 1, -1, -1):
+        slot = slots[at]
+        if slot.label == label:
+            if slot.key == key and seen.ts_ns - slot.since_ns < _SLOT_NS:
+                grown = msgspec.structs.replace(slot, seen=joined(slot.seen, new))
+                return (*slots[:at], grown, *slots[at + 1 :])
+            break
+    return (*slots, Slot(key, label, seen.ts_ns, new))

@@ -1,0 +1,173 @@
+"""Why something is an alarm, or not yet: every test with its number, and a sentence in both languages. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from edge.vision.judge.settings import Settings
+from edge.vision.judge.tracks import Sighting, Track, trend
+
+GROWS, RISES = 0.02, 0.002  # a frame: of its area, of the picture's height
+STRONG_ODDS = 1.0  # log-odds above the threshold
+CARRIED = 1.5  # a fire's place moves by less than so many of its own lengths in k frames
+FLICKERS = 0.3  # share of a flame's change that is at 1 to 10 Hz
+TREND_FRAMES = 8
+GLINT_DEG = 10.0  # a hot spot so near under the sun's azimuth may be its reflection: another eye must see it too
+
+
+class Sign(msgspec.Struct, frozen=True):
+    """What another eye says about the same thing."""
+
+    kind: str  # "thermal", "visible", "bearing"; or "sun", which speaks against a hot spot
+    camera: str = ""  # whose
+    value: float = 0.0  # its score; km to where the bearings cross; degrees to the sun
+
+
+class Test(msgspec.Struct, frozen=True):
+    """One test of a verdict."""
+
+    name: str
+    passed: bool
+    value: float
+    wanted: float
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """All tests; `alarm` when persistence and standing still passed and, where asked for, one more sign."""
+
+    alarm: bool
+    tests: tuple[Test, ...]
+    en: str
+    zh: str
+
+    def passed(self, name: str) -> bool:
+        """Whether a test of this name did."""
+        return any(t.passed for t in self.tests if t.name == name)
+
+
+def judge(
+    track: Track,
+    limit: float,
+    height: int,
+    settings: Settings,
+    *,
+    cues: Mapping[str, float] = {},
+    signs: Sequence[Sign] = (),
+) -> Verdict:
+    """`limit` is the threshold of the track's class, `height` that of the picture in px, `cues` those of the last frame."""
+    k, n = settings.k, settings.n
+    last = track.sightings[-n:]
+    hits = sum(s.box is not None and s.score >= limit for s in last)
+    strength = track.kth(k, n)
+    seen = [s for s in track.seen if s.score >= settings.hysteresis * limit][-TREND_FRAMES:]
+    growth, rise, carried = _growth(seen), _rise(seen, height), _carried(seen[-k:])
+    tests = [
+        Test("persistence", hits >= k, float(hits), float(k)),
+        Test("score", strength >= limit, round(strength, 4), round(limit, 4)),
+        Test("stays", carried < CARRIED, round(carried, 3), CARRIED),
+        Test("growth", len(seen) >= 3 and growth > GROWS, round(growth, 4), GROWS),
+        Test("rising", len(seen) >= 3 and rise > RISES, round(rise, 5), RISES),
+        _strong(strength, limit),
+        Test("long", _long(track, limit) >= 2 * k, float(_long(track, limit)), 2.0 * k),
+    ]
+    if "flicker" in cues:
+        tests.append(
+            Test("flicker", cues["flicker"] >= FLICKERS, round(cues["flicker"], 3), FLICKERS)
+        )
+    others = [Test(s.kind, True, round(s.value, 3), 0.0) for s in signs if s.kind != "sun"]
+    second = any(t.passed for t in [*tests[3:], *others]) or not settings.second_sign
+    glints = [s.value for s in signs if s.kind == "sun" and s.value < GLINT_DEG]
+    alarm = all(t.passed for t in tests[:3]) and second and (not glints or bool(others))
+    tests += others + [Test("no glint", False, round(v, 1), GLINT_DEG) for v in glints]
+    return Verdict(alarm, tuple(tests), *_sentences(track, tests, len(last), signs))
+
+
+def _strong(strength: float, limit: float) -> Test:
+    odds = math.log(max(limit, 1e-6) / max(1 - limit, 1e-6)) + STRONG_ODDS
+    wanted = 1 / (1 + math.exp(-odds))
+    return Test("strong", strength >= wanted, round(strength, 4), round(wanted, 4))
+
+
+def _long(track: Track, limit: float) -> int:
+    return sum(s.box is not None and s.score >= limit for s in track.sightings)
+
+
+def _growth(seen: Sequence[Sighting]) -> float:
+    """Of the area, as a share a frame."""
+    areas = [(s.index, s.box.width * s.box.height) for s in seen if s.box is not None]
+    return trend([(float(i), math.log(max(a, 1.0))) for i, a in areas])
+
+
+def _rise(seen: Sequence[Sighting], height: int) -> float:
+    """Of the upper edge, in shares of the picture's height a frame; smoke rises while its foot stays."""
+    tops = [(float(s.index), -s.box.y / height) for s in seen if s.box is not None]
+    return trend(tops)
+
+
+def _carried(seen: Sequence[Sighting]) -> float:
+    """How far its foot went from the first to the last, in its own lengths: a vehicle's goes far."""
+    boxes = [s.box for s in seen if s.box is not None]
+    if len(boxes) < 2:
+        return 0.0
+    first, last = boxes[0], boxes[-1]
+    dx = (last.x + last.width / 2) - (first.x + first.width / 2)
+    dy = (last.y + last.height) - (first.y + first.height)
+    length = max(first.width, first.height, last.width, last.height, 1.0)
+    return math.hypot(dx, dy) / length
+
+
+_NAMES = {
+    "smoke": ("Smoke", "烟雾"),
+    "fire": ("Fire", "火焰"),
+    "hot-spot": ("A hot spot", "高温点"),
+}
+_EYES = {
+    "thermal": ("camera {c} sees heat there ({v:.2f})", "{c} 热像在该处见高温（{v:.2f}）"),
+    "visible": ("camera {c} sees it too ({v:.2f})", "{c} 可见光也见到（{v:.2f}）"),
+    "sun": ("the sun stands over it ({v:.0f} degrees)", "太阳正在其上方（{v:.0f} 度）"),
+    "bearing": ("its bearing crosses that of camera {c} at {v:.1f} km", "与 {c} 方位线相交于 {v:.1f} 公里处"),
+}  # fmt: skip
+
+
+def name_of(label: str) -> tuple[str, str]:
+    """A class for people, English and Chinese."""
+    return _NAMES.get(label, (label.capitalize(), label))
+
+
+def _sentences(
+    track: Track, tests: Sequence[Test], frames: int, signs: Sequence[Sign]
+) -> tuple[str, str]:
+    by_name = {t.name: t for t in tests}
+    en, zh = name_of(track.label)
+    score = by_name["score"]
+    parts_en = [
+        f"{en} in {by_name['persistence'].value:.0f} of the last {frames} frames, "
+        f"score {score.value:.2f}, this camera's threshold {score.wanted:.2f}"
+    ]
+    parts_zh = [
+        f"{zh}：最近 {frames} 帧中出现 {by_name['persistence'].value:.0f} 帧，"
+        f"得分 {score.value:.2f}，本机阈值 {score.wanted:.2f}"
+    ]
+    if not by_name["stays"].passed:
+        parts_en.append("it moves like a vehicle")
+        parts_zh.append("移动如车辆")
+    if by_name["growth"].passed:
+        parts_en.append(f"growing by {by_name['growth'].value:.0%} a frame")
+        parts_zh.append(f"面积每帧增长 {by_name['growth'].value:.0%}")
+    if by_name["rising"].passed:
+        parts_en.append("rising")
+        parts_zh.append("向上扩散")
+    if by_name["long"].passed:
+        parts_en.append(f"there for {by_name['long'].value:.0f} frames")
+        parts_zh.append(f"已持续 {by_name['long'].value:.0f} 帧")
+    if "flicker" in by_name and by_name["flicker"].passed:
+        parts_en.append("flickering as flames do")
+        parts_zh.append("有火焰闪烁")
+    for sign in signs:
+        told_en, told_zh = _EYES[sign.kind]
+        parts_en.append(told_en.format(c=sign.camera, v=sign.value))
+        parts_zh.append(told_zh.format(c=sign.camera, v=sign.value))
+    return "; ".join(parts_en) + ".", "；".join(parts_zh) + "。"

@@ -1,0 +1,256 @@
+"""One camera, observation by observation: what it learns, follows and raises. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from edge.vision.judge.boxes import grown, masked, overlap, union
+from edge.vision.judge.calibration import Calibration, threshold
+from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_aside
+from edge.vision.judge.settings import Settings
+from edge.vision.judge.tracks import Track, follow
+from edge.vision.judge.verdict import Sign, Verdict, judge, name_of
+from edge.vision.observation import Box, Observation, Quality
+
+_AGAIN_NS = 60_000_000_000  # a threshold is worked out anew after so long
+
+
+class EventKind(StrEnum):
+    """What a camera can have to say."""
+
+    ALARM = "alarm"
+    ENDED = "ended"
+    MOVED = "moved"  # its references are void, alarms are held
+    WATCHING = "watching"  # alarms are no longer held
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line for people and machines."""
+
+    kind: EventKind
+    camera: str
+    index: int
+    ts_ns: int
+    en: str
+    zh: str
+    track: int = 0
+    label: str = ""
+    score: float = 0.0
+    threshold: float = 0.0
+    box: Box | None = None
+    since_index: int | None = None  # the first frame it was seen in
+    verdict: Verdict | None = None
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """Everything remembered about one camera. Plain data: `msgspec` writes and reads it."""
+
+    lessons: Lessons = Lessons()
+    tracks: tuple[Track, ...] = ()
+    next_number: int = 1
+    held_frames: int = 0  # no alarm for so many more judged frames
+    thresholds: dict[str, tuple[int, float]] = {}  # by `label/spectrum`: since when, how high
+    last_ns: int = 0  # of the last judged frame
+
+    @property
+    def calibration(self) -> Calibration:
+        """What was learned."""
+        return self.lessons.calibration
+
+
+def step(
+    watch: Watch,
+    seen: Observation,
+    settings: Settings,
+    signs: Mapping[int, Sequence[Sign]] = {},
+) -> tuple[Watch, tuple[Event, ...]]:
+    """After one more observation. `signs` of other eyes, by the number of the track they are about."""
+    events: list[Event] = []
+    if seen.moved:
+        watch = _moved(watch, settings)
+        events.append(_says(EventKind.MOVED, seen, *_MOVED))
+    if seen.quality is not Quality.GOOD:
+        return watch, tuple(events)
+    boxes = _counted(seen, settings)
+    tracks, number = follow(
+        watch.tracks,
+        boxes,
+        seen.index,
+        seen.ts_ns,
+        watch.next_number,
+        grow=settings.grow,
+        forget_after=settings.n,
+    )
+    watch = msgspec.structs.replace(watch, tracks=tracks, next_number=number)
+    watch, ended = _end(watch, seen, settings)
+    watch = _learn(watch, seen, settings)
+    events += ended
+    if watch.held_frames > 0:
+        watch = msgspec.structs.replace(watch, held_frames=watch.held_frames - 1)
+        if watch.held_frames == 0:
+            events.append(_says(EventKind.WATCHING, seen, *_WATCHING))
+    else:
+        watch, raised = _raise(watch, seen, settings, signs)
+        events += raised
+    return msgspec.structs.replace(watch, last_ns=max(watch.last_ns, seen.ts_ns)), tuple(events)
+
+
+def answered(watch: Watch, track: int, *, fire: bool, settings: Settings) -> Watch:
+    """An operator confirmed or rejected the alarm of a track: a rejected one is learned as quiet, a confirmed one never is."""
+    lessons = decided(watch.lessons, track, fire, settings)
+    return msgspec.structs.replace(watch, lessons=lessons, thresholds={})
+
+
+def limit_of(watch: Watch, label: str, seen: Observation, settings: Settings) -> float:
+    """The threshold of a class at this frame."""
+    key = f"{label}/{seen.spectrum}"
+    known = watch.thresholds.get(key)
+    if known is not None and 0 <= seen.ts_ns - known[0] < _AGAIN_NS:
+        return known[1]
+    return threshold(watch.calibration, label, seen.spectrum, seen.ts_ns, settings.limits_of(label))
+
+
+def _counted(seen: Observation, settings: Settings) -> list[Box]:
+    """The boxes that count: of a watched class, not masked, not as wide as the weather."""
+    return [
+        box
+        for box in seen.boxes
+        if settings.watches(box.label)
+        and (
+            box.width <= settings.widest * seen.width or box.height <= settings.widest * seen.height
+        )
+        and not masked(box, settings.masks, seen.width, seen.height)
+    ]
+
+
+def _moved(watch: Watch, settings: Settings) -> Watch:
+    """Nothing is where it was: what is not an alarm yet is forgotten, what is goes on wherever it is seen next."""
+    kept = tuple(msgspec.structs.replace(t, lost=True) for t in watch.tracks if t.open)
+    return msgspec.structs.replace(
+        watch, tracks=kept, held_frames=settings.hold_after_move, lessons=drop(watch.lessons)
+    )
+
+
+def _end(watch: Watch, seen: Observation, settings: Settings) -> tuple[Watch, list[Event]]:
+    gone = [
+        t
+        for t in watch.tracks
+        if t.open and t.quiet(settings.hysteresis * t.limit) >= settings.close_after
+    ]
+    if not gone:
+        return watch, []
+    kept = tuple(t for t in watch.tracks if t not in gone)
+    events = []
+    for track in gone:
+        en, zh = name_of(track.label)
+        after = settings.close_after
+        said = f"{en} was not seen for {after} frames.", f"{zh}已连续 {after} 帧未出现。"
+        events.append(_about(EventKind.ENDED, seen, track, track.limit, None, *said))
+    return msgspec.structs.replace(watch, tracks=kept), events
+
+
+def _learn(watch: Watch, seen: Observation, settings: Settings) -> Watch:
+    """The class's highest k-of-n score of this frame: what an alarm would have been raised at. While any alarm is open it waits for an answer."""
+    gap_s = (seen.ts_ns - watch.last_ns) / 1e9 if watch.last_ns else 0.0
+    lessons = watch.lessons
+    labels = {label for label in seen.scores if settings.watches(label)}
+    labels |= {t.label for t in watch.tracks}
+    alarms = [t.number for t in watch.tracks if t.open]
+    for label in sorted(labels):
+        own = (t for t in watch.tracks if t.label == label)
+        strength = max((t.kth(settings.k, settings.n) for t in own), default=0.0)
+        if alarms:
+            lessons = hold(lessons, label, seen, strength, gap_s, alarms[0])
+        else:
+            lessons = set_aside(lessons, label, seen, strength, gap_s)
+    lessons, learned = learn(lessons, seen.ts_ns, settings)
+    kept = {} if learned else watch.thresholds
+    watch = msgspec.structs.replace(watch, lessons=lessons, thresholds=kept)
+    for label in sorted(labels):
+        key = f"{label}/{seen.spectrum}"
+        limit = limit_of(watch, label, seen, settings)
+        if key not in kept or kept[key][1] != limit:
+            kept = {**kept, key: (seen.ts_ns, limit)}
+    return msgspec.structs.replace(watch, thresholds=kept)
+
+
+def _raise(
+    watch: Watch, seen: Observation, settings: Settings, signs: Mapping[int, Sequence[Sign]]
+) -> tuple[Watch, list[Event]]:
+    events: list[Event] = []
+    tracks = {t.number: t for t in watch.tracks}
+    lessons = watch.lessons
+    for track in watch.tracks:
+        if track.open or not track.sightings or track.sightings[-1].box is None:
+            continue
+        limit = limit_of(watch, track.label, seen, settings)
+        verdict = judge(
+            track,
+            limit,
+            seen.height,
+            settings,
+            cues=seen.cues,
+            signs=signs.get(track.number, ()),
+        )
+        if not verdict.alarm:
+            continue
+        same = _alarm_there(tracks.values(), track, settings)
+        if same is not None:  # two pieces of one thing
+            joined = msgspec.structs.replace(same, box=union(same.box, track.box))
+            tracks[same.number] = joined
+            del tracks[track.number]
+            continue
+        opened = msgspec.structs.replace(track, limit=limit)
+        tracks[track.number] = opened
+        lessons = drop(lessons)
+        events.append(_about(EventKind.ALARM, seen, opened, limit, verdict, verdict.en, verdict.zh))
+    kept = tuple(tracks.values())
+    return msgspec.structs.replace(watch, tracks=kept, lessons=lessons), events
+
+
+def _alarm_there(tracks: Iterable[Track], track: Track, settings: Settings) -> Track | None:
+    own = grown(track.box, settings.grow)
+    alarms = (t for t in tracks if t.open and t.label == track.label)
+    return next(
+        (t for t in alarms if t.lost or overlap(grown(t.box, settings.grow), own) > 0), None
+    )
+
+
+_MOVED = (
+    "The camera moved: its references are void, alarms are held.",
+    "摄像机已移动：参考图作废，暂不报警。",
+)
+_WATCHING = ("The camera stands still again: alarms are raised.", "摄像机已稳定：恢复报警。")
+
+
+def _says(kind: EventKind, seen: Observation, en: str, zh: str) -> Event:
+    return Event(kind=kind, camera=seen.camera, index=seen.index, ts_ns=seen.ts_ns, en=en, zh=zh)
+
+
+def _about(
+    kind: EventKind,
+    seen: Observation,
+    track: Track,
+    limit: float,
+    verdict: Verdict | None,
+    en: str,
+    zh: str,
+) -> Event:
+    return Event(
+        kind=kind,
+        camera=seen.camera,
+        index=seen.index,
+        ts_ns=seen.ts_ns,
+        en=en,
+        zh=zh,
+        track=track.number,
+        label=track.label,
+        score=round(max((s.score for s in track.sightings[-5:]), default=0.0), 4),
+        threshold=round(limit, 4),
+        box=track.box,
+        since_index=track.since_index,
+        verdict=verdict,
+    )

@@ -1,0 +1,123 @@
+"""Several eyes on one fire."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.vision.judge.bearings import EARTH_KM, Bearing, Pose, bearing_of, crossing, sun
+from edge.vision.judge.settings import Settings
+from edge.vision.judge.site import Overlay, Site, SiteSettings, step_site
+from edge.vision.judge.watch import Event, EventKind
+from edge.vision.observation import Box, Observation
+from tests.edge.vision.judge.observations import observed, smoke
+
+SAME = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+def run(frames: list[Observation], rules: SiteSettings) -> list[Event]:
+    site, told = Site(), list[Event]()
+    for frame in frames:
+        site, events = step_site(site, frame, rules)
+        told += [e for e in events if e.kind is EventKind.ALARM]
+    assert msgspec.json.decode(msgspec.json.encode(site), type=Site) == site
+    return told
+
+
+def pairs(other: list[Box], count: int = 5, score: float = 0.6) -> list[Observation]:
+    """Still smoke at cam-1, which no test of its own confirms before its sixth frame, and boxes of cam-2."""
+    frames = []
+    for i in range(count):
+        thermal = any(b.label == "hot-spot" for b in other)
+        spectrum = "thermal" if thermal else "visible"
+        frames.append(observed(i, *other, camera="cam-2", spectrum=spectrum))
+        frames.append(observed(i, smoke(score)))
+    return frames
+
+
+def test_heat_at_the_same_place_confirms_smoke_and_heat_elsewhere_does_not() -> None:
+    rules = SiteSettings(overlays=(Overlay("cam-1", "cam-2", SAME),))
+    there = Box("hot-spot", 0.7, 310, 220, 10, 10)
+    told = [e for e in run(pairs([there]), rules) if e.camera == "cam-1"]
+    assert [e.index for e in told] == [2]
+    assert told[0].verdict is not None
+    assert told[0].verdict.passed("thermal")
+    assert "camera cam-2 sees heat there (0.70)" in told[0].en
+    assert "cam-2 热像在该处见高温" in told[0].zh
+    elsewhere = Box("hot-spot", 0.7, 20, 20, 10, 10)
+    assert [e for e in run(pairs([elsewhere]), rules) if e.camera == "cam-1"] == []
+
+
+def test_crossing_bearings_of_two_cameras_confirm_and_parting_ones_do_not() -> None:
+    east = Pose(39.9, 116.1, azimuth=315)
+    for azimuth, expected in ((45.0, [2]), (225.0, [])):
+        poses = {"cam-1": Pose(39.9, 116.0, azimuth=azimuth), "cam-2": east}
+        rules = SiteSettings(poses=poses)
+        told = [e for e in run(pairs([smoke(0.6)]), rules) if e.camera == "cam-1"]
+        assert [e.index for e in told] == expected
+    nearby = {"cam-1": Settings(second_sign=True), "cam-2": Settings(labels=("person",))}
+    blind = SiteSettings(
+        cameras=nearby, poses={"cam-1": Pose(39.9, 116.0, azimuth=45), "cam-2": east}
+    )
+    assert run(pairs([smoke(0.6)]), blind) == []
+
+
+@given(st.floats(0, 359.9), st.floats(1, 25), st.floats(0, 359.9), st.floats(1, 25))
+def test_two_bearings_on_one_place_cross_there(a: float, km: float, b: float, other: float) -> None:
+    lat, lon = 40.0, 116.0
+    degree = math.radians(1) * EARTH_KM
+
+    def back(azimuth: float, far: float) -> Pose:
+        """The camera that sees the place at this azimuth and distance."""
+        north, east = -far * math.cos(math.radians(azimuth)), -far * math.sin(math.radians(azimuth))
+        shrink = math.cos(math.radians(lat + north / degree / 2))
+        return Pose(lat + north / degree, lon + east / degree / shrink, azimuth)
+
+    first, second = back(a, km), back(b, other)
+    place = crossing(first, Bearing(a, 0, 1), second, Bearing(b, 0, 1))
+    if abs(math.sin(math.radians(a - b))) < 0.2:
+        return
+    assert place is not None
+    shift = math.hypot((place.lat - lat) * degree, (place.lon - lon) * degree * 0.766)
+    assert shift < 0.3
+    assert place.error_km > 0
+
+
+def test_a_box_at_the_edge_lies_half_the_angle_of_view_aside() -> None:
+    pose = Pose(40, 116, azimuth=350, width_deg=60)
+    right = bearing_of(Box("smoke", 1, 640, 240, 0, 0), pose, 640, 480)
+    assert right.azimuth == pytest.approx(20)
+    assert right.elevation == pytest.approx(0)
+
+
+def test_the_sun_stands_where_the_almanac_says() -> None:
+    def at(month: int, day: int, hour: int, minute: int) -> int:
+        return int(datetime(2026, month, day, hour, minute, tzinfo=UTC).timestamp()) * 10**9
+
+    azimuth, elevation = sun(39.9, 116.4, at(6, 21, 4, 16))  # noon at Beijing
+    assert elevation == pytest.approx(90 - 39.9 + 23.43, abs=0.2)
+    assert azimuth == pytest.approx(180, abs=3)
+    azimuth, elevation = sun(51.48, 0.0, at(3, 20, 6, 7))  # sunrise at Greenwich
+    assert elevation == pytest.approx(0, abs=0.6)
+    assert azimuth == pytest.approx(90, abs=1)
+
+
+def test_heat_under_the_low_sun_needs_another_eye() -> None:
+    frames = [
+        observed(i, Box("hot-spot", 0.9, 300 - 2 * i, 200, 20 + 4 * i, 20), spectrum="thermal")
+        for i in range(8)
+    ]
+    azimuth, elevation = sun(40, 116, frames[0].ts_ns)
+    lon = 116.0
+    while not 10 < elevation < 50:  # where the sun is low at that moment
+        lon += 15
+        azimuth, elevation = sun(40, lon, frames[0].ts_ns)
+    towards = SiteSettings(poses={"cam-1": Pose(40, lon, azimuth)})
+    away = SiteSettings(poses={"cam-1": Pose(40, lon, (azimuth + 180) % 360)})
+    assert run(frames, towards) == []
+    assert [e.index for e in run(frames, away)] == [2]

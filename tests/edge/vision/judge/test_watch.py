@@ -1,0 +1,227 @@
+"""One camera from observations to events."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.vision.judge.calibration import Limits, threshold
+from edge.vision.judge.settings import Mask, Settings
+from edge.vision.judge.watch import Event, EventKind, Watch, answered, step
+from edge.vision.observation import Box, Observation, Quality
+from tests.edge.vision.judge.observations import observed, smoke
+
+KIND = EventKind
+
+
+def run(
+    seen: list[Observation], rules: Settings | None = None, watch: Watch | None = None
+) -> tuple[Watch, list[Event]]:
+    watch = watch or Watch()
+    told: list[Event] = []
+    for observation in seen:
+        watch, events = step(watch, observation, rules or Settings())
+        told += events
+    return watch, told
+
+
+def kinds(events: list[Event]) -> list[tuple[EventKind, int]]:
+    return [(e.kind, e.index) for e in events]
+
+
+def growing(first: int, count: int, score: float = 0.9) -> list[Observation]:
+    return [observed(first + i, smoke(score, y=200 - 4 * i, size=40 + 6 * i)) for i in range(count)]
+
+
+def quiet(first: int, count: int) -> list[Observation]:
+    return [observed(first + i) for i in range(count)]
+
+
+def test_growing_smoke_alarms_at_its_third_frame_once_and_ends_when_it_is_gone() -> None:
+    _, told = run([*quiet(0, 5), *growing(5, 8), *quiet(13, 10)])
+    assert kinds(told) == [(KIND.ALARM, 7), (KIND.ENDED, 17)]
+    alarm = told[0]
+    assert (alarm.label, alarm.since_index, alarm.track) == ("smoke", 5, 1)
+    assert alarm.verdict is not None
+    assert alarm.verdict.passed("persistence")
+    assert alarm.verdict.passed("growth")
+    assert alarm.en == (
+        "Smoke in 3 of the last 3 frames, score 0.90, this camera's threshold 0.50; "
+        "growing by 26% a frame; rising."
+    )
+    assert alarm.zh.startswith("烟雾：最近 3 帧中出现 3 帧，得分 0.90，本机阈值 0.50；面积每帧增长")
+
+
+def test_what_neither_grows_nor_rises_nor_is_strong_waits_until_it_was_there_long() -> None:
+    still = [observed(i, smoke(0.6)) for i in range(20)]
+    assert kinds(run(still)[1]) == [(KIND.ALARM, 5)]
+    assert kinds(run(still, Settings(second_sign=False))[1]) == [(KIND.ALARM, 2)]
+    assert kinds(run([observed(i, smoke(0.8)) for i in range(20)])[1]) == [(KIND.ALARM, 2)]
+
+
+def test_what_crosses_the_picture_like_a_vehicle_never_alarms() -> None:
+    crossing = [observed(i, smoke(0.95, x=20 + 40.0 * i)) for i in range(15)]
+    assert run(crossing)[1] == []
+    assert run(crossing, Settings(second_sign=False))[1] == []
+
+
+def test_frames_that_cannot_be_judged_count_neither_for_nor_against() -> None:
+    frames = growing(5, 8)
+    bad = msgspec.structs.replace(frames[1], quality=Quality.HALF_GREY)
+    with_bad = [*quiet(0, 5), frames[0], bad, bad, bad, *frames[2:], *quiet(13, 10)]
+    assert kinds(run(with_bad)[1])[0] == (KIND.ALARM, 8)
+    only_bad = [msgspec.structs.replace(f, quality=Quality.FROZEN) for f in frames]
+    assert run(only_bad)[1] == []
+
+
+def test_hysteresis_keeps_an_alarm_and_lower_scores_end_it() -> None:
+    lower = [observed(8 + i, smoke(0.42, size=60)) for i in range(10)]
+    _, told = run([*growing(0, 8), *lower])
+    assert kinds(told) == [(KIND.ALARM, 2)]
+    lowest = [observed(18 + i, smoke(0.3, size=60)) for i in range(10)]
+    assert kinds(run([*growing(0, 8), *lower, *lowest])[1])[1] == (KIND.ENDED, 22)
+
+
+def test_a_moved_camera_says_so_holds_alarms_and_keeps_the_open_one() -> None:
+    jump = [observed(3, moved=True)]
+    _, told = run([*growing(0, 2), observed(2, moved=True), *growing(3, 12)])
+    assert kinds(told) == [(KIND.MOVED, 2), (KIND.WATCHING, 6), (KIND.ALARM, 7)]
+    after = [observed(4 + i, smoke(0.9, x=20, y=30, size=50)) for i in range(12)]
+    _, told = run([*growing(0, 3), *jump, *after, *quiet(16, 5)])
+    assert kinds(told) == [(KIND.ALARM, 2), (KIND.MOVED, 3), (KIND.WATCHING, 7), (KIND.ENDED, 20)]
+
+
+def test_masks_hide_what_lies_in_them_for_the_classes_they_name() -> None:
+    left = Mask(((0, 0), (0.5, 0), (0.5, 1), (0, 1)))
+    inside = [observed(i, smoke(0.9, x=100, size=40 + 5 * i)) for i in range(9)]
+    outside = [observed(i, smoke(0.9, x=400, size=40 + 5 * i)) for i in range(9)]
+    masked = Settings(masks=(left,))
+    assert run(inside, masked)[1] == []
+    assert kinds(run(outside, masked)[1]) == [(KIND.ALARM, 2)]
+    only_fire = Settings(masks=(msgspec.structs.replace(left, labels=("fire",)),))
+    assert kinds(run(inside, only_fire)[1]) == [(KIND.ALARM, 2)]
+
+
+def test_a_threshold_rises_over_what_a_quiet_camera_shows_and_waits_before_it_learns() -> None:
+    flickering = [observed(i, smoke(0.45 + 0.01 * (i % 3), size=40 + i % 2)) for i in range(40)]
+    watch, told = run(flickering)
+    assert told == []
+    learned = threshold(watch.calibration, "smoke", "visible", flickering[-1].ts_ns, Limits())
+    assert learned > 0.48  # the third highest score of five frames was 0.46
+    smoking = [observed(40 + i, smoke(0.9, size=50 + 5 * i)) for i in range(6)]
+    assert kinds(run(smoking, watch=watch)[1]) == [(KIND.ALARM, 42)]
+
+
+def test_an_alarm_is_never_learned_unless_an_operator_rejects_it() -> None:
+    rules = Settings()
+    watch, told = run([*quiet(0, 30), *growing(30, 12, score=0.8), *quiet(42, 30)], rules)
+    number = told[0].track
+    now_ns = observed(71).ts_ns
+
+    def limit(w: Watch) -> float:
+        return threshold(w.calibration, "smoke", "visible", now_ns, Limits())
+
+    assert limit(watch) < 0.5
+    assert limit(answered(watch, number, fire=True, settings=rules)) == limit(watch)
+    assert limit(answered(watch, number, fire=False, settings=rules)) > 0.8
+
+
+def test_a_watch_survives_being_written_down_in_the_midst_of_an_alarm() -> None:
+    frames = [*quiet(0, 20), *growing(20, 8), *quiet(28, 10)]
+    whole, expected = run(frames)
+    for cut in (10, 21, 23, 30):
+        watch, told = run(frames[:cut])
+        again = msgspec.json.decode(msgspec.json.encode(watch), type=Watch)
+        assert again == watch
+        after, rest = run(frames[cut:], watch=again)
+        assert [*told, *rest] == expected
+        assert after == whole
+
+
+def test_two_pieces_of_one_plume_are_one_alarm() -> None:
+    frames = []
+    for i in range(12):
+        pieces = [smoke(0.9, x=300, size=30 + 4 * i), smoke(0.85, x=345, size=30 + 4 * i)]
+        frames.append(observed(i, *pieces))
+    assert kinds(run(frames)[1]) == [(KIND.ALARM, 2)]
+
+
+boxes = st.builds(
+    Box,
+    st.sampled_from(["smoke", "fire"]),
+    st.floats(0, 1),
+    st.floats(0, 600),
+    st.floats(0, 440),
+    st.floats(1, 400),
+    st.floats(1, 400),
+)
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> list[Observation]:
+    gap_s = draw(st.sampled_from([0.2, 1.0, 30.0, 3600.0]))
+    count = draw(st.integers(1, 40))
+    sticky = draw(st.lists(boxes, max_size=2))
+    return [
+        observed(
+            i,
+            *sticky,
+            *draw(st.lists(boxes, max_size=3)),
+            gap_s=gap_s,
+            quality=draw(st.sampled_from([Quality.GOOD] * 4 + [Quality.FROZEN])),
+            moved=draw(st.sampled_from([False] * 9 + [True])),
+        )
+        for i in range(count)
+    ]
+
+
+@settings(max_examples=60)
+@given(sequences(), st.integers(1, 4), st.integers(0, 3))
+def test_whatever_comes_alarms_follow_the_rules(
+    frames: list[Observation], k: int, more: int
+) -> None:
+    rules = Settings(k=k, n=k + more)
+    watch, open_tracks, held = Watch(), set[int](), 0
+    for frame in frames:
+        judged = frame.quality is Quality.GOOD
+        watch, events = step(watch, frame, rules)
+        if frame.moved:
+            held = rules.hold_after_move
+        for event in events:
+            if event.kind is KIND.ALARM:
+                assert judged
+                assert held == 0
+                assert event.track not in open_tracks
+                open_tracks.add(event.track)
+                track = next(t for t in watch.tracks if t.number == event.track)
+                hits = [s for s in track.sightings[-rules.n :] if s.score >= event.threshold]
+                assert len(hits) >= k
+            if event.kind is KIND.ENDED:
+                open_tracks.remove(event.track)
+        held -= judged and held > 0
+        assert {t.number for t in watch.tracks if t.open} == open_tracks
+        assert len(watch.lessons.asked) <= 16
+
+
+@given(st.lists(st.floats(0, 0.349), min_size=5, max_size=60), st.booleans())
+def test_an_unmoved_camera_whose_scores_stay_under_the_floor_never_alarms(
+    scores: list[float], second: bool
+) -> None:
+    frames = [observed(i, smoke(s, size=40 + i)) for i, s in enumerate(scores)]
+    assert run(frames, Settings(second_sign=second))[1] == []
+
+
+@settings(max_examples=20)
+@given(sequences())
+def test_nothing_alarms_behind_a_mask_over_the_whole_picture(frames: list[Observation]) -> None:
+    everywhere = Mask(((-1, -1), (3, -1), (3, 3), (-1, 3)))
+    _, told = run(frames, Settings(masks=(everywhere,)))
+    assert not [e for e in told if e.kind is KIND.ALARM]
+
+
+@pytest.mark.parametrize("gap_s", [1 / 25, 1.0, 3600.0])
+def test_what_is_remembered_stays_small_however_often_frames_come(gap_s: float) -> None:
+    watch, _ = run([observed(i, smoke(0.2 + 0.1 * (i % 3)), gap_s=gap_s) for i in range(1500)])
+    assert len(msgspec.json.encode(watch)) < 40_000
