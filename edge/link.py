@@ -86,6 +86,7 @@ def health(agent: Agent) -> Health:
         left_out=[part.name for part in agent.loaded.left_out],
         config_version=agent.sources.store.state.version,
         attendants=agent.permits.signs() if agent.permits else None,
+        seal=agent.permits.seal if agent.permits else "",
     )
 
 

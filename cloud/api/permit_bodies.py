@@ -163,6 +163,10 @@ class PermitTold(Told):
     outstanding_until_ns: int | None = Field(
         description="Until then a grant that was issued may still open a lock that cannot be told."
     )
+    watched: bool = Field(
+        default=True,
+        description="False: its gateway has no command key here and is never told of it, so nothing watches or sounds at the site.",
+    )
     fault: str = Field(default="", description="Why its journal cannot be trusted; empty: it can.")
     permit: dict[str, Any]
 

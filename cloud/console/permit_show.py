@@ -11,6 +11,7 @@ from cloud.api.overview import DeviceView, ValueView
 from cloud.api.rows import Row, row_of, text, whole
 from cloud.console.permit_words import PermitWords
 from tocsin.permits.gas_limits import beyond
+from tocsin.permits.gas_test import in_order_of_test
 from tocsin.permits.journal import Entry, faults
 from tocsin.permits.names import BEFORE_ACTIVE, IN_FORCE, State
 from tocsin.permits.permit import Permit
@@ -46,6 +47,7 @@ class PermitView:
     changed_ns: int
     outstanding_ns: int | None
     rules: str
+    watched: bool
     permit: Permit
     space: Space | None
     template: Template | None
@@ -82,6 +84,11 @@ class PermitView:
         over = 0 if 0 < self.until_ns <= now_ns else 1
         return grave, over, self.until_ns - now_ns
 
+    @property
+    def tested(self) -> list[str]:
+        """The gases of a test, in the order they are tested in."""
+        return in_order_of_test(self.template.gases) if self.template else []
+
     def people(self) -> list[tuple[str, str]]:
         """(person, inside | out | waiting) of the roster; whoever is inside without being on it stands first."""
         permit = self.permit
@@ -108,6 +115,7 @@ def permit_view(row: Row, space: Space | None, template: Template | None) -> Per
         changed_ns=whole(row, "changed_ns"),
         outstanding_ns=outstanding if isinstance(outstanding, int) else None,
         rules=text(row, "rules") or (space.rules if space else ""),
+        watched=row.get("watched") is not False,
         permit=msgspec.convert(row_of(row.get("permit")), Permit),
         space=space,
         template=template,

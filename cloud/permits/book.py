@@ -167,7 +167,7 @@ class PermitBook:
         """
         with read(self._engine) as c:
             found = self._load(c, permit)
-        return permit_row(found.kept, found.permit, self._clock.now_ns())
+        return self._told(found.kept, found.permit, self._clock.now_ns())
 
     def rows(
         self, *, sites: Sequence[str] | None = None, live: bool = False, limit: int = 200
@@ -179,14 +179,17 @@ class PermitBook:
             told = [self._shown(c, k, now_ns) for k in kept]
         return sorted(told, key=lambda r: not r["occupied"])
 
-    @staticmethod
-    def _shown(c: Connection, kept: Kept, now_ns: int) -> dict[str, object]:
+    def _told(self, kept: Kept, permit: Permit, now_ns: int) -> dict[str, object]:
+        watched = self._situations.can_tell(kept.gateway)
+        return permit_row(kept, permit, now_ns, watched=watched)
+
+    def _shown(self, c: Connection, kept: Kept, now_ns: int) -> dict[str, object]:
         """One that was changed is listed as what its row says, so that it hides none of the others."""
         try:
-            return permit_row(kept, permit_of(kept.id, journals.load(c, kept.id)), now_ns)
+            return self._told(kept, permit_of(kept.id, journals.load(c, kept.id)), now_ns)
         except StoreError as exc:
             lost = Permit(kept.id, state=kept.state, headcount_known=False)
-            return permit_row(kept, lost, now_ns) | {"fault": exc.message}
+            return self._told(kept, lost, now_ns) | {"fault": exc.message}
 
     def journal(self, permit: str) -> list[dict[str, object]]:
         """Every entry with its hash, in the order both sides agree on.
@@ -380,7 +383,7 @@ class PermitBook:
     def _tell(self, found: Loaded) -> dict[str, object]:
         """After the commit: pages, alarms, the gateway."""
         kept, permit = found.kept, found.permit
-        told = permit_row(kept, permit, self._clock.now_ns())
+        told = self._told(kept, permit, self._clock.now_ns())
         self._changed(told)
         with read(self._engine) as c:
             others = [k for k in rows.unended(c, kept.site) if k.space == kept.space]

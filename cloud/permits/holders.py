@@ -96,6 +96,18 @@ class Holders:
         with read(self._engine) as c:
             return keys_of(c, account, revoked_too=True)
 
+    def meet_gateway(self, gateway: str, public: bytes) -> bool:
+        """A gateway tells its key itself: taken where it has none. False: another one is registered, and stays.
+
+        Raises:
+            LockKeyError: it is no usable key.
+        """
+        with read(self._engine) as c:
+            known = gateway_public(c, gateway)
+        if known is None:
+            self.register_gateway(gateway, public)
+        return known in (None, public)
+
     def register_gateway(self, gateway: str, public: bytes) -> None:
         """The X25519 key that secrets for this gateway are sealed to.
 

@@ -19,8 +19,8 @@ _RULES = {
 }
 
 
-def permit_row(kept: Kept, permit: Permit, now_ns: int) -> dict[str, object]:
-    """The documented object."""
+def permit_row(kept: Kept, permit: Permit, now_ns: int, *, watched: bool) -> dict[str, object]:
+    """The documented object. `watched`: its gateway can be told of it."""
     return {
         "id": kept.id,
         "site": kept.site,
@@ -35,6 +35,7 @@ def permit_row(kept: Kept, permit: Permit, now_ns: int) -> dict[str, object]:
         "ended_ns": kept.ended_ns,
         "keep_until_ns": kept.keep_until_ns,
         "rules": kept.basis.rules.name,
+        "watched": watched,
         "fault": "",
         "permit": msgspec.to_builtins(permit, order="deterministic"),
     }

@@ -26,9 +26,17 @@ Values = Callable[[str], Iterable[Last]]
 
 
 class Situations:
-    """`values`: newest values of a site, from memory. `heard` and `told`: see `Attendants`."""
+    """`values`: newest values of a site, from memory. `heard` and `told`: see `Attendants`. `can_tell`: whether a gateway has a command key."""
 
-    def __init__(self, values: Values, heard: Heard, told: Told, began_ns: int) -> None:
+    def __init__(
+        self,
+        values: Values,
+        heard: Heard,
+        told: Told,
+        began_ns: int,
+        can_tell: Callable[[str], bool],
+    ) -> None:
+        self.can_tell = can_tell
         self._began_ns = began_ns
         self._values, self._heard = values, heard
         self.attendants = Attendants(heard, told, began_ns)
@@ -62,11 +70,15 @@ class Situations:
             instruments={i.id: i for i in items(c, Instrument, kept.site)},
             others=self._others(c, kept),
             conditions=self._conditions(kept, now_ns),
-            gateway_current=kept.told >= newest,
+            gateway_current=kept.told >= newest or self._is_deaf(kept),
             denied=frozenset(
                 g.cti for g in grants_of(c, kept.id) if g.void_ns is not None and g.exp_ns > now_ns
             ),
         )
+
+    def _is_deaf(self, kept: Kept) -> bool:
+        """Whether its gateway never heard of the permit and never will, so that it has nothing to say of it."""
+        return not kept.told and not self.can_tell(kept.gateway)
 
     def _others(self, c: Connection, kept: Kept) -> tuple[Other, ...]:
         """Of the site, not ended. A form changes only in a draft, so that the others need not be read each time."""

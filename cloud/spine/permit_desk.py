@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from cloud.permits.book import PermitBook
 from cloud.permits.effects import Effects
 from cloud.permits.exporting import Exporter
 from cloud.permits.granting import Granter
+from cloud.permits.holders import Holders
 from cloud.permits.keeping import Keeper
 from cloud.permits.parts import PermitParts
 from cloud.permits.situations import Situations
@@ -22,7 +24,36 @@ from cloud.sealing import Sealing
 from cloud.spine.doors import Door
 from cloud.spine.permit_series import gas_values, lock_events
 from tocsin.contract.messages import AttendantSigns
+from tocsin.errors import LockKeyError
 from tocsin.sdk import Clock
+
+_log = logging.getLogger("cloud.permits")
+
+
+class Seals:
+    """Keys that gateways tell as they connect. The first is taken; another one waits until an admin registers it."""
+
+    def __init__(self, presence: Presence, holders: Holders) -> None:
+        self._presence, self._holders = presence, holders
+        self._met: dict[str, str] = {}
+
+    def look(self) -> None:
+        """Meet whoever tells a key that was not told before."""
+        for gateway, state in self._presence.gateways().items():
+            seal = state.health.seal if state.health is not None else ""
+            if seal and self._met.get(gateway) != seal:
+                self._met[gateway] = seal
+                self._meet(gateway, seal)
+
+    def _meet(self, gateway: str, seal: str) -> None:
+        try:
+            if self._holders.meet_gateway(gateway, bytes.fromhex(seal)):
+                _log.info("gateway %s told the key that secrets for it are sealed to", gateway)
+                return
+            why = "it has another one registered; an admin replaces it (PUT .../gateways/ID/key)"
+        except (LockKeyError, ValueError) as exc:
+            why = str(exc)
+        _log.warning("gateway %s tells the key %.64s, which is not taken: %s", gateway, seal, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +62,11 @@ class PermitDesk:
 
     book: PermitBook
     keeper: Keeper
+    seals: Seals
 
     def look(self) -> None:
         """Once a second."""
+        self.seals.look()
         self.book.look()
         self.keeper.look()
 
@@ -67,7 +100,13 @@ def permit_desk(
         engine,
         clock,
         packs=parts.packs,
-        situations=Situations(lambda site: last.all([site]), heard_ns, signs, clock.now_ns()),
+        situations=Situations(
+            lambda site: last.all([site]),
+            heard_ns,
+            signs,
+            clock.now_ns(),
+            lambda gateway: bool(keys.get(gateway)),
+        ),
         effects=Effects(Granter(parts.issuers, parts.locks), parts.locks),
         keys=keys,
         changed=changed,
@@ -85,4 +124,5 @@ def permit_desk(
         lock_log=lambda site, devices, span: lock_events(door, site, devices, span),
     )
     folder = config.cloud.data_dir / "permits" / "bundles"
-    return PermitDesk(book, Keeper(engine, clock, book, exporter, folder))
+    seals = Seals(presence, parts.holders)
+    return PermitDesk(book, Keeper(engine, clock, book, exporter, folder), seals)

@@ -27,16 +27,19 @@ class _Value(msgspec.Struct):
 
 
 class Watch:
-    """The newest values, signs of attendants, and what locks told. `units` gives the canonical units of a device's quantities."""
+    """The newest values, signs of attendants, and what locks told. `units` gives the canonical units of a device's quantities, `used_s` is `Grace`'s."""
 
-    def __init__(self, clock: Clock, units: Callable[[str], Sequence[str]]) -> None:
+    def __init__(
+        self, clock: Clock, units: Callable[[str], Sequence[str]], used_s: float = 0.0
+    ) -> None:
         self._clock, self._units = clock, units
         self._values: dict[tuple[str, str], _Value] = {}
         self._signs: dict[str, int] = {}  # permit -> monotonic, seen here
         self._told: dict[str, int] = {}  # the same, seen by the cloud
         self._clouds = (0, 0)  # (its clock, monotonic) of the newest word on signs
         self._tampered: set[str] = set()
-        self._began_ns = self._cloud_heard_ns = clock.mono_ns()
+        self._cloud_heard_ns = clock.mono_ns()
+        self._began_ns = self._cloud_heard_ns - int(used_s * 1e9)
         self.siren_ok: dict[str, bool] = {}  # by space
         self.cloud_ok: Callable[[], bool] = lambda: False
 
@@ -102,7 +105,7 @@ class Watch:
 
     @property
     def up_s(self) -> float:
-        """Seconds since this run began to watch."""
+        """Seconds since it began to watch, in this run or in earlier ones that were cut short."""
         return (self._clock.mono_ns() - self._began_ns) / 1e9
 
     def conditions(

@@ -42,6 +42,7 @@ MAX_DOWN_BYTES = 512 << 10
 MAX_PERMITS = 200
 MAX_LOCK_EVENTS = 1000  # of one look
 LOOK_S = 1.0
+START_S = 60.0  # after a start a value that was not heard yet is no breach
 LEAST_S = 0.05  # between two looks, however fast values come
 _AT_ONCE = 5  # requests of the system itself in one look
 _REPEAT_NS = 20 * 10**9
@@ -101,6 +102,8 @@ class PermitDesk:
         self.borrow: Callable[[Watched], None] = lambda _: (
             None
         )  # what came with a permit for its locks
+        self.settled: Callable[[], None] = lambda: None  # the time after a start is over
+        self.seal = ""  # public half of the key that secrets for this gateway are sealed to, hex
         self.page: LanPage | None = None
         self._near: frozenset[str] = frozenset()  # devices at spaces with a permit
         self._lock_events: list[LockNews] = []
@@ -310,6 +313,9 @@ class PermitDesk:
             if watched.is_over and not watched.tell:
                 await self._forget(watched)
         self._sound()
+        if self.watch.up_s >= START_S:
+            self.settled()
+            self.settled = lambda: None
 
     async def _look(self, watched: Watched) -> None:
         for _ in range(_AT_ONCE):
@@ -329,7 +335,7 @@ class PermitDesk:
         """As the rules say; but just after a start nothing that was not heard yet counts as silent."""
         request = due(watched.permit, context, now_ns)
         limit_s, _ = seconds(context.rules, FRESHNESS)
-        if request is None or request.cause is None or self.watch.up_s >= min(limit_s, 60.0):
+        if request is None or request.cause is None or self.watch.up_s >= min(limit_s, START_S):
             return request
         heard = [b for b in breaches(watched.permit, context, now_ns) if b.cause is not Cause.STALE]
         if not heard or request.action is not Action.SUSPEND:

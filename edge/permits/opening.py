@@ -10,12 +10,14 @@ from edge.lan.routes import Routes
 from edge.lan.server import LanPage
 from edge.permits.conditions import Watch
 from edge.permits.desk import PermitDesk, Surroundings
+from edge.permits.grace import Grace
 from edge.permits.grants import Unlocker
 from edge.permits.journal import PermitJournal
 from edge.permits.page_desk import PageDesk
 from edge.permits.seal_key import seal_key
 from edge.permits.siren import Siren
 from tocsin.errors import OutboxError
+from tocsin.grants.primitives import exchange_public
 from tocsin.sdk import Clock
 
 if TYPE_CHECKING:
@@ -37,13 +39,13 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
     folder = config.gateway.data_dir / FOLDER
     try:
         journal = await PermitJournal.open(folder, options.max_bytes, clock.now_ns())
-        private = seal_key(folder)
+        private, grace = seal_key(folder), Grace(folder, clock)
     except (OutboxError, OSError) as exc:
         text = f"no permit is watched: {exc}"
         _log.error("%s", text)
         agent.events.say("permit.refused", "", text, {})
         return None
-    watch = Watch(clock, lambda device: agent.pipeline.judge(device).units)
+    watch = Watch(clock, lambda device: agent.pipeline.judge(device).units, grace.used_s)
     cloud = _Cloud(lambda: agent.link is not None and agent.link.connected, clock)
     watch.cloud_ok = cloud.is_there
     around = Surroundings(
@@ -60,8 +62,9 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
     desk = PermitDesk(
         around, journal, watch, spaces, sirens, watches_attendant=options.listen is not None
     )
+    desk.seal = exchange_public(private).hex()
     desk.unlocker = Unlocker(desk, agent.locks, private, clock)
-    desk.borrow = desk.unlocker.borrow
+    desk.borrow, desk.settled = desk.unlocker.borrow, grace.over
     if options.listen is not None:
         routes = Routes(
             config.gateway.id,

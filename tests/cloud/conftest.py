@@ -304,6 +304,7 @@ class RunningCloud:
         self.told: list[tuple[str, bytes]] = []
         self.heard_ns = 0
         self.signs: AttendantSigns | None = None
+        self.can_tell = True
         self.conditions: list[Condition] = []
         self.permit_clock = ShiftedClock()
         book = PermitBook(
@@ -315,6 +316,7 @@ class RunningCloud:
                 lambda _: self.heard_ns,
                 lambda _: self.signs,
                 0,
+                lambda _: self.can_tell,
             ),
             effects=Effects(Granter(parts.issuers, parts.locks), parts.locks),
             keys={"gw-north": b"key"},

@@ -7,7 +7,21 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from tests.permits.site import END_NS, FORM, INSTRUMENTS, MIN, PEOPLE, SPACE, START_NS, TANK, Site
+from tests.permits.site import (
+    CONFIGS,
+    END_NS,
+    FORM,
+    INSTRUMENTS,
+    MIN,
+    PEOPLE,
+    RULES,
+    SEWER,
+    SPACE,
+    START_NS,
+    TANK,
+    Site,
+)
+from tocsin.config.rule_packs import load_rules
 from tocsin.permits import facts
 from tocsin.permits.context import Account, Other
 from tocsin.permits.due import due
@@ -15,6 +29,7 @@ from tocsin.permits.intervals import NS
 from tocsin.permits.names import Action, Role, State
 from tocsin.permits.outcomes import Accepted, Refused
 from tocsin.permits.refusals import PermitRefusal
+from tocsin.permits.sentences import sentence
 
 
 def refusal(
@@ -238,6 +253,25 @@ def test_a_gas_that_the_rules_do_not_speak_of_is_not_waved_through() -> None:
         test, points=(*test.points, facts.Point("top", "voc", 1.0, "[ppm]"))
     )
     assert site.why(Action.TEST, "sun", odd) == "limit-unknown"
+
+
+def test_oxygen_is_tested_first_then_what_burns_then_what_is_toxic_where_the_pack_says_so() -> None:
+    site = Site().to_prepared()
+    osha = load_rules(CONFIGS / "osha.toml")
+    order = next(row for row in osha.rows if row.id == "test-order")
+    good = site.test()
+    by_gas = {gas: [p for p in good.points if p.quantity == gas] for gas in SEWER.gases}
+    upside_down = msgspec.structs.replace(
+        good, points=tuple(p for gas in reversed(SEWER.gases) for p in by_gas[gas])
+    )
+    site.change(rules=msgspec.structs.replace(RULES, rows=(*RULES.rows, order)))
+    refused = refusal(site, Action.TEST, "sun", upside_down)
+    assert refused.rule == order
+    assert refused.args == {"quantity": "ex", "depth": "top", "other": "h2s"}
+    assert "ex is tested before h2s" in sentence(refused, "en")
+    deep_first = sorted(good.points, key=lambda p: p.depth)
+    site.must(Action.TEST, "sun", msgspec.structs.replace(good, points=tuple(deep_first)))
+    Site().to_prepared().must(Action.TEST, "sun", upside_down)
 
 
 def test_instruments_are_calibrated_and_bumped() -> None:

@@ -271,6 +271,7 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     left_out: list[str] = []  # sections of its configuration that it goes without: wrong
     config_version: Seq = 0  # of the configuration from the cloud that is in force; 0: its own
     attendants: AttendantSigns | None = None  # of a gateway that watches permits
+    seal: str = ""  # its X25519 key, hex: secrets of grants are sealed to it
 
 
 SCHEMAS: dict[str, type[msgspec.Struct]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tocsin.permits.concentration import convert
 from tocsin.permits.context import Context
 from tocsin.permits.facts import GasTested, Point
@@ -14,6 +16,33 @@ from tocsin.permits.rule_rows import Topic
 from tocsin.permits.space import Template
 
 FAILED = "test-failed-no-entry"
+ORDER = (
+    "test-order"  # a pack that has this row wants oxygen first, then what burns, then what is toxic
+)
+_RANK = {"o2": 0, "ex": 1, "ch4": 1, "h2": 1}
+
+
+def in_order_of_test(quantities: Iterable[str]) -> list[str]:
+    """Oxygen first, then what burns, then what is toxic."""
+    return sorted(quantities, key=_rank)
+
+
+def _rank(quantity: str) -> int:
+    return _RANK.get(quantity, 2)
+
+
+def _ordered(test: GasTested, context: Context) -> Refused | None:
+    """At each depth, with each instrument, in the order of the points."""
+    row = context.rules.row(ORDER)
+    last: dict[tuple[str, str], str] = {}
+    for point in test.points if row is not None else ():
+        place = point.depth, point.instrument
+        before = last.setdefault(place, point.quantity)
+        if _rank(point.quantity) < _rank(before):
+            args = {"quantity": point.quantity, "depth": point.depth, "other": before}
+            return refused(Why.TEST_ORDER, row, **args)
+        last[place] = point.quantity
+    return None
 
 
 def well_made(test: GasTested, template: Template, context: Context, now_ns: int) -> Refused | None:
@@ -31,6 +60,8 @@ def well_made(test: GasTested, template: Template, context: Context, now_ns: int
     for point in test.points:
         if point.instrument and point.instrument not in test.instruments:
             return refused(Why.INSTRUMENT_UNKNOWN, instrument=point.instrument)
+    if wrong := _ordered(test, context):
+        return wrong
     for quantity in template.gases:
         for depth in template.depths:
             points = [p for p in test.points if (p.quantity, p.depth) == (quantity, depth)]

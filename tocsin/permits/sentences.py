@@ -41,6 +41,7 @@ SENTENCES: dict[Why, tuple[str, str]] = {
     Why.TEST_OLD: ("气体检测已过 {minutes} 分钟，上限为 {limit} 分钟。", "The gas test is {minutes} min old; at most {limit} min are allowed."),
     Why.TEST_BEFORE_SUSPENSION: ("暂停后须重新检测。", "The space must be tested again after the suspension."),
     Why.POINT_MISSING: ("缺少 {quantity} 在“{depth}”的检测值。", "The test has no {quantity} at the {depth}."),
+    Why.TEST_ORDER: ("“{depth}”应先测 {quantity}，再测 {other}。", "At the {depth} {quantity} is tested before {other}."),
     Why.LIMIT_EXCEEDED: ("{quantity} 在“{depth}”为 {value} {unit}，超出限值。", "{quantity} is {value} {unit} at the {depth}: beyond its limit."),
     Why.LIMIT_UNKNOWN: ("规则中没有 {quantity}（{unit}）的限值。", "The rules have no limit for {quantity} in {unit}."),
     Why.INSTRUMENT_UNKNOWN: ("台账中没有仪器 {instrument}。", "The ledger has no instrument {instrument}."),

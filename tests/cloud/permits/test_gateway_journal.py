@@ -175,6 +175,26 @@ def test_a_gateway_that_stays_silent_is_not_believed_for_ever(
     assert crew.must("bureau", "GET", f"/permits/{permit}")["permit"]["cause"] == "attendant"
 
 
+def test_a_permit_whose_gateway_can_be_told_nothing_says_so_and_is_closed_all_the_same(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    cloud.can_tell = False
+    permit = crew.tested()
+    assert crew.must("zhao", "GET", f"/permits/{permit}")["watched"] is False
+    cloud.can_tell = True
+    permit = crew.active_from(permit)
+    at = f"/permits/{permit}"
+    assert crew.must("zhao", "GET", at)["watched"] is True
+    crew.must("zhao", "POST", f"{at}/finish", {})
+    crew.must("li", "POST", f"{at}/tools", {"way": "out", "count": 5})
+    crew.must("zhao", "POST", f"{at}/hand-back", {})
+    assert crew.why("li", "POST", f"{at}/close", {})["reason"] == "gateway-behind"
+    cloud.can_tell = False
+    crew.must("li", "POST", f"{at}/close", {})
+    crew.must("qian", "POST", f"{at}/close", {})
+    assert crew.state(permit) == "closed"
+
+
 def test_a_gateway_with_a_new_disk_is_told_everything_again(
     cloud: RunningCloud, crew: Crew
 ) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, insert
 
 from cloud.db import open_engine, upgrade
 from cloud.permits.granting import BACK_S, Granter, grants_of, void
-from cloud.permits.holders import PROOF, HolderKey, Holders
+from cloud.permits.holders import PROOF, HolderKey, Holders, gateway_public
 from cloud.permits.issuers import Issuers
 from cloud.permits.locks import Locks, Profile
 from cloud.permits.tables import permits
@@ -141,6 +141,19 @@ def test_a_gateway_that_told_no_key_gets_no_secret(desk: Desk) -> None:
                 until_ns=desk.clock.now + S * 600, now_ns=desk.clock.now,
             )  # fmt: skip
     assert caught.value.reason is LockKeyReason.NO_GATEWAY_KEY
+
+
+def test_the_first_key_that_a_gateway_tells_is_taken_and_another_one_is_not(desk: Desk) -> None:
+    first, second = exchange_public(b"1" * 32), exchange_public(b"2" * 32)
+    assert desk.holders.meet_gateway("new", first)
+    assert desk.holders.meet_gateway("new", first)
+    assert not desk.holders.meet_gateway("new", second)
+    with desk.engine.connect() as c:
+        assert gateway_public(c, "new") == first
+    desk.holders.register_gateway("new", second)
+    assert desk.holders.meet_gateway("new", second)
+    with pytest.raises(LockKeyError):
+        desk.holders.meet_gateway("other", bytes(32))
 
 
 def test_revoking_a_lock_voids_every_number_issued_so_far(desk: Desk) -> None:

@@ -11,13 +11,14 @@ import pytest
 
 from edge.permits.conditions import Watch
 from edge.permits.desk import PermitDesk, Surroundings
+from edge.permits.grace import Grace
 from edge.permits.journal import PermitJournal
 from edge.permits.options import SpaceConfig
 from tests.edge.permits.day import KEY, CloudSide
 from tocsin.permits import facts
 from tocsin.permits.intervals import NS
 from tocsin.permits.live import breaches
-from tocsin.permits.names import Action, Cause, Role
+from tocsin.permits.names import Action, Cause, Role, State
 from tocsin.permits.outcomes import Accepted
 from tocsin.permits.requests import Request
 
@@ -114,6 +115,27 @@ async def test_a_link_that_drops_is_no_silence_of_the_attendant_at_once(bench: B
     assert not bench.silent(desk)
     bench.clock.ahead_ns += 61 * NS
     assert bench.silent(desk)
+    await desk.aclose()
+
+
+async def test_starting_again_and_again_does_not_put_off_a_silence_for_ever(bench: Bench) -> None:
+    bench.folder.mkdir(exist_ok=True)
+    silences = []
+    for _ in range(4):
+        grace = Grace(bench.folder, bench.clock)
+        bench.watch = Watch(bench.clock, lambda _: (), grace.used_s)
+        desk = await bench.desk(has_page=True)
+        if not desk.permits():
+            await desk.take(bench.cloud.down())
+        silences.append(bench.silent(desk))
+        bench.clock.ahead_ns += 25 * NS
+        await desk.aclose()
+    assert silences == [False, False, False, True]
+    desk = await bench.desk(has_page=True)
+    desk.settled = grace.over
+    await desk._round()
+    assert desk.permits()[0].permit.state is State.SUSPENDED
+    assert Grace(bench.folder, bench.clock).used_s == 0.0, "the next start has its time anew"
     await desk.aclose()
 
 
