@@ -38,6 +38,18 @@ def float_matrix(columns: Sequence[list[Value]]) -> npt.NDArray[np.float64] | No
         return None
 
 
+def suits(code: TypeCode, cells: Sequence[Value]) -> bool:
+    """Whether `column` finds nothing wrong with these cells, whatever others they stand beside."""
+    kinds = {*map(type, cells)} - {_NONE}
+    if not kinds <= _KINDS[code]:
+        return False
+    if code == "s":
+        return all(cell is None or len(cell) <= MAX_TEXT_CHARS for cell in cells)  # type: ignore[arg-type]
+    if int in kinds:
+        return all(-(2**63) <= cell < 2**63 for cell in cells if type(cell) is int)
+    return True
+
+
 def column(code: TypeCode, cells: list[Value]) -> tuple[Column, list[BadCell]]:
     """One column; a cell that is not of type `code` becomes absent with quality BAD and is named."""
     kinds = set(map(type, cells))

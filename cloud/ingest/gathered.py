@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from cloud.ingest.joined import Joined
+from cloud.ingest.refusals import Origin
 from cloud.ingest.stamps import Stored
 from cloud.link import Received
 from cloud.stores import Block, LedgerEntry
@@ -16,7 +19,8 @@ class Gathered:
     messages: list[Received] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     late: list[Block] = field(default_factory=list)
-    origins: dict[int, Received] = field(default_factory=dict)  # id(block) -> its message
+    origins: dict[int, Origin] = field(default_factory=dict)  # by id(block)
+    joined: Joined = field(default_factory=Joined)  # plain telemetry, not yet in blocks
     entries: list[LedgerEntry] = field(default_factory=list)
     events: list[Block] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
@@ -25,6 +29,20 @@ class Gathered:
     size: int = 0
     since_mono: int = 0
     told: dict[str, set[str]] = field(default_factory=dict)  # gateway -> streams to acknowledge
+
+    def came_in(self, blocks: Iterable[Block], message: Received) -> None:
+        """These blocks are of one message."""
+        origin = (0,), (message,)
+        self.origins.update((id(block), origin) for block in blocks)
+
+    def close(self) -> None:
+        """Make blocks and ledger entries of what is joined."""
+        joined, self.joined = self.joined, Joined()
+        for block, starts, messages in joined.blocks():
+            self.blocks.append(block)
+            self.origins[id(block)] = starts, messages
+        self.stored += joined.stored()
+        self.entries += joined.entries()
 
     @property
     def any(self) -> bool:

@@ -37,7 +37,7 @@ class Place:
 
 
 @lru_cache(maxsize=8192)
-def _layout(
+def layout(
     device: str, measurement: str, quantities: tuple[str, ...], types: str
 ) -> tuple[str, dict[int, str]]:
     """(what is wrong with the group or "", column -> what is wrong with it)."""
@@ -64,7 +64,7 @@ def _layout(
 def convert(group: Group, place: Place, keep: npt.NDArray[np.intp] | None, out: Decoded) -> None:
     """Add the group's blocks and letters to `out`; `keep` picks the rows that are new (None: all)."""
     n = len(group.times)
-    problem, wrong = _layout(group.device, group.measurement, group.quantities, group.types)
+    problem, wrong = layout(group.device, group.measurement, group.quantities, group.types)
     if not problem and len(group.columns) != len(group.quantities):
         problem = f"{len(group.columns)} columns for {len(group.quantities)} quantities"
     times, lowest, highest = _times(group.times, place) if not problem else (None, 0, 0)

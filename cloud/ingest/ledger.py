@@ -31,6 +31,13 @@ class Ledger:
         taken = self._taken.get((gateway, stream))
         return [(lo, hi)] if taken is None else taken.missing(lo, hi)
 
+    def take_new(self, gateway: str, stream: str, lo: int, hi: int) -> bool:
+        """[lo, hi) is on its way, if all of it is new; whether it was."""
+        taken = self._taken.get((gateway, stream))
+        if taken is None:
+            taken = self._taken[gateway, stream] = RangeSet()
+        return taken.take(lo, hi)
+
     def refused(self, gateway: str, stream: str, lo: int, hi: int) -> list[tuple[int, int]]:
         """What of [lo, hi) is settled as rejected."""
         rejected = self._rejected.get((gateway, stream), RangeSet())

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 
 from cloud.ingest.decoded import Letter
+from cloud.link import Received
 from cloud.stores import Block, Rejected
 from tocsin.errors import WireReason
 
+Origin = tuple[Sequence[int], Sequence[Received]]  # the first rows of messages in a block, and they
+
 
 def letters_of(
-    refused: Sequence[Rejected], blocks: Sequence[Block]
-) -> Iterator[tuple[Block, Letter]]:
-    """Each letter with the block it is about."""
+    refused: Sequence[Rejected], blocks: Sequence[Block], origins: Mapping[int, Origin]
+) -> Iterator[tuple[Block, Received, Letter]]:
+    """Each letter with the block and the message it is about. `origins`: of each block, by its `id`."""
     for part, last in _runs(refused):
         block = blocks[part.block]
-        seqs = block.seq if part.row is None else block.seq[part.row : last + 1]
-        lo, hi = (int(seqs[0]), int(seqs[-1]) + 1) if len(seqs) else (0, 0)
-        column = part.column or ""
-        yield (
-            block,
-            Letter(
-                WireReason.STORE_REJECTED, part.reason, block.stream, lo, hi, block.device, column
-            ),
-        )
+        rows = (0, len(block.seq)) if part.row is None else (part.row, last + 1)
+        for message, first, end in _messages(*rows, *origins[id(block)]):
+            seqs = block.seq[first:end]
+            lo, hi = (int(seqs[0]), int(seqs[-1]) + 1) if len(seqs) else (0, 0)
+            why, column = part.reason, part.column or ""
+            yield (
+                block,
+                message,
+                Letter(WireReason.STORE_REJECTED, why, block.stream, lo, hi, block.device, column),
+            )
+
+
+def _messages(
+    first: int, end: int, starts: Sequence[int], messages: Sequence[Received]
+) -> Iterator[tuple[Received, int, int]]:
+    """(message, its first row, one past its last) for rows [first, end) of a block."""
+    at = bisect_right(starts, first) - 1
+    while True:
+        after = starts[at + 1] if at + 1 < len(starts) else end
+        yield messages[at], first, min(after, end)
+        if after >= end:
+            return
+        first, at = after, at + 1
 
 
 def _runs(refused: Sequence[Rejected]) -> Iterator[tuple[Rejected, int]]:

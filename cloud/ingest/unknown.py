@@ -30,6 +30,14 @@ class UnknownFields:
         self.names: dict[str, int] = {}  # "telemetry: b.note" -> times seen, the first `MAX_NAMES`
         self._left: dict[tuple[str, str], int] = {}
 
+    def passes(self, gateway: str, stream: str) -> bool:
+        """Whether a message of a stream need not be looked at; otherwise it is the turn of `look`."""
+        key = gateway, stream
+        left = self._left.get(key, 0)
+        if left:
+            self._left[key] = left - 1
+        return left > 0
+
     def look(self, got: Decoded, payload: bytes) -> int:
         """How many unknown fields were found in a message that was understood; 0 when it was not its turn."""
         key = got.gateway, got.stream or got.kind

@@ -16,6 +16,7 @@ from cloud.ingest.decode import View, decode
 from cloud.ingest.decoded import Decoded, Letter
 from cloud.ingest.event_rows import event_block, gap_blocks
 from cloud.ingest.gathered import Gathered
+from cloud.ingest.joined import plain
 from cloud.ingest.last import Key, LastValues
 from cloud.ingest.ledger import Ledger, merged
 from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting, posting_of
@@ -71,6 +72,7 @@ class Ingest:
         self._numbers = numbers
         self._clock, self._log = clock, log
         self._on_stored, self._on_speaking = on_stored, on_speaking
+        self._max_future_ns = int(options.max_future_s * 1e9)
         self._ledger = Ledger(store.ledger())
         self.attempts = Attempts(letters)
         self._gathered = Gathered()
@@ -213,13 +215,39 @@ class Ingest:
         self._gathered.told.setdefault(posting.gateway, set()).add(told.stream)
 
     def _one(self, message: Received) -> None:
+        if not self._joins(message):
+            self._alone(message)
+
+    def _joins(self, message: Received) -> bool:
+        """Whether it could be put together with others: plain telemetry, all of it new."""
+        if message.letter or message.deliveries >= SUSPECT:
+            return False
+        got = plain(message, self._sites, self._max_future_ns)
+        if got is None:
+            return False
+        gateway, header = got.batch.gateway, got.header
+        lo, hi = header.first_seq, header.first_seq + header.rows
+        if not self.unknown.passes(gateway, header.stream):
+            return False
+        if not self._ledger.take_new(gateway, header.stream, lo, hi):
+            return False
+        gathered, counts = self._gathered, self.counts
+        counts["readings"] += gathered.joined.add(message, got)
+        counts["messages"] += 1
+        gathered.rows += header.rows
+        gathered.messages.append(message)
+        gathered.size += message.cost
+        gathered.told.setdefault(gateway, set()).add(header.stream)
+        return True
+
+    def _alone(self, message: Received) -> None:
         scope = self.attempts.scope(message)
         got = self._decoded(message, self if scope is None else Everything(self._sites))
         gathered = self._gathered
         if scope is not None:
             reopened = reopen(got, scope, self._ledger)
             gathered.fills += reopened.fills
-            gathered.origins |= {id(block): message for block in reopened.fills}
+            gathered.came_in(reopened.fills, message)
         self._tell(got, message)
         if got.event is None and not (got.blocks or got.late or got.letters or scope):
             # A present state, or an alarm that is kept: nothing of it waits for the store but its number. Let go of, or
@@ -244,8 +272,7 @@ class Ingest:
             self._ledger.take(got.ledger)
             gathered.entries += got.ledger
             gathered.stored += stamps_of(got, message.received_ns)
-        for block in (*got.blocks, *got.late):
-            gathered.origins[id(block)] = message
+        gathered.came_in((*got.blocks, *got.late), message)
         gathered.blocks += got.blocks
         gathered.late += got.late
         gathered.rows += got.rows
@@ -254,8 +281,9 @@ class Ingest:
         if message.deliveries > UNDIGESTIBLE:
             detail = f"handed out {message.deliveries} times and never settled"
             return Decoded(letters=[Letter(WireReason.UNDIGESTIBLE, detail)])
-        max_future_ns = int(self._options.max_future_s * 1e9)
-        return decode(message.topic, message.payload, message.received_ns, view, max_future_ns)
+        return decode(
+            message.topic, message.payload, message.received_ns, view, self._max_future_ns
+        )
 
     def _tell(self, got: Decoded, message: Received) -> None:
         """Everything that is no reading takes effect at once, whatever the store does."""
@@ -263,7 +291,7 @@ class Ingest:
         if got.event is not None:
             blocks = self._event(got.event, message.received_ns, now_mono)
             self._gathered.events += blocks
-            self._gathered.origins |= dict.fromkeys(map(id, blocks), message)
+            self._gathered.came_in(blocks, message)
         if got.health is not None:
             self._presence.on_health(got.health, message.received_ns, now_mono)
             self._numbers.on_health(got.health, message.received_ns)
@@ -291,6 +319,7 @@ class Ingest:
         gathered = self._gathered
         if not gathered.any:
             return
+        gathered.close()
         blocks = [*gathered.blocks, *gathered.late, *gathered.events]
         try:
             self._post()
@@ -316,8 +345,8 @@ class Ingest:
         changed = self._last.fold(gathered.blocks, now_ns)
         self.counts["rows"] += gathered.rows
         self.counts["commits"] += 1
-        for message in gathered.messages:
-            self._wire.ack(message)
+        if gathered.messages:
+            self._wire.ack(*gathered.messages)
         for gateway, streams in gathered.told.items():
             self._publish_ack(gateway, streams)
         self.attempts.done(gathered.messages)
@@ -341,8 +370,7 @@ class Ingest:
         """Letters of what the store will never take; kept before its numbers are settled."""
         postings: list[Posting] = []
         of_message: Counter[int] = Counter()
-        for block, letter in letters_of(refused, blocks):
-            message = self._gathered.origins[id(block)]
+        for block, message, letter in letters_of(refused, blocks, self._gathered.origins):
             of_message[id(message)] += 1
             if of_message[id(message)] > MAX_PER_MESSAGE:
                 self.counts["dead_letters_cut"] += 1

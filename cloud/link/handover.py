@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+
+import msgspec
 
 from tocsin.contract import topics
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, gc=False):
     """One message in hand. `generation` and `mid` acknowledge it on the connection it came by; `mid` 0 needs none.
 
     `letter`: the dead letter it was kept in, when it is tried again. From a log instead of the

@@ -116,13 +116,14 @@ class MqttLink:
         if self._thread.ident is not None:
             self._thread.join(CONNECT_TIMEOUT_S + 5)
 
-    def ack(self, message: Received) -> None:
-        """PUBACK, if the connection it came by still stands."""
+    def ack(self, *messages: Received) -> None:
+        """PUBACK, if the connection they came by still stands."""
         client = self._client
-        if message.mid and client is not None and message.generation == self._generation:
-            with self._lock:
-                self._unacked -= 1
-            client.ack(message.mid, message.qos)
+        for message in messages:
+            if message.mid and client is not None and message.generation == self._generation:
+                with self._lock:
+                    self._unacked -= 1
+                client.ack(message.mid, message.qos)
 
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> bool:
         """Hand a message to the broker's socket; False when there is no connection."""

@@ -136,12 +136,16 @@ class Ingester:
         if self._refused is not None:
             raise self._refused
 
-    def ack(self, message: Received) -> None:
-        """To whom it came from. From any thread."""
-        if message.log_seq and self._source is not None:
-            self._source.ack(message)
-        else:
-            self.link.ack(message)
+    def ack(self, *messages: Received) -> None:
+        """To whom they came from. From any thread."""
+        if self._source is None:
+            self.link.ack(*messages)
+            return
+        for message in messages:
+            if message.log_seq:
+                self._source.ack(message)
+            else:
+                self.link.ack(message)
 
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> bool:
         """By the broker. From any thread."""

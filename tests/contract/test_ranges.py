@@ -27,6 +27,13 @@ class AgainstASet(RuleBasedStateMachine):
         self.ranges.add(lo, lo + size)
         self.model |= set(range(lo, lo + size))
 
+    @rule(lo=numbers, size=st.integers(1, 12))
+    def take_what_is_new(self, lo: int, size: int) -> None:
+        new = not self.model & set(range(lo, lo + size))
+        assert self.ranges.take(lo, lo + size) == new
+        if new:
+            self.model |= set(range(lo, lo + size))
+
     @rule(lo=numbers, size=st.integers(-2, 12))
     def remove(self, lo: int, size: int) -> None:
         self.ranges.remove(lo, lo + size)

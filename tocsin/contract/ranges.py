@@ -28,6 +28,25 @@ class RangeSet:
         self._lo[first:last] = [lo]
         self._hi[first:last] = [hi]
 
+    def take(self, lo: int, hi: int) -> bool:
+        """Add [lo, hi), which is not empty, if none of it is in the set; whether it was."""
+        los, his = self._lo, self._hi
+        at = bisect_right(his, lo)
+        if at < len(los) and los[at] < hi:
+            return False
+        before, after = at > 0 and his[at - 1] == lo, at < len(los) and los[at] == hi
+        if before and after:
+            his[at - 1] = his.pop(at)
+            del los[at]
+        elif before:
+            his[at - 1] = hi
+        elif after:
+            los[at] = lo
+        else:
+            los.insert(at, lo)
+            his.insert(at, hi)
+        return True
+
     def remove(self, lo: int, hi: int) -> None:
         """Take [lo, hi) out; what is not in the set changes nothing."""
         first = bisect_right(self._hi, lo)

@@ -18,6 +18,7 @@ import cloud.stores.local.store
 from cloud.alarms.book import AlarmBook
 from cloud.ingest import piecemeal
 from cloud.ingest.attempts import Attempts
+from cloud.ingest.joined import Joined
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.worker import Ingest
 from cloud.link import Handover, MqttLink
@@ -88,6 +89,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "received": before(MqttLink, "_received", _telemetry),
     "handed-over": after(Handover, "put", _telemetry),
     "decoded": after(cloud.ingest.worker, "decode", lambda topic, *_: topic.endswith("telemetry")),
+    "joined": after(Joined, "add"),
     "letter-found": before(DeadLetters, "add"),
     "letter-kept": after(DeadLetters, "add"),
     "refusal-found": before(Ingest, "_refused"),

@@ -11,6 +11,7 @@ if "cloud.spine" in sys.orig_argv:
     def hasty(self: Ingest, message: Received) -> None:
         before = len(self._gathered.entries)
         careful(self, message)
+        self._gathered.close()
         self._ledger.commit(self._gathered.entries[before:])
         for gateway, streams in self._gathered.told.items():
             self._publish_ack(gateway, streams)
