@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("The values of a running gateway on a full screen, the worst first", "edge"),
     "unlock": ("Open a smart lock through the running gateway, under a live grant", "edge"),
     "lock-sim": ("Virtual smart locks: on a Bluetooth dongle, or without any radio", "edge"),
+    "vision": ("Measure a model on labelled pictures; find things in pictures and video", "vision"),
     "decode": ("Read frames of a field protocol and print what they say", "edge"),
     "schema": ("Print the JSON Schema of a message or a configuration file", "all"),
     "plugins": ("List installed drivers, codecs and commands, and whether they load", "all"),

@@ -147,6 +147,21 @@ class ReferenceTable(_Table):
         return self
 
 
+class CalibrationTable(_Table):
+    """How the threshold of a picture's score is learned at a camera, from what it scores while nothing burns."""
+
+    share: float = Field(
+        default=0.005, gt=0, lt=1, description="Share of quiet frames that may exceed it."
+    )
+    floor: float = Field(default=0.05, ge=0, lt=1, description="No threshold below it.")
+    margin: float = Field(
+        default=0.02, ge=0, lt=1, description="So much above what the quiet scores tell."
+    )
+    start: float = Field(
+        default=0.5, gt=0, lt=1, description="Threshold at a camera that was not seen long enough."
+    )
+
+
 class VariantTable(_Table):
     """The same network in smaller numbers."""
 
@@ -176,6 +191,9 @@ class ModelSettings(_Table):
     head: HeadTable
     reference: ReferenceTable | None = Field(
         default=None, description="Given for a graph that takes a reference."
+    )
+    calibration: CalibrationTable = Field(
+        default=CalibrationTable(), description="How thresholds are learned with this model."
     )
     int8: VariantTable | None = Field(
         default=None, description="8-bit variant, taken where the processor is faster with it."

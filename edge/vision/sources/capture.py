@@ -41,6 +41,12 @@ class Capture:
         found = float(self._capture.get(cv2.CAP_PROP_FPS))
         return found if 0 < found < 1000 else 0.0
 
+    @property
+    def frames(self) -> int:
+        """How many the file says it has; 0 when it does not."""
+        found = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        return int(found) if 0 < found < 1e9 else 0
+
     def grab(self) -> bool:
         """The next frame, not converted; False after its end or a time-out (which takes up to twice the time given)."""
         return bool(self._capture.grab())

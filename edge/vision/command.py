@@ -1,0 +1,11 @@
+"""`tocsin vision`: models and cameras on the command line."""
+
+from __future__ import annotations
+
+from edge.vision.commands.detect import detect
+from edge.vision.commands.evaluate import evaluate
+from tocsin.cli.apps import new_app
+
+app = new_app("Models and cameras: find things in pictures, measure a model on labelled ones.")
+app.command("eval")(evaluate)
+app.command("detect")(detect)

@@ -1,0 +1,103 @@
+"""Every labelled picture through a model, each camera's frames in the order of their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edge.vision.evaluate.coco import Labelled
+from edge.vision.frame import Picture
+from edge.vision.nn.detector import Detector, Found
+from edge.vision.nn.fit import Mask
+from edge.vision.nn.sight import Sight
+from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
+from edge.vision.sources.picture_file import decode
+from edge.vision.sources.source import Reject
+from tocsin.errors import DatasetError
+
+_SECOND_NS = 1_000_000_000
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A labelled picture and what the model found in it; `skipped` says why it was not looked at."""
+
+    truth: Labelled
+    found: Found | None = None
+    skipped: str = ""
+
+
+def look(
+    detector: Detector,
+    pictures: Sequence[Labelled],
+    folder: Path,
+    *,
+    threads: int,
+    step: Callable[[], None],
+) -> list[Seen]:
+    """In the order of `pictures` (by group and name). `step` is called for each, from several threads.
+
+    Raises:
+        DatasetError: a picture is not there.
+        ModelError: the graph failed.
+    """
+    missing = [p.file for p in pictures if not (folder / p.file).is_file()]
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} of {len(pictures)} pictures are not in {folder}; the first is {missing[0]}",
+            hint="--images is the folder that the file names of the COCO file start from",
+        )
+    cameras = [list(frames) for _, frames in groupby(pictures, key=lambda p: p.group)]
+    with ThreadPoolExecutor(threads, "vision-eval") as pool:
+        each = pool.map(lambda frames: _camera(detector, frames, folder, step), cameras)
+        return [seen for camera in each for seen in camera]
+
+
+def _camera(
+    detector: Detector, frames: Sequence[Labelled], folder: Path, step: Callable[[], None]
+) -> list[Seen]:
+    # Pictures of a labelled set are taken as far apart as the model wants them.
+    table = detector.settings.reference
+    apart_ns = int(max(1.0, table.every_s if table else 0.0) * _SECOND_NS)
+    sight, out = Sight(detector, all_tiles=True), []
+    for i, truth in enumerate(frames):
+        picture = read_picture(folder / truth.file)
+        if isinstance(picture, str):
+            out.append(Seen(truth, skipped=picture))
+        elif picture.shape[:2] != (truth.height, truth.width):
+            out.append(Seen(truth, skipped="another-size"))
+        else:
+            out.append(Seen(truth, sight.see(picture, i * apart_ns, mask_of(truth))))
+        step()
+    return out
+
+
+def read_picture(path: Path) -> Picture | str:
+    """(H, W, 3) uint8 BGR, or why not: `too-small`, `too-large`, `truncated`, `unreadable`."""
+    try:
+        raw = decode(path.read_bytes())
+    except OSError:
+        return Reject.UNREADABLE.value
+    if isinstance(raw, Reject):
+        return raw.value
+    if raw.dtype != np.uint8:
+        return Reject.UNREADABLE.value
+    if min(raw.shape[:2]) < MIN_SIDE:
+        return Reject.TOO_SMALL.value
+    return as_bgr(raw)
+
+
+def mask_of(truth: Labelled) -> Mask | None:
+    """(H, W) True in the ignored regions, but not where something is labelled."""
+    if not truth.ignored:
+        return None
+    mask = np.zeros((truth.height, truth.width), np.bool_)
+    for regions, value in ((truth.ignored, True), (truth.boxes, False)):
+        for r in regions:
+            x, y = max(0, int(r.x)), max(0, int(r.y))
+            mask[y : int(np.ceil(r.y + r.height)), x : int(np.ceil(r.x + r.width))] = value
+    return mask
