@@ -20,6 +20,7 @@ from edge.control.server import ControlServer
 from edge.crew import Crew, ended
 from edge.devices import Devices
 from edge.events import EventQueue
+from edge.evidence import EvidenceDesk, EvidenceRing
 from edge.figures import SelfReader, metrics, own_device
 from edge.flow import Flow
 from edge.frames import FrameLog
@@ -139,6 +140,15 @@ class Agent:
             self._lock_names,
             lambda: self.timekeeper.state,
             self.orders_to_locks,
+        )
+        self.evidence = EvidenceDesk(
+            EvidenceRing(self.config.gateway.data_dir / "evidence", self.config.evidence.max_bytes),
+            site=self.config.gateway.site,
+            gateway=self.config.gateway.id,
+            clock=clock,
+            key=lambda: self.command_key,
+            say=self.events.say,
+            bytes_per_s=self.config.evidence.bytes_per_s,
         )
         self.drivers = [self.supervised(d) for d in self.config.drivers]
         self.take_devices()
@@ -412,6 +422,8 @@ class Agent:
             count=partial(_count, self.counters, config.name),
             frame=partial(self.frames.take, config.name),
             tell=self._tell,
+            evidence=self.evidence.keep,
+            send_evidence=self.evidence.offer,
         )
 
         def build() -> Driver:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge.survey import Survey
 
 FIXED = ("gateway.id", "gateway.site", "gateway.data_dir")  # who we are: never while we run
-AT_RESTART = ("outbox.", "control.", "permits.", "spaces")
+AT_RESTART = ("outbox.", "control.", "evidence.", "permits.", "spaces")
 _LISTS = ("drivers", "checks", "alarms", "outputs", "outlets", "inputs")
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from edge.options import MetricsOptions, Name, OutboxOptions, UplinkOptions
+from edge.options import EvidenceOptions, MetricsOptions, Name, OutboxOptions, UplinkOptions
 from edge.outlets.options import OutletConfig
 from edge.permits.options import PermitOptions, SpaceConfig
 from tocsin.config import (
@@ -234,6 +234,9 @@ class GatewayConfig(Section):
         default=(), description="Commands to devices that need a confirmation; the first that fits."
     )
     inputs: InputsSection = Field(default=InputsSection(), description="Local inputs.")
+    evidence: EvidenceOptions = Field(
+        default=EvidenceOptions(), description="Pictures and clips of cameras."
+    )
     permits: PermitOptions | None = Field(
         default=None, description="Permits for confined spaces; without it none is taken."
     )

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from edge.alarm_desk import AlarmDesk
 from edge.devices import Devices, Say
 from edge.journal import Journal
@@ -15,6 +17,7 @@ from edge.kept_before import KeptBefore
 from edge.pipeline import DeviceJudge, Pipeline
 from edge.timekeeper import Timekeeper, offsets
 from tocsin.contract.columns import Row
+from tocsin.contract.drafts import AlarmDraft
 from tocsin.errors import OutboxCorruptError, OutboxError
 from tocsin.sdk import Clock, Sample
 
@@ -264,7 +267,7 @@ class Flow:
                     if out.suppressed:
                         self.counters["suppressed"] += out.suppressed
                     if out.alarms:
-                        await self._desk.publish(out.alarms)
+                        await self._desk.publish(_shown(out.alarms, sample.evidence))
                 self.processed += len(burst.samples)
                 ends.append((len(rows), len(held)))
             for row in (*rows, *held):
@@ -288,3 +291,8 @@ class Flow:
                 self._journal.shed(left[1], stamped=False)
             elif not burst.judged.done():
                 burst.judged.set_result(left)
+
+
+def _shown(drafts: Sequence[AlarmDraft], evidence: str) -> Sequence[AlarmDraft]:
+    """Alarms with the picture of the sample that they are of."""
+    return [msgspec.structs.replace(d, evidence=evidence) for d in drafts] if evidence else drafts

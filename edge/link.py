@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import tocsin
 from edge import vitals
 from edge.summary import counts_of
+from tocsin.contract import evidence
 from tocsin.contract.messages import VERSION, Command, Health
 from tocsin.contract.orders import ORDER_KINDS
 from tocsin.grants import lock_messages
@@ -39,13 +40,15 @@ def open_link(agent: Agent) -> Uplink | None:
         others=_others(agent),
         command_key=agent.command_key,
         health=lambda: health(agent),
+        evidence=agent.evidence.run,
     )
 
 
 def _others(agent: Agent) -> dict[str, Callable[[bytes], Awaitable[None]]]:
     """What comes on classes of their own, each with a signature of its own."""
     found: dict[str, Callable[[bytes], Awaitable[None]]] = {
-        lock_messages.DOWN: agent.orders_to_locks.take
+        lock_messages.DOWN: agent.orders_to_locks.take,
+        evidence.DOWN: agent.evidence.take,
     }
     if agent.permits is not None:
         found[permit_messages.DOWN] = agent.permits.take

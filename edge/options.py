@@ -108,6 +108,19 @@ class MetricsOptions(Section):
         return self
 
 
+class EvidenceOptions(Section):
+    """Pictures and clips of cameras: a ring on the disk, from which the cloud gets what it asks for."""
+
+    max_bytes: int = Field(
+        default=1 << 30, ge=1 << 20, description="Size of the ring; then the oldest go, bytes."
+    )
+    bytes_per_s: int = Field(
+        default=256 << 10,
+        ge=1 << 10,
+        description="Pace on the uplink, behind readings and alarms, bytes per second.",
+    )
+
+
 class OutboxOptions(Section):
     """The durable store between the pipeline and the uplink."""
 

@@ -20,9 +20,8 @@ from tocsin.cli.root import command_points
 from tocsin.config import json_schema
 from tocsin.config.schema import Node, model_keys
 from tocsin.contract.catalogue import catalogue
-from tocsin.contract.messages import SCHEMAS
 from tocsin.contract.quality import Quality
-from tocsin.contract.schemas import message_schema
+from tocsin.contract.schemas import SCHEMAS, message_schema
 from tocsin.contract.units import all_units
 from tocsin.errors import TocsinError
 from tocsin.sdk import load_driver

@@ -13,6 +13,7 @@
     │   ├── FrameError         bytes that are not a valid frame
     │   └── DeviceFaultError   the device answered: no
     ├── CodecError             bytes of a field protocol that a codec refuses
+    ├── EvidenceError          a picture that cannot be kept
     ├── OutboxError            the gateway's durable store
     │   ├── OutboxFullError
     │   ├── OutboxCorruptError
@@ -279,6 +280,12 @@ class CodecError(TocsinError):
     def __init__(self, reason: CodecReason, message: str, *, offset: int | None = None) -> None:
         super().__init__(message)
         self.reason, self.offset = reason, offset
+
+
+class EvidenceError(TocsinError):
+    """A picture or clip that cannot be kept: larger than the ring, or the disk refuses."""
+
+    code = "evidence.not-kept"
 
 
 class OutboxError(TocsinError):

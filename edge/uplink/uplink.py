@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import aiomqtt
 import msgspec
@@ -48,7 +49,8 @@ class Uplink:
     `on_command` carries out a checked command and returns what to say of it, None when its result follows as an event
     of its own; it raises `CommandRefusedError`. `on_config` does the same with what comes on `down/config`. `others`
     judge by themselves what comes on `down/<name>`.
-    `health` makes the message of the moment; without it none is sent.
+    `health` makes the message of the moment; without it none is sent. `evidence` sends by what it is given, as long as
+    the session lasts.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Uplink:
         others: Mapping[str, Callable[[bytes], Awaitable[None]]] | None = None,
         command_key: bytes = b"",
         health: Callable[[], Health] | None = None,
+        evidence: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]] | None = None,
         backoff: Backoff | None = None,
         log: logging.Logger | None = None,
     ) -> None:
         self._options, self._outbox, self._clock = options, outbox, clock
         self._site, self._gateway = site, gateway
         self._on_command, self._on_config, self._health = on_command, on_config, health
+        self._evidence = evidence
         self._others = {topics.down(site, gateway, what): do for what, do in (others or {}).items()}
         self._guard = CommandGuard(site, gateway, command_key)
         self._backoff = backoff or Backoff()
@@ -147,6 +151,9 @@ class Uplink:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._receive(client, sender), name="uplink-receive")
                 tasks.create_task(self._publish_health(client, sender), name="uplink-health")
+                if self._evidence is not None:
+                    sending = self._evidence(partial(self._publish_evidence, client))
+                    tasks.create_task(_awaited(sending), name="uplink-evidence")
                 await sender.run(tasks)
         except asyncio.CancelledError:
             try:
@@ -249,6 +256,11 @@ class Uplink:
             raise_if_cancelled()
             await self._clock.sleep(HEALTH_EVERY_S)
 
+    async def _publish_evidence(self, client: aiomqtt.Client, payload: bytes) -> None:
+        topic = topics.up(self._site, self._gateway, topics.EVIDENCE)
+        timeout_s = max(10.0, 1.5 * self._options.keepalive_s)
+        await client.publish(topic, payload, qos=1, timeout=timeout_s)
+
     def _available(self) -> None:
         self.connected = True
         self.counters["connects"] += 1
@@ -280,3 +292,7 @@ class Uplink:
                 "the broker refuses our messages (%s); its access rules need: write tocsin/1/+/+/%%u/up/#",
                 reason,
             )
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work

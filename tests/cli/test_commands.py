@@ -12,7 +12,7 @@ from tocsin.cli import output
 from tocsin.cli.data import data_dir
 from tocsin.cli.paths import last_cloud_dir, remember_cloud_dir, state_root
 from tocsin.cli.root import dispatch
-from tocsin.contract.messages import SCHEMAS
+from tocsin.contract.schemas import SCHEMAS
 from tocsin.errors import TocsinError
 
 CLOUD = 'schema = 1\n[cloud]\ndata_dir = "data"\n'

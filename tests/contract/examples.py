@@ -6,6 +6,13 @@ from typing import Final
 
 import msgspec
 
+from tocsin.contract.evidence import (
+    Detection,
+    EvidenceAsk,
+    EvidencePart,
+    Exhibit,
+    sign_ask,
+)
 from tocsin.contract.messages import (
     VERSION,
     Alarm,
@@ -171,6 +178,27 @@ HEALTH = Health(
     counters={"samples": 25, "future_time": 0},
 )
 
+THUMBNAIL = "3a7bd3e2360a3d29eea436fcfb7e44c735d117c42d1c1835420b6b9942dd4f1b"
+DETECTION: Final = Detection(
+    "01HF7YB000DETECT10N0000000",
+    "confirmed",
+    "smoke",
+    0.83,
+    (0.41, 0.22, 0.06, 0.11),
+    1_700_000_003_000_000_000,
+    why=["seen in 4 of the last 5 frames"],
+    why_zh=["最近 5 帧中见于 4 帧"],
+    model="smoke-fire",
+    version="1",
+    bearing=212.4,
+    bearing_error=0.6,
+    elevation=1.2,
+    elevation_error=0.4,
+    frame=118,
+    evidence=[Exhibit(THUMBNAIL, "thumbnail", "image/jpeg", 9214, 1_700_000_003_000_000_000)],
+)
+PART: Final = EvidencePart(1, SITE, GATEWAY, THUMBNAIL, 4096, 9214, bytes(range(16)))
+ASK: Final = EvidenceAsk(1, SITE, GATEWAY, THUMBNAIL, 4096)
 JOURNALLED: Final[dict[str, Batch | Alarm | Event]] = {
     "batch": BATCH,
     "alarm": ALARM,
@@ -181,4 +209,7 @@ DIRECT: Final[dict[str, msgspec.Struct]] = {
     "commit-ack": ACK,
     "resume": RESUME,
     "health": HEALTH,
+    "detection": DETECTION,
+    "evidence-part": PART,
+    "evidence-ask": msgspec.json.decode(sign_ask(ASK, KEY), type=EvidenceAsk),
 }

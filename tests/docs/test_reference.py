@@ -11,8 +11,8 @@ from scripts.reference_pages import REFERENCE, ROOT
 from tocsin.cli.configs import kinds, load_any, model_of
 from tocsin.config.schema import model_keys
 from tocsin.contract.catalogue import catalogue
-from tocsin.contract.messages import SCHEMAS
 from tocsin.contract.quality import Quality
+from tocsin.contract.schemas import SCHEMAS
 from tocsin.contract.units import all_units
 from tocsin.sdk import load_driver
 from tocsin.sdk.driver import driver_names

@@ -20,6 +20,6 @@ def codecs(incomplete: str) -> list[str]:
 def schemas(incomplete: str) -> list[str]:
     """Messages and kinds of configuration that begin so."""
     from tocsin.cli.configs import kinds
-    from tocsin.contract.messages import SCHEMAS
+    from tocsin.contract.schemas import SCHEMAS
 
     return [name for name in (*SCHEMAS, *kinds()) if name.startswith(incomplete)]

@@ -12,8 +12,7 @@ from tocsin.cli.apps import Json, new_app
 from tocsin.cli.configs import kinds, model_of
 from tocsin.cli.names import schemas
 from tocsin.config import json_schema
-from tocsin.contract.messages import SCHEMAS
-from tocsin.contract.schemas import message_schema
+from tocsin.contract.schemas import SCHEMAS, message_schema
 from tocsin.errors import UsageError
 
 app = new_app("Print the JSON Schema of a message or of a configuration file.")

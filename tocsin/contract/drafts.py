@@ -29,6 +29,7 @@ class AlarmDraft(msgspec.Struct, frozen=True, omit_defaults=True):
     first_ns: int | None = None
     last_ns: int | None = None
     n: int = 1
+    evidence: str = ""
 
     def seal(
         self, *, site: str, gateway: str, stream: str, seq: int, clock: ClockState | None = None

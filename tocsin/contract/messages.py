@@ -139,6 +139,7 @@ class Alarm(msgspec.Struct, frozen=True, omit_defaults=True):
     last_ns: Ns | None = None
     n: Seq = 1
     clock: ClockState = ClockState()
+    evidence: str = ""  # SHA-256 of a picture that shows it; it comes by itself, later
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -150,7 +151,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     `device.removed`, `device.unavailable`, `device.recovered`,
     `clock.stepped`, `clock.set`, `cloud.restored`, `command.done`, `command.refused`, `command.accepted`,
     `command.result` (docs/reference/commands.md), `outbox.in-memory`, `outbox.on-disk-again`,
-    `outbox.power-cut`, `outbox.salvaged`, `outbox.thinned`, `permit` (`data` is a PermitUp of `tocsin.permits.messages`). `data.clock` is `unset` where `t` is of a clock that was never set.
+    `outbox.power-cut`, `outbox.salvaged`, `outbox.thinned`, `permit` (`data` is a PermitUp of `tocsin.permits.messages`), `vision.detection` (`data` is a Detection of `tocsin.contract.evidence`), `evidence.gone`. `data.clock` is `unset` where `t` is of a clock that was never set.
     """
 
     v: int
@@ -272,14 +273,3 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     config_version: Seq = 0  # of the configuration from the cloud that is in force; 0: its own
     attendants: AttendantSigns | None = None  # of a gateway that watches permits
     seal: str = ""  # its X25519 key, hex: secrets of grants are sealed to it
-
-
-SCHEMAS: dict[str, type[msgspec.Struct]] = {
-    "batch": Batch,
-    "alarm": Alarm,
-    "event": Event,
-    "command": Command,
-    "commit-ack": CommitAck,
-    "resume": Resume,
-    "health": Health,
-}

@@ -6,7 +6,30 @@ from typing import Any
 
 import msgspec
 
-from tocsin.contract.messages import SCHEMAS, VERSION
+from tocsin.contract.evidence import Detection, EvidenceAsk, EvidencePart
+from tocsin.contract.messages import (
+    VERSION,
+    Alarm,
+    Batch,
+    Command,
+    CommitAck,
+    Event,
+    Health,
+    Resume,
+)
+
+SCHEMAS: dict[str, type[msgspec.Struct]] = {
+    "batch": Batch,
+    "alarm": Alarm,
+    "event": Event,
+    "command": Command,
+    "commit-ack": CommitAck,
+    "resume": Resume,
+    "health": Health,
+    "detection": Detection,
+    "evidence-part": EvidencePart,
+    "evidence-ask": EvidenceAsk,
+}
 
 
 def message_schema(name: str) -> dict[str, Any]:

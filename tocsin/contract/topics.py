@@ -24,6 +24,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 ALARM, EVENT, TELEMETRY = "alarm", "event", "telemetry"
 JOURNALLED = (ALARM, EVENT, TELEMETRY)
 HEALTH, RESUME = "health", "resume"  # sent directly: an old one is worth nothing
+EVIDENCE = "evidence"  # sent directly: the cloud asks again for what it lacks
 
 
 def is_name(text: str) -> bool:
@@ -112,7 +113,7 @@ def told_by(node: str, what: str = LAST) -> str:
 TOLD = f"{ROOT}/ingest/"
 TOLD_FILTER = f"{TOLD}+/+"
 _SHARED = "$share/tocsin/"
-_URGENT = ("up/alarm/#", "up/event/#", f"up/{HEALTH}", f"up/{RESUME}", "state")
+_URGENT = ("up/alarm/#", "up/event/#", f"up/{HEALTH}", f"up/{RESUME}", f"up/{EVIDENCE}", "state")
 
 
 def bucket_numbers(text: str) -> list[int]:

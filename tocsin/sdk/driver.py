@@ -66,6 +66,15 @@ async def no_event(kind: str, device: str, text: str, data: dict[str, object]) -
     """Forgets it: there is no journal."""
 
 
+async def no_evidence(data: bytes) -> str:
+    """Keeps nothing: there is no ring."""
+    return ""
+
+
+def no_sending(sha256: str) -> None:
+    """Sends nothing."""
+
+
 class ProbeLine(msgspec.Struct, frozen=True):
     """One line of a probe's report."""
 
@@ -82,7 +91,9 @@ class DriverContext(msgspec.Struct, frozen=True):
     `unavailable(device, error)` and `available(device)` may be called after each read; the agent says each
     change once, as a log line and an event. `count(name, n)` adds to the health counters. `frame(device, direction,
     data)` shows one frame as it was on the wire, broken ones too; `device` is "" where it is no known device's.
-    `tell(kind, device, text, data)` journals an event of the device's own (a lock's log) and returns when it is durable.
+    `tell(kind, device, text, data)` journals an event of the device's own (a lock's log) and returns when it is durable. `evidence(data)` keeps a
+    picture or clip on the disk and gives its SHA-256 in hex, "" where it cannot be kept; `send_evidence(sha256)` sends it
+    without being asked: for what is small.
     """
 
     name: str
@@ -95,6 +106,8 @@ class DriverContext(msgspec.Struct, frozen=True):
     count: Callable[[str, int], None]
     frame: Callable[[str, Direction, bytes], None] = no_frame
     tell: Callable[[str, str, str, dict[str, object]], Awaitable[None]] = no_event
+    evidence: Callable[[bytes], Awaitable[str]] = no_evidence
+    send_evidence: Callable[[str], None] = no_sending
 
 
 class Driver(Protocol):

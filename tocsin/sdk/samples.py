@@ -75,7 +75,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     `values[i]` belongs to `spec.channels[i]`; None means the device gave none, with the reason in `quality[i]`
     (`Quality.MISSING`, `COMMS`, ...). A channel that is absent from this scan for no fault (a sentence without it) is
     None with quality 0 and is not stored. `ts_ns` is the gateway's wall clock at the read; `source_ns` the device's
-    own time, if it told one.
+    own time, if it told one. `evidence` is the SHA-256 of a picture that shows it, for the alarms it raises.
     """
 
     spec: DeviceSpec
@@ -83,3 +83,4 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     values: tuple[Value, ...]
     source_ns: int | None = None
     quality: tuple[int, ...] | None = None
+    evidence: str = ""

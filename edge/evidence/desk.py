@@ -1,0 +1,119 @@
+"""Evidence kept, and sent to the cloud: one part at a time, at a pace that leaves the line to readings and alarms."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable
+
+from edge.evidence.ring import EvidenceRing
+from tocsin.contract.evidence import (
+    MAX_PART_BYTES,
+    VERSION,
+    EvidencePart,
+    decode_ask,
+    encode_part,
+)
+from tocsin.errors import EvidenceError
+from tocsin.sdk import Clock
+
+MAX_WAITING = 256
+_log = logging.getLogger("edge.evidence")
+Publish = Callable[[bytes], Awaitable[None]]
+
+
+class EvidenceDesk:
+    """What waits to be sent is bounded: beyond `MAX_WAITING` the oldest is left to the cloud, which asks again."""
+
+    def __init__(
+        self,
+        ring: EvidenceRing,
+        *,
+        site: str,
+        gateway: str,
+        clock: Clock,
+        key: Callable[[], bytes],
+        say: Callable[[str, str, str, dict[str, object]], None],
+        bytes_per_s: int,
+    ) -> None:
+        self._ring, self._site, self._gateway, self._clock = ring, site, gateway, clock
+        self._key, self._say, self._bytes_per_s = key, say, bytes_per_s
+        self._waiting: OrderedDict[str, int] = OrderedDict()  # sha256 -> byte to go on from
+        self._changed = asyncio.Event()
+        self._said_unsigned = self._said_refused = False
+        self.counters: Counter[str] = Counter()
+
+    async def keep(self, data: bytes) -> str:
+        """On the disk when it returns: its SHA-256 in hex; "" when it cannot be kept, said once until it can again."""
+        try:
+            sha256 = await asyncio.to_thread(self._ring.keep, data)
+        except EvidenceError as exc:
+            if not self._said_refused:
+                _log.error("pictures are not kept: %s", exc.message)
+            self._said_refused = True
+            return ""
+        if self._said_refused:
+            _log.warning("pictures are kept again")
+        self._said_refused = False
+        return sha256
+
+    def offer(self, sha256: str, offset: int = 0) -> None:
+        """Send it when its turn comes; asked for again, it begins where the cloud says."""
+        self._waiting.pop(sha256, None)
+        self._waiting[sha256] = offset
+        if len(self._waiting) > MAX_WAITING:
+            self._waiting.popitem(last=False)
+            self.counters["left"] += 1
+        self._changed.set()
+
+    async def take(self, payload: bytes) -> None:
+        """A message from `down/evidence`; a wrong one is counted and harms nothing."""
+        try:
+            ask = decode_ask(payload, self._key())
+        except ValueError as exc:
+            self.counters["asks_refused"] += 1
+            if not self._said_unsigned:
+                _log.warning("an ask for evidence is refused: %s", exc)
+            self._said_unsigned = True
+            return
+        if (ask.v, ask.site, ask.gateway) != (VERSION, self._site, self._gateway):
+            self.counters["asks_refused"] += 1
+            return
+        self.counters["asks"] += 1
+        self.offer(ask.sha256, ask.offset)
+
+    async def run(self, publish: Publish) -> None:
+        """Send until the session ends; what was on its way then is sent again from the same byte."""
+        while True:
+            while not self._waiting:
+                self._changed.clear()
+                await self._changed.wait()
+            sha256, offset = next(iter(self._waiting.items()))
+            sent = await self._part(sha256, offset, publish)
+            await self._clock.sleep(sent / self._bytes_per_s)
+
+    async def _part(self, sha256: str, offset: int, publish: Publish) -> int:
+        found = await asyncio.to_thread(self._ring.read, sha256, offset, MAX_PART_BYTES)
+        if found is None:
+            self._waiting.pop(sha256, None)
+            self.counters["gone"] += 1
+            text = "asked for, and not kept any more"
+            self._say("evidence.gone", "", text, {"sha256": sha256})
+            return 0
+        size, data = found
+        if not data:
+            self._waiting.pop(sha256, None)
+            return 0
+        part = EvidencePart(VERSION, self._site, self._gateway, sha256, offset, size, data)
+        payload = encode_part(part)
+        await publish(payload)
+        self.counters["parts"] += 1
+        self.counters["bytes"] += len(payload)
+        if self._waiting.get(sha256) == offset:  # not asked for anew meanwhile
+            if offset + len(data) >= size:
+                self._waiting.pop(sha256)
+                self.counters["sent"] += 1
+            else:
+                self._waiting[sha256] = offset + len(data)
+        return len(payload)

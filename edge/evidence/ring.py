@@ -1,0 +1,107 @@
+"""Evidence on the gateway's disk: files named by their SHA-256, the oldest go when there is no room."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from collections import Counter, OrderedDict
+from pathlib import Path
+
+from edge.durable import write_durably
+from tocsin.errors import EvidenceError
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+class EvidenceRing:
+    """Bounded in bytes; opened at its first use. Every call may block for the disk: use a thread. Safe from several threads."""
+
+    def __init__(self, folder: Path, cap_bytes: int) -> None:
+        self._folder, self._cap = folder, cap_bytes
+        self._sizes: OrderedDict[str, int] = OrderedDict()  # the oldest first
+        self._lock = threading.Lock()
+        self._opened = False
+        self.bytes = 0
+        self.counters: Counter[str] = Counter()
+
+    def keep(self, data: bytes) -> str:
+        """On the disk when it returns; its SHA-256 in hex.
+
+        Raises:
+            EvidenceError: it is larger than the ring, or the disk refuses. Nothing else is harmed.
+        """
+        name = hashlib.sha256(data).hexdigest()
+        with self._lock:
+            self._open()
+            if name in self._sizes:
+                return name
+            if len(data) > self._cap:
+                self.counters["too_large"] += 1
+                raise EvidenceError(
+                    f"{len(data)} bytes, and the ring holds {self._cap}",
+                    hint="raise evidence.max_bytes, or make the pictures smaller",
+                )
+            self._make_room(len(data))
+            try:
+                write_durably(self._folder / name, data)
+            except OSError as exc:
+                self.counters["refused"] += 1
+                raise EvidenceError(f"{self._folder}: {exc.strerror}") from exc
+            self._sizes[name] = len(data)
+            self.bytes += len(data)
+            self.counters["kept"] += 1
+            return name
+
+    def read(self, sha256: str, offset: int, length: int) -> tuple[int, bytes] | None:
+        """The size of a picture and `length` bytes of it from `offset` on; None when it is not kept (any more)."""
+        with self._lock:
+            try:
+                self._open()
+            except EvidenceError:
+                return None
+            size = self._sizes.get(sha256)
+            if size is None:
+                return None
+            try:
+                with (self._folder / sha256).open("rb") as file:
+                    file.seek(offset)
+                    return size, file.read(length)
+            except OSError:
+                self._forget(sha256)
+                self.counters["unreadable"] += 1
+                return None
+
+    def _open(self) -> None:
+        """Take up what the last run left; half-written files go."""
+        if self._opened:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            found = []
+            for file in self._folder.iterdir():
+                if _HASH.fullmatch(file.name):
+                    told = file.stat()
+                    found.append((told.st_mtime_ns, file.name, told.st_size))
+                else:
+                    file.unlink()
+        except OSError as exc:
+            raise EvidenceError(f"{self._folder}: {exc.strerror}") from exc
+        self._opened = True
+        self._sizes = OrderedDict((name, size) for _, name, size in sorted(found))
+        self.bytes = sum(self._sizes.values())
+        self._make_room(0)
+
+    def _make_room(self, wanted: int) -> None:
+        while self._sizes and self.bytes + wanted > self._cap:
+            oldest = next(iter(self._sizes))
+            try:
+                os.unlink(self._folder / oldest)  # noqa: PTH108
+            except OSError:
+                self.counters["unreadable"] += 1
+            self._forget(oldest)
+            self.counters["evicted"] += 1
+
+    def _forget(self, name: str) -> None:
+        self.bytes -= self._sizes.pop(name)

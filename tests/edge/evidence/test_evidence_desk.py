@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.evidence import EvidenceDesk, EvidenceRing
+from tocsin.contract.evidence import (
+    MAX_PART_BYTES,
+    VERSION,
+    EvidenceAsk,
+    decode_part,
+    sign_ask,
+)
+from tocsin.errors import EvidenceError
+from tocsin.sdk import SystemClock
+
+KEY = b"k" * 32
+BIG = os.urandom(3 * MAX_PART_BYTES + 7)
+
+
+def ring(tmp_path: Path, cap_bytes: int = 1 << 20) -> EvidenceRing:
+    return EvidenceRing(tmp_path / "evidence", cap_bytes)
+
+
+class Line:
+    """What a session takes, until it is cut."""
+
+    def __init__(self, parts: int | None = None) -> None:
+        self.got = bytearray()
+        self.left = parts
+        self.whole = asyncio.Event()
+
+    async def publish(self, payload: bytes) -> None:
+        if self.left == 0:
+            raise ConnectionError
+        part = decode_part(payload)
+        assert part.offset <= len(self.got)
+        self.got[part.offset :] = part.data
+        self.left = None if self.left is None else self.left - 1
+        if len(self.got) == part.size:
+            self.whole.set()
+
+
+def desk_of(
+    kept: EvidenceRing, said: list[tuple[str, dict[str, object]]] | None = None
+) -> EvidenceDesk:
+    def say(kind: str, _device: str, _text: str, data: dict[str, object]) -> None:
+        if said is not None:
+            said.append((kind, data))
+
+    return EvidenceDesk(
+        kept,
+        site="north",
+        gateway="gw-1",
+        clock=SystemClock(),
+        key=lambda: KEY,
+        say=say,
+        bytes_per_s=1 << 40,
+    )
+
+
+async def sent(desk: EvidenceDesk, line: Line) -> None:
+    running = asyncio.create_task(desk.run(line.publish))
+    done = asyncio.create_task(line.whole.wait())
+    await asyncio.wait({running, done}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    for task in (running, done):
+        task.cancel()
+    await asyncio.gather(running, done, return_exceptions=True)
+
+
+def test_the_oldest_goes_when_there_is_no_room_and_a_restart_finds_the_rest(tmp_path: Path) -> None:
+    kept = ring(tmp_path, 250)
+    names = [kept.keep(bytes([i]) * 100) for i in range(3)]
+    for i, name in enumerate(names):
+        if i:
+            os.utime(tmp_path / "evidence" / name, (i, i))
+    (tmp_path / "evidence" / "half.new").write_bytes(b"half")
+    again = ring(tmp_path, 250)
+    assert again.read(names[0], 0, 10) is None
+    assert again.read(names[2], 90, 50) == (100, bytes([2]) * 10)
+    assert again.keep(bytes([1]) * 100) == names[1]
+    assert again.bytes == 200
+    assert kept.counters["evicted"] == 1
+    assert sorted(p.name for p in (tmp_path / "evidence").iterdir()) == sorted(names[1:])
+
+
+def test_what_is_larger_than_the_ring_is_refused_and_nothing_goes(tmp_path: Path) -> None:
+    kept = ring(tmp_path, 250)
+    name = kept.keep(b"a" * 100)
+    with pytest.raises(EvidenceError, match="300 bytes, and the ring holds 250"):
+        kept.keep(b"b" * 300)
+    assert kept.read(name, 0, 1) == (100, b"a")
+
+
+async def test_a_disk_that_refuses_costs_the_picture_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "evidence").write_text("in the way")
+    desk = desk_of(ring(tmp_path))
+    assert [await desk.keep(b"a"), await desk.keep(b"b")] == ["", ""]
+    (tmp_path / "evidence").unlink()
+    assert await desk.keep(b"a") == hashlib.sha256(b"a").hexdigest()
+    assert [r.message.split(":")[0] for r in caplog.records] == [
+        "pictures are not kept", "pictures are kept again",
+    ]  # fmt: skip
+
+
+async def test_a_session_that_breaks_goes_on_from_the_same_byte(tmp_path: Path) -> None:
+    kept = ring(tmp_path)
+    desk, line = desk_of(kept), Line(parts=2)
+    desk.offer(kept.keep(BIG))
+    await sent(desk, line)
+    assert len(line.got) == 2 * MAX_PART_BYTES
+    line.left = None
+    await sent(desk, line)
+    assert bytes(line.got) == BIG
+    assert desk.counters["parts"] == 4
+
+
+async def test_the_cloud_gets_what_it_asks_for_from_the_byte_it_names(tmp_path: Path) -> None:
+    kept = ring(tmp_path)
+    desk, line = desk_of(kept), Line()
+    line.got += BIG[:MAX_PART_BYTES]
+    ask = EvidenceAsk(VERSION, "north", "gw-1", kept.keep(BIG), MAX_PART_BYTES)
+    await desk.take(sign_ask(ask, KEY))
+    await sent(desk, line)
+    assert bytes(line.got) == BIG
+    assert desk.counters["parts"] == 3
+
+
+async def test_an_ask_without_the_right_signature_or_for_another_gateway_moves_nothing(
+    tmp_path: Path,
+) -> None:
+    kept = ring(tmp_path)
+    desk = desk_of(kept)
+    name = kept.keep(BIG)
+    for payload in (
+        sign_ask(EvidenceAsk(VERSION, "north", "gw-1", name), b"other"),
+        sign_ask(EvidenceAsk(VERSION, "north", "gw-2", name), KEY),
+        b"{}", b"\xff", b"",
+    ):  # fmt: skip
+        await desk.take(payload)
+    assert desk.counters == {"asks_refused": 5}
+
+
+async def test_what_is_not_kept_any_more_is_told(tmp_path: Path) -> None:
+    said: list[tuple[str, dict[str, object]]] = []
+    kept = ring(tmp_path)
+    desk, line = desk_of(kept, said), Line()
+    desk.offer("0" * 64)
+    desk.offer(kept.keep(BIG))
+    await sent(desk, line)
+    assert bytes(line.got) == BIG
+    assert said == [("evidence.gone", {"sha256": "0" * 64})]
