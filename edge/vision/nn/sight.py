@@ -1,4 +1,4 @@
-"""One camera as one model sees it: its reference, and whose turn its tiles are."""
+"""One camera as a model sees it: its reference, whose turn its tiles are, and which version of the model looks."""
 
 from __future__ import annotations
 
@@ -6,27 +6,53 @@ from edge.vision.frame import Picture
 from edge.vision.nn import tiles
 from edge.vision.nn.detector import Detector, Found
 from edge.vision.nn.fit import Mask
+from edge.vision.nn.slot import Slot
 from edge.vision.reference import Reference
+from tocsin.errors import ModelError
 
 
 class Sight:
     """Belongs to one camera and one thread at a time."""
 
-    def __init__(self, detector: Detector, *, all_tiles: bool = False) -> None:
+    def __init__(self, model: Detector | Slot, *, all_tiles: bool = False) -> None:
         """`all_tiles`: every tile of every frame, for pictures that nobody waits for."""
-        self.detector = detector
-        table = detector.settings.reference
-        self._reference = None if table is None else Reference(table.back, table.every_s)
+        self._slot = model if isinstance(model, Slot) else Slot(model)
         self._all_tiles = all_tiles
-        self._rotation: tiles.Rotation | None = None
         self._size: tuple[int, int] | None = None
+        self.detector = self._slot.current
+        self._begin()
+
+    def _begin(self) -> None:
+        table = self.detector.settings.reference
+        self._reference = None if table is None else Reference(table.back, table.every_s)
+        self._rotation = self._turns()
+
+    def _take(self, detector: Detector) -> None:
+        """Another version looks. What was seen before stays where its input is of the same form."""
+        old, new = self.detector.settings, detector.settings
+        self.detector = detector
+        if (old.reference, old.input) != (new.reference, new.input):
+            self._begin()
 
     def see(self, picture: Picture, ts_ns: int, ignore: Mask | None = None) -> Found:
         """The next frame of the camera, which then is part of what was seen before.
 
         Raises:
-            ModelError: the graph failed.
+            ModelError: the graph failed, and so did the version before, where there still is one.
         """
+        while True:
+            if self._slot.current is not self.detector:
+                self._take(self._slot.current)
+            try:
+                found = self._see(picture, ts_ns, ignore)
+            except ModelError as exc:
+                if not self._slot.failed(self.detector, exc.message):
+                    raise
+            else:
+                self._slot.worked(self.detector)
+                return found
+
+    def _see(self, picture: Picture, ts_ns: int, ignore: Mask | None) -> Found:
         height, width = picture.shape[:2]
         if self._size != (width, height):
             self._size = (width, height)
@@ -43,19 +69,14 @@ class Sight:
             self._reference.add(seen, ts_ns)
         return found
 
-    def pass_over(self, picture: Picture, ts_ns: int) -> None:
-        """A frame that is not looked at and still is part of what was seen."""
-        if self._reference is not None and self._size == (picture.shape[1], picture.shape[0]):
-            tile = self.detector.settings.input.fit == "tile"
-            self._reference.add(picture if tile else self.detector.fit(picture).image, ts_ns)
-
     def reset(self) -> None:
         """The camera moved: nothing it saw before is of use."""
         if self._reference is not None:
             self._reference.clear()
-        self._rotation = None
+        self._rotation = self._turns()
+
+    def _turns(self) -> tiles.Rotation | None:
         table = self.detector.settings.input
-        if table.fit == "tile" and not self._all_tiles and self._size is not None:
-            self._rotation = tiles.Rotation(
-                len(tiles.places(*self._size, table)), table.tiles_per_frame
-            )
+        if table.fit != "tile" or self._all_tiles or self._size is None:
+            return None
+        return tiles.Rotation(len(tiles.places(*self._size, table)), table.tiles_per_frame)

@@ -56,8 +56,17 @@ class Graph:
         return bytes(model.SerializeToString())
 
 
-def heat_graph(*, score: bool = False, size: tuple[float, float] | None = None) -> bytes:
-    """Two classes: smoke is what got brighter since the reference (none: nothing is), fire is what is red and not blue."""
+def heat_graph(
+    *,
+    score: bool = False,
+    size: tuple[float, float] | None = None,
+    gain: float = 1.0,
+    fails: bool = False,
+) -> bytes:
+    """Two classes: smoke is what got brighter since the reference (none: nothing is), fire is what is red and not blue.
+
+    `fails`: on every picture but a black one.
+    """
     g = Graph()
     planes = []
     for name in ("image", "reference"):
@@ -70,6 +79,12 @@ def heat_graph(*, score: bool = False, size: tuple[float, float] | None = None) 
     red = g.op("Sub", channels[2], channels[0])
     both = g.op("Div", g.op("Relu", g.op("Concat", brighter, red, axis=1)), g.const(255.0))
     heat = g.op("AveragePool", both, kernel_shape=[8, 8], strides=[8, 8])
+    if fails:
+        brightest = g.op("Cast", g.op("ReduceMax", now, keepdims=0), to=INT64)
+        gain_now = g.op("Gather", g.const([gain]), brightest)
+    else:
+        gain_now = g.const(gain)
+    heat = g.op("Mul", heat, gain_now)
     g.output(heat, "heat", FLOAT, (1, 2, None, None))
     if score:
         g.output(g.op("ReduceMax", heat, axes=[2, 3], keepdims=0), "score", FLOAT, (1, 2))

@@ -15,6 +15,7 @@ from edge.vision.nn.fit import fit
 from edge.vision.nn.load import load_detector
 from edge.vision.nn.settings import InputTable
 from edge.vision.nn.sight import Sight
+from edge.vision.nn.slot import TRIAL_FRAMES, Change, Slot
 from edge.vision.observation import Box
 from edge.vision.reference import Reference, median
 from tests.edge.vision.graphs import HEAT_SETTINGS, box_graph, heat_graph, write_model
@@ -263,3 +264,48 @@ def test_pictures_of_any_shape_harm_nothing(tmp_path: Path, size: tuple[int, int
     detector = load_detector(write_model(tmp_path, heat_graph(), HEAT_SETTINGS))
     found = detector.detect(painted(*size))
     assert found.boxes == ()
+
+
+def test_a_newer_version_takes_over_between_frames_and_a_failing_one_gives_back(
+    tmp_path: Path,
+) -> None:
+    told: list[Change] = []
+    slot = Slot(
+        load_detector(write_model(tmp_path / "1", heat_graph(), HEAT_SETTINGS)), told.append
+    )
+    sights = [Sight(slot), Sight(slot)]
+    picture = painted(640, 512, (RED, 0, 0, 64, 64))
+
+    def fire() -> list[float]:
+        return [round(s.see(picture, 0).scores["fire"], 2) for s in sights]
+
+    def newer(number: str, data: bytes, settings: str = HEAT_SETTINGS) -> Path:
+        folder = write_model(tmp_path / number, data, settings)
+        text = (folder / "model.toml").read_text().replace('version = "1"', f'version = "{number}"')
+        (folder / "model.toml").write_text(text)
+        return folder
+
+    assert fire() == [1.0, 1.0]
+    slot.offer(newer("2", heat_graph(gain=0.5)))
+    assert fire() == [0.5, 0.5]
+    for wrong, settings in (
+        (b"nothing", HEAT_SETTINGS),
+        (heat_graph(), HEAT_SETTINGS.replace('"fire"', '"flame"')),
+    ):
+        with pytest.raises(ModelError):
+            slot.offer(newer("3", wrong, settings))
+        assert fire() == [0.5, 0.5]
+    slot.offer(newer("4", heat_graph(fails=True)))
+    assert fire() == [0.5, 0.5]
+    slot.offer(newer("5", heat_graph(gain=0.25)))
+    for _ in range(TRIAL_FRAMES // 2):
+        assert fire() == [0.25, 0.25]
+    assert [(c.kind, c.version, c.before) for c in told] == [
+        ("model.swapped", "2", "1"), ("model.swapped", "4", "2"), ("model.fell-back", "2", "4"),
+        ("model.swapped", "5", "2"),
+    ]  # fmt: skip
+    assert told[2].why
+    alone = Slot(load_detector(newer("6", heat_graph(fails=True))))
+    with pytest.raises(ModelError) as failed:
+        Sight(alone).see(picture, 0)
+    assert failed.value.reason == ModelReason.RUN_FAILED

@@ -1,0 +1,84 @@
+"""The place of a model in a running gateway: a newer version takes it between two frames, and loses it again when it fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from edge.vision.nn.detector import Detector
+from edge.vision.nn.load import Variant, load_detector
+from tocsin.errors import ModelError, ModelReason
+
+TRIAL_FRAMES = 200
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What happened to a slot. `why` is empty when all went well."""
+
+    kind: str  # `model.swapped`, or `model.fell-back`
+    model: str
+    version: str  # in use from now on
+    before: str
+    why: str = ""
+
+
+class Slot:
+    """Cameras share it; any thread may call. The version before stays loaded until the new one has seen 200 frames."""
+
+    def __init__(
+        self, detector: Detector, tell: Callable[[Change], None] = lambda _change: None
+    ) -> None:
+        self._lock = threading.Lock()
+        self._tell = tell
+        self._current = detector
+        self._before: Detector | None = None
+        self._frames = 0
+
+    @property
+    def current(self) -> Detector:
+        """What the next frame is looked at with."""
+        return self._current
+
+    def offer(self, model: str | Path, *, variant: Variant = "auto") -> Detector:
+        """Load a newer version beside the one in use and put it in its place. Takes as long as loading does; frames go on meanwhile.
+
+        Raises:
+            ConfigError, ModelError: it cannot be used, or is another model; the one in use stays.
+        """
+        new = load_detector(model, variant=variant)
+        with self._lock:
+            old = self._current
+            if new.name != old.name or not set(old.classes) <= set(new.classes):
+                raise ModelError(
+                    ModelReason.WRONG_SHAPE,
+                    f"{model} is {new.name} with the classes {', '.join(new.classes)}; {old.name} with"
+                    f" {', '.join(old.classes)} is in use",
+                    hint="a newer version has the same name and at least the same classes",
+                )
+            self._current, self._before, self._frames = new, old, 0
+        self._tell(Change("model.swapped", new.name, new.version, old.version))
+        return new
+
+    def worked(self, detector: Detector) -> None:
+        """A frame was looked at."""
+        if self._before is None or detector is not self._current:
+            return
+        with self._lock:
+            self._frames += 1
+            if self._frames >= TRIAL_FRAMES:
+                self._before = None
+
+    def failed(self, detector: Detector, why: str) -> bool:
+        """It failed on a frame; True: another one is in use now, try that."""
+        with self._lock:
+            if detector is not self._current:
+                return True  # somebody else was faster
+            if self._before is None:
+                return False
+            self._current, self._before = self._before, None
+            now = self._current
+        self._tell(Change("model.fell-back", now.name, now.version, detector.version, why))
+        return True
