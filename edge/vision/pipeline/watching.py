@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ MOVED_PX = 2.0  # of 160: on pictures a minute apart, cameras that stand still s
 LOOK_EVERY_NS = 1_000_000_000
 ANCHOR_NS = 60_000_000_000
 _WINDOW = cv2.createHanningWindow((160, 90), cv2.CV_32F)
+_QUARTER = cv2.createHanningWindow((80, 45), cv2.CV_32F)
+_SURE = 0.4  # response: ground that stands still has 0.5 and more, pictures that have nothing in common nearly always less
 
 Thumbnail = NDArray[np.float32]
 
@@ -35,8 +38,8 @@ class Movement:
         if before is None:
             self._keep(thumbnail, now_ns)
             return False
-        (dx, dy), _ = cv2.phaseCorrelate(before, thumbnail, _WINDOW)
-        found = math.hypot(dx, dy) > MOVED_PX
+        shift, _ = _shift(before, thumbnail, _WINDOW)
+        found = shift > MOVED_PX and not _ground_stayed(before, thumbnail)
         if found or age_ns >= ANCHOR_NS:
             self._keep(thumbnail, now_ns)
         return found
@@ -47,6 +50,23 @@ class Movement:
 
     def _keep(self, thumbnail: Thumbnail, now_ns: int) -> None:
         self._anchor, self._anchor_ns = thumbnail, now_ns
+
+
+def _shift(before: Thumbnail, now: Thumbnail, window: NDArray[Any]) -> tuple[float, float]:
+    # OpenCV multiplies what it is given by the window, in place, where the size suits its transform.
+    (dx, dy), response = cv2.phaseCorrelate(before.copy(), now.copy(), window)
+    return math.hypot(dx, dy), response
+
+
+def _ground_stayed(before: Thumbnail, now: Thumbnail) -> bool:
+    """Two quarters of the picture stayed, a lower one among them: what went is clouds, a vehicle, a fire. Stains and a burnt-in clock stay above."""
+    stayed = []
+    for y in (0, 45):
+        for x in (0, 80):
+            part = np.s_[y : y + 45, x : x + 80]
+            shift, response = _shift(before[part], now[part], _QUARTER)
+            stayed.append(shift <= MOVED_PX and response >= _SURE)
+    return sum(stayed) >= 2 and any(stayed[2:])
 
 
 class Stillness:

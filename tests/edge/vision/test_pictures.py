@@ -138,6 +138,25 @@ def test_a_camera_that_turns_is_noticed_and_one_that_trembles_or_dims_is_not() -
     assert _moved(at(0), at(60), every_s=0.1) == [False, False]  # looked at once a second
 
 
+def test_clouds_and_a_vehicle_over_ground_that_stays_are_no_movement() -> None:
+    ground, clouds = scene(seed=4), scene(640, 180, seed=5)
+    frames = []
+    for i in range(20):
+        picture = ground.copy()
+        picture[:90] = clouds[:90, 6 * i : 6 * i + 320]
+        picture[110:150, 12 * i : 12 * i + 60] = 250
+        frames.append(picture)
+    assert not any(_moved(*frames))
+
+
+def test_what_a_camera_looked_like_is_kept_as_it_was_however_often_it_is_compared() -> None:
+    wide = scene(480, 180)
+    still = [wide[:, :320].copy() for _ in range(40)]
+    for i, picture in enumerate(still):
+        picture[0, 0] = i  # not frozen
+    assert _moved(*still, wide[:, 30:350].copy()) == [False] * 40 + [True]
+
+
 def test_another_resolution_voids_references_and_is_counted() -> None:
     developer = Developer("cam")
     found = _frames(developer, scene(), scene(640, 360), scene(640, 360), scene())

@@ -1,0 +1,128 @@
+"""Hot spots on the noise of a real thermal camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.vision.frame import Frame
+from edge.vision.judge.settings import Settings
+from edge.vision.judge.watch import Event, EventKind, Watch, step
+from edge.vision.observation import Quality
+from edge.vision.pipeline.develop import Developer, Radiometry
+from edge.vision.sources.picture_file import decode
+from edge.vision.sources.source import Raw, Reject
+from edge.vision.thermal import HotSpots
+
+SECOND_NS = 1_000_000_000
+NOON_NS = (
+    1_790_000_000 * SECOND_NS // (86_400 * SECOND_NS) * 86_400 * SECOND_NS + 43_200 * SECOND_NS
+)
+KELVIN = 0.04  # in one count of this camera
+
+
+@pytest.fixture(scope="module")
+def ground(shared_data: Path) -> NDArray[np.float32]:
+    """(512, 640) degrees C, -3 to 10: a real picture with its sensor's pattern."""
+    file = shared_data / "fire-smoke" / "extras" / "thermal_tlinear_640x512.tiff"
+    raw = decode(file.read_bytes())
+    assert not isinstance(raw, Reject)
+    celsius, valid = Radiometry(KELVIN).celsius(raw)
+    assert valid.all()
+    return celsius
+
+
+class Camera:
+    """Counts as the camera would give them; the noise between its frames is that of its own pixels, shuffled."""
+
+    def __init__(self, ground: NDArray[np.float32]) -> None:
+        smooth = np.round(ground, 1)
+        self._ground, self._noise = ground, (ground - smooth).ravel()
+        self._rng = np.random.default_rng(11)
+        self._developer = Developer("heat", radiometry=Radiometry(KELVIN))
+        self._index = 0
+        self.spots, self.watch = HotSpots(), Watch()
+
+    def counts(self, warmth: dict[tuple[int, int, int], float], offset: float) -> Raw:
+        celsius = self._ground + offset + self._rng.permutation(self._noise).reshape(512, 640)
+        for (x, y, size), degrees in warmth.items():
+            celsius[y : y + size, x : x + size] = degrees
+        counts = np.round((celsius + 273.15) / KELVIN)
+        return np.asarray(np.clip(counts, 0, 65535), np.uint16)
+
+    def frame(self, counts: Raw, at_s: float) -> Frame:
+        at_ns = int(at_s * SECOND_NS)
+        frame = self._developer.develop(counts, self._index, NOON_NS + at_ns, at_ns)
+        assert isinstance(frame, Frame)
+        self._index += 1
+        return frame
+
+    def sees(
+        self, warmth: dict[tuple[int, int, int], float], at_s: float, offset: float = 20
+    ) -> list[Event]:
+        seen = self.spots.look(self.frame(self.counts(warmth, offset), at_s))
+        self.watch, events = step(self.watch, seen, Settings())
+        return [e for e in events if e.kind is EventKind.ALARM]
+
+
+def test_a_growing_fire_of_a_few_pixels_alarms_within_three_frames_and_noise_never(
+    ground: NDArray[np.float32],
+) -> None:
+    camera = Camera(ground)
+    for i in range(30):
+        assert camera.sees({}, i) == []
+    told = [camera.sees({(400, 300, 2 + i): 90.0 + 10 * i}, 30 + i) for i in range(4)]
+    assert [len(t) for t in told] == [0, 0, 1, 0]
+    (alarm,) = told[2]
+    assert alarm.label == "hot-spot"
+    assert alarm.box is not None
+    assert (alarm.box.x, alarm.box.y) == (400, 300)
+    assert alarm.zh.startswith("高温点：最近")
+
+
+def test_what_is_hot_every_day_at_this_hour_becomes_usual_and_what_is_hotter_is_not(
+    ground: NDArray[np.float32],
+) -> None:
+    camera = Camera(ground)
+    roof = {(100, 100, 8): 95.0}
+    for i in range(13):
+        camera.spots.look(camera.frame(camera.counts(roof, 20), 60 * i))
+    usual = camera.spots.look(camera.frame(camera.counts(roof, 20), 800))
+    assert usual.boxes == ()
+    burning = camera.spots.look(camera.frame(camera.counts({(100, 100, 8): 300.0}, 20), 860))
+    assert [b.score > 0.5 for b in burning.boxes] == [True]
+
+
+def test_while_an_alarm_is_open_nothing_becomes_usual(ground: NDArray[np.float32]) -> None:
+    camera = Camera(ground)
+    for i in range(13):
+        camera.spots.look(camera.frame(camera.counts({}, 20), 60 * i))
+    for i in range(13, 40):
+        fire = camera.frame(camera.counts({(50, 60, 4): 120.0}, 20), 60 * i)
+        assert camera.spots.look(fire, learn=False).boxes
+
+
+def test_a_shutter_frame_is_not_judged_and_saturated_pixels_are_hot(
+    ground: NDArray[np.float32],
+) -> None:
+    camera = Camera(ground)
+    shutter = camera.frame(np.full((512, 640), 7300, np.uint16), 0)
+    assert shutter.quality is Quality.SHUTTER
+    assert camera.spots.look(shutter).boxes == ()
+    counts = camera.counts({}, 20)
+    counts[200:204, 300:303] = 65535
+    (box,) = camera.spots.look(camera.frame(counts, 1)).boxes
+    assert (box.x, box.y, box.width, box.height) == (300, 200, 3, 4)
+    counts[:256] = 65535
+    wrong_range = camera.spots.look(camera.frame(counts, 2))
+    assert wrong_range.boxes == ()
+    assert wrong_range.cues["saturated"] > 0.4
+
+
+def test_a_vehicle_that_drives_through_never_alarms(ground: NDArray[np.float32]) -> None:
+    camera = Camera(ground)
+    for i in range(25):
+        assert camera.sees({(20 + 22 * i, 400, 12): 85.0}, i) == []
