@@ -69,6 +69,8 @@ class Place(Protocol):
 
     def permit_export(self, permit: str) -> bytes: ...
 
+    def lock_orders(self) -> Row: ...
+
 
 def place_of(data: Path | None, url: str | None, token: str | None) -> Place:
     """The cloud that is meant.
@@ -195,6 +197,9 @@ class SocketPlace:
     def permit_export(self, permit: str) -> bytes:
         return cast(bytes, call_once(self._path, "permit_export", permit=permit))
 
+    def lock_orders(self) -> Row:
+        return cast(Row, call_once(self._path, "lock_orders"))
+
 
 class HttpPlace:
     """By the HTTP API; the actor is whoever the token belongs to."""
@@ -287,6 +292,9 @@ class HttpPlace:
 
     def permit_export(self, permit: str) -> bytes:
         return self._bytes("GET", f"/api/v1/permits/{quote(permit, safe='')}/export")
+
+    def lock_orders(self) -> Row:
+        return cast(Row, self._call("GET", "/api/v1/lock-orders"))
 
     def _call(self, method: str, path: str, body: Row | None = None) -> object:
         try:

@@ -550,6 +550,7 @@ class LockKeyReason(StrEnum):
     NO_GATEWAY_KEY = "no-gateway-key"
     KEY_WAITS = "key-waits"
     NO_KEY_WAITS = "no-key-waits"
+    NOT_TAKEN = "not-taken"
 
 
 class LockKeyError(TocsinError):

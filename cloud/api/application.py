@@ -12,6 +12,7 @@ from cloud.api import (
     events,
     gateway_configs,
     influx,
+    lock_orders,
     locks,
     operations,
     orders,
@@ -26,7 +27,7 @@ from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
 ROOMS = (
-    devices, alarms, orders, gateway_configs, completeness, registry, people, second_factor, locks,
+    devices, alarms, orders, gateway_configs, completeness, registry, people, second_factor, locks, lock_orders,
     permit_ledger, permits, operations, events, influx,
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from cloud.api.services import services
 from cloud.identity.permit_roles import PermitRole
 from cloud.identity.rules import Action, Principal
 from cloud.permits.holders import HolderKey
+from tocsin.errors import LockKeyError, LockKeyReason
 from tocsin.grants.ids import id_of
 
 router = APIRouter(prefix="/api/v1", tags=["locks"])
@@ -59,6 +60,14 @@ class CodeBody(Body):
     """A second factor."""
 
     code: Code
+
+
+class SwitchBody(CodeBody):
+    """Whether to leave locks behind."""
+
+    force: bool = Field(
+        default=False, description="Also where locks have not taken the key: they open no more."
+    )
 
 
 class RevokeBody(CodeBody):
@@ -219,11 +228,19 @@ def new_issuer(request: Request, body: CodeBody, principal: Principal = Admin) -
 
 @router.post("/issuer-keys/switch")
 def switch_issuer(
-    request: Request, body: CodeBody, principal: Principal = Admin
+    request: Request, body: SwitchBody, principal: Principal = Admin
 ) -> list[IssuerTold]:
-    """Sign with the newest key, once every lock has it."""
+    """Sign with the newest key, once every lock has it: one that has not would open for nobody."""
     need_factor(request, person_of(principal), body.code)
-    services(request).permits.issuers.switch()
+    parts = services(request).permits
+    behind = [] if body.force else parts.orders.behind()
+    if behind:
+        raise LockKeyError(
+            LockKeyReason.NOT_TAKEN,
+            f"not taken yet by {', '.join(behind[:10])}" + (" ..." if len(behind) > 10 else ""),
+            hint="wait until they are in range of their gateways; `force` leaves them behind",
+        )
+    parts.issuers.switch()
     return issuers(request, principal)
 
 

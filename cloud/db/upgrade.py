@@ -28,9 +28,10 @@ TABLE_MODULES = (
     "cloud.ingest.tables",
     "cloud.audit.tables",
     "cloud.permits.tables",
+    "cloud.lock_orders.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0009"
+HEAD = "0010"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

@@ -291,7 +291,7 @@ class PermitBook:
             found = self._load(c, permit)
             context = self._situations.context(c, found.kept, found.entries, now_ns)
             quiet = self._due(found, context, now_ns) is None
-            quiet = quiet and not self._effects.is_due(c, found.permit, now_ns)
+            quiet = quiet and not self._effects.is_due(c, found.kept, found.permit, context, now_ns)
         if not quiet:
             with self._lock, write(self._engine) as c:
                 found = self._load(c, permit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from tocsin.errors import BadRequestError, FolderError, UsageError
 if TYPE_CHECKING:
     from cloud.remote import Place
 
-app = new_app("Permits for confined spaces: list, show, export, verify.")
+app = new_app("Permits for confined spaces: list, show, locks, export, verify.")
 CHECK_FAILED = 9
 
 Data = Annotated[
@@ -84,6 +85,20 @@ def export(
     emit(told, as_json=as_json, human=f"{path}: {len(bundle)} bytes, signed with key {key}")
     if not as_json:
         note(f"tocsin permit verify {path} --key {key}")
+
+
+@app.command("locks")
+def locks(
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Which locks have taken what is revoked, the issuer's key and the time, and which have not."""
+    from cloud.permits.show import lock_pages
+
+    report = _place(data, url, token).lock_orders()
+    emit(report, as_json=as_json, human=lock_pages(report, time.time_ns()))
 
 
 @app.command("verify")

@@ -145,9 +145,9 @@ def grants_of(c: Connection, permit: str) -> list[Granted]:
     return [_granted(r) for r in c.execute(query).mappings()]
 
 
-def void(c: Connection, permit: str, now_ns: int) -> list[Granted]:
-    """Deny what is live of a permit's grants; gateways refuse them at once, locks when their end comes or they are told."""
-    live = [g for g in grants_of(c, permit) if g.is_live(now_ns)]
+def void(c: Connection, permit: str, now_ns: int, *, rescue_too: bool) -> list[Granted]:
+    """Deny what is live of a permit's grants; gateways refuse them at once, locks as soon as they are told."""
+    live = [g for g in grants_of(c, permit) if g.is_live(now_ns) and (rescue_too or not g.rescue)]
     for one in live:
         c.execute(update(grants).where(grants.c.cti == one.cti).values(void_ns=now_ns))
     return live

@@ -65,6 +65,18 @@ class Issuers:
             rows = _live(c)
         return self._opened(rows[-1])
 
+    def numbered(self, c: Connection, number: int) -> Issuer:
+        """One key, also a retired one: a lock that was away may hold no newer one.
+
+        Raises:
+            LockKeyError: there is no such key.
+        """
+        self.issuing(c)
+        row = c.execute(select(issuer_keys).where(issuer_keys.c.kid == number)).mappings().first()
+        if row is None:
+            raise LockKeyError(LockKeyReason.BAD_KEY, f"there is no issuer key {number}")
+        return self._opened(row)
+
     def live(self, c: Connection) -> IssuerKeys:
         """What a verifier holds."""
         self.issuing(c)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud.db import read
-from cloud.permits.tables import permit_locks
+from cloud.permits.tables import grants, permit_locks
 from cloud.sealing import Sealing
 from tocsin.errors import LockKeyError, LockKeyReason
 from tocsin.grants.fields import ID_BYTES
@@ -43,16 +44,22 @@ class Lock:
 
 
 class Locks:
-    """All of one state database."""
+    """All of one state database. `taken_in` notes a lock and its epoch in the transaction that commissions it."""
 
-    def __init__(self, engine: Engine, clock: Clock, sealing: Sealing) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        sealing: Sealing,
+        taken_in: Callable[[Connection, str, int], None],
+    ) -> None:
         self._engine, self._clock, self._sealing = engine, clock, sealing
+        self._taken_in = taken_in
 
     def all(self) -> list[Lock]:
         """By site and device."""
-        query = select(permit_locks).order_by(permit_locks.c.site, permit_locks.c.device)
         with read(self._engine) as c:
-            return [_lock(r) for r in c.execute(query).mappings()]
+            return all_locks(c)
 
     def commission(
         self, lock: bytes, key: bytes, *, site: str, device: str, profile: Profile, by: str
@@ -88,6 +95,7 @@ class Locks:
                         LockKeyReason.LOCK_TAKEN, f"{site}/{device} has a lock already"
                     )
                 c.execute(insert(permit_locks).values(row))
+                self._taken_in(c, lock.hex(), FIRST_EPOCH)
         except IntegrityError:
             raise LockKeyError(
                 LockKeyReason.LOCK_TAKEN, f"lock {lock.hex()} is commissioned already"
@@ -114,13 +122,19 @@ class Locks:
                 "changed_by": by,
             }
             c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(values))
+            live = and_(grants.c.lock == lock, grants.c.void_ns.is_(None))
+            c.execute(update(grants).where(live).values(void_ns=self._clock.now_ns()))
             return _lock(_row(c, lock))
 
     def raise_min(self, c: Connection, lock: str, now_ns: int) -> None:
-        """Void every grant issued so far, within the caller's transaction."""
+        """As high as the grants of this lock that are live let it, within the caller's transaction; void ones above are named."""
         row = _row(c, lock, lock_it=True)
-        values = {"min_ctr": row["next_ctr"], "changed_ns": now_ns}
-        c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(values))
+        live = and_(grants.c.lock == lock, grants.c.void_ns.is_(None), grants.c.exp_ns > now_ns)
+        lowest = c.scalar(select(func.min(grants.c.ctr)).where(live))
+        least = row["next_ctr"] if lowest is None else lowest
+        if least > row["min_ctr"]:
+            values = {"min_ctr": least, "changed_ns": now_ns}
+            c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(values))
 
     def at(self, c: Connection, site: str, device: str) -> Lock | None:
         """The lock in a place."""
@@ -147,6 +161,12 @@ class Locks:
         ctr = int(_row(c, lock, lock_it=True)["next_ctr"])
         c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(next_ctr=ctr + 1))
         return ctr
+
+
+def all_locks(c: Connection) -> list[Lock]:
+    """By site and device."""
+    query = select(permit_locks).order_by(permit_locks.c.site, permit_locks.c.device)
+    return [_lock(r) for r in c.execute(query).mappings()]
 
 
 def _row(c: Connection, lock: str, *, lock_it: bool = False) -> RowMapping:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from cloud.config import CloudConfig
+from cloud.lock_orders.rows import commissioned
+from cloud.lock_orders.told import LocksTold
 from cloud.permits.holders import Holders
 from cloud.permits.issued import Issued
 from cloud.permits.issuers import Issuers
@@ -29,11 +31,12 @@ class PermitParts:
     holders: Holders
     issuers: Issuers
     issued: Issued
+    orders: LocksTold
 
     @classmethod
     def of(cls, config: CloudConfig, engine: Engine, clock: Clock, sealing: Sealing) -> PermitParts:
         """Built once by a process."""
-        locks = Locks(engine, clock, sealing)
+        locks = Locks(engine, clock, sealing, commissioned)
         folder = config.cloud.data_dir / "permits" / "photos"
         return cls(
             Packs(config.permits.rules_folder),
@@ -43,4 +46,5 @@ class PermitParts:
             Holders(engine, clock),
             Issuers(engine, clock, sealing),
             Issued(engine, locks),
+            LocksTold(engine, clock),
         )

@@ -133,3 +133,4 @@ grants = Table(
     Column("sealed_key", LargeBinary(100), nullable=False),
 )
 Index("ix_grants_lock_ctr", grants.c.lock, grants.c.ctr, unique=True)
+Index("ix_grants_exp_ns", grants.c.exp_ns)

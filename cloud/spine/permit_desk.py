@@ -12,6 +12,9 @@ from cloud.alarms.silence import Condition
 from cloud.config import CloudConfig
 from cloud.ingest.last import LastValues
 from cloud.ingest.presence import Presence
+from cloud.lock_orders.book import LockOrderBook
+from cloud.lock_orders.making import Maker
+from cloud.lock_orders.told import LocksTold
 from cloud.permits.book import PermitBook
 from cloud.permits.effects import Effects
 from cloud.permits.exporting import Exporter
@@ -19,7 +22,7 @@ from cloud.permits.granting import Granter
 from cloud.permits.holders import Holders
 from cloud.permits.keeping import Keeper
 from cloud.permits.parts import PermitParts
-from cloud.permits.situations import Situations
+from cloud.permits.situations import HEARD_NS, Situations
 from cloud.sealing import Sealing
 from cloud.spine.doors import Door
 from cloud.spine.permit_series import gas_values, lock_events
@@ -63,11 +66,14 @@ class PermitDesk:
     book: PermitBook
     keeper: Keeper
     seals: Seals
+    orders: LockOrderBook
+    locks: LocksTold
 
     def look(self) -> None:
         """Once a second."""
         self.seals.look()
         self.book.look()
+        self.orders.look()
         self.keeper.look()
 
 
@@ -124,5 +130,21 @@ def permit_desk(
         lock_log=lambda site, devices, span: lock_events(door, site, devices, span),
     )
     folder = config.cloud.data_dir / "permits" / "bundles"
+    orders = LockOrderBook(
+        engine,
+        clock,
+        Maker(parts.issuers, parts.locks),
+        keys=keys,
+        gateway_of=lambda site, device: _gateway_of(presence, site, device),
+        is_heard=lambda gateway, now_ns: abs(now_ns - heard_ns(gateway)) <= HEARD_NS,
+        send=send,
+    )
+    keeper = Keeper(engine, clock, book, exporter, folder)
     seals = Seals(presence, parts.holders)
-    return PermitDesk(book, Keeper(engine, clock, book, exporter, folder), seals)
+    return PermitDesk(book, keeper, seals, orders, parts.orders)
+
+
+def _gateway_of(presence: Presence, site: str, device: str) -> str:
+    """The one that was last heard of it; "" where none ever was."""
+    mine = [d for d in presence.devices() if (d.site, d.device) == (site, device)]
+    return max(mine, key=lambda d: d.alive_mono).gateway if mine else ""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cloud.lock_orders.told import LocksTold
 from cloud.permits.book import PermitBook
 from cloud.permits.keeping import Keeper
 from cloud.permits.ruling import Ask
@@ -23,8 +24,8 @@ T = TypeVar("T")
 class PermitOperations:
     """`handlers` for the server. A refusal of the rules is an answer, with everything that is known of it."""
 
-    def __init__(self, book: PermitBook, keeper: Keeper, pool: Executor) -> None:
-        self._book, self._keeper, self._pool = book, keeper, pool
+    def __init__(self, book: PermitBook, keeper: Keeper, locks: LocksTold, pool: Executor) -> None:
+        self._book, self._keeper, self._locks, self._pool = book, keeper, locks, pool
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -38,6 +39,7 @@ class PermitOperations:
             "permit_draft": self.permit_draft,
             "permit_act": self.permit_act,
             "permit_export": self.permit_export,
+            "lock_orders": self.lock_orders,
         }
 
     async def permits(
@@ -66,6 +68,10 @@ class PermitOperations:
     async def permit_export(self, permit: str) -> object:
         """The bundle's bytes."""
         return await self._in(partial(self._keeper.bundle, permit))
+
+    async def lock_orders(self) -> object:
+        """Which locks have taken what."""
+        return await self._in(self._locks.report)
 
     async def _ruled(self, work: Callable[[], dict[str, object]]) -> object:
         try:

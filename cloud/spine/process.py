@@ -125,7 +125,14 @@ class Spine:
             letters=self._letters,
             last=self._last,
             presence=self._presence,
-            answers=(self.alarms, self.orders, self.configs, self.audit, self.permits),
+            answers=(
+                self.alarms,
+                self.orders,
+                self.configs,
+                self.audit,
+                self.permits,
+                self._permits.orders,
+            ),
             numbers=self.audit,
             clock=clock,
             log=logging.getLogger("cloud.ingest"),
@@ -253,6 +260,7 @@ class Spine:
         self.orders.resend(gateway)
         self.configs.resend(gateway)
         self.permits.resend(gateway)
+        self._permits.orders.resend(gateway)
 
     def _reopen(self, letter: Mapping[str, Any]) -> Future[Told] | None:
         begun = self.ingest.attempts.begin(letter)

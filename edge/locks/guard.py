@@ -48,7 +48,7 @@ def check_unlock(gate: Gate, raw: bytes, proof: HolderProof, *, nonce: bytes) ->
 def check_rescue(
     gate: Gate, raws: Sequence[bytes], proofs: Sequence[HolderProof], *, nonce: bytes
 ) -> tuple[Grant, Grant]:
-    """Two rescue grants of two people. No permit stands against a rescue. Raises GrantRefusedError."""
+    """Two rescue grants of two people. Raises GrantRefusedError."""
     first, second = (_ours(gate, raw, Op.RESCUE) for raw in raws)
     if first.claims.sub == second.claims.sub or first.claims.cti == second.claims.cti:
         _refuse(LockRefusal.NOT_ALLOWED, "a rescue opening takes the grants of two people")

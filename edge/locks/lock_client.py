@@ -182,6 +182,9 @@ class LockClient:
                 raws = [grant.raw for grant in grants]
                 gate = self._gate(dialogue.challenge)
                 checked = guard.check_rescue(gate, raws, proofs, nonce=nonce)
+                for one in checked:
+                    if why_not := self._around.rules.why_not(self.name, one.claims):
+                        raise GrantRefusedError(LockRefusal.NOT_ALLOWED, why_not)
                 cti = checked[0].claims.cti
                 parts = [
                     (grant.raw, proof.public + proof.signature)

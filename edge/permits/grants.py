@@ -10,14 +10,14 @@ from edge.locks.interface import Challenge, Headcount, HeldGrant, HolderProof, L
 from edge.orders.results import Result
 from edge.permits.watched import Watched
 from tocsin.errors import GrantRefusedError
-from tocsin.grants.claims import Claims, decode_claims, holder_id
+from tocsin.grants.claims import Claims, Op, decode_claims, holder_id
 from tocsin.grants.ids import id_of
 from tocsin.grants.lock_keys import open_sealed
 from tocsin.grants.sign1 import parse_sign1
 from tocsin.permits.facts import GrantNoted
 from tocsin.permits.grant_policy import may_relock, may_unlock
 from tocsin.permits.messages import SealedGrant
-from tocsin.permits.names import MAY_HAVE_GRANTS
+from tocsin.permits.names import MAY_HAVE_GRANTS, State
 from tocsin.permits.outcomes import Refused, refused
 from tocsin.permits.refusals import PermitRefusal as Why
 from tocsin.sdk import Clock
@@ -57,8 +57,15 @@ class Unlocker:
             return None
 
     def why_not(self, lock: str, claims: Claims) -> str:
-        """Asked by the locks' guard before every opening but a rescue, whoever asks for it."""
+        """Asked by the locks' guard before every opening, whoever asks for it.
+
+        Rescue grants are here before they are needed: they open in an emergency, which anybody may call, and where nothing is
+        known of their permit.
+        """
         watched = next((w for w in self._desk.permits() if id_of(w.id) == claims.pmt), None)
+        if Op.RESCUE in claims.ops:
+            in_emergency = watched is None or watched.permit.state is State.EMERGENCY
+            return "" if in_emergency else "rescue grants open in an emergency only: call it first"
         if watched is None:
             return "this gateway keeps no such permit"
         if watched.permit.state not in MAY_HAVE_GRANTS:

@@ -34,6 +34,8 @@ from cloud.identity.first_admin import write_link
 from cloud.identity.rules import Role, Scope
 from cloud.identity.tokens import Tokens
 from cloud.ingest.last import Last, LastValues
+from cloud.lock_orders.book import LockOrderBook
+from cloud.lock_orders.making import Maker
 from cloud.orders.book import OrderBook
 from cloud.permits.book import PermitBook
 from cloud.permits.effects import Effects
@@ -333,10 +335,21 @@ class RunningCloud:
             lock_log=lambda site, devices, span: [],
         )
         self.book = book
+        self.lock_orders = LockOrderBook(
+            self.engine,
+            self.permit_clock,
+            Maker(parts.issuers, parts.locks),
+            keys={"gw-north": b"key"},
+            gateway_of=lambda site, device: f"gw-{site}",
+            is_heard=lambda gateway, now_ns: True,
+            send=lambda topic, payload: self.told.append((topic, payload)),
+        )
         folder = directory / "permits" / "bundles"
         self.keeper = Keeper(self.engine, self.permit_clock, book, exporter, folder)
         self._permit_pool = ThreadPoolExecutor(2)
-        self._permit_operations = PermitOperations(book, self.keeper, self._permit_pool)
+        self._permit_operations = PermitOperations(
+            book, self.keeper, parts.orders, self._permit_pool
+        )
         self.accounts = Accounts(self.engine, SystemClock())
         self.tokens = Tokens(self.engine, SystemClock())
         self.app = build(self.config, self.engine)

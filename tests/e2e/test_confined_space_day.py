@@ -19,6 +19,7 @@ def test_a_permit_from_application_to_the_verified_bundle_with_the_cloud_there_a
         Day(site, cut=False).run()
         Day(site, cut=True).run()
         assert len(site.seen.bundles) == len(site.seen.breach_to_siren_s) == 2
+        assert len(site.seen.stop_to_lock_s) == 4  # the stop and the close of each day
     for bundle in map(Path, site.seen.bundles.values()):
         changed = bundle.with_name("changed.tar")
         data = bytearray(bundle.read_bytes())

@@ -20,8 +20,8 @@ def why(answer: object) -> str:
     return answer.reason.value
 
 
-def issue(site: Site, account: str = "li") -> GrantUntil | Refused:
-    return may_issue(site.permit, site.look(), account, site.now_ns)
+def issue(site: Site, account: str = "li", *, rescue: bool = False) -> GrantUntil | Refused:
+    return may_issue(site.permit, site.look(), account, site.now_ns, rescue=rescue)
 
 
 def granted(
@@ -62,6 +62,7 @@ def test_only_an_attendant_of_the_permit_holds_one(account: str) -> None:
 def test_none_in_any_other_state(way: object) -> None:
     site = way(Site())  # type: ignore[operator]
     assert why(issue(site)) == "no-grants-now"
+    assert why(issue(site, "wang", rescue=True)) == "no-grants-now"
     assert site.why(Action.GRANT, "cloud", granted(site), role=Role.SYSTEM) == "wrong-state"
 
 
@@ -74,12 +75,30 @@ def test_none_while_a_condition_is_broken() -> None:
     assert refused.rule is not None
 
 
-def test_a_rescue_grant_is_for_the_rescue_team_in_an_emergency() -> None:
-    site = Site().to_emergency("zhou")
+def test_rescue_grants_are_made_before_they_are_needed_and_open_in_an_emergency_only() -> None:
+    site = Site().to_active("zhou")
+    day = GrantUntil(site.now_ns + 24 * 60 * MIN, rescue=True)
+    assert issue(site, "wang", rescue=True) == day
+    assert why(issue(site, "li", rescue=True)) == "holder-may-not"
+    ready = granted(site, 24 * 60, "wang", rescue=True)
+    site.must(Action.GRANT, "cloud", ready, role=Role.SYSTEM)
+    site.change(source=gateway_source("gw-1"))
+
+    def unlock() -> facts.GrantNoted | Refused:
+        return may_unlock(site.permit, site.look(), "lock-7", "cd", site.now_ns)
+
+    assert why(unlock()) == "no-live-grant"
+    assert site.permit.outstanding_until_ns(site.now_ns) is None
     site.air["h2s"] = (90.0, "[ppm]")
-    assert issue(site, "wang") == GrantUntil(site.now_ns + 24 * 60 * MIN, rescue=True)
-    assert why(issue(site, "li")) == "holder-may-not"
+    site.must(Action.SUSPEND, "li")
+    assert why(unlock()) == "no-grants-now"
+    site.must(Action.EMERGENCY, "zhou")
+    assert unlock() == ready
     assert Effect.ISSUE_RESCUE_GRANTS in site.effects
+    assert issue(site, "wang", rescue=True) == day
+    assert why(issue(site, "li", rescue=True)) == "holder-may-not"
+    assert why(issue(site, "li")) == "no-grants-now"
+    assert why(issue(site, "wang", rescue=False)) == "no-grants-now"
 
 
 def test_what_is_written_into_the_journal_is_what_the_policy_allows() -> None:
@@ -89,7 +108,8 @@ def test_what_is_written_into_the_journal_is_what_the_policy_allows() -> None:
         return site.why(Action.GRANT, "cloud", said, role=Role.SYSTEM)
 
     assert ask(granted(site, 30.1)) == "grant-too-long"
-    assert ask(granted(site, rescue=True)) == "grant-too-long"
+    assert ask(granted(site, rescue=True)) == "holder-may-not"
+    assert ask(granted(site, 24 * 60 + 1, "wang", rescue=True)) == "grant-too-long"
     assert ask(granted(site, account="zhou")) == "holder-may-not"
     site.must(Action.GRANT, "cloud", granted(site), role=Role.SYSTEM)
     assert site.permit.outstanding_until_ns(site.now_ns) == site.now_ns + 30 * MIN

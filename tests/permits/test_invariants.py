@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import hypothesis.strategies as st
 import msgspec
 import pytest
@@ -269,10 +271,14 @@ class TwoPermitsOnOneSpace(RuleBasedStateMachine):
         if self.cloud.permit(name).state is State.SUSPENDED:
             self.the_usual_way(name, 0)
 
-    @rule(name=st.sampled_from(PERMITS), holder=WHO, minutes=st.sampled_from((10, 31, 2000)))
-    def a_grant_is_asked_for(self, name: str, holder: str, minutes: int) -> None:
+    @rule(
+        name=st.sampled_from(PERMITS),
+        holder=WHO,
+        minutes=st.sampled_from((10, 31, 2000)),
+        rescue=st.booleans(),
+    )
+    def a_grant_is_asked_for(self, name: str, holder: str, minutes: int, rescue: bool) -> None:
         permit = self.cloud.permit(name)
-        rescue = permit.state is State.EMERGENCY
         end_ns = self.now_ns + minutes * MIN
         grant = facts.GrantNoted(
             f"{len(permit.grants):02x}", "lock-7", "cd", end_ns, rescue, holder
@@ -340,15 +346,17 @@ class TwoPermitsOnOneSpace(RuleBasedStateMachine):
             for replica in (self.cloud, self.gateway):
                 permit = replica.permit(name)
                 context = self.context(replica, name)
-                for account in ("li", "wang", "zhou"):
-                    answer = may_issue(permit, context, account, self.now_ns)
+                for account, rescue in product(("li", "wang", "zhou"), (False, True)):
+                    answer = may_issue(permit, context, account, self.now_ns, rescue=rescue)
                     if isinstance(answer, GrantUntil):
                         assert permit.state in MAY_HAVE_GRANTS
-                        assert answer.rescue is (permit.state is State.EMERGENCY)
-                        assert answer.rescue or answer.exp_ns <= min(self.now_ns + 30 * MIN, END_NS)
+                        assert answer.rescue is rescue is (Role.RESCUE in CREW[account])
+                        assert rescue or permit.state is State.ACTIVE
+                        assert rescue or answer.exp_ns <= min(self.now_ns + 30 * MIN, END_NS)
                 opened = may_unlock(permit, context, "lock-7", "cd", self.now_ns)
                 if isinstance(opened, facts.GrantNoted):
                     assert permit.state in MAY_HAVE_GRANTS
+                    assert opened.rescue is (permit.state is State.EMERGENCY)
                     assert opened.exp_ns > self.now_ns
 
     @invariant()

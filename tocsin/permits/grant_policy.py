@@ -21,18 +21,23 @@ class GrantUntil(msgspec.Struct, frozen=True):
     rescue: bool = False
 
 
-def may_issue(permit: Permit, context: Context, account: str, now_ns: int) -> GrantUntil | Refused:
+def may_issue(
+    permit: Permit, context: Context, account: str, now_ns: int, *, rescue: bool = False
+) -> GrantUntil | Refused:
     """ACTIVE: an attendant of the permit, all live conditions good, at most 30 min and not past the permit's end.
 
-    EMERGENCY: whoever holds the role `rescue`, at most 24 h. The same answer for a first grant and for its renewal.
+    `rescue`, ACTIVE or EMERGENCY: whoever holds that role, at most 24 h, whatever the conditions: made before it is needed, for
+    a cloud that is away then, and used in an EMERGENCY only. The same answer for a first grant and for its renewal.
     """
     form, person = permit.form, context.people.get(account)
     if permit.state not in MAY_HAVE_GRANTS or form is None:
         return refused(Why.NO_GRANTS_NOW, state=permit.state.value)
-    if permit.state is State.EMERGENCY:
+    if rescue:
         if person is None or Role.RESCUE not in person.roles:
             return refused(Why.HOLDER_MAY_NOT, context.rules.row("no-blind-rescue"), person=account)
         return GrantUntil(now_ns + int(RESCUE_GRANT_S * NS), rescue=True)
+    if permit.state is State.EMERGENCY:
+        return refused(Why.NO_GRANTS_NOW, state=permit.state.value)
     if person is None or Role.ATTENDANT not in person.roles or account not in form.attendants:
         return refused(Why.HOLDER_MAY_NOT, person=account)
     if wrong := gates.in_time(form, now_ns) or gates.live(permit, context, now_ns):
@@ -43,10 +48,10 @@ def may_issue(permit: Permit, context: Context, account: str, now_ns: int) -> Gr
 
 def noted(permit: Permit, said: GrantNoted, context: Context, now_ns: int) -> Refused | None:
     """A grant that is to be written into the journal was one that the policy allows."""
-    answer = may_issue(permit, context, said.account, now_ns)
+    answer = may_issue(permit, context, said.account, now_ns, rescue=said.rescue)
     if isinstance(answer, Refused):
         return answer
-    if said.exp_ns > answer.exp_ns or said.rescue is not answer.rescue:
+    if said.exp_ns > answer.exp_ns:
         minutes = (said.exp_ns - now_ns) / NS / 60
         limit = (answer.exp_ns - now_ns) / NS / 60
         return refused(Why.GRANT_TOO_LONG, minutes=minutes, limit=limit)

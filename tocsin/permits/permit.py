@@ -61,8 +61,9 @@ class Permit(msgspec.Struct, frozen=True):
         return bool(self.inside) or not self.headcount_known
 
     def outstanding_until_ns(self, now_ns: int) -> int | None:
-        """When the last grant that was issued ends; None where none is live."""
-        ends = [g.exp_ns for g in self.grants if g.exp_ns > now_ns]
+        """When the last grant that one person can open with ends; None where none is live. In an emergency rescue grants count."""
+        rescue = self.state is State.EMERGENCY
+        ends = [g.exp_ns for g in self.grants if g.exp_ns > now_ns and (rescue or not g.rescue)]
         return max(ends, default=None)
 
 

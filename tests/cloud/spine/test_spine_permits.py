@@ -103,7 +103,7 @@ def test_gas_stops_a_permit_and_what_its_gateway_wrote_outlives_a_kill(
         for name in ("zhou", "wu"):
             act(spine, permit, Action.ENTER, facts.Entered(name))
         assert spine.call("permit", permit=permit)["state"] == "active"
-        told = wait_told(gateway, permit, lambda d: len(d.grants) == 1, "a sealed grant")
+        told = wait_told(gateway, permit, lambda d: len(d.grants) == 2, "sealed grants")
         assert told.grants[0].sealed_key
         signs_are_answered(gateway, permit)
         measured(gateway, 9.0)
@@ -155,6 +155,8 @@ def on_the_command_line(data: Path, permit: str, file: Path) -> None:
     for command, wanted in (
         (["list"], "suspended"),
         (["show", permit], "gas-tested"),
+        (["locks"], "taken by 1 of 1"),
+        (["locks"], "revoke since"),
         (["export", permit, "-o", str(file)], "signed with key"),
     ):
         run = CliRunner().invoke(app, [*command, "--data", str(data)])

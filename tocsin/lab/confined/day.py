@@ -41,6 +41,7 @@ class Seen(msgspec.Struct):
     breach_to_siren_s: list[float] = []
     tap_to_open_s: list[float] = []
     approval_to_open_s: list[float] = []
+    stop_to_lock_s: list[float] = []  # twice a day: the stop, the close
     bundles: dict[str, str] = {}
 
     def told(self) -> str:
@@ -49,6 +50,10 @@ class Seen(msgspec.Struct):
             ["gas breach to the siren's coil, s", *map(str, self.breach_to_siren_s)],
             ["tap to the open lock, s", *map(str, self.tap_to_open_s)],
             ["last approval to the open lock, s", *map(str, self.approval_to_open_s)],
+            [
+                "stop, or the line's return, to the grant revoked at the lock, s",
+                *map(str, self.stop_to_lock_s),
+            ],
         ]
         table = output.table(["", "cloud there", "cloud away"], rows)
         return "\n".join([table, "", *(f"tocsin permit verify {b}" for b in self.bundles.values())])
@@ -296,7 +301,7 @@ class Day:
             page.ask("enter", person=name)
         self.say(f"three are in; H2S rises to {H2S_PPM:g} ppm")
         at.happens(f"set 1 h2s {H2S_PPM:g}")
-        began_s = time.monotonic()
+        began_s, gas_ns = time.monotonic(), time.time_ns()
         at.until(at.siren, "the siren")
         at.seen.breach_to_siren_s.append(round(time.monotonic() - began_s, 3))
         shown = at.until(
@@ -304,6 +309,8 @@ class Day:
         )
         self._expect(shown["cause"] == "gas", f"suspended for {shown['cause']}")
         self._refused("page", lambda: page.ask("relock", lock=site.LOCK))
+        if not self.cut:
+            self._forgets(gas_ns, "the grant is revoked at the lock itself, whoever holds it")
         for name in INSIDE[:2]:
             page.ask("exit", person=name)
         self.say("relocking with one person inside is refused, and so is resuming at the gateway")
@@ -316,6 +323,7 @@ class Day:
         if self.cut:
             self.say("the cloud is back: both journals merge")
             at.uplink.resume()
+            self._forgets(time.time_ns(), "what was voided meanwhile is revoked at the lock")
 
     def _again_and_close(self) -> None:
         at, approver = self.at, "qian" if self.cut else "feng"
@@ -337,13 +345,29 @@ class Day:
         self._do("li", "tools", way="out", count=5)
         self._do("zhao", "hand-back")
         at.until(lambda: self._closes("li"), "the attendant's close")
+        closing_ns = time.time_ns()
         at.until(lambda: self._closes("qian"), "the close")
         self._expect(self.state() == "closed", "closed")
+        self._forgets(closing_ns, "no grant of the permit opens the lock any more")
         bundle = at.folder / f"permit-{self.permit}.tar"
         bundle.write_bytes(self._as("zhao").fetch(f"/api/v1/permits/{self.permit}/export"))
         tocsin_command("permit", "verify", str(bundle), "--json")
         at.seen.bundles[self.permit] = str(bundle)
         self.say(f"the inspector's bundle is verified: {bundle.name}")
+
+    def _forgets(self, since_ns: int, said: str) -> None:
+        """The lock itself has taken what the cloud revoked since then, and the time it told."""
+
+        def taken() -> bool:
+            (row,) = self._as("zhao").get("/lock-orders")["locks"]
+            orders = self._as("zhao").get(f"/locks/{site.LOCK_ID}/orders")
+            fresh = [o for o in orders if o["kind"] == "revoke" and o["made_ns"] >= since_ns]
+            done = fresh and fresh[0]["outcome"] == "taken"
+            return bool(row["complete"] and row["held"]["time_ns"] and done)
+
+        self.at.until(taken, "the lock's word that it has taken what was revoked", 90.0)
+        self.say(said)
+        self.at.seen.stop_to_lock_s.append(round((time.time_ns() - since_ns) / 1e9, 3))
 
     def _opens(self, page: PagePerson) -> bool:
         page.unlock(site.LOCK)
