@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from edge.vision.frame import Picture
 from edge.vision.opencv import cv2
 
 FRAMES = 5
+_SAME_GAIN, _SAME_LEVEL = 0.005, 0.5  # closer than that no level changes by one
 
 
 class Reference:
@@ -20,7 +22,7 @@ class Reference:
         """Frames from `back[0]` to `back[1]` frames ago; only frames at least `every_s` apart count."""
         self._every_ns = int(every_s * 1e9)
         self._steps = sorted({round(s) for s in np.linspace(*back, FRAMES)})
-        self._kept: deque[Picture] = deque(maxlen=back[1])
+        self._kept: deque[Levelled] = deque(maxlen=back[1])
         self._last_ns: int | None = None
         self._made: Picture | None = None
         self._is_made = False
@@ -29,17 +31,17 @@ class Reference:
         """(H, W, 3) like the frames added; None: nothing was seen that long ago."""
         if not self._is_made:
             chosen = [self._kept[-step] for step in self._steps if step <= len(self._kept)]
-            self._made, self._is_made = (median(chosen) if chosen else None), True
+            self._made, self._is_made = (_median(chosen) if chosen else None), True
         return self._made
 
     def add(self, picture: Picture, ts_ns: int) -> None:
         """A frame of the camera; one of another size than before clears what was kept."""
-        if self._kept and self._kept[-1].shape != picture.shape:
+        if self._kept and self._kept[-1].picture.shape != picture.shape:
             self.clear()
         if self._last_ns is not None and 0 <= ts_ns - self._last_ns < self._every_ns:
             return
         self._last_ns = ts_ns
-        self._kept.append(picture)
+        self._kept.append(levelled(picture))
         self._is_made = False
 
     def clear(self) -> None:
@@ -48,29 +50,46 @@ class Reference:
         self._last_ns, self._made, self._is_made = None, None, False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Levelled:
+    """A picture with mean and spread of its grey levels."""
+
+    picture: Picture
+    mean: float
+    spread: float
+
+
+def levelled(picture: Picture) -> Levelled:
+    """From some 64 rows' worth of pixels."""
+    step = max(1, picture.shape[0] // 64)
+    grey = cv2.cvtColor(np.ascontiguousarray(picture[::step, ::step]), cv2.COLOR_BGR2GRAY)
+    mean, spread = cv2.meanStdDev(grey)
+    return Levelled(picture, float(mean[0, 0]), float(spread[0, 0]))
+
+
 def median(pictures: list[Picture]) -> Picture:
     """Of up to five pictures, the nearest first, each with its levels brought to mean and spread of the nearest one.
 
     Of two only the nearest counts, of four the nearest three.
     """
+    return _median([levelled(picture) for picture in pictures])
+
+
+def _median(pictures: list[Levelled]) -> Picture:
     first = pictures[0]
     if len(pictures) < 3:
-        return first
-    level = _level(first)
-    alike = [first, *(_matched(p, level) for p in pictures[1:])]
+        return first.picture
+    alike = [first.picture, *(_matched(p, first) for p in pictures[1:])]
     return _of_five(*alike[:5]) if len(alike) >= 5 else _of_three(*alike[:3])
 
 
-def _level(picture: Picture) -> tuple[float, float]:
-    mean, spread = cv2.meanStdDev(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
-    return float(mean[0, 0]), float(spread[0, 0])
-
-
-def _matched(picture: Picture, wanted: tuple[float, float]) -> Picture:
-    mean, spread = _level(picture)
-    gain = min(max(wanted[1] / spread, 0.5), 2.0) if spread > 0 else 1.0
-    table = (np.arange(256, dtype=np.float32) - mean) * gain + wanted[0]
-    return np.asarray(cv2.LUT(picture, np.clip(np.round(table), 0, 255).astype(np.uint8)), np.uint8)
+def _matched(picture: Levelled, wanted: Levelled) -> Picture:
+    gain = min(max(wanted.spread / picture.spread, 0.5), 2.0) if picture.spread > 0 else 1.0
+    if abs(gain - 1) < _SAME_GAIN and abs(wanted.mean - picture.mean) < _SAME_LEVEL:
+        return picture.picture
+    table = (np.arange(256, dtype=np.float32) - picture.mean) * gain + wanted.mean
+    levels = np.clip(np.round(table), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(picture.picture, levels), np.uint8)
 
 
 def _of_three(a: Picture, b: Picture, c: Picture) -> Picture:

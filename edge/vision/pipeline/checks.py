@@ -27,15 +27,14 @@ def is_half_grey(picture: Picture) -> bool:
 
 
 def is_dark(picture: Picture) -> bool:
-    """Nothing in it is brighter than a black picture with noise."""
-    sample = _sample(picture)
-    return float(np.percentile(sample.max(axis=2), 99.0)) < _DARK_LEVEL
+    """Hardly anything in it is brighter than a black picture with noise."""
+    return _share(_sample(picture).max(axis=2) >= _DARK_LEVEL) < 0.01
 
 
 def is_grey(picture: Picture) -> bool:
     """Without colour: an infrared night mode."""
-    sample = _sample(picture).astype(np.int16)
-    return int(np.percentile(sample.max(axis=2) - sample.min(axis=2), 98.0)) <= 3
+    sample = _sample(picture)
+    return _share(sample.max(axis=2) - sample.min(axis=2) > 3) < 0.02
 
 
 def is_shutter(celsius: NDArray[np.float32], valid: NDArray[np.bool_]) -> bool:
@@ -46,13 +45,17 @@ def is_shutter(celsius: NDArray[np.float32], valid: NDArray[np.bool_]) -> bool:
 
 def fingerprint(raw: NDArray[Any]) -> int:
     """Same for the same pixels; a sensor's noise alone makes each picture another."""
-    step = max(1, raw.shape[1] // 160)
+    step = max(1, raw.shape[1] // _COLUMNS)
     return hash(raw[::step, ::step].tobytes())
 
 
 def _sample(picture: Picture) -> Picture:
     step = max(1, picture.shape[1] // _COLUMNS)
     return picture[::step, ::step]
+
+
+def _share(found: NDArray[np.bool_]) -> float:
+    return np.count_nonzero(found) / found.size
 
 
 def thumbnail(picture: Picture) -> NDArray[np.float32]:

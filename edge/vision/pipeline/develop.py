@@ -49,6 +49,8 @@ class Developer:
         self._radiometry = radiometry or Radiometry()
         self._movement, self._stillness = Movement(), Stillness(frozen_after_s)
         self._shape: tuple[int, ...] | None = None
+        self._is_dark = False
+        self._spectrum: Literal["visible", "infrared"] = "visible"
         self.resolution_changes = 0
 
     def develop(self, raw: Raw, index: int, ts_ns: int, mono_ns: int) -> Frame | Reject:
@@ -61,16 +63,24 @@ class Developer:
         if is_counts(raw):
             return self._thermal(raw, index, ts_ns, mono_ns, frozen, resized)
         picture = as_bgr(raw)
-        quality = Quality.FROZEN if frozen else _quality(picture)
         moved = resized
-        if quality is Quality.GOOD and self._movement.due(mono_ns):
+        slow = self._movement.due(mono_ns)
+        if slow:  # what does not change in a second is not asked more often
+            self._is_dark = checks.is_dark(picture)
+            self._spectrum = "infrared" if checks.is_grey(picture) else "visible"
+        quality = Quality.GOOD
+        if checks.is_half_grey(picture):
+            quality = Quality.HALF_GREY
+        elif self._is_dark:
+            quality = Quality.DARK
+        elif frozen:
+            quality = Quality.FROZEN
+        elif slow:
             moved |= self._movement.moved(checks.thumbnail(picture), mono_ns)
-        spectrum: Literal["visible", "infrared"] = (
-            "infrared" if checks.is_grey(picture) else "visible"
-        )
         return Frame(
-            self._camera, index, ts_ns, picture, spectrum=spectrum, quality=quality, moved=moved
-        )
+            self._camera, index, ts_ns, picture,
+            spectrum=self._spectrum, quality=quality, moved=moved,
+        )  # fmt: skip
 
     def _refused(self, raw: Raw) -> Reject | None:
         known = raw.dtype == np.uint8 and (
@@ -112,9 +122,3 @@ def as_bgr(raw: Raw) -> Picture:
     return np.asarray(
         cv2.cvtColor(raw, cv2.COLOR_GRAY2BGR if grey else cv2.COLOR_BGRA2BGR), np.uint8
     )
-
-
-def _quality(picture: Picture) -> Quality:
-    if checks.is_half_grey(picture):
-        return Quality.HALF_GREY
-    return Quality.DARK if checks.is_dark(picture) else Quality.GOOD
