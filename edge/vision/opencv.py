@@ -9,13 +9,13 @@ os.environ.setdefault(
     "OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|analyzeduration;1000000|fpsprobesize;0"
 )
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # every failure is told once, by us
-os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 os.environ.setdefault(
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "4"
 )  # seconds that a device may stand still
 
 import cv2
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 cv2.setNumThreads(1)  # threads are ours: one a camera, one worker a core
 
 

@@ -16,6 +16,8 @@ from edge.vision.sources.source import Reject, Source, Wait
 from tocsin.errors import DriverReason, LinkError, TocsinError
 from tocsin.sdk import Clock
 
+_BAD_IN_A_ROW, _BAD_NS = 3, 5_000_000_000  # a decoder that lost its way never finds it again
+
 
 @dataclass(frozen=True, slots=True)
 class Camera:
@@ -71,7 +73,7 @@ class CameraRun:
                 self._stop.wait(self._retry.next_delay_s(reason))
 
     def _serve(self, source: Source) -> None:
-        name, board = self._camera.name, self._board
+        name, board, bad, since_ns = self._camera.name, self._board, 0, 0
         while not self._stop.is_set():
             if not source.live and not board.wait_free(name):
                 return
@@ -85,5 +87,11 @@ class CameraRun:
             raw = source.retrieve()
             if isinstance(raw, Reject):
                 self._health.rejected(raw.value)
+                bad += 1
+                since_ns = mono_ns if bad == 1 else since_ns
+                if source.live and bad >= _BAD_IN_A_ROW and mono_ns - since_ns >= _BAD_NS:
+                    text = f"no picture of {bad} could be read ({raw.value}); it is opened anew"
+                    raise LinkError(DriverReason.GARBAGE, text)
                 continue
+            bad = 0
             board.put(Taken(name, index, ts_ns, mono_ns, raw))

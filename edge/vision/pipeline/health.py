@@ -70,6 +70,7 @@ class Health:
         self._size = (0, 0)
         self._quality: Quality | None = None
         self._resolution_changes = 0
+        self._is_failing = False
 
     def online(self) -> bool:
         """It opened; True when it was not online before."""
@@ -121,11 +122,14 @@ class Health:
             self._looks.append(now_ns)
             self._latencies_ns.append(now_ns - came_ns)
             self._counts["looked"] += 1
+            self._is_failing = False
 
-    def failed(self) -> None:
-        """Looking at it failed."""
+    def failed(self) -> bool:
+        """Looking at it failed; True when that is news."""
         with self._lock:
+            news, self._is_failing = not self._is_failing, True
             self._counts["failed_looks"] += 1
+            return news
 
     def snapshot(self, mono_ns: int, attention: Attention) -> CameraHealth:
         """All of it."""

@@ -58,7 +58,6 @@ class Worker:
         self._look, self._give, self._clock, self._stop = look, give, clock, stop
         self._budget = Budget(share_of_core, clock.mono_ns())
         self._log = logging.getLogger("tocsin.vision")
-        self._said: set[str] = set()
 
     def run(self) -> None:
         """Until it is stopped."""
@@ -98,15 +97,9 @@ class Worker:
             try:
                 looked = self._look(frame)
             except TocsinError as exc:
-                health.failed()
-                self._say(taken.camera, exc)
+                if health.failed():
+                    self._log.warning("camera %s cannot be looked at: %s", taken.camera, exc)
                 return None
-            self._said.discard(taken.camera)
         now_ns = self._clock.mono_ns()
         health.looked(taken.mono_ns, now_ns)
         return Result(frame, looked, (now_ns - taken.mono_ns) / 1e6)
-
-    def _say(self, camera: str, error: TocsinError) -> None:
-        if camera not in self._said:
-            self._said.add(camera)
-            self._log.warning("camera %s: a frame could not be looked at: %s", camera, error)

@@ -29,6 +29,9 @@ class Capture:
         if not self._capture.isOpened():
             raise LinkError(DriverReason.NO_ANSWER, f"{shown} gives no video")
         width, height = (self._capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))  # fmt: skip
+        if not (width > 0 and height > 0):  # opened while nothing came: no picture is ever unpacked
+            self.close()
+            raise LinkError(DriverReason.NO_ANSWER, f"{shown} gives no video")
         if width * height > MAX_PIXELS:
             self.close()
             raise LinkError(

@@ -24,7 +24,7 @@ class RtspSource:
         self._first = False
 
     def open(self) -> None:
-        """Returns with the first frame grabbed: a stream that was accepted and gives none is not open.
+        """Returns with the first frame unpacked: a stream that was accepted and gives none is not open.
 
         Raises:
             LinkError: with the reason.
@@ -37,7 +37,7 @@ class RtspSource:
             open_timeout_s=OPEN_S,
             read_timeout_s=READ_S,
         )
-        if not self._capture.grab():
+        if not self._capture.grab() or isinstance(self._capture.retrieve(), Reject):
             self.close()
             text = f"{self._address} accepts the connection and sends no picture"
             raise LinkError(DriverReason.NO_ANSWER, text)
