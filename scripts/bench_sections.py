@@ -204,3 +204,33 @@ def lock(result: dict[str, Any]) -> list[str]:
         f"gateway {tap['gateway_cpu_ms']:g} ms CPU, lock and Bluetooth service {tap['lock_and_bus_cpu_ms']:g} ms. "
         f"Gas: missing {breach['missing']}, wrong {breach['wrong']}; every siren {in_time} {breach['allowed_ms']:g} ms. {settings(result)}",
     ]
+
+
+def vision(result: dict[str, Any]) -> list[str]:
+    """`tocsin bench vision`."""
+    runs = {f"overload {i + 1}": run for i, run in enumerate(result["overload"])}
+    runs |= {"1 frame/s each": result["calm"], "one camera, 1 frame/s": result["alone"]}
+    lines = [
+        "## `tocsin bench vision`",
+        "",
+        f"Model {result['model']} {result['version']} ({result['variant']}); files of 640x360 at 30 frames/s that come like a camera's.",
+        "",
+        "| run | cameras | decoded/s | looked at/s | p50 / p99 ms | CPU ms a decoded frame | CPU ms a look | cores | MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {r['cameras']} | {r['decoded_per_s']:g} | {r['looked_per_s']:g} | {r['latency_p50_ms']:g} / {r['latency_p99_ms']:g} "
+        f"| {r['decode_cpu_ms']:g} | {r['look_cpu_ms']:g} | {r['cores']:g} | {r['rss_mb']:g} |"
+        for name, r in runs.items()
+    ]
+    raw = ", ".join(f"{r['per_s']:g}/s ({r['cpu_ms']:g} ms CPU)" for r in result["raw"])
+    verdict = "within" if result["within"] else "not within"
+    failed = sum(r["failed"] + r["rejected"] for r in runs.values())
+    return [
+        *lines,
+        "",
+        f"The bare graph between the rounds: {raw}. Under overload the pipeline does {result['share_of_raw']:.0%} of it, {verdict} the "
+        f"{result['target_share']:.0%} wanted; by the CPU times of the same rounds {result['share_by_cpu']:.0%}. "
+        f"{result['cameras_per_core']:g} cameras a core at 1 frame/s, {result['memory_a_camera_mb']:g} MB a camera; frames that failed "
+        f"or were rejected: {failed}. {settings(result)}",
+    ]

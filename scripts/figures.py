@@ -195,6 +195,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "drivers": drivers,
     "line": line,
     "lock": bench_sections.lock,
+    "vision": bench_sections.vision,
 }
 
 

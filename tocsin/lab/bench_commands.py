@@ -189,6 +189,27 @@ def lock(
 
 
 @bench_app.command()
+def vision(
+    model: Annotated[
+        str, typer.Option(help="Model: a name under models/, or a folder.")
+    ] = "smoke-fire",
+    cameras: Annotated[int, typer.Option(help="Cameras.", min=2, max=64)] = 8,
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=1)] = 10.0,
+    rounds: Annotated[
+        int, typer.Option(help="Rounds under overload, each beside the bare graph.", min=1)
+    ] = 3,
+    as_json: Json = False,
+) -> None:
+    """Share of bare inference that the camera pipeline reaches, cameras a core, latency, memory; needs the extra vision."""
+    from tocsin.lab.vision import run_vision, vision_summary
+
+    result = run_vision(
+        model=model, cameras=cameras, seconds=seconds, rounds=rounds, say=output.note
+    )
+    output.emit(result, as_json=as_json, human=vision_summary(result))
+
+
+@bench_app.command()
 def growth(
     seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=2)] = 20.0,
     as_json: Json = False,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ from tocsin.sdk import Clock
 WAITING_RESULTS = 16  # for the event loop; each holds its picture
 _CLOSE_S = 10.0  # a read that waits for a camera ends after its own time-out
 _CRASHED_WAIT_S = 1.0
+_CAMERA = "camera-"
 
 
 class Pipeline:
@@ -61,7 +63,7 @@ class Pipeline:
             run = CameraRun(
                 camera, self._board, self._healths[camera.name], self._clock, self._changes.put, self._stop,
             )  # fmt: skip
-            self._begin(f"camera-{camera.name}", run.run, self._one_ended)
+            self._begin(_CAMERA + camera.name, run.run, self._one_ended)
         for number in range(self._workers):
             worker = Worker(
                 self._board, self._developers, self._healths, self._look, self._results.put, self._clock,
@@ -97,6 +99,15 @@ class Pipeline:
             self._healths[c.name].snapshot(now_ns, self._board.attention(c.name))
             for c in self._cameras
         ]
+
+    def cpu_s(self) -> tuple[float, float]:
+        """CPU seconds so far of the threads that live: cameras (receiving and decoding), workers (looking)."""
+        spent = {True: 0.0, False: 0.0}
+        for thread in self._threads:
+            if thread.ident is not None and thread.is_alive():
+                clock = time.pthread_getcpuclockid(thread.ident)
+                spent[thread.name.startswith(_CAMERA)] += time.clock_gettime(clock)
+        return spent[True], spent[False]
 
     def _begin(self, name: str, work: Callable[[], None], after: Callable[[], None] | None) -> None:
         thread = threading.Thread(

@@ -1,0 +1,59 @@
+"""Looking at frames with one model: what most cameras need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edge.vision.frame import Frame
+from edge.vision.nn.sight import Sight
+from edge.vision.observation import Observation
+from edge.vision.pipeline.pace import Attention
+from edge.vision.pipeline.worker import Looked
+
+if TYPE_CHECKING:
+    from edge.vision.nn.detector import Detector
+
+
+class ModelLook:
+    """A `Look`. Give `swap` another model while it runs: each camera takes it up with its next frame, its references anew.
+
+    `attend` says from an observation how closely the camera is worth looking at; by default a box makes it open.
+    """
+
+    def __init__(
+        self, detector: Detector, attend: Callable[[Observation], Attention] | None = None
+    ) -> None:
+        self._detector = detector
+        self._attend = attend or _boxes_open
+        self._sights: dict[str, Sight] = {}
+
+    def swap(self, detector: Detector) -> None:
+        """From any thread."""
+        self._detector = detector
+
+    def __call__(self, frame: Frame) -> Looked:
+        """Thermal frames are not a model's.
+
+        Raises:
+            ModelError: the graph failed.
+        """
+        if frame.picture is None:
+            return Looked()
+        detector, sight = self._detector, self._sights.get(frame.camera)
+        if sight is None or sight.detector is not detector:
+            sight = self._sights[frame.camera] = Sight(detector)
+        if frame.moved:
+            sight.reset()
+        found = sight.see(frame.picture, frame.ts_ns)
+        width, height = frame.size
+        observation = Observation(
+            frame.camera, frame.index, frame.ts_ns, width, height, found.scores, found.boxes,
+            model=detector.name, version=detector.version, spectrum=frame.spectrum,
+            quality=frame.quality, moved=frame.moved,
+        )  # fmt: skip
+        return Looked((observation,), self._attend(observation))
+
+
+def _boxes_open(observation: Observation) -> Attention:
+    return Attention.OPEN if observation.boxes else Attention.IDLE
