@@ -14,7 +14,10 @@ LOOK_EVERY_NS = 1_000_000_000
 ANCHOR_NS = 60_000_000_000
 _WINDOW = cv2.createHanningWindow((160, 90), cv2.CV_32F)
 _QUARTER = cv2.createHanningWindow((80, 45), cv2.CV_32F)
-_SURE = 0.4  # response: ground that stands still has 0.5 and more, pictures that have nothing in common nearly always less
+_SURE, _VERY_SURE = (
+    0.4,
+    0.7,
+)  # response: ground that stands still has 0.5 and more, pictures that have nothing in common nearly always less
 
 Thumbnail = NDArray[np.float32]
 
@@ -59,14 +62,15 @@ def _shift(before: Thumbnail, now: Thumbnail, window: NDArray[Any]) -> tuple[flo
 
 
 def _ground_stayed(before: Thumbnail, now: Thumbnail) -> bool:
-    """Two quarters of the picture stayed, a lower one among them: what went is clouds, a vehicle, a fire. Stains and a burnt-in clock stay above."""
+    """A lower quarter of the picture stayed for very sure, or it and another one for sure: what went is clouds, a vehicle, a fire. Stains and a burnt-in clock stay above."""
     stayed = []
     for y in (0, 45):
         for x in (0, 80):
             part = np.s_[y : y + 45, x : x + 80]
             shift, response = _shift(before[part], now[part], _QUARTER)
-            stayed.append(shift <= MOVED_PX and response >= _SURE)
-    return sum(stayed) >= 2 and any(stayed[2:])
+            stayed.append(response if shift <= MOVED_PX else 0.0)
+    best = max(stayed[2:])
+    return best >= _VERY_SURE or (best >= _SURE and sum(s >= _SURE for s in stayed) >= 2)
 
 
 class Stillness:
