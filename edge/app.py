@@ -41,6 +41,7 @@ from edge.pipeline import Pipeline, VehicleRule
 from edge.prometheus import MetricsDoor
 from edge.reload import Reloader
 from edge.remote import RemoteDesk, Sources
+from edge.rollout import ModelDesk
 from edge.summary import Summary, summary_of
 from edge.supervisor import Supervised
 from edge.survey import survey
@@ -150,6 +151,15 @@ class Agent:
             say=self.events.say,
             bytes_per_s=self.config.evidence.bytes_per_s,
         )
+        self.models = ModelDesk(
+            self.config.gateway.data_dir / "models",
+            site=self.config.gateway.site,
+            gateway=self.config.gateway.id,
+            clock=clock,
+            key=lambda: self.command_key,
+            wanted=lambda: self.config.commands.remote_models,
+            say=self.events.say,
+        )
         self.drivers = [self.supervised(d) for d in self.config.drivers]
         self.take_devices()
         self.orders = OrderDesk(
@@ -256,6 +266,7 @@ class Agent:
         self._started()
         self._begin_link()
         serving.append(tasks.create_task(self.remote.run(), name="remote"))
+        serving.append(tasks.create_task(self.models.run(), name="models"))
         self.crew = Crew(tasks)
         for driver in self.drivers:
             self.crew.start(f"driver:{driver.name}", driver.run)

@@ -61,6 +61,10 @@ class CommandOptions(Section):
     remote_config: bool = Field(
         default=False, description="Let the cloud send configurations, signed with the same key."
     )
+    remote_models: bool = Field(
+        default=False,
+        description="Let the cloud send models for cameras, signed with the same key.",
+    )
     confirm_s: float = Field(
         default=120.0,
         ge=1,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import tocsin
 from edge import vitals
 from edge.summary import counts_of
-from tocsin.contract import evidence
+from tocsin.contract import evidence, rollout
 from tocsin.contract.messages import VERSION, Command, Health
 from tocsin.contract.orders import ORDER_KINDS
 from tocsin.grants import lock_messages
@@ -49,6 +49,8 @@ def _others(agent: Agent) -> dict[str, Callable[[bytes], Awaitable[None]]]:
     found: dict[str, Callable[[bytes], Awaitable[None]]] = {
         lock_messages.DOWN: agent.orders_to_locks.take,
         evidence.DOWN: agent.evidence.take,
+        rollout.DOWN: agent.models.take_offer,
+        rollout.DOWN_PART: agent.models.take_part,
     }
     if agent.permits is not None:
         found[permit_messages.DOWN] = agent.permits.take

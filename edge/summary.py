@@ -50,6 +50,7 @@ def counts_of(agent: Agent) -> dict[str, int]:
     if agent.link is not None:
         found.update({f"uplink.{name}": n for name, n in agent.link.counters.items()})
     found.update({f"evidence.{name}": n for name, n in agent.evidence.counters.items()})
+    found.update({f"models.{name}": n for name, n in agent.models.counters.items()})
     found.update({f"commands.{name}": n for name, n in agent.orders.counters.items()})
     found.update({f"outlets.{name}": n for name, n in agent.outlets.counts().items()})
     found["events_dropped"] += agent.events.dropped

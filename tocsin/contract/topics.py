@@ -48,7 +48,7 @@ def up(site: str, gateway: str, cls: str, *, hist: bool = False) -> str:
 
 
 def down(site: str, gateway: str, what: str) -> str:
-    """Where the cloud publishes `command`, `config`, `permit`, `sign` or `lock` for a gateway."""
+    """Where the cloud publishes `command`, `config`, `permit`, `sign`, `model` ... for a gateway."""
     return f"{base(site, gateway)}/down/{what}"
 
 
