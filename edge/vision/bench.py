@@ -28,7 +28,7 @@ from edge.vision.sources.options import SourceOptions, opener
 from tocsin.errors import TocsinError
 from tocsin.sdk import SystemClock
 
-CLIP_FPS, CLIP_S, CLIPS = 30, 8, 2
+CLIP_FPS, CLIP_S, CLIPS = 30, 4, 2
 SIZE = (640, 360)
 WARM_UP_S = 2.0
 ALL = Rates(idle_fps=1000.0, gated_fps=1000.0, open_fps=1000.0)
@@ -148,7 +148,7 @@ async def run(
                 latencies.append(result.latency_ms)
 
         task = asyncio.create_task(take(), name="bench-take")
-        await asyncio.sleep(WARM_UP_S)
+        await asyncio.sleep(min(WARM_UP_S, seconds))
         before, cpu_s, began_s = pipeline.health(), time.process_time(), time.perf_counter()
         latencies.clear()
         decode_s, look_s = pipeline.cpu_s()
