@@ -6,9 +6,7 @@ from fastapi import APIRouter, FastAPI
 
 from cloud.api import (
     alarms,
-    asked_keys,
     completeness,
-    detections,
     devices,
     errors,
     events,
@@ -29,8 +27,8 @@ from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
 ROOMS = (
-    devices, alarms, detections, orders, gateway_configs, completeness, registry, people, second_factor, locks, lock_orders,
-    asked_keys, permit_ledger, permits, operations, events, influx,
+    devices, alarms, orders, gateway_configs, completeness, registry, people, second_factor, locks, lock_orders,
+    permit_ledger, permits, operations, events, influx,
 )  # fmt: skip
 
 

@@ -29,10 +29,9 @@ TABLE_MODULES = (
     "cloud.audit.tables",
     "cloud.permits.tables",
     "cloud.lock_orders.tables",
-    "cloud.vision.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0011"
+HEAD = "0010"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

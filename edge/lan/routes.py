@@ -51,7 +51,6 @@ class State(msgspec.Struct, frozen=True):
     csrf: str
     cloud_lost_ns: int | None
     permits: tuple[PermitView, ...]
-    phones: dict[str, str]
 
 
 class Routes:
@@ -101,7 +100,6 @@ class Routes:
             session.csrf,
             self._cloud_lost_ns(),
             self._desk.permits(),
-            self._desk.phones(session.account),
         )
         return Response(200, msgspec.json.encode(state), headers=_ARMOUR)
 

@@ -49,6 +49,9 @@ class Developer:
         self._radiometry = radiometry or Radiometry()
         self._movement, self._stillness = Movement(), Stillness(frozen_after_s)
         self._shape: tuple[int, ...] | None = None
+        self._void = (
+            False  # the camera moved or its size changed, and no frame that was looked at told so
+        )
         self._is_dark = False
         self._spectrum: Literal["visible", "infrared"] = "visible"
         self.resolution_changes = 0
@@ -58,12 +61,11 @@ class Developer:
         refused = self._refused(raw)
         if refused is not None:
             return refused
-        resized = self._resized(raw)
+        self._void |= self._resized(raw)
         frozen = self._stillness.frozen(checks.fingerprint(raw), mono_ns)
         if is_counts(raw):
-            return self._thermal(raw, index, ts_ns, mono_ns, frozen, resized)
+            return self._thermal(raw, index, ts_ns, mono_ns, frozen)
         picture = as_bgr(raw)
-        moved = resized
         slow = self._movement.due(mono_ns)
         if slow:  # what does not change in a second is not asked more often
             self._is_dark = checks.is_dark(picture)
@@ -76,11 +78,17 @@ class Developer:
         elif frozen:
             quality = Quality.FROZEN
         elif slow:
-            moved |= self._movement.moved(checks.thumbnail(picture), mono_ns)
+            self._void |= self._movement.moved(checks.thumbnail(picture), mono_ns)
         return Frame(
             self._camera, index, ts_ns, picture,
-            spectrum=self._spectrum, quality=quality, moved=moved,
+            spectrum=self._spectrum, quality=quality, moved=self._told_void(quality),
         )  # fmt: skip
+
+    def _told_void(self, quality: Quality) -> bool:
+        """Told with each frame until one that is looked at."""
+        void = self._void
+        self._void = void and quality is not Quality.GOOD
+        return void
 
     def _refused(self, raw: Raw) -> Reject | None:
         known = raw.dtype == np.uint8 and (
@@ -100,17 +108,14 @@ class Developer:
         self._movement.forget()
         return True
 
-    def _thermal(
-        self, raw: Raw, index: int, ts_ns: int, mono_ns: int, frozen: bool, resized: bool
-    ) -> Frame:
+    def _thermal(self, raw: Raw, index: int, ts_ns: int, mono_ns: int, frozen: bool) -> Frame:
         celsius, valid = self._radiometry.celsius(raw)
         shutter = checks.is_shutter(celsius, valid)
         quality = Quality.SHUTTER if shutter else Quality.FROZEN if frozen else Quality.GOOD
-        moved = resized
         if quality is Quality.GOOD and self._movement.due(mono_ns):
-            moved |= self._movement.moved(checks.thermal_thumbnail(celsius), mono_ns)
+            self._void |= self._movement.moved(checks.thermal_thumbnail(celsius), mono_ns)
         return Frame(
-            self._camera, index, ts_ns, None, celsius, valid, "thermal", quality, moved
+            self._camera, index, ts_ns, None, celsius, valid, "thermal", quality, self._told_void(quality)
         )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 RTSP 1.0 (RFC 2326) with RTP interleaved in the TCP connection (10.12), H.264 by RFC 6184. Each camera has a port of its own. Prints
 `{"ready": true, "ports": [...]}`; then reads lines `CAMERA MODE` and answers each with `{"ok": ...}`. Modes: `play`, `stall` (connected, no
 frame), `drop` (ends the connections, once), `refuse` (nothing listens), `mute` (accepts and says nothing), `missing` (404), `corrupt`
-(bytes flipped, packets left out), `flap` (ends each connection after 12 frames), `black-out` (the picture stands still).
+(bytes flipped, packets left out), `flap` (ends each connection after 12 frames), `resize` (the same scene in half the size, with new
+parameter sets in the stream), `still` (the same key frame again and again).
 """
 
 from __future__ import annotations
@@ -51,8 +52,14 @@ class Camera:
     """One stream on one port."""
 
     def __init__(
-        self, clip: list[list[bytes]], fps: int, account: tuple[str, str] | None, bare: bool
+        self,
+        clip: list[list[bytes]],
+        small: list[list[bytes]],
+        fps: int,
+        account: tuple[str, str] | None,
+        bare: bool,
     ) -> None:
+        self._small = small
         self._clip, self._fps, self._account, self._bare = clip, fps, account, bare
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -159,12 +166,13 @@ class Camera:
         due = loop.time()
         chance = random.Random(1)
         while True:
-            unit = self._clip[sent % len(self._clip)]
+            clip = self._small if self.mode == "resize" else self._clip
+            unit = clip[sent % len(clip)]
             if self.mode == "stall":
                 await asyncio.sleep(0.05)
                 due = loop.time()
                 continue
-            if self.mode == "black-out":
+            if self.mode == "still":
                 unit = self._clip[0]
             for packet in _packets(unit, sequence, 90_000 // self._fps * sent):
                 if self.mode == "corrupt" and chance.random() < 0.2:
@@ -218,9 +226,12 @@ def _say(what: object) -> None:
 
 async def _run(options: argparse.Namespace) -> None:
     clip = encode_clip(options.frames, options.fps, options.width, options.height, GOP)
+    small = encode_clip(GOP, options.fps, options.width // 2, options.height // 2, GOP)
     user, _, password = options.account.partition(":")
     account = (user, password) if user else None
-    cameras = [Camera(clip, options.fps, account, options.bare) for _ in range(options.cameras)]
+    cameras = [
+        Camera(clip, small, options.fps, account, options.bare) for _ in range(options.cameras)
+    ]
     for camera in cameras:
         await camera.listen()
     _say({"ready": True, "ports": [c.port for c in cameras]})

@@ -166,6 +166,15 @@ def test_another_resolution_voids_references_and_is_counted() -> None:
     assert developer.resolution_changes == 2
 
 
+def test_a_change_that_came_with_a_bad_picture_is_told_again_with_the_next_good_one() -> None:
+    half = scene(640, 360)
+    half[180:] = 128
+    found = _frames(Developer("cam"), scene(), half, scene(640, 360), scene(640, 360))
+    told = [(f.quality, f.moved) for f in found if isinstance(f, Frame)]
+    good = Quality.GOOD
+    assert told == [(good, False), (Quality.HALF_GREY, True), (good, True), (good, False)]
+
+
 def test_counts_become_degrees_with_what_cannot_be_known_marked() -> None:
     counts = np.random.default_rng(3).integers(29_315, 29_515, (120, 160)).astype(np.uint16)
     counts[0, 0], counts[0, 1] = 0, 65_535

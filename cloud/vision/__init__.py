@@ -1,1 +1,0 @@
-"""What cameras saw: detections, their pictures, and what people said of them."""
