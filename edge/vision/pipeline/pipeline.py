@@ -14,7 +14,7 @@ from typing import Self
 from edge.vision.pipeline.board import Board
 from edge.vision.pipeline.camera import Camera, CameraRun, Change
 from edge.vision.pipeline.develop import Developer
-from edge.vision.pipeline.handover import Handover
+from edge.vision.pipeline.handover import Handover, Newest
 from edge.vision.pipeline.health import CameraHealth, Health
 from edge.vision.pipeline.worker import Look, Result, Worker
 from tocsin.sdk import Clock
@@ -26,7 +26,7 @@ _CAMERA = "camera-"
 
 
 class Pipeline:
-    """An async context; iterate `results()` and `changes()` in tasks of their own.
+    """An async context; call `result` and `change` in tasks of their own.
 
     `workers`: threads that look, by default one a core. `share_of_core`: of each of them, the rest is left to others.
     """
@@ -56,12 +56,12 @@ class Pipeline:
 
     async def __aenter__(self) -> Self:
         self._results: Handover[Result] = Handover(WAITING_RESULTS)
-        self._changes: Handover[Change] = Handover(4 * len(self._cameras) + 1)
+        self._changes: Newest[Change] = Newest()
         for camera in self._cameras:
             self._board.add(camera.name, camera.rates)
         for camera in self._cameras:
             run = CameraRun(
-                camera, self._board, self._healths[camera.name], self._clock, self._changes.put, self._stop,
+                camera, self._board, self._healths[camera.name], self._clock, self._tell, self._stop,
             )  # fmt: skip
             self._begin(_CAMERA + camera.name, run.run, self._one_ended)
         for number in range(self._workers):
@@ -89,7 +89,7 @@ class Pipeline:
         return await self._results.get()
 
     async def change(self) -> Change | None:
-        """The next time that a camera comes or goes; None after the end."""
+        """The next time that a camera comes or goes, the newest of each camera; None after the end."""
         return await self._changes.get()
 
     def health(self) -> list[CameraHealth]:
@@ -133,6 +133,9 @@ class Pipeline:
                 self._stop.wait(_CRASHED_WAIT_S if after is not None else 0.0)
         if after is not None:
             after()
+
+    def _tell(self, change: Change) -> None:
+        self._changes.put(change.camera, change)
 
     def _one_ended(self) -> None:
         """A camera's thread is over; the last one ends the results."""
