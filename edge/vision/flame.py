@@ -22,6 +22,7 @@ _LEAST_FPS = 8.0  # for less, flicker cannot be told
 _LEAST_CHANGE = 0.04  # of the area, standard deviation
 _TONE = 0.6  # a single tone with more of the power is a beacon
 _ONLY_COLOUR = 0.2  # score of a place of which the flicker is not known, or is not a flame's
+FLICKERING = 0.5  # score of a place that flickers as flames do
 _MOST_BOXES = 8
 
 
@@ -35,10 +36,8 @@ class Flames:
         """Flame-coloured places, scored by their flicker. The cue `flicker` is the share of change at 1 to 10 Hz; absent: cannot be told."""
         boxes: list[Box] = []
         cues: dict[str, float] = {}
-        if frame.moved:
-            self._masks.clear()
-        if frame.quality is Quality.GOOD and frame.picture is not None:
-            boxes, cues = self._places(frame.picture, frame.ts_ns)
+        if self.add(frame):
+            boxes, cues = self._places(frame.size[0] / self._masks[-1][1].shape[1])
         width, height = frame.size
         return Observation(
             frame.camera,
@@ -56,19 +55,27 @@ class Flames:
             cues,
         )
 
-    def _places(self, picture: Picture, ts_ns: int) -> tuple[list[Box], dict[str, float]]:
-        shrink = max(1.0, picture.shape[1] / _WIDTH)
-        mask = flame_coloured(_shrunk(picture, shrink))
+    def add(self, frame: Frame) -> bool:
+        """Only remembers the frame; False if there is nothing in it to remember."""
+        if frame.moved:
+            self._masks.clear()
+        if frame.quality is not Quality.GOOD or frame.picture is None:
+            return False
+        shrink = max(1.0, frame.picture.shape[1] / _WIDTH)
+        mask = flame_coloured(_shrunk(frame.picture, shrink))
         if self._masks and self._masks[-1][1].shape != mask.shape:
             self._masks.clear()
-        self._masks.append((ts_ns, mask))
-        while ts_ns - self._masks[0][0] > WINDOW_S * 1e9:
+        self._masks.append((frame.ts_ns, mask))
+        while frame.ts_ns - self._masks[0][0] > WINDOW_S * 1e9:
             self._masks.popleft()
+        return True
+
+    def _places(self, shrink: float) -> tuple[list[Box], dict[str, float]]:
         stack = np.stack([m for _, m in self._masks])
         often = (stack.mean(axis=0) >= _OFTEN).astype(np.uint8)
         joined = cv2.dilate(often, np.ones((3, 3), np.uint8))
         count, numbers, stats, _ = cv2.connectedComponentsWithStats(joined)
-        span_s = (ts_ns - self._masks[0][0]) / 1e9
+        span_s = (self._masks[-1][0] - self._masks[0][0]) / 1e9
         fps = (len(stack) - 1) / span_s if span_s >= WINDOW_S / 2 else 0.0
         boxes, flickers = [], []
         order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MOST_BOXES] + 1

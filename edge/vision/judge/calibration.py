@@ -70,9 +70,16 @@ def hour_of(ts_ns: int) -> int:
     return ts_ns // 3_600_000_000_000 % 24
 
 
+class Threshold(msgspec.Struct, frozen=True):
+    """What a score must reach, and whether the camera was seen long enough to know."""
+
+    score: float
+    known: bool
+
+
 def threshold(
     calibration: Calibration, label: str, spectrum: str, ts_ns: int, limits: Limits
-) -> float:
+) -> Threshold:
     """What a score of this class must reach now: of this hour and its neighbours if seen long enough, else of the whole day."""
     near = [_at(calibration, label, spectrum, hour_of(ts_ns) + step) for step in (-1, 0, 1)]
     hours = _sum(_aged(c, ts_ns, limits.half_life_s) for c in near)
@@ -86,7 +93,7 @@ def threshold(
         margin=limits.margin,
     )
     known = hours.frames >= limits.learn_frames and hours.watched_s >= limits.learn_s
-    return learned if known else max(limits.start, learned)
+    return Threshold(learned if known else max(limits.start, learned), known)
 
 
 def share_limit(

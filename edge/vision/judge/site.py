@@ -83,7 +83,7 @@ def _fresh(track: Track, watch: Watch, seen: Observation, settings: SiteSettings
     if abs(seen.ts_ns - last.ts_ns) > settings.within_s * 1e9:
         return False
     spoken = [
-        limit for key, (_, limit) in watch.thresholds.items() if key.startswith(f"{track.label}/")
+        t.score for key, (_, t) in watch.thresholds.items() if key.startswith(f"{track.label}/")
     ]
     return track.open or last.score >= 0.8 * max(spoken, default=1.0)
 

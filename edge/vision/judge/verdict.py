@@ -7,10 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from edge.vision.judge.calibration import Threshold
 from edge.vision.judge.settings import Settings
-from edge.vision.judge.tracks import Sighting, Track, trend
+from edge.vision.judge.tracks import Track, trend
+from edge.vision.observation import Box
 
-GROWS, RISES = 0.02, 0.002  # a frame: of its area, of the picture's height
+GROWS, RISES = (
+    0.02,
+    0.002,
+)  # a frame: of its area, of the picture's height; smoke rises while its foot stays
 STRONG_ODDS = 1.0  # log-odds above the threshold
 CARRIED = 1.5  # a fire's place moves by less than so many of its own lengths in k frames
 FLICKERS = 0.3  # share of a flame's change that is at 1 to 10 Hz
@@ -50,29 +55,42 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def judge(
     track: Track,
-    limit: float,
+    now: Threshold,
     height: int,
     settings: Settings,
     *,
     cues: Mapping[str, float] = {},
     signs: Sequence[Sign] = (),
 ) -> Verdict:
-    """`limit` is the threshold of the track's class, `height` that of the picture in px, `cues` those of the last frame."""
-    k, n = settings.k, settings.n
+    """`now` is the threshold of the track's class, `height` that of the picture in px, `cues` those of the last frame.
+
+    At a camera that is not known yet, what only is strong or lasts may be its furniture: it is no sign.
+    """
+    k, n, limit = settings.k, settings.n, now.score
     last = track.sightings[-n:]
     hits = sum(s.box is not None and s.score >= limit for s in last)
     strength = track.kth(k, n)
-    seen = [s for s in track.seen if s.score >= settings.hysteresis * limit][-TREND_FRAMES:]
-    growth, rise, carried = _growth(seen), _rise(seen, height), _carried(seen[-k:])
+    seen = [
+        (float(at), s.box)  # judged frames, however many the camera gave in between
+        for at, s in enumerate(track.sightings)
+        if s.box is not None and s.score >= settings.hysteresis * limit
+    ][-TREND_FRAMES:]
+    growth = trend([(at, math.log(max(box.width * box.height, 1.0))) for at, box in seen])
+    rise = trend([(at, -box.y / height) for at, box in seen])
+    carried = _carried([box for _, box in seen[-k:]])
     tests = [
         Test("persistence", hits >= k, float(hits), float(k)),
         Test("score", strength >= limit, round(strength, 4), round(limit, 4)),
         Test("stays", carried < CARRIED, round(carried, 3), CARRIED),
         Test("growth", len(seen) >= 3 and growth > GROWS, round(growth, 4), GROWS),
         Test("rising", len(seen) >= 3 and rise > RISES, round(rise, 5), RISES),
-        _strong(strength, limit),
-        Test("long", _long(track, limit) >= 2 * k, float(_long(track, limit)), 2.0 * k),
     ]
+    if now.known:
+        lasted = sum(s.box is not None and s.score >= limit for s in track.sightings)
+        tests += [
+            _strong(strength, limit),
+            Test("long", lasted >= 2 * k, float(lasted), 2.0 * k),
+        ]
     if "flicker" in cues:
         tests.append(
             Test("flicker", cues["flicker"] >= FLICKERS, round(cues["flicker"], 3), FLICKERS)
@@ -91,25 +109,8 @@ def _strong(strength: float, limit: float) -> Test:
     return Test("strong", strength >= wanted, round(strength, 4), round(wanted, 4))
 
 
-def _long(track: Track, limit: float) -> int:
-    return sum(s.box is not None and s.score >= limit for s in track.sightings)
-
-
-def _growth(seen: Sequence[Sighting]) -> float:
-    """Of the area, as a share a frame."""
-    areas = [(s.index, s.box.width * s.box.height) for s in seen if s.box is not None]
-    return trend([(float(i), math.log(max(a, 1.0))) for i, a in areas])
-
-
-def _rise(seen: Sequence[Sighting], height: int) -> float:
-    """Of the upper edge, in shares of the picture's height a frame; smoke rises while its foot stays."""
-    tops = [(float(s.index), -s.box.y / height) for s in seen if s.box is not None]
-    return trend(tops)
-
-
-def _carried(seen: Sequence[Sighting]) -> float:
+def _carried(boxes: Sequence[Box]) -> float:
     """How far its foot went from the first to the last, in its own lengths: a vehicle's goes far."""
-    boxes = [s.box for s in seen if s.box is not None]
     if len(boxes) < 2:
         return 0.0
     first, last = boxes[0], boxes[-1]
@@ -160,7 +161,7 @@ def _sentences(
     if by_name["rising"].passed:
         parts_en.append("rising")
         parts_zh.append("向上扩散")
-    if by_name["long"].passed:
+    if "long" in by_name and by_name["long"].passed:
         parts_en.append(f"there for {by_name['long'].value:.0f} frames")
         parts_zh.append(f"已持续 {by_name['long'].value:.0f} 帧")
     if "flicker" in by_name and by_name["flicker"].passed:

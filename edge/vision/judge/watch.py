@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from edge.vision.judge.boxes import grown, masked, overlap, union
-from edge.vision.judge.calibration import Calibration, threshold
+from edge.vision.judge.calibration import Calibration, Threshold, threshold
 from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_aside
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track, follow
@@ -41,7 +41,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     score: float = 0.0
     threshold: float = 0.0
     box: Box | None = None
-    since_index: int | None = None  # the first frame it was seen in
+    since_index: int | None = None  # the first frame it was seen in clearly
     verdict: Verdict | None = None
 
 
@@ -52,7 +52,7 @@ class Watch(msgspec.Struct, frozen=True):
     tracks: tuple[Track, ...] = ()
     next_number: int = 1
     held_frames: int = 0  # no alarm for so many more judged frames
-    thresholds: dict[str, tuple[int, float]] = {}  # by `label/spectrum`: since when, how high
+    thresholds: dict[str, tuple[int, Threshold]] = {}  # by `label/spectrum`, and since when
     last_ns: int = 0  # of the last judged frame
 
     @property
@@ -104,7 +104,7 @@ def answered(watch: Watch, track: int, *, fire: bool, settings: Settings) -> Wat
     return msgspec.structs.replace(watch, lessons=lessons, thresholds={})
 
 
-def limit_of(watch: Watch, label: str, seen: Observation, settings: Settings) -> float:
+def threshold_of(watch: Watch, label: str, seen: Observation, settings: Settings) -> Threshold:
     """The threshold of a class at this frame."""
     key = f"{label}/{seen.spectrum}"
     known = watch.thresholds.get(key)
@@ -171,7 +171,7 @@ def _learn(watch: Watch, seen: Observation, settings: Settings) -> Watch:
     watch = msgspec.structs.replace(watch, lessons=lessons, thresholds=kept)
     for label in sorted(labels):
         key = f"{label}/{seen.spectrum}"
-        limit = limit_of(watch, label, seen, settings)
+        limit = threshold_of(watch, label, seen, settings)
         if key not in kept or kept[key][1] != limit:
             kept = {**kept, key: (seen.ts_ns, limit)}
     return msgspec.structs.replace(watch, thresholds=kept)
@@ -186,10 +186,11 @@ def _raise(
     for track in watch.tracks:
         if track.open or not track.sightings or track.sightings[-1].box is None:
             continue
-        limit = limit_of(watch, track.label, seen, settings)
+        now = threshold_of(watch, track.label, seen, settings)
+        limit = now.score
         verdict = judge(
             track,
-            limit,
+            now,
             seen.height,
             settings,
             cues=seen.cues,
@@ -203,12 +204,19 @@ def _raise(
             tracks[same.number] = joined
             del tracks[track.number]
             continue
-        opened = msgspec.structs.replace(track, limit=limit)
+        opened = msgspec.structs.replace(track, limit=limit, **_since(track, limit, settings))
         tracks[track.number] = opened
         lessons = drop(lessons)
         events.append(_about(EventKind.ALARM, seen, opened, limit, verdict, verdict.en, verdict.zh))
     kept = tuple(tracks.values())
     return msgspec.structs.replace(watch, tracks=kept, lessons=lessons), events
+
+
+def _since(track: Track, limit: float, settings: Settings) -> dict[str, int]:
+    """The first frame it was seen in as strongly as an alarm goes on at; something weaker may have been there for long."""
+    strong = (s for s in track.sightings if s.box and s.score >= settings.hysteresis * limit)
+    first = next(strong, track.sightings[-1])
+    return {"since_index": first.index, "since_ns": first.ts_ns}
 
 
 def _alarm_there(tracks: Iterable[Track], track: Track, settings: Settings) -> Track | None:

@@ -29,6 +29,9 @@ class FolderSource:
         self._files: list[Path] = []
         self._at = -1
 
+    def __len__(self) -> int:
+        return len(self._files)
+
     @property
     def file(self) -> Path:
         """Of the last `grab`."""

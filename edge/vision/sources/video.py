@@ -27,7 +27,8 @@ class VideoSource:
         repeat: bool = False,
     ) -> None:
         self.live = paced
-        self._file, self._clock, self._wait = file, clock, wait
+        self.file = file
+        self._clock, self._wait = clock, wait
         self._fps, self._repeat = fps, repeat
         self._capture: Capture | None = None
         self._pacing: Pacing | None = None
@@ -39,20 +40,27 @@ class VideoSource:
         Raises:
             LinkError: no such file, or not a video.
         """
-        if not self._file.is_file():
-            raise LinkError(DriverReason.NO_PORT, f"{self._file}: no such file")
+        if not self.file.is_file():
+            raise LinkError(DriverReason.NO_PORT, f"{self.file}: no such file")
         self.close()
         try:
             self._capture = Capture(
-                str(self._file), str(self._file), open_timeout_s=10.0, read_timeout_s=10.0
+                str(self.file), str(self.file), open_timeout_s=10.0, read_timeout_s=10.0
             )
         except LinkError as exc:
             raise LinkError(DriverReason.BAD_FILE, exc.message) from exc
         self._frames = 0
         if self.live:
-            fps = self._fps or self._capture.fps or _FPS
-            self._pacing = Pacing(fps, self._clock, self._wait)
+            self._pacing = Pacing(self.fps, self._clock, self._wait)
             self._pacing.start()
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the opened file."""
+        return self._fps or (self._capture.fps if self._capture else 0.0) or _FPS
+
+    def __len__(self) -> int:
+        return self._capture.frames if self._capture else 0
 
     def grab(self) -> bool:
         """The next frame, or the newest that is due."""

@@ -56,7 +56,8 @@ def test_the_tail_of_few_quiet_scores_foretells_what_many_would_show() -> None:
 
 def test_a_camera_that_is_new_keeps_the_threshold_that_the_model_came_with() -> None:
     limits = Limits(start=0.6)
-    assert threshold(Calibration(), "smoke", "visible", START_NS, limits) == 0.6
+    now = threshold(Calibration(), "smoke", "visible", START_NS, limits)
+    assert (now.score, now.known) == (0.6, False)
 
 
 def _watched(score: float, hours: range, per_hour: int = 60) -> Calibration:
@@ -78,17 +79,17 @@ def test_hours_spectra_and_classes_have_thresholds_of_their_own_once_they_were_s
     calm = _watched(0.05, range(24))
     both = Calibration({**calm.curves, **noisy.curves})
     now_ns = START_NS + 24 * HOUR_NS
-    assert threshold(both, "smoke", "visible", now_ns, limits) > 0.7
+    assert threshold(both, "smoke", "visible", now_ns, limits).score > 0.7
     days = both
     for day in range(1, 6):
         for hour in (23, 24, 25):
             ts_ns = START_NS + (day * 24 + hour) * HOUR_NS
             days = add(days, key_of("smoke", "visible", ts_ns), one(0.05, 3600, ts_ns), limits)
     later_ns = START_NS + 6 * 24 * HOUR_NS
-    assert threshold(days, "smoke", "visible", later_ns, limits) < 0.5
-    assert threshold(days, "smoke", "visible", later_ns + 8 * HOUR_NS, limits) > 0.7
-    assert threshold(days, "smoke", "infrared", later_ns, limits) == limits.start
-    assert threshold(days, "fire", "visible", later_ns, limits) == limits.start
+    assert threshold(days, "smoke", "visible", later_ns, limits).score < 0.5
+    assert threshold(days, "smoke", "visible", later_ns + 8 * HOUR_NS, limits).score > 0.7
+    assert threshold(days, "smoke", "infrared", later_ns, limits).score == limits.start
+    assert threshold(days, "fire", "visible", later_ns, limits).score == limits.start
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def test_what_was_seen_is_forgotten_with_its_half_life() -> None:
         for i in range(100):
             at_ns = ts_ns + i * HOUR_NS
             seen = add(seen, key_of("smoke", "visible", at_ns), one(0.02, 3600, at_ns), limits)
-        found = threshold(seen, "smoke", "visible", ts_ns + 100 * HOUR_NS, limits)
+        found = threshold(seen, "smoke", "visible", ts_ns + 100 * HOUR_NS, limits).score
         assert (found > 0.8) is later.above, (later, found)
 
 

@@ -1,0 +1,71 @@
+"""One camera's frames as observations of one model."""
+
+from __future__ import annotations
+
+from edge.vision.flame import FLICKERING, Flames
+from edge.vision.flame import LABEL as FIRE
+from edge.vision.frame import Frame
+from edge.vision.nn.detector import Detector
+from edge.vision.nn.sight import Sight
+from edge.vision.observation import Observation, Quality
+
+
+class Eye:
+    """Belongs to one camera and one thread at a time."""
+
+    def __init__(
+        self, detector: Detector, *, all_tiles: bool = False, flames: Flames | None = None
+    ) -> None:
+        """`flames`: flames are also told by their flicker, where the model knows the class fire and frames come often enough."""
+        self._detector = detector
+        self._sight = Sight(detector, all_tiles=all_tiles)
+        self._flames = flames if flames is not None and FIRE in detector.classes else None
+
+    def glance(self, frame: Frame) -> None:
+        """A frame between two looks."""
+        if self._flames is not None:
+            self._flames.add(frame)
+
+    def look(self, frame: Frame) -> Observation:
+        """What the model found in it; in a frame that cannot be judged, nothing.
+
+        Raises:
+            ModelError: the graph failed.
+        """
+        if frame.moved:
+            self._sight.reset()
+        if frame.quality is not Quality.GOOD or frame.picture is None:
+            return unseen(frame)
+        found = self._sight.see(frame.picture, frame.ts_ns)
+        scores, boxes, cues = found.scores, found.boxes, dict[str, float]()
+        if self._flames is not None:
+            flames = self._flames.look(frame)
+            flickering = tuple(b for b in flames.boxes if b.score >= FLICKERING)
+            cues = flames.cues
+            boxes = (*boxes, *flickering)
+            best = max((b.score for b in flickering), default=0.0)
+            scores = {**scores, FIRE: max(scores[FIRE], best)}
+        width, height = frame.size
+        return Observation(
+            frame.camera,
+            frame.index,
+            frame.ts_ns,
+            width,
+            height,
+            scores,
+            boxes,
+            self._detector.name,
+            self._detector.version,
+            frame.spectrum,
+            moved=frame.moved,
+            cues=cues,
+        )
+
+
+def unseen(frame: Frame) -> Observation:
+    """A frame of which only is known what it is."""
+    width, height = frame.size
+    return Observation(
+        frame.camera, frame.index, frame.ts_ns, width, height, {}, spectrum=frame.spectrum,
+        quality=frame.quality, moved=frame.moved,
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""`[judge]` of a camera, and the same as options of a command."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from edge.vision.judge.calibration import Limits
+from edge.vision.judge.settings import Mask, Settings
+from tocsin.config import Mistake, MistakesError, Section
+
+_MOST_FRAMES = 60  # the judge remembers a few more of a track
+
+
+class MaskOptions(Section):
+    """Where nothing counts."""
+
+    points: tuple[tuple[float, float], ...] = Field(
+        min_length=3,
+        max_length=100,
+        description="Corners of a polygon, [x, y] as shares of the picture's width and height, from its top left.",
+    )
+    labels: tuple[str, ...] = Field(
+        default=(), description="Only for these classes; default: for all."
+    )
+
+
+class JudgeOptions(Section):
+    """When what a camera shows is an alarm."""
+
+    k: int = Field(default=3, ge=1, le=_MOST_FRAMES, description="An alarm needs so many frames.")
+    n: int = Field(
+        default=5, ge=1, le=_MOST_FRAMES, description="Of the last so many that could be judged."
+    )
+    close_after: int = Field(
+        default=5, ge=1, le=_MOST_FRAMES, description="Frames without it that end an alarm."
+    )
+    hold_after_move: int = Field(
+        default=3, ge=0, le=1000, description="Frames without alarms after the camera moved."
+    )
+    hysteresis: float = Field(
+        default=0.8, gt=0, le=1, description="An open alarm goes on at so much of its threshold."
+    )
+    second_sign: bool = Field(
+        default=True,
+        description="An alarm needs more than persistence: growth, rising, a strong score, a long time, flicker, or another camera.",
+    )
+    alarms_per_week: float = Field(
+        default=1.0, gt=0, le=1000, description="False alarms that each class may give here."
+    )
+    floor: float = Field(default=0.35, ge=0.01, le=0.99, description="No threshold is below this.")
+    start: float = Field(
+        default=0.5,
+        ge=0.01,
+        le=0.99,
+        description="Least threshold until the camera was seen for ten frames and five minutes.",
+    )
+    half_life_days: float = Field(
+        default=7.0, ge=0.1, le=365, description="What was learned counts half after so long."
+    )
+    labels: tuple[str, ...] = Field(
+        default=(), description="Classes that alarm; default: all of the model."
+    )
+    masks: tuple[MaskOptions, ...] = Field(
+        default=(), max_length=50, description="Where nothing counts."
+    )
+
+    @model_validator(mode="after")
+    def _k_of_n(self) -> Self:
+        if self.k > self.n:
+            raise MistakesError([Mistake(("k",), f"at most n, which is {self.n}")])
+        return self
+
+    def settings(self) -> Settings:
+        """As the rules take them."""
+        limits = Limits(
+            per_week=self.alarms_per_week,
+            floor=self.floor,
+            start=self.start,
+            half_life_s=self.half_life_days * 86_400,
+        )
+        return Settings(
+            k=self.k,
+            n=self.n,
+            close_after=self.close_after,
+            hold_after_move=self.hold_after_move,
+            hysteresis=self.hysteresis,
+            second_sign=self.second_sign,
+            labels=self.labels,
+            masks=tuple(Mask(m.points, m.labels) for m in self.masks),
+            limits=limits,
+        )
