@@ -14,17 +14,23 @@ from tocsin.errors import ModelError
 class Sight:
     """Belongs to one camera and one thread at a time."""
 
-    def __init__(self, model: Detector | Slot, *, all_tiles: bool = False) -> None:
-        """`all_tiles`: every tile of every frame, for pictures that nobody waits for."""
+    def __init__(
+        self, model: Detector | Slot, *, all_tiles: bool = False, apart_s: float = 0.0
+    ) -> None:
+        """`all_tiles`: every tile of every frame, for pictures that nobody waits for. `apart_s`: frames of the reference are at least so far
+        apart; for live cameras the period of their idle rate, or what is looked at five times a second is soon part of its own reference.
+        """
         self._slot = model if isinstance(model, Slot) else Slot(model)
-        self._all_tiles = all_tiles
+        self._all_tiles, self._apart_s = all_tiles, apart_s
         self._size: tuple[int, int] | None = None
         self.detector = self._slot.current
         self._begin()
 
     def _begin(self) -> None:
         table = self.detector.settings.reference
-        self._reference = None if table is None else Reference(table.back, table.every_s)
+        self._reference = None
+        if table is not None:
+            self._reference = Reference(table.back, max(table.every_s, self._apart_s))
         self._rotation = self._turns()
 
     def _take(self, detector: Detector) -> None:

@@ -13,24 +13,24 @@ from edge.vision.pipeline.worker import Looked
 
 if TYPE_CHECKING:
     from edge.vision.nn.detector import Detector
+    from edge.vision.nn.slot import Slot
 
 
 class ModelLook:
-    """A `Look`. Give `swap` another model while it runs: each camera takes it up with its next frame, its references anew.
-
-    `attend` says from an observation how closely the camera is worth looking at; by default a box makes it open.
+    """A `Look` with one model for all cameras; frames of their references are at least `apart_s` apart. `attend` says from an
+    observation how closely the camera is worth looking at; by default a box makes it open.
     """
 
     def __init__(
-        self, detector: Detector, attend: Callable[[Observation], Attention] | None = None
+        self,
+        model: Detector | Slot,
+        attend: Callable[[Observation], Attention] | None = None,
+        *,
+        apart_s: float = 2.0,
     ) -> None:
-        self._detector = detector
+        self._model, self._apart_s = model, apart_s
         self._attend = attend or _boxes_open
         self._sights: dict[str, Sight] = {}
-
-    def swap(self, detector: Detector) -> None:
-        """From any thread."""
-        self._detector = detector
 
     def __call__(self, frame: Frame) -> Looked:
         """Thermal frames are not a model's.
@@ -40,13 +40,14 @@ class ModelLook:
         """
         if frame.picture is None:
             return Looked()
-        detector, sight = self._detector, self._sights.get(frame.camera)
-        if sight is None or sight.detector is not detector:
-            sight = self._sights[frame.camera] = Sight(detector)
+        sight = self._sights.get(frame.camera)
+        if sight is None:
+            sight = self._sights[frame.camera] = Sight(self._model, apart_s=self._apart_s)
         if frame.moved:
             sight.reset()
         found = sight.see(frame.picture, frame.ts_ns)
         width, height = frame.size
+        detector = sight.detector
         observation = Observation(
             frame.camera, frame.index, frame.ts_ns, width, height, found.scores, found.boxes,
             model=detector.name, version=detector.version, spectrum=frame.spectrum,
