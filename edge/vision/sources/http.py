@@ -22,7 +22,7 @@ class HttpSource:
     live = True
 
     def __init__(self, address: Address, clock: Clock, wait: Wait, *, fps: float = 1.0) -> None:
-        self._address = address
+        self._address, self._clock = address, clock
         self._pacing = Pacing(fps, clock, wait)
         self._get = HttpGet(address, TIMEOUT_S)
         self._stream: http.client.HTTPResponse | None = None
@@ -83,8 +83,14 @@ class HttpSource:
         self._get.close()
 
     def _take_part(self, stream: http.client.HTTPResponse, boundary: bytes) -> None:
+        late_ns = self._clock.mono_ns() + int(TIMEOUT_S * 1e9)
+
+        def check() -> None:
+            if self._clock.mono_ns() > late_ns:
+                raise TimeoutError  # it drips
+
         try:
-            part = next_part(stream, boundary)
+            part = next_part(stream, boundary, check)
         except BadPartError as exc:
             raise LinkError(DriverReason.GARBAGE, f"{self._address}: {exc}") from exc
         except (OSError, http.client.HTTPException) as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 MAX_PART_BYTES = 64 << 20
@@ -19,7 +20,7 @@ class Reader(Protocol):
 
     def readline(self, limit: int = ..., /) -> bytes: ...
 
-    def read(self, amt: int = ..., /) -> bytes: ...
+    def read1(self, n: int = ..., /) -> bytes: ...
 
 
 def boundary_of(content_type: str) -> bytes | None:
@@ -34,8 +35,10 @@ def boundary_of(content_type: str) -> bytes | None:
     return None
 
 
-def next_part(stream: Reader, boundary: bytes) -> bytes | None:
-    """The body of the next part; None: the stream ended.
+def next_part(
+    stream: Reader, boundary: bytes, check: Callable[[], None] = lambda: None
+) -> bytes | None:
+    """The body of the next part; None: the stream ended. `check` is called between reads and may raise.
 
     Raises:
         BadPartError: too long, or not a multipart stream.
@@ -57,8 +60,8 @@ def next_part(stream: Reader, boundary: bytes) -> bytes | None:
     if length is not None:
         if length > MAX_PART_BYTES:
             raise BadPartError(f"a part of {length} bytes")
-        return _exactly(stream, length)
-    return _up_to(stream, boundary)
+        return _exactly(stream, length, check)
+    return _up_to(stream, boundary, check)
 
 
 def _skip_to(stream: Reader, boundary: bytes) -> bool:
@@ -71,10 +74,11 @@ def _skip_to(stream: Reader, boundary: bytes) -> bool:
     raise BadPartError("no boundary")
 
 
-def _exactly(stream: Reader, length: int) -> bytes | None:
+def _exactly(stream: Reader, length: int, check: Callable[[], None]) -> bytes | None:
     parts, left = [], length
     while left:
-        got = stream.read(min(left, _STEP))
+        check()
+        got = stream.read1(min(left, _STEP))
         if not got:
             return None
         parts.append(got)
@@ -82,10 +86,11 @@ def _exactly(stream: Reader, length: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _up_to(stream: Reader, boundary: bytes) -> bytes | None:
+def _up_to(stream: Reader, boundary: bytes, check: Callable[[], None]) -> bytes | None:
     """Without a length: JPEG data up to its end marker; the boundary's line is left to the next call."""
     body = bytearray()
     while line := stream.readline(_STEP):
+        check()
         body += line
         if len(body) > MAX_PART_BYTES:
             raise BadPartError("a part without end")

@@ -1,4 +1,4 @@
-"""A camera over RTSP, H.264 or H.265 in the TCP connection."""
+"""A camera over RTSP, in the TCP connection; what FFmpeg decodes: H.264, H.265, MJPEG."""
 
 from __future__ import annotations
 

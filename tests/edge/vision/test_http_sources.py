@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edge.vision.pipeline.camera import Camera
+from edge.vision.sources import http
 from edge.vision.sources.multipart import BadPartError, boundary_of, next_part
 from edge.vision.sources.options import SourceOptions, opener
 from edge.vision.sources.source import Reject, Source
@@ -33,6 +34,9 @@ USER, PASSWORD = "operator", "s3cret"
 
 def jpeg(number: int) -> bytes:
     return cv2.imencode(".jpg", numbered(number))[1].tobytes()
+
+
+_over = threading.Event()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -50,6 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(200, jpeg(self.given % 256), "Content-Type: image/jpeg")
         if path.startswith("/mjpeg"):
             return self._push(with_length=path != "/mjpeg-bare", until=7 if path == "/mjpeg-ends" else None)  # fmt: skip
+        if path in ("/stands", "/drips"):
+            return self._push_one(drips=path == "/drips")
         if path == "/moved":
             return self._answer(
                 302, b"", "Location: http://operator:s3cret@10.0.0.9/x?token=s3cret"
@@ -94,6 +100,21 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             return
 
+    def _push_one(self, drips: bool) -> None:
+        """A whole picture, then the head of one, and nothing more or very little."""
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        head = b"--frame\r\nContent-Length: %d\r\n\r\n"
+        body = jpeg(1)
+        try:
+            self.wfile.write(head % len(body) + body + b"\r\n" + head % len(body))
+            while not self.rfile.closed and not _over.wait(0.02):
+                self.wfile.write(b"x" if drips else b"")
+        except OSError:
+            return
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         pass
 
@@ -105,7 +126,9 @@ def web() -> Iterator[str]:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
+        _over.clear()
         yield f"http://127.0.0.1:{server.server_address[1]}"
+        _over.set()
         server.shutdown()
         thread.join()
 
@@ -150,6 +173,18 @@ async def test_a_stream_that_ends_is_opened_anew(web: str) -> None:
     async with watched([camera]) as seen:
         await wait_until(lambda: seen.health("cam").reconnects >= 2)
         assert "ended the stream" in next(str(c.error) for c in seen.changes if c.error)
+
+
+@pytest.mark.parametrize("path", ["/stands", "/drips"])
+def test_a_stream_that_stands_still_or_drips_is_noticed(web: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(http, "TIMEOUT_S", 0.3)
+    source = _source(web + path)
+    source.open()
+    assert source.grab()
+    with pytest.raises(LinkError) as caught:
+        source.grab()
+    assert caught.value.reason is DriverReason.NO_ANSWER
+    source.close()
 
 
 def test_what_a_web_server_answers_instead_is_said_without_secrets(web: str) -> None:
