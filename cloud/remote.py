@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
 import json
 import urllib.error
@@ -54,6 +55,17 @@ class Place(Protocol):
     def configs(self, gateway: str, limit: int) -> list[Row]: ...
 
     def config(self, gateway: str, version: int) -> Row: ...
+
+    def push_model(
+        self,
+        gateway: str,
+        toml: str,
+        files: Mapping[str, bytes],
+        actor: str | None,
+        expires_s: float,
+    ) -> Row: ...
+
+    def models(self, gateway: str, limit: int) -> list[Row]: ...
 
     def audit(self, gateway: str, from_ns: int | None, to_ns: int | None) -> Row: ...
 
@@ -174,6 +186,28 @@ class SocketPlace:
     def config(self, gateway: str, version: int) -> Row:
         return cast(Row, call_once(self._path, "config", gateway=gateway, version=version))
 
+    def push_model(
+        self,
+        gateway: str,
+        toml: str,
+        files: Mapping[str, bytes],
+        actor: str | None,
+        expires_s: float,
+    ) -> Row:
+        told = call_once(
+            self._path,
+            "model_push",
+            gateway=gateway,
+            toml=toml,
+            files=dict(files),
+            actor=getpass.getuser() if actor is None else actor,
+            expires_s=expires_s,
+        )
+        return cast(Row, told)
+
+    def models(self, gateway: str, limit: int) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "models", gateway=gateway, limit=limit))
+
     def audit(self, gateway: str, from_ns: int | None, to_ns: int | None) -> Row:
         told = call_once(self._path, "audit", gateway=gateway, from_ns=from_ns, to_ns=to_ns)
         return cast(Row, told)
@@ -267,6 +301,25 @@ class HttpPlace:
     def config(self, gateway: str, version: int) -> Row:
         path = f"/api/v1/gateways/{quote(gateway, safe='')}/configs/{version}"
         return cast(Row, self._call("GET", path))
+
+    def push_model(
+        self,
+        gateway: str,
+        toml: str,
+        files: Mapping[str, bytes],
+        actor: str | None,
+        expires_s: float,
+    ) -> Row:
+        _nobody_else(actor)
+        packed = {name: base64.b64encode(data).decode() for name, data in files.items()}
+        body: Row = {"toml": toml, "files": packed, "expires_s": expires_s}
+        return cast(
+            Row, self._call("POST", f"/api/v1/gateways/{quote(gateway, safe='')}/models", body)
+        )
+
+    def models(self, gateway: str, limit: int) -> list[Row]:
+        path = f"/api/v1/gateways/{quote(gateway, safe='')}/models?limit={limit}"
+        return cast(list[Row], self._call("GET", path))
 
     def audit(self, gateway: str, from_ns: int | None, to_ns: int | None) -> Row:
         path = f"/api/v1/gateways/{quote(gateway, safe='')}/completeness"

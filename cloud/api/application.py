@@ -11,6 +11,7 @@ from cloud.api import (
     errors,
     events,
     gateway_configs,
+    gateway_models,
     influx,
     lock_orders,
     locks,
@@ -27,7 +28,7 @@ from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
 ROOMS = (
-    devices, alarms, orders, gateway_configs, completeness, registry, people, second_factor, locks, lock_orders,
+    devices, alarms, orders, gateway_configs, gateway_models, completeness, registry, people, second_factor, locks, lock_orders,
     permit_ledger, permits, operations, events, influx,
 )  # fmt: skip
 

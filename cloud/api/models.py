@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from cloud.api.overview import DeviceView
 from cloud.identity.rules import Role, Scope
@@ -323,6 +323,44 @@ class ConfigFull(ConfigTold):
     """With its text."""
 
     toml: str
+
+
+class ModelBody(WithdrawBody):
+    """A model for the cameras of a gateway."""
+
+    toml: str = Field(min_length=1, max_length=65_536, description="The whole model.toml.")
+    files: dict[str, Base64Bytes] = Field(
+        min_length=1,
+        max_length=4,
+        description="The files that it names, by name; base64, 8 MiB together.",
+    )
+
+
+class ModelFileTold(Told):
+    """One file of a model."""
+
+    file: str
+    sha256: str
+    size: int
+
+
+class ModelTold(Told):
+    """A model that was sent to a gateway, and what became of it."""
+
+    id: str
+    site: str
+    gateway: str
+    name: str
+    version: str
+    files: list[ModelFileTold]
+    actor: str
+    issued_ns: int
+    expires_ns: int
+    changed_ns: int
+    state: Literal["sent", "applied", "refused", "fell-back", "replaced", "expired"]
+    open: bool
+    text: str
+    reason: str
 
 
 class Note(Body):

@@ -25,13 +25,14 @@ TABLE_MODULES = (
     "cloud.alarms.tables",
     "cloud.orders.tables",
     "cloud.gateway_configs.tables",
+    "cloud.models.tables",
     "cloud.ingest.tables",
     "cloud.audit.tables",
     "cloud.permits.tables",
     "cloud.lock_orders.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0010"
+HEAD = "0011"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

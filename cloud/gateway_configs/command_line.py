@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cloud.gateway_options import LOOK_EVERY_S, NO_WORD, REFUSED, Actor, Data, Token, Url, place
+from cloud.models.command_line import app as model_app
 from tocsin.cli.apps import Json, new_app
 from tocsin.cli.output import emit, table
-from tocsin.errors import ConfigError, ConfigProblem, ControlError
+from tocsin.errors import ConfigError, ConfigProblem
 
 if TYPE_CHECKING:
     from cloud.remote import Place, Row
@@ -19,20 +21,7 @@ if TYPE_CHECKING:
 app = new_app("Gateways of a running cloud.")
 config_app = new_app("Configurations for gateways: push, list, show, withdraw.")
 app.add_typer(config_app, name="config")
-LOOK_EVERY_S = 0.2
-REFUSED, NO_WORD = 8, ControlError.exit_code
-
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="Data directory of a running cloud; default the last one started."),
-]
-Url = Annotated[str | None, typer.Option("--url", help="Address of a cloud elsewhere.")]
-Token = Annotated[
-    str | None, typer.Option("--token", envvar="TOCSIN_TOKEN", help="API token for --url.")
-]
-Actor = Annotated[
-    str | None, typer.Option("--actor", help="Your name, for the journal; default your login.")
-]
+app.add_typer(model_app, name="model")
 Wait = Annotated[
     float,
     typer.Option("--wait", min=0, max=7200, help="Wait so many seconds for the end of its trial."),
@@ -63,10 +52,10 @@ def push(
     as_json: Json = False,
 ) -> None:
     """Send a gateway its configuration. Exit code 8: refused or rolled back; 6: no end of it within --wait."""
-    place = _place(data, url, token)
+    cloud = place(data, url, token)
     toml = sys.stdin.read() if str(file) == "-" else _text(file)
-    row = place.push_config(gateway, toml, actor, version, expires_s)
-    _follow(place, row, wait_s, as_json)
+    row = cloud.push_config(gateway, toml, actor, version, expires_s)
+    _follow(cloud, row, wait_s, as_json)
 
 
 @config_app.command("withdraw")
@@ -80,9 +69,9 @@ def withdraw(
     as_json: Json = False,
 ) -> None:
     """Have a gateway take its own file again. Exit codes as of `push`."""
-    place = _place(data, url, token)
-    row = place.push_config(gateway, "", actor, None, 86_400.0)
-    _follow(place, row, wait_s, as_json)
+    cloud = place(data, url, token)
+    row = cloud.push_config(gateway, "", actor, None, 86_400.0)
+    _follow(cloud, row, wait_s, as_json)
 
 
 @config_app.command("list")
@@ -95,7 +84,7 @@ def list_configs(
     as_json: Json = False,
 ) -> None:
     """What a gateway was sent, newest first, and what became of it."""
-    rows = _place(data, url, token).configs(gateway, limit)
+    rows = place(data, url, token).configs(gateway, limit)
     emit(rows, as_json=as_json, human=_table(rows))
 
 
@@ -109,7 +98,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """One version as it was sent."""
-    row = _place(data, url, token).config(gateway, version)
+    row = place(data, url, token).config(gateway, version)
     emit(row, as_json=as_json, human=str(row["toml"]))
 
 
@@ -132,12 +121,12 @@ def _told(row: Row) -> str:
     return f"{row['text']}: line {first.get('line')}: {first.get('key')}: {first.get('allowed')}"
 
 
-def _follow(place: Place, row: Row, wait_s: float, as_json: bool) -> None:
+def _follow(cloud: Place, row: Row, wait_s: float, as_json: bool) -> None:
     """Until it is confirmed or has failed, as long as is wished."""
     end = time.monotonic() + wait_s
     while row["open"] and time.monotonic() < end:
         time.sleep(LOOK_EVERY_S)
-        row = place.config(str(row["gateway"]), int(str(row["version"])))
+        row = cloud.config(str(row["gateway"]), int(str(row["version"])))
     row = {name: value for name, value in row.items() if name != "toml"}
     text = f"version {row['version']}: {row['state']}"
     emit(row, as_json=as_json, human=f"{text}: {_told(row)}" if row["text"] else text)
@@ -156,9 +145,3 @@ def _text(file: Path) -> str:
         text = f"cannot be read: {exc}"
         problem = ConfigProblem(file=str(file), line=0, key="", value="", allowed=text)
         raise ConfigError([problem]) from exc
-
-
-def _place(data: Path | None, url: str | None, token: str | None) -> Place:
-    from cloud.remote import place_of
-
-    return place_of(data, url, token)

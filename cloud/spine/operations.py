@@ -20,6 +20,7 @@ from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.event_rows import GAP
 from cloud.ingest.last import LastValues
 from cloud.ingest.presence import DeviceState, GatewayState, Presence
+from cloud.models.book import ModelBook
 from cloud.orders.book import OrderBook
 from cloud.rpc import Handler, StreamHandler
 from cloud.spine.doors import Door, Language
@@ -80,6 +81,7 @@ class Operations:
         alarms: AlarmBook,
         orders: OrderBook,
         configs: ConfigBook,
+        models: ModelBook,
         audit: AuditBook,
         permits: PermitDesk,
         letters: LetterOperations,
@@ -90,6 +92,7 @@ class Operations:
         self._door, self._limits, self._last, self._presence = door, limits, last, presence
         self._alarms, self._letters, self._counters = alarms, letters, counters
         self._orders, self._configs, self._audit = orders, configs, audit
+        self._models = models
         self._registry_changed = registry_changed
         self._state_file = state_file
         self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
@@ -118,6 +121,8 @@ class Operations:
             "configs": self.configs,
             "config": self.config,
             "config_push": self.config_push,
+            "models": self.models,
+            "model_push": self.model_push,
             "audit": self.audit,
             "completeness": self.completeness,
             **self._letters.handlers,
@@ -255,6 +260,17 @@ class Operations:
         """Send a configuration; an empty one has the gateway take its own file again."""
         push = partial(self._configs.push, version=version, expires_s=expires_s)
         return await self._in(self._state, push, gateway, toml, actor)
+
+    async def models(self, gateway: str, limit: int = 20) -> object:
+        """What models a gateway was sent, newest first."""
+        return await self._in(self._state, self._models.rows, gateway, limit)
+
+    async def model_push(
+        self, gateway: str, toml: str, files: dict[str, bytes], actor: str, expires_s: float
+    ) -> object:
+        """Send a model for cameras."""
+        push = partial(self._models.push, expires_s=expires_s)
+        return await self._in(self._state, push, gateway, toml, files, actor)
 
     async def audit(
         self, gateway: str, from_ns: int | None = None, to_ns: int | None = None

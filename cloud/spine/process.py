@@ -28,6 +28,7 @@ from cloud.ingest.presence import DeviceState, Presence
 from cloud.ingest.told import decode_logged, decode_told
 from cloud.ingest.worker import Ingest
 from cloud.link import Handover, LinkOptions, MqttLink
+from cloud.models.book import ModelBook
 from cloud.orders.book import OrderBook
 from cloud.registry.tables import devices as registry_devices
 from cloud.rpc import Feed, SpineServer
@@ -96,6 +97,9 @@ class Spine:
             send=self._send,
         )
         self.configs = ConfigBook(self._engine, clock, sites=sites, keys=keys, send=self._send)
+        self.models = ModelBook(
+            self._engine, clock, sites=sites, keys=keys, publish=self.link.publish
+        )
         self.audit = AuditBook(
             self._engine,
             clock,
@@ -129,6 +133,7 @@ class Spine:
                 self.alarms,
                 self.orders,
                 self.configs,
+                self.models,
                 self.audit,
                 self.permits,
                 self._permits.orders,
@@ -148,6 +153,7 @@ class Spine:
             alarms=self.alarms,
             orders=self.orders,
             configs=self.configs,
+            models=self.models,
             audit=self.audit,
             permits=self._permits,
             letters=LetterOperations(self._letters, self._reopen, clock.now_ns),
@@ -259,6 +265,7 @@ class Spine:
         self.alarms.resend(gateway)
         self.orders.resend(gateway)
         self.configs.resend(gateway)
+        self.models.resend(gateway)
         self.permits.resend(gateway)
         self._permits.orders.resend(gateway)
 
@@ -350,6 +357,7 @@ class Spine:
         self.alarms.expire()
         self.orders.expire()
         self.configs.expire()
+        self.models.expire()
         self.audit.keep()
         for name, gateway in gateways.items():
             self._show("gateway", name, gateway_row(name, gateway), ("online", "t"))

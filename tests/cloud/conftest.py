@@ -36,6 +36,7 @@ from cloud.identity.tokens import Tokens
 from cloud.ingest.last import Last, LastValues
 from cloud.lock_orders.book import LockOrderBook
 from cloud.lock_orders.making import Maker
+from cloud.models.book import ModelBook
 from cloud.orders.book import OrderBook
 from cloud.permits.book import PermitBook
 from cloud.permits.effects import Effects
@@ -77,6 +78,8 @@ class KnownSpine:
         self.sent: list[Command] = []
         self.orders: OrderBook
         self.configs: ConfigBook
+        self.models: ModelBook
+        self.published: list[tuple[str, bytes]] = []
 
     def device(self, site: str, device: str, kind: str, **announced: object) -> None:
         """A gateway announced it."""
@@ -217,6 +220,17 @@ class KnownSpine:
     async def op_config(self, gateway: str, version: int) -> object:
         return self.configs.row(gateway, version)
 
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """In place of the broker's link."""
+        self.published.append((topic, payload))
+        return True
+
+    async def op_models(self, gateway: str, limit: int) -> object:
+        return self.models.rows(gateway, limit)
+
+    async def op_model_push(self, gateway: str, toml: str, files: dict[str, bytes], actor: str, **given: Any) -> object:  # fmt: skip
+        return self.models.push(gateway, toml, files, actor, **given)
+
     async def op_config_push(self, gateway: str, toml: str, actor: str, **given: Any) -> object:
         return self.configs.push(gateway, toml, actor, **given)
 
@@ -299,6 +313,13 @@ class RunningCloud:
             sites={"gw-north": "north", "gw-south": "south"},
             keys={"gw-north": b"key"},
             send=self.spine.sent.append,
+        )
+        self.spine.models = ModelBook(
+            self.engine,
+            SystemClock(),
+            sites={"gw-north": "north", "gw-south": "south"},
+            keys={"gw-north": b"key"},
+            publish=self.spine.publish,
         )
         sealing = Sealing.of(self.config.secrets_key)
         self.permits = PermitParts.of(self.config, self.engine, SystemClock(), sealing)

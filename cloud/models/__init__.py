@@ -1,0 +1,1 @@
+"""Models for the cameras of gateways: kept, sent, followed."""
