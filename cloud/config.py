@@ -24,6 +24,7 @@ from tocsin.config import (
     load,
 )
 from tocsin.contract import topics
+from tocsin.contract.evidence import Role
 
 
 def _name(text: str) -> str:
@@ -305,6 +306,19 @@ class PermitsSection(Section):
     )
 
 
+class VisionSection(Section):
+    """Pictures and clips from cameras."""
+
+    fetch: tuple[Role, ...] = Field(
+        default=("thumbnail", "at"),
+        description="Of each detection, what is fetched unasked: thumbnail, before, at, after, clip. The rest when somebody wants to see it.",
+    )
+    keep_days: float = Field(default=90.0, gt=0, le=36_500, description="Days they are kept.")
+    max_bytes: int = Field(
+        default=10 << 30, ge=1 << 20, description="Bytes of them kept; then the oldest go."
+    )
+
+
 class GatewayEntry(Section):
     """One gateway that may speak."""
 
@@ -350,6 +364,9 @@ class CloudConfig(Section):
     query: QuerySection = Field(default=QuerySection(), description="Query limits.")
     alarms: AlarmsSection = Field(default=AlarmsSection(), description="Alarms of the cloud.")
     permits: PermitsSection = Field(default=PermitsSection(), description="Permits to work.")
+    vision: VisionSection = Field(
+        default=VisionSection(), description="Pictures and clips from cameras."
+    )
     gateways: list[GatewayEntry] = Field(default=[], description="Gateways that may speak.")
 
     @model_validator(mode="after")

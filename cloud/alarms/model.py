@@ -53,6 +53,7 @@ class Occurrence:
     ack_key: str = ""
     return_key: str = ""
     reset_key: str = ""
+    evidence: str = ""  # SHA-256 of the first picture that shows it
 
     @property
     def active(self) -> bool:
@@ -107,6 +108,7 @@ def mirrored(state: Occurrence | None, event: Alarm) -> Occurrence:
         first_key=min(state.first_key, key),
         max_level=max(state.max_level, event.level),
         repeats=state.repeats + max(event.n - 1, 0),
+        evidence=state.evidence or event.evidence,
     )
     if key > state.head_key:
         state = replace(

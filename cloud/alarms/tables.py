@@ -43,6 +43,7 @@ alarms = Table(
     Column("ack_key", String(64), nullable=False),
     Column("return_key", String(64), nullable=False),
     Column("reset_key", String(64), nullable=False),
+    Column("evidence", String(64), nullable=False, server_default=""),
     Column("active", Boolean, nullable=False, index=True),
     Column("ended_ns", UtcNs, nullable=True),
 )

@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI
 from cloud.api import (
     alarms,
     completeness,
+    detections,
     devices,
     errors,
     events,
@@ -28,7 +29,7 @@ from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
 ROOMS = (
-    devices, alarms, orders, gateway_configs, gateway_models, completeness, registry, people, second_factor, locks, lock_orders,
+    devices, alarms, detections, orders, gateway_configs, gateway_models, completeness, registry, people, second_factor, locks, lock_orders,
     permit_ledger, permits, operations, events, influx,
 )  # fmt: skip
 

@@ -30,6 +30,7 @@ TABLE_MODULES = (
     "cloud.audit.tables",
     "cloud.permits.tables",
     "cloud.lock_orders.tables",
+    "cloud.vision.tables",
     "cloud.stores.influx.tables",
 )
 HEAD = "0011"

@@ -20,6 +20,7 @@ from tocsin.contract.codec import (
     decode_body,
     decode_header,
 )
+from tocsin.contract.evidence import EvidencePart, decode_part
 from tocsin.contract.messages import NS_PER_UNIT, VERSION, Alarm, Batch, Event, Health, Resume
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import WireError, WireReason
@@ -73,6 +74,8 @@ def decode(topic: str, payload: bytes, received_ns: int, view: View, max_future_
             out.health = _direct(payload, _health, out)
         elif parsed.kind == topics.RESUME:
             out.resume = _direct(payload, _resume, out)
+        elif parsed.kind == topics.EVIDENCE:
+            out.part = _part(payload, out)
         else:
             raise WireError(WireReason.WRONG_TOPIC, f"class {parsed.kind!r:.60}")
     except WireError as exc:
@@ -89,6 +92,15 @@ def _direct(payload: bytes, decoder: msgspec.json.Decoder[_Told], out: Decoded) 
         raise WireError(WireReason.WRONG_VERSION, f"version {told.v}, this is {VERSION}")
     _same_sender(told.site, told.gateway, out)
     return told
+
+
+def _part(payload: bytes, out: Decoded) -> EvidencePart:
+    try:
+        part = decode_part(payload)
+    except (ValueError, RecursionError) as exc:
+        raise WireError(WireReason.BAD_BODY, str(exc)) from exc
+    _same_sender(part.site, part.gateway, out)
+    return part
 
 
 def _same_sender(site: str, gateway: str, out: Decoded) -> None:

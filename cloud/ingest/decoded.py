@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cloud.stores import Block, LedgerEntry
+from tocsin.contract.evidence import EvidencePart
 from tocsin.contract.messages import Alarm, Event, Health, Resume
 from tocsin.errors import WireReason
 
@@ -38,6 +39,7 @@ class Decoded:
     event: Event | None = None
     health: Health | None = None
     resume: Resume | None = None
+    part: EvidencePart | None = None
     online: bool | None = None
     rows: int = 0
     first_ns: int | None = None  # the rows' times reach from here ...

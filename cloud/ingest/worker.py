@@ -29,6 +29,7 @@ from cloud.ingest.unknown import UnknownFields
 from cloud.link import Handover, Received
 from cloud.stores import Block, LedgerEntry, Rejected, Store, with_refusals
 from tocsin.contract import topics
+from tocsin.contract.evidence import EvidencePart
 from tocsin.contract.messages import Event
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import StoreUnavailableError, WireReason
@@ -65,13 +66,14 @@ class Ingest:
         log: logging.Logger,
         on_stored: Callable[[set[Key]], None] = lambda _keys: None,
         on_speaking: Callable[[str], None] = lambda _gateway: None,
+        on_part: Callable[[EvidencePart], None] = lambda _part: None,
     ) -> None:
         self._options, self._store, self._sites = options, store, sites
         self._handover, self._wire, self._letters = handover, wire, letters
         self._last, self._presence, self._answers = last, presence, answers
         self._numbers = numbers
         self._clock, self._log = clock, log
-        self._on_stored, self._on_speaking = on_stored, on_speaking
+        self._on_stored, self._on_speaking, self._on_part = on_stored, on_speaking, on_part
         self._max_future_ns = int(options.max_future_s * 1e9)
         self._ledger = Ledger(store.ledger())
         self.attempts = Attempts(letters)
@@ -299,6 +301,8 @@ class Ingest:
             self._presence.on_state(got.gateway, got.online, now_mono)
             if got.online:
                 self._on_speaking(got.gateway)
+        if got.part is not None:
+            self._on_part(got.part)
         if got.resume is not None:
             self._on_speaking(got.gateway)
             self._numbers.on_streams(got.gateway, got.resume.streams, message.received_ns)

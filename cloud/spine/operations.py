@@ -28,6 +28,8 @@ from cloud.spine.letter_operations import LetterOperations
 from cloud.spine.permit_desk import PermitDesk
 from cloud.spine.permit_operations import PermitOperations
 from cloud.spine.thin import thin
+from cloud.vision.book import VisionBook
+from cloud.vision.operations import VisionOperations
 from tocsin.contract.orders import Scalar
 from tocsin.errors import NotFoundError
 
@@ -84,6 +86,7 @@ class Operations:
         models: ModelBook,
         audit: AuditBook,
         permits: PermitDesk,
+        vision: VisionBook,
         letters: LetterOperations,
         counters: Callable[[], dict[str, object]],
         registry_changed: Callable[[], None],
@@ -98,6 +101,7 @@ class Operations:
         self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
         self._state = ThreadPoolExecutor(2, thread_name_prefix="state")
         self._permits = PermitOperations(permits.book, permits.keeper, permits.locks, self._state)
+        self._vision = VisionOperations(vision, orders, self._state)
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -127,6 +131,7 @@ class Operations:
             "completeness": self.completeness,
             **self._letters.handlers,
             **self._permits.handlers,
+            **self._vision.handlers,
             "counters": self.counters,
             "registry_changed": self.registry_changed,
         }

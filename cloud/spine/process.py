@@ -38,6 +38,9 @@ from cloud.spine.open_door import open_door
 from cloud.spine.operations import Operations, device_row, gateway_row
 from cloud.spine.permit_desk import permit_desk
 from cloud.spine.worker_thread import WorkerThreads
+from cloud.vision.book import VisionBook, VisionRules
+from cloud.vision.receiver import PartReceiver
+from cloud.vision.shelf import Shelf
 from tocsin.contract import remote, topics
 from tocsin.contract.messages import Command
 from tocsin.errors import StoreError, StoreUnavailableError, WireError
@@ -120,6 +123,16 @@ class Spine:
             watch=self.alarms.watch,
         )
         self.permits = self._permits.book
+        self.vision = VisionBook(
+            self._engine,
+            clock,
+            Shelf(config.cloud.data_dir / "evidence"),
+            VisionRules(config.vision.fetch, config.vision.keep_days, config.vision.max_bytes),
+            keys=keys,
+            changed=lambda detection: self._publish("detection", detection),
+            send=self.link.publish,
+        )
+        self._parts = PartReceiver(self.vision.on_part)
         self.ingest = Ingest(
             ingest_options(config),
             store=self._door.store,
@@ -137,12 +150,14 @@ class Spine:
                 self.audit,
                 self.permits,
                 self._permits.orders,
+                self.vision,
             ),
             numbers=self.audit,
             clock=clock,
             log=logging.getLogger("cloud.ingest"),
             on_stored=self._stored,
             on_speaking=self._resend,
+            on_part=self._parts.put,
         )
         self._lane = AlarmLane(sites, self.handover, self.alarms, logging.getLogger("cloud.alarms"))
         self._operations = Operations(
@@ -156,6 +171,7 @@ class Spine:
             models=self.models,
             audit=self.audit,
             permits=self._permits,
+            vision=self.vision,
             letters=LetterOperations(self._letters, self._reopen, clock.now_ns),
             counters=self.counters,
             registry_changed=self._read_registry,
@@ -181,6 +197,7 @@ class Spine:
         await self._server.start()
         threads.start("ingest", self.ingest.run)
         threads.start("alarms", self._lane.run)
+        threads.start("pictures", self._parts.run)
         self.link.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -195,6 +212,7 @@ class Spine:
                 hear.cancel()
         finally:
             self._lane.stop()
+            self._parts.stop()
             self.ingest.stop()
             await self._server.aclose()
             ended = await threads.join(COMMIT_S)
@@ -212,6 +230,7 @@ class Spine:
         return {
             **dict(self.ingest.counts),
             **dict(self._lane.counts),
+            **{f"vision_{n}": v for n, v in (self.vision.counts + self._parts.counts).items()},
             "unknown_field_names": ", ".join(sorted(self.ingest.unknown.names)),
             "broker_connected": self.link.connected,
             "broker_connects": self.link.connects,
@@ -268,6 +287,7 @@ class Spine:
         self.models.resend(gateway)
         self.permits.resend(gateway)
         self._permits.orders.resend(gateway)
+        self.vision.resend(gateway)
 
     def _reopen(self, letter: Mapping[str, Any]) -> Future[Told] | None:
         begun = self.ingest.attempts.begin(letter)
@@ -359,6 +379,8 @@ class Spine:
         self.configs.expire()
         self.models.expire()
         self.audit.keep()
+        self.vision.expire()
+        self.vision.keep()
         for name, gateway in gateways.items():
             self._show("gateway", name, gateway_row(name, gateway), ("online", "t"))
         for device in devices:

@@ -1,0 +1,124 @@
+"""What cameras saw: detections, their pictures, and what people say of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import FileResponse
+from pydantic import Field
+
+from cloud.api.gate import Reader, allow
+from cloud.api.models import Body, Told
+from cloud.api.rows import row_of, rows_of, text
+from cloud.api.services import services
+from cloud.identity.rules import Action, Principal
+
+router = APIRouter(prefix="/api/v1", tags=["vision"])
+Operator = Depends(allow(Action.ALARMS))
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+
+
+class ExhibitTold(Told):
+    """A picture or clip. `state`: offered (its gateway has it), wanted, here, gone, wrong (never what its hash says), dropped."""
+
+    sha256: str
+    role: str
+    media: str
+    size: int
+    t_ns: int
+    state: str
+    have: int
+
+
+class DetectionTold(Told):
+    """One thing that one camera saw. `box`: x, y, width, height as fractions of the picture; `told` is what its gateway said last."""
+
+    detection: str
+    site: str
+    gateway: str
+    device: str
+    label: str
+    score: float
+    box: list[float]
+    confirmed_ns: int
+    seen_ns: int
+    ended_ns: int | None
+    thumbnail: str
+    verdict: str
+    verdict_by: str
+    note: str
+    evidence: tuple[ExhibitTold, ...] = ()
+
+
+class VerdictBody(Body):
+    """What it was. The camera learns from it."""
+
+    verdict: Literal["confirmed", "rejected"]
+    note: str = Field(default="", max_length=2000)
+
+
+@router.get("/detections")
+async def detections(
+    request: Request,
+    device: str = "",
+    verdict: Annotated[
+        Literal["", "confirmed", "rejected"] | None, Query(description='"" are those nobody judged')
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+    principal: Principal = Reader,
+) -> list[DetectionTold]:
+    """Detections, newest first, without their pictures."""
+    answer = await services(request).spine.call(
+        "detections", sites=_sites(principal), device=device, verdict=verdict, limit=limit
+    )
+    return [DetectionTold.model_validate(r) for r in rows_of(answer)]
+
+
+@router.get("/detections/{detection}")
+async def detection(
+    request: Request, detection: str, principal: Principal = Reader
+) -> DetectionTold:
+    """One detection, its pictures, and who looked at them."""
+    spine = services(request).spine
+    answer = await spine.call("detection", detection=detection, sites=_sites(principal))
+    return DetectionTold.model_validate(row_of(answer))
+
+
+@router.post("/detections/{detection}/verdict")
+async def judge(
+    request: Request, detection: str, body: VerdictBody, principal: Principal = Operator
+) -> DetectionTold:
+    """Say what it was; the last word counts. `not_passed_on` says why its gateway cannot be told."""
+    answer = await services(request).spine.call(
+        "detection_judge",
+        detection=detection,
+        verdict=body.verdict,
+        actor=principal.name,
+        note=body.note,
+        sites=_sites(principal),
+    )
+    return DetectionTold.model_validate(row_of(answer))
+
+
+@router.post("/evidence/{sha256}/fetch", status_code=202)
+async def fetch(request: Request, sha256: Sha256, principal: Principal = Reader) -> ExhibitTold:
+    """Have the gateway send a picture or clip that is still there."""
+    spine = services(request).spine
+    answer = await spine.call("evidence_want", sha256=sha256, sites=_sites(principal))
+    return ExhibitTold.model_validate(row_of(answer))
+
+
+@router.get("/evidence/{sha256}", response_class=FileResponse)
+async def picture(request: Request, sha256: Sha256, principal: Principal = Reader) -> FileResponse:
+    """The picture or clip itself. Who looked is written down."""
+    answer = await services(request).spine.call(
+        "evidence_look", sha256=sha256, account=principal.name, sites=_sites(principal)
+    )
+    row = row_of(answer)
+    headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(text(row, "path"), media_type=text(row, "media"), headers=headers)
+
+
+def _sites(principal: Principal) -> list[str] | None:
+    return None if principal.sites is None else sorted(principal.sites)

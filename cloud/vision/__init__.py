@@ -1,0 +1,1 @@
+"""What cameras saw: detections, their pictures, and what people said of them."""

@@ -1,0 +1,81 @@
+"""What cameras saw, as people look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Engine, select
+
+from cloud.db import read
+from cloud.vision.tables import detections, evidence, views
+from tocsin.errors import NotFoundError
+
+HERE = "here"  # of a picture
+
+
+class Gallery:
+    """Reads alone; `sites` None sees everything."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def seen_by(self, detection: str) -> list[dict[str, object]]:
+        """Who looked at its pictures, newest first."""
+        query = (
+            select(views.c.account, views.c.t_ns, evidence.c.role)
+            .join(evidence, evidence.c.sha256 == views.c.sha256)
+            .where(evidence.c.detection == detection)
+            .order_by(views.c.id.desc())
+            .limit(200)
+        )
+        with read(self._engine) as c:
+            return [dict(row) for row in c.execute(query).mappings()]
+
+    def exhibit(self, sha256: str, sites: Collection[str] | None) -> dict[str, object]:
+        """What is known of one picture.
+
+        Raises:
+            NotFoundError: nobody told of it, or at a site the caller does not see.
+        """
+        query = select(evidence).where(evidence.c.sha256 == sha256)
+        if sites is not None:
+            query = query.where(evidence.c.site.in_(sites))
+        with read(self._engine) as c:
+            row = c.execute(query.order_by(evidence.c.state != HERE)).mappings().first()
+        if row is None:
+            raise NotFoundError(f"there is no picture {sha256!r}")
+        return dict(row)
+
+    def row(self, detection: str, sites: Collection[str] | None) -> dict[str, object]:
+        """One detection with its pictures.
+
+        Raises:
+            NotFoundError: there is none, or at a site the caller does not see.
+        """
+        query = select(detections).where(detections.c.detection == detection)
+        pictures = select(evidence).where(evidence.c.detection == detection)
+        with read(self._engine) as c:
+            row = c.execute(query).mappings().first()
+            if row is None or (sites is not None and row["site"] not in sites):
+                raise NotFoundError(f"there is no detection {detection!r}")
+            shown = [dict(r) for r in c.execute(pictures.order_by(evidence.c.t_ns)).mappings()]
+        return dict(row) | {"evidence": shown}
+
+    def rows(
+        self,
+        *,
+        sites: Collection[str] | None = None,
+        device: str = "",
+        verdict: str | None = None,
+        limit: int = 100,
+    ) -> list[dict[str, object]]:
+        """Detections, newest first, without their pictures. `verdict` "" are those that nobody judged."""
+        query = select(detections).order_by(detections.c.confirmed_ns.desc()).limit(limit)
+        if sites is not None:
+            query = query.where(detections.c.site.in_(sites))
+        if device:
+            query = query.where(detections.c.device == device)
+        if verdict is not None:
+            query = query.where(detections.c.verdict == verdict)
+        with read(self._engine) as c:
+            return [dict(row) for row in c.execute(query).mappings()]

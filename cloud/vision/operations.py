@@ -1,0 +1,88 @@
+"""What the spine answers about what cameras saw."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import TypeVar
+
+from cloud.orders.book import OrderBook
+from cloud.rpc import Handler
+from cloud.vision.book import VisionBook
+from tocsin.contract.orders import Scalar
+from tocsin.errors import CommandRefusedError
+
+VERDICT = "verdict"  # name of the command that a camera takes
+VERDICT_S = 7 * 86_400.0
+T = TypeVar("T")
+
+
+class VisionOperations:
+    """`handlers` for the server. `sites` None sees everything."""
+
+    def __init__(self, book: VisionBook, orders: OrderBook, pool: Executor) -> None:
+        self._book, self._orders, self._pool = book, orders, pool
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Operation name -> what answers it."""
+        return {
+            "detections": self.detections,
+            "detection": self.detection,
+            "detection_judge": self.detection_judge,
+            "evidence_want": self.evidence_want,
+            "evidence_look": self.evidence_look,
+        }
+
+    async def detections(
+        self,
+        sites: list[str] | None = None,
+        device: str = "",
+        verdict: str | None = None,
+        limit: int = 100,
+    ) -> object:
+        rows = partial(self._book.gallery.rows, sites=sites, device=device, verdict=verdict)
+        return await self._in(partial(rows, limit=limit))
+
+    async def detection(self, detection: str, sites: list[str] | None = None) -> object:
+        row = await self._in(partial(self._book.gallery.row, detection, sites))
+        return row | {"views": await self._in(partial(self._book.gallery.seen_by, detection))}
+
+    async def detection_judge(
+        self,
+        detection: str,
+        verdict: str,
+        actor: str,
+        note: str = "",
+        sites: list[str] | None = None,
+    ) -> object:
+        row = await self._in(partial(self._book.judge, detection, verdict, actor, note, sites))
+        return row | await self._in(partial(self._pass_on, row))
+
+    def _pass_on(self, row: dict[str, object]) -> dict[str, object]:
+        """The camera learns from it: told as a command, which is kept until its gateway has taken it."""
+        site, gateway, device = (str(row[name]) for name in ("site", "gateway", "device"))
+        args: dict[str, Scalar] = {
+            "detection": str(row["detection"]),
+            "verdict": str(row["verdict"]),
+        }
+        try:
+            order = self._orders.give(
+                site, gateway, device, VERDICT, args, str(row["verdict_by"]), VERDICT_S
+            )
+        except CommandRefusedError as exc:
+            return {"command": "", "not_passed_on": exc.message}
+        return {"command": order["id"], "not_passed_on": ""}
+
+    async def evidence_want(self, sha256: str, sites: list[str] | None = None) -> object:
+        return await self._in(partial(self._book.want, sha256, sites))
+
+    async def evidence_look(
+        self, sha256: str, account: str, sites: list[str] | None = None
+    ) -> object:
+        return await self._in(partial(self._book.look, sha256, account, sites))
+
+    async def _in(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)

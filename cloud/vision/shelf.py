@@ -1,0 +1,80 @@
+"""Pictures and clips on the cloud's disk: put together from parts, believed when the hash of the whole fits."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from tocsin.errors import FolderError, NotFoundError
+
+
+class WrongHashError(Exception):
+    """The whole is not what its name says; it is gone again."""
+
+
+class Shelf:
+    """Files in `folder`, named by their SHA-256. Not for several threads at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._drafts = folder, folder / "parts"
+
+    def have(self, sha256: str) -> int:
+        """Bytes of an unfinished one, from its beginning."""
+        try:
+            return (self._drafts / sha256).stat().st_size
+        except OSError:
+            return 0
+
+    def take(self, sha256: str, offset: int, size: int, data: bytes) -> int:
+        """Add a part; how many bytes there are now. A part beyond a hole changes nothing.
+
+        Raises:
+            WrongHashError: it was the last one, and the whole is another.
+            FolderError: the disk refuses.
+        """
+        draft = self._drafts / sha256
+        try:
+            self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+                have = file.seek(0, os.SEEK_END)
+                if offset > have:
+                    return have
+                file.seek(offset)
+                file.write(data)
+                file.truncate()
+                have = file.tell()
+                if have < size:
+                    return have
+                file.flush()
+                os.fsync(file.fileno())
+                file.seek(0)
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    draft.unlink()
+                    raise WrongHashError
+            place = self.path(sha256)
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.replace(place)
+        except OSError as exc:
+            raise FolderError(f"pictures cannot be kept in {self._folder}: {exc.strerror}") from exc
+        return have
+
+    def path(self, sha256: str) -> Path:
+        """Where a whole one lies."""
+        return self._folder / sha256[:2] / sha256
+
+    def read(self, sha256: str) -> bytes:
+        """A whole one.
+
+        Raises:
+            NotFoundError: it is not here (any more).
+        """
+        try:
+            return self.path(sha256).read_bytes()
+        except OSError as exc:
+            raise NotFoundError(f"picture {sha256} cannot be read: {exc.strerror}") from exc
+
+    def drop(self, sha256: str) -> None:
+        """Forget one, whole or not."""
+        self.path(sha256).unlink(missing_ok=True)
+        (self._drafts / sha256).unlink(missing_ok=True)
