@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI
 
 from cloud.api import (
     alarms,
+    asked_keys,
     completeness,
     detections,
     devices,
@@ -30,7 +31,7 @@ from cloud.identity.rules import Principal
 
 ROOMS = (
     devices, alarms, detections, orders, gateway_configs, gateway_models, completeness, registry, people, second_factor, locks, lock_orders,
-    permit_ledger, permits, operations, events, influx,
+    asked_keys, permit_ledger, permits, operations, events, influx,
 )  # fmt: skip
 
 

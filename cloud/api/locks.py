@@ -126,7 +126,7 @@ class IssuerTold(Told):
 def my_keys(request: Request, principal: Principal = Reader) -> list[HolderTold]:
     """The caller's phones."""
     me = person_of(principal)
-    return [_holder(k) for k in services(request).permits.holders.of(me.name)]
+    return [holder_told(k) for k in services(request).permits.holders.of(me.name)]
 
 
 @router.post("/me/keys", status_code=201)
@@ -134,14 +134,16 @@ def add_key(request: Request, body: HolderBody, principal: Principal = Reader) -
     """Register a phone: grants are bound to its key, which never leaves it."""
     me = person_of(principal)
     public, proof = bytes.fromhex(body.public), bytes.fromhex(body.proof)
-    return _holder(services(request).permits.holders.register(me.name, public, proof, body.name))
+    return holder_told(
+        services(request).permits.holders.register(me.name, public, proof, body.name)
+    )
 
 
 @router.delete("/me/keys/{holder}")
 def end_key(request: Request, holder: Hex8, principal: Principal = Reader) -> HolderTold:
     """End a lost phone: it gets no more grants, and those it has end within 30 minutes."""
     me = person_of(principal)
-    return _holder(services(request).permits.holders.revoke(holder, me.name))
+    return holder_told(services(request).permits.holders.revoke(holder, me.name))
 
 
 @router.get("/locks")
@@ -251,5 +253,6 @@ def _technician(request: Request, principal: Principal, site: str) -> Person:
     return me
 
 
-def _holder(key: HolderKey) -> HolderTold:
+def holder_told(key: HolderKey) -> HolderTold:
+    """What may be shown of a phone's key."""
     return HolderTold(**{**asdict(key), "public": key.public.hex()})

@@ -9,6 +9,7 @@ import segno
 from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, Response
 
+from cloud.api.asked_keys import confirmed, refused, waiting
 from cloud.api.gate import Reader
 from cloud.api.persons import person_of
 from cloud.api.services import services
@@ -16,7 +17,7 @@ from cloud.console.raised import active_alarms
 from cloud.console.render import page
 from cloud.identity.rules import Principal
 from cloud.identity.second_factor import Enrolment
-from tocsin.errors import IdentityError
+from tocsin.errors import IdentityError, LockKeyError, NotFoundError
 
 router = APIRouter(include_in_schema=False)
 Code = Annotated[str, Form(max_length=16)]
@@ -53,7 +54,34 @@ async def confirm(request: Request, code: Code, principal: Principal = Reader) -
         await asyncio.to_thread(services(request).factors.confirm, me.account_id, code)
     except IdentityError as error:
         return await _page(request, principal, problem=f"factor.{error.reason.value}", status=409)
-    return await _page(request, principal, done=True)
+    return await _page(request, principal, done="factor.done")
+
+
+@router.post("/asked-keys/{site}/{holder}")
+async def asked(
+    request: Request,
+    site: str,
+    holder: str,
+    code: Code,
+    do: Annotated[str, Form(pattern="^(confirm|refuse)$")],
+    reason: Annotated[str, Form(max_length=200)] = "",
+    principal: Principal = Reader,
+) -> Response:
+    """Confirm a phone key that was made at a gateway, or refuse it with a reason."""
+    if do == "refuse" and not reason.strip():
+        return await _page(request, principal, problem="phone.no_reason", status=409)
+    try:
+        if do == "refuse":
+            await refused(request, principal, site, holder, code, reason.strip())
+        else:
+            await confirmed(request, principal, site, holder, code)
+    except IdentityError as error:
+        return await _page(request, principal, problem=f"factor.{error.reason.value}", status=409)
+    except (LockKeyError, NotFoundError):
+        return await _page(request, principal, problem="phone.gone", status=409)
+    return await _page(
+        request, principal, done="phone.refused" if do == "refuse" else "phone.confirmed"
+    )
 
 
 async def _page(
@@ -62,7 +90,7 @@ async def _page(
     *,
     made: Enrolment | None = None,
     problem: str = "",
-    done: bool = False,
+    done: str = "",
     status: int = 200,
 ) -> HTMLResponse:
     parts, me = services(request), person_of(principal)
@@ -74,6 +102,7 @@ async def _page(
         status=status,
         state=state,
         phones=phones,
+        asked=await asyncio.to_thread(waiting, request, principal),
         secret=made.secret if made else "",
         qr=qr_svg(made.uri) if made else "",
         problem=problem,

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from cloud.alarms.silence import Condition
 from cloud.db import read, write
-from cloud.permits import journals
+from cloud.permits import asked_keys, journals
 from cloud.permits import kept as rows
 from cloud.permits.bundle import Basis
 from cloud.permits.effects import Effects
@@ -34,7 +34,7 @@ from tocsin.permits.due import due
 from tocsin.permits.facts import Drafted, Fact, Form
 from tocsin.permits.journal import CLOUD, gateway_source
 from tocsin.permits.merge import merge
-from tocsin.permits.messages import DOWN, SIGNS, UP, PermitUp, SignsDown
+from tocsin.permits.messages import DOWN, KEY_UP, SIGNS, UP, KeyUp, PermitUp, SignsDown
 from tocsin.permits.names import ENDED, IN_FORCE, Action, Role, State
 from tocsin.permits.outcomes import Refused
 from tocsin.permits.permit import Permit, permit_of
@@ -206,6 +206,8 @@ class PermitBook:
         Raises:
             StoreUnavailableError: it is not kept; the message will come again.
         """
+        if event.kind == KEY_UP:
+            self._asked_key(event)
         if event.kind != UP:
             return
         try:
@@ -241,6 +243,23 @@ class PermitBook:
             self._tell(after)
         elif after.kept.told < after.own or up.entries:
             self._tell_gateway(after)
+
+    def _asked_key(self, event: Event) -> None:
+        try:
+            up = msgspec.convert(event.data, KeyUp)
+        except msgspec.ValidationError as exc:
+            _log.warning("gateway %s: a key that cannot be read: %s", event.gateway, exc)
+            return
+        with self._lock, write(self._engine) as c:
+            asked_keys.take(c, event.site, event.gateway, up, self._clock.now_ns())
+        self.resend(event.gateway)
+
+    def retell(self, site: str) -> None:
+        """Who may act has changed at a site: its gateways are told."""
+        with read(self._engine) as c:
+            found = {k.gateway for k in rows.listed(c, live=True) if k.site == site}
+        for gateway in found:
+            self.resend(gateway)
 
     def resend(self, gateway: str) -> None:
         """A gateway speaks again: tell it every permit that it watches."""

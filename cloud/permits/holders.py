@@ -132,6 +132,11 @@ def keys_of(c: Connection, account: str, *, revoked_too: bool = False) -> list[H
     return [_holder(r) for r in c.execute(order).mappings()]
 
 
+def owner_of(c: Connection, holder: str) -> HolderKey | None:
+    """Whose key it is, or was; None where nobody registered it."""
+    return _one(c, holder)
+
+
 def gateway_public(c: Connection, gateway: str) -> bytes | None:
     """The key of a gateway; None where it never told one."""
     found = c.scalar(select(gateway_keys.c.public).where(gateway_keys.c.gateway == gateway))

@@ -23,12 +23,26 @@ class Qualified(msgspec.Struct, frozen=True):
     fit_until_ns: int
 
 
-Item = Space | Instrument | Qualified
-T = TypeVar("T", Space, Instrument, Qualified)
+class AskedKey(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A phone key made at a gateway's page that waits to be confirmed; `refused`: why it never will be."""
+
+    holder: str
+    site: str
+    account: str
+    public: bytes
+    proof: bytes
+    gateway: str
+    asked_ns: int
+    refused: str = ""
+
+
+Item = Space | Instrument | Qualified | AskedKey
+T = TypeVar("T", Space, Instrument, Qualified, AskedKey)
 KINDS: dict[type[Item], str] = {
     Space: "space",
     Instrument: "instrument",
     Qualified: "person",
+    AskedKey: "asked-key",
 }
 
 
@@ -40,16 +54,8 @@ class Ledger:
 
     def put(self, site: str, key: str, item: Item, by: str) -> None:
         """Enter it, in place of what was there under its id."""
-        kind = KINDS[type(item)]
-        values = {
-            "body": msgspec.json.encode(item),
-            "changed_ns": self._clock.now_ns(),
-            "changed_by": by,
-        }
         with self._engine.begin() as c:
-            changed = c.execute(update(permit_ledger).where(_at(kind, site, key)).values(values))
-            if changed.rowcount == 0:
-                c.execute(insert(permit_ledger).values(kind=kind, site=site, id=key, **values))
+            put(c, site, key, item, by, self._clock.now_ns())
 
     def remove(self, kind: type[Item], site: str, key: str) -> None:
         """Take it out; permits that name it keep what they were written with.
@@ -58,8 +64,7 @@ class Ledger:
             NotFoundError: it is not there.
         """
         with self._engine.begin() as c:
-            gone = c.execute(delete(permit_ledger).where(_at(KINDS[kind], site, key)))
-            if gone.rowcount == 0:
+            if not remove(c, kind, site, key):
                 raise NotFoundError(f"there is no {KINDS[kind]} {key!r} at {site or 'any site'}")
 
     def all(self, kind: type[T], site: str | None = None) -> list[T]:
@@ -75,6 +80,20 @@ class Ledger:
         """
         with read(self._engine) as c:
             return item(c, kind, site, key)
+
+
+def put(c: Connection, site: str, key: str, item: Item, by: str, now_ns: int) -> None:
+    """Enter it, in place of what was there under its id."""
+    kind = KINDS[type(item)]
+    values = {"body": msgspec.json.encode(item), "changed_ns": now_ns, "changed_by": by}
+    changed = c.execute(update(permit_ledger).where(_at(kind, site, key)).values(values))
+    if changed.rowcount == 0:
+        c.execute(insert(permit_ledger).values(kind=kind, site=site, id=key, **values))
+
+
+def remove(c: Connection, kind: type[Item], site: str, key: str) -> bool:
+    """Whether it was there."""
+    return c.execute(delete(permit_ledger).where(_at(KINDS[kind], site, key))).rowcount > 0
 
 
 def items(c: Connection, kind: type[T], site: str | None = None) -> list[T]:

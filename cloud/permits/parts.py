@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from cloud.config import CloudConfig
 from cloud.lock_orders.rows import commissioned
 from cloud.lock_orders.told import LocksTold
+from cloud.permits.asked_keys import AskedKeys
 from cloud.permits.holders import Holders
 from cloud.permits.issued import Issued
 from cloud.permits.issuers import Issuers
@@ -29,6 +30,7 @@ class PermitParts:
     photos: Photos
     locks: Locks
     holders: Holders
+    asked: AskedKeys
     issuers: Issuers
     issued: Issued
     orders: LocksTold
@@ -37,13 +39,15 @@ class PermitParts:
     def of(cls, config: CloudConfig, engine: Engine, clock: Clock, sealing: Sealing) -> PermitParts:
         """Built once by a process."""
         locks = Locks(engine, clock, sealing, commissioned)
+        ledger, holders = Ledger(engine, clock), Holders(engine, clock)
         folder = config.cloud.data_dir / "permits" / "photos"
         return cls(
             Packs(config.permits.rules_folder),
-            Ledger(engine, clock),
+            ledger,
             Photos(engine, clock, folder, config.permits.photo_bytes),
             locks,
-            Holders(engine, clock),
+            holders,
+            AskedKeys(engine, clock, ledger, holders),
             Issuers(engine, clock, sealing),
             Issued(engine, locks),
             LocksTold(engine, clock),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from cloud.identity.pins import pins_of
+from cloud.permits.asked_keys import phones
 from cloud.permits.granting import grants_of
 from cloud.permits.holders import keys_of
 from cloud.permits.kept import Kept
@@ -43,7 +44,7 @@ def down_of(
         rules=kept.basis.rules,
         entries=tuple(missing[:MAX_ENTRIES]),
         have=max((e.seq for e in entries if e.source == source), default=0),
-        people=people_of(c, context, named_in(permit)),
+        people=people_of(c, kept.site, context, named_in(permit)),
         grants=tuple(g.sealed for g in issued if g.is_live(now_ns)),
         denied=tuple(sorted(context.denied)),
         instruments=tuple(context.instruments.values()),
@@ -61,7 +62,7 @@ def named_in(permit: Permit) -> set[str]:
     return {name for name in people | {*form.attendants, *form.entrants} if name}
 
 
-def people_of(c: Connection, context: Context, named: set[str]) -> tuple[Person, ...]:
+def people_of(c: Connection, site: str, context: Context, named: set[str]) -> tuple[Person, ...]:
     """Who may act at the gateway: those named, and whoever rescues, approves or regulates at the site."""
     found = []
     pins = pins_of(c)
@@ -76,6 +77,7 @@ def people_of(c: Connection, context: Context, named: set[str]) -> tuple[Person,
                 key=keys[0].public if keys else b"",
                 trained_until_ns=account.trained_until_ns,
                 fit_until_ns=account.fit_until_ns,
+                phones=phones(c, site, name),
             )
             found.append(person)
     return tuple(found)

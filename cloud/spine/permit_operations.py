@@ -36,6 +36,7 @@ class PermitOperations:
             "permit_journal": self.permit_journal,
             "permit_why": self.permit_why,
             "permit_sign": self.permit_sign,
+            "permit_retell": self.permit_retell,
             "permit_draft": self.permit_draft,
             "permit_act": self.permit_act,
             "permit_export": self.permit_export,
@@ -58,6 +59,9 @@ class PermitOperations:
 
     async def permit_sign(self, permit: str, actor: str) -> object:
         return await self._in(partial(self._book.sign, permit, actor))
+
+    async def permit_retell(self, site: str) -> object:
+        return await self._in(partial(self._book.retell, site))
 
     async def permit_draft(self, site: str, form: dict[str, object], actor: str) -> object:
         return await self._ruled(partial(self._book.draft, site, _converted(form, Form), actor))

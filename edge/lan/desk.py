@@ -79,6 +79,10 @@ class Desk(Protocol):
         """What is in force here, worst first."""
         ...
 
+    def phones(self, account: str) -> dict[str, str]:
+        """Keys of this person: holder id, hex -> confirmed, waiting, revoked, or why it was refused."""
+        ...
+
     async def login(self, account: str, pin: str) -> str | None:
         """The name of whoever has this account and PIN, None where nobody has. Takes time on purpose."""
         ...

@@ -51,6 +51,7 @@ class State(msgspec.Struct, frozen=True):
     csrf: str
     cloud_lost_ns: int | None
     permits: tuple[PermitView, ...]
+    phones: dict[str, str]
 
 
 class Routes:
@@ -100,6 +101,7 @@ class Routes:
             session.csrf,
             self._cloud_lost_ns(),
             self._desk.permits(),
+            self._desk.phones(session.account),
         )
         return Response(200, msgspec.json.encode(state), headers=_ARMOUR)
 

@@ -30,7 +30,7 @@ from tocsin.permits.facts import Fact, LockTold
 from tocsin.permits.intervals import FRESHNESS, seconds
 from tocsin.permits.journal import Entry, gateway_source
 from tocsin.permits.live import breaches
-from tocsin.permits.messages import UP, PermitDown, SignsDown
+from tocsin.permits.messages import KEY_UP, UP, KeyUp, PermitDown, SignsDown
 from tocsin.permits.names import IN_FORCE, Action, Cause, Role, TimeQuality
 from tocsin.permits.outcomes import Accepted, Effect, Outcome, Refused
 from tocsin.permits.requests import Request
@@ -200,6 +200,15 @@ class PermitDesk:
             self._refuse(f"signs of attendants: version {told.v} for gateway {told.gateway}")
         else:
             self.watch.cloud_signs(told.signs, self._permits)
+
+    async def carry_key(self, key: KeyUp) -> None:
+        """A phone key that was made at the page, up to the cloud.
+
+        Raises:
+            OutboxError: it cannot be kept.
+        """
+        data: dict[str, object] = msgspec.to_builtins(key)
+        await self._around.outbox.put_event(KEY_UP, "", f"a phone key of {key.account}", data)
 
     def signs(self) -> AttendantSigns:
         """What this gateway saw of its attendants, for the cloud."""

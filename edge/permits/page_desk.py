@@ -14,9 +14,12 @@ from edge.permits.grants import Waiting
 from edge.permits.watched import Watched
 from tocsin.contract.orders import Outcome as Came
 from tocsin.errors import DriverError, GrantRefusedError, OutboxError, TocsinError
+from tocsin.grants.claims import holder_id
 from tocsin.grants.grant import PROOF_UNLOCK, holder_message
+from tocsin.grants.primitives import is_signed
 from tocsin.permits import facts
 from tocsin.permits.live import too_much
+from tocsin.permits.messages import WAITING, KeyUp
 from tocsin.permits.names import IN_FORCE, Action, Cause, Role, State
 from tocsin.permits.outcomes import Refused, refused
 from tocsin.permits.pins import is_pin
@@ -27,14 +30,12 @@ from tocsin.permits.sentences import sentence
 if TYPE_CHECKING:
     from edge.permits.desk import PermitDesk
 
+HOLD = b"HOLD1"
 MOST_WAITING = 32  # challenges nobody answered; the oldest goes first
 _AT_ONCE = 2  # PINs that are tried at the same time: each takes 16 MiB
 _TRIES_LONGEST_S = 10.0
 _SHOWN = IN_FORCE | {State.APPROVED}
-_NO_KEYS_HERE: Final = (  # a gateway that could would let whoever has it make keys for anyone
-    "网关不能登记密钥：密钥须由本人在平台上登记（/me/keys）。",
-    "A gateway registers no keys: each is registered at the cloud by its owner (/me/keys).",
-)
+MOST_KEYS = 20  # carried up in one run: nobody has so many phones
 _FOR: Final = {
     "enter": Action.ENTER,
     "exit": Action.EXIT,
@@ -63,6 +64,7 @@ class PageDesk:
     def __init__(self, desk: PermitDesk, locks: Locks) -> None:
         self._desk, self._locks = desk, locks
         self._trying = asyncio.Semaphore(_AT_ONCE)
+        self._carried: dict[str, set[bytes]] = {}  # keys that went up, by account
         self._waiting: OrderedDict[tuple[str, str, str], Waiting] = OrderedDict()
 
     def permits(self) -> tuple[page.PermitView, ...]:
@@ -87,10 +89,24 @@ class PageDesk:
             return None
         return name if fits else None
 
+    def phones(self, account: str) -> dict[str, str]:
+        """As the cloud told last; what went up in this run waits at least."""
+        found = {holder_id(key).hex(): WAITING for key in self._carried.get(account, ())}
+        for watched in self._desk.permits():
+            for person in watched.told.people:
+                if person.account == account:
+                    found |= {
+                        h: s for h, s in person.phones.items() if s != WAITING or h not in found
+                    }
+        return found
+
     async def ask(self, account: str, asked: Asked) -> Answer:
         """One tap."""
         if asked.action == "register":
-            return Answer(False, _NO_KEYS_HERE[0], _NO_KEYS_HERE[1])
+            try:
+                return await self._register(account, asked.said)
+            except OutboxError as exc:
+                return _failed(exc)
         watched = self._desk.find(asked.permit)
         if watched is None:
             return Answer(False, "网关上没有这张作业票。", "This gateway keeps no such permit.")
@@ -111,6 +127,19 @@ class PageDesk:
                     return Answer(False, "没有这个操作。", f"There is no action {asked.action}.")
         except (DriverError, GrantRefusedError, OutboxError) as exc:
             return _failed(exc)
+
+    async def _register(self, account: str, said: dict[str, str]) -> Answer:
+        """Nobody's key before somebody confirms it at the cloud: else whoever has the gateway could make keys for anyone."""
+        public, proof = _bytes(said.get("public", ""), 32), _bytes(said.get("proof", ""), 64)
+        if public is None or proof is None or not is_signed(public, proof, HOLD + account.encode()):
+            return Answer(False, "密钥无法验证。", "The key does not prove itself.")
+        carried = self._carried.setdefault(account, set())
+        if public not in carried:
+            if len(carried) >= MOST_KEYS:
+                return Answer(False, "登记的密钥太多，请联系技术员。", "Too many keys of yours: ask a technician.")  # fmt: skip
+            await self._desk.carry_key(KeyUp(account, public, proof))
+            carried.add(public)
+        return Answer(True)
 
     def _sign(self, watched: Watched, account: str) -> Answer:
         form = watched.permit.form

@@ -16,6 +16,8 @@ from tocsin.permits.space import Space, Template
 
 DOWN = "permit"  # the class of `down/`: PermitDown, signed as commands are
 SIGNS = "sign"  # the class of `down/`: SignsDown
+KEY_UP = "permit.key"  # kind of the event that carries a KeyUp
+CONFIRMED, WAITING, REVOKED = "confirmed", "waiting", "revoked"  # of a phone
 UP = "permit"  # kind of the event that carries a PermitUp
 
 
@@ -29,6 +31,17 @@ class Person(msgspec.Struct, frozen=True, omit_defaults=True):
     key: bytes = b""
     trained_until_ns: int = 0  # Unix ns; 0: not trained
     fit_until_ns: int = 0
+    phones: dict[
+        str, str
+    ] = {}  # holder id, hex -> confirmed, waiting, revoked, or why it was refused
+
+
+class KeyUp(msgspec.Struct, frozen=True):
+    """A phone key made at the gateway's page by somebody who gave their PIN; `proof` signs "HOLD1" and the account's name."""
+
+    account: str
+    public: bytes
+    proof: bytes
 
 
 class SealedGrant(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -29,6 +29,9 @@ export const make = async (account) => {
 /** The public key, hex. */
 export const publicKey = async (pair) => hex(await crypto.subtle.exportKey("raw", pair.publicKey));
 
+/** The short id by which people and grants name a public key: SHA-256, cut to 8 bytes, hex. */
+export const holder = async (pair) => hex(await crypto.subtle.digest("SHA-256", bytes(await publicKey(pair)))).slice(0, 16);
+
 /** The signature over bytes given as hex, hex. */
 export const sign = async (pair, message) => hex(await crypto.subtle.sign({ name: "Ed25519" }, pair.privateKey, bytes(message)));
 

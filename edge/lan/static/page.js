@@ -4,7 +4,7 @@ const POLL_MS = 2000, SIGN_MS = 20000, STALE_MS = 6000;
 const $ = (id) => document.getElementById(id);
 const words = await (await fetch("/words.json")).json();
 let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
-let state = null, heardMs = 0, busy = false, held = false; // held: a finger is down, so nothing moves under it
+let state = null, mine = null, heardMs = 0, busy = false, held = false; // held: a finger is down, so nothing moves under it
 
 const t = (name) => words.text[name]?.[language === "zh" ? 0 : 1] ?? name;
 const word = (kind, name) => words[kind]?.[name]?.[language === "zh" ? 0 : 1] ?? name;
@@ -89,8 +89,25 @@ const register = async () => {
   try {
     const pair = (await key.find(state.account)) ?? (await key.make(state.account));
     const proof = await key.sign(pair, key.ofText(`HOLD1${state.account}`));
+    mine = { account: state.account, holder: await key.holder(pair) };
     if ((await ask("", "register", { public: await key.publicKey(pair), proof })).done) say(t("registered"));
   } catch { say(t("no_crypto"), true); }
+};
+
+/** What this phone is to the cloud, and the button where it is nothing yet. */
+const phone = () => {
+  const status = mine?.account === state.account && mine.holder ? state.phones[mine.holder] : undefined;
+  const known = { confirmed: "phone_confirmed", waiting: "phone_waiting", revoked: "phone_revoked", taken: "phone_taken", "no-role": "phone_no_role", "bad-proof": "phone_bad_proof" };
+  const told = status && (known[status] ? t(known[status]) : `${t("phone_refused")}${status}`);
+  return el("section", { id: "phone" }, el("h2", {}, t("this_phone")),
+    status ? el("p", { class: status === "confirmed" ? "good" : status === "waiting" ? "warn" : "value bad" }, told) : el("p", { class: "age" }, t("phone_new")),
+    status ? el("p", { class: "hash" }, mine.holder.replace(/(....)(?=.)/g, "$1 ")) : null,
+    status ? null : el("button", { type: "button", class: "quiet", onclick: register }, t("register")));
+};
+
+const findMine = async () => {
+  const pair = await key.find(state.account).catch(() => undefined);
+  mine = { account: state.account, holder: pair ? await key.holder(pair).catch(() => "") : "" };
 };
 
 const loginPage = () => {
@@ -180,15 +197,15 @@ function draw() {
   if (old) $("stale").textContent = t("stale").replace("{age}", span((Date.now() - heardMs) * 1e6));
   const cards = state.permits.map(permitCard);
   $("main").replaceChildren(...(cards.length ? cards : [el("section", {}, t("none"))]),
-    el("div", { class: "two" }, el("button", { type: "button", class: "quiet", onclick: register }, t("register")),
-      el("button", { type: "button", class: "quiet", onclick: async () => { await post("/api/logout", {}); state = null; show(); } }, t("logout"))),
-    el("p", { class: "age" }, state.name));
+    phone(),
+    el("div", { class: "two" }, el("p", { class: "age" }, state.name),
+      el("button", { type: "button", class: "quiet", onclick: async () => { await post("/api/logout", {}); state = null; show(); } }, t("logout"))));
 }
 
 async function poll() {
   try {
     const answer = await fetch("/api/state", { cache: "no-store", signal: AbortSignal.timeout(4000) });
-    if (answer.ok) { state = await answer.json(); heardMs = Date.now(); } else if (answer.status === 401) state = null;
+    if (answer.ok) { state = await answer.json(); heardMs = Date.now(); if (mine?.account !== state.account) await findMine(); } else if (answer.status === 401) state = null;
   } catch { /* shown by its age */ }
   show();
 }

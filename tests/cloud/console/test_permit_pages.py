@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, expect
 from cloud.identity.totp import code_at, step_of
 from tests.cloud.console.watched import SHOTS, WALL, Watched
 from tests.cloud.permits.crew import LOCK, Crew
+from tests.cloud.permits.test_asked_keys import carry
 from tocsin.contract.messages import Event
 from tocsin.contract.orders import unpack
 from tocsin.grants.grant import PROOF_UNLOCK, check, check_holder, verify
@@ -333,3 +334,25 @@ def test_the_pages_are_installable_and_say_so_where_there_is_no_network(
     assert SHOTS.exists()
     li.tab.context.set_offline(False)
     li.tab.context.close()
+
+
+def test_a_technician_compares_the_number_and_confirms_it_on_the_page(
+    crew: Crew, browser: Browser
+) -> None:
+    new = carry(crew, "li", b"n" * 32)
+    for lang, word in (("en-GB", "Phones that wait"), ("zh-CN", "待确认的手机")):
+        tab = Watched(browser, crew.cloud.url, phone=True, lang=lang)
+        tab.known_as(crew.headers["tech"]["Cookie"])
+        tab.page.goto("/second-factor")
+        expect(tab.page.locator("#asked")).to_contain_text(word)
+        tab.shot(f"asked-key-{lang[:2]}")
+        tab.fits()
+    box = tab.page.locator(f"[data-asked='{new}']")
+    expect(box).to_contain_text(f"{new[:4]} {new[4:8]}")
+    box.locator("[name=code]").fill(crew.code("tech"))
+    box.get_by_role("button", name="拒绝").click()
+    expect(tab.page.locator(".problem")).to_contain_text("理由")
+    box.locator("[name=code]").fill(crew.code("tech"))
+    box.get_by_role("button", name="确认").click()
+    expect(tab.page.locator(".message")).to_contain_text("手机已确认")
+    assert crew.must("li", "GET", "/me/keys")[0]["holder"] == new

@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from edge.lan.desk import Answer, Asked, LockView, PermitView, Person, Value
+from tocsin.grants.claims import holder_id
 
 PIN = "481516"
 
@@ -17,6 +18,7 @@ class OnePermit:
     def __init__(self) -> None:
         now = time.time_ns()
         self.asked: list[tuple[str, Asked]] = []
+        self.known: dict[str, str] = {}
         self.view = PermitView(
             permit="P-17",
             space="污水井 3 / Sewer 3",
@@ -40,6 +42,9 @@ class OnePermit:
     def permits(self) -> tuple[PermitView, ...]:
         return (self.view,)
 
+    def phones(self, account: str) -> dict[str, str]:
+        return self.known
+
     async def login(self, account: str, pin: str) -> str | None:
         return "王监护 Wang" if (account, pin) == ("wang", PIN) else None
 
@@ -59,6 +64,8 @@ class OnePermit:
                 for person in self.view.roster:
                     counted = person.account in asked.said["inside"].split("\n")
                     self._move(person.account, inside=counted)
+            case "register":
+                self.known[holder_id(bytes.fromhex(asked.said["public"])).hex()] = "waiting"
             case "challenge":
                 return Answer(True, told={"sign": "00ff" * 8})
             case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,17 @@ def test_a_phone_signs_the_locks_challenge_with_a_key_that_never_leaves_it(
     with page(desk, tmp_path) as (_, url, _):
         shown, problems = phone(browser, url, "en-GB")
         shown.get_by_role("button", name="Register this phone").click()
-        expect(shown.locator("#told")).to_contain_text("Registered")
+        expect(shown.locator("#told")).to_contain_text("Sent to the cloud")
+        box = shown.locator("#phone")
+        expect(box).to_contain_text("Its key waits")
+        (holder,) = desk.known
+        expect(box.locator(".hash")).to_have_text(" ".join(re.findall("....", holder)))
+        shot(shown, "phone-waiting-en")
+        desk.known[holder] = "not this man's phone"
+        expect(box).to_contain_text("Refused at the cloud: not this man's phone")
+        desk.known[holder] = "confirmed"
+        expect(box).to_contain_text("confirmed")
+        expect(box.get_by_role("button")).to_have_count(0)
         shown.get_by_role("button", name="Unlock").click()
         expect(shown.locator("#told")).to_contain_text("Done")
         asked = {a.action: a.said for _, a in desk.asked}
