@@ -15,6 +15,7 @@ from cloud.console import (
     factor_pages,
     forms,
     gateway_pages,
+    ledger_pages,
     letter_pages,
     pages,
     permit_forms,
@@ -30,7 +31,7 @@ CSP = (
 )
 WORKER = "/static/js/worker.js"  # serves the pages of permits where there is no network, so it works above its own folder
 ROOMS = (
-    pages, gateway_pages, letter_pages, permit_pages, permit_forms, unlock, factor_pages, forms, admin,
+    pages, gateway_pages, letter_pages, ledger_pages, permit_pages, permit_forms, unlock, factor_pages, forms, admin,
 )  # fmt: skip
 HEADERS = {
     "content-security-policy": CSP,

@@ -206,7 +206,8 @@ def _views(parts: Services, rows: list[Row]) -> list[PermitView]:
     return found
 
 
-async def _seen(request: Request, principal: Principal, *, live: bool) -> list[PermitView]:
+async def seen_permits(request: Request, principal: Principal, *, live: bool) -> list[PermitView]:
+    """Those at the caller's sites, worst first."""
     sites = None if principal.sites is None else sorted(principal.sites)
     rows = within(
         principal,
@@ -219,7 +220,7 @@ async def _seen(request: Request, principal: Principal, *, live: bool) -> list[P
 
 async def _lists(request: Request, principal: Principal) -> dict[str, object]:
     found, active = await asyncio.gather(
-        _seen(request, principal, live=False), active_alarms(services(request), principal)
+        seen_permits(request, principal, live=False), active_alarms(services(request), principal)
     )
     past = sorted((v for v in found if v.state in ENDED), key=lambda v: -v.changed_ns)
     return {
@@ -233,7 +234,7 @@ async def _lists(request: Request, principal: Principal) -> dict[str, object]:
 async def _wall(request: Request, principal: Principal) -> dict[str, object]:
     parts = services(request)
     found, devices, active = await asyncio.gather(
-        _seen(request, principal, live=True),
+        seen_permits(request, principal, live=True),
         views(parts, principal),
         active_alarms(parts, principal),
     )

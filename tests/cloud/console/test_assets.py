@@ -70,7 +70,8 @@ def test_every_state_a_page_may_show_has_its_word() -> None:
         assert f"alarm.{rule}" in known
     for template in Packs(None).templates.values():
         assert {
-            f"permit_item.{i}" for i in (*template.checklist, *template.equipment)
+            f"permit_item.{i}"
+            for i in (*template.checklist, *template.equipment, *template.conflicts)
         } <= known.keys()
     for reason in AlarmRefusal:
         assert f"refused.{reason}" in known

@@ -356,3 +356,37 @@ def test_a_technician_compares_the_number_and_confirms_it_on_the_page(
     box.get_by_role("button", name="确认").click()
     expect(tab.page.locator(".message")).to_contain_text("手机已确认")
     assert crew.must("li", "GET", "/me/keys")[0]["holder"] == new
+
+
+def test_the_ledger_shows_spaces_hazards_history_people_and_instruments(
+    crew: Crew, browser: Browser
+) -> None:
+    permit = crew.active("zhou")
+    crew.must("root", "PUT", "/permit-ledger/instruments/north/gd-9", {
+        "calibrated_ns": 0, "calibrated_until_ns": 0, "bumped_ns": 0,
+    })  # fmt: skip
+    for lang, hazard, lapsed in (
+        ("en-GB", "hydrogen sulfide", "calibration lapsed"),
+        ("zh-CN", "硫化氢", "校准已过期"),
+    ):
+        seat = Seat(crew, browser, "bureau", lang).at("/permits")
+        page = seat.page
+        page.get_by_role("link", name="台账" if lang == "zh-CN" else "Ledger").click()
+        card = page.locator('[data-space="well-7"]')
+        expect(card).to_have_attribute("data-state", "active")
+        expect(page.locator('[data-person="qian"] .roles i')).to_have_text(
+            ["审批人" if lang == "zh-CN" else "Approver"]
+        )
+        expect(page.locator('[data-instrument="gd-9"]')).to_contain_text(lapsed)
+        seat.tab.shot(f"ledger-{lang[:2]}")
+        seat.tab.fits()
+        card.click()
+        expect(page.locator("dl.facts")).to_contain_text(hazard)
+        expect(page.locator("main")).not_to_contain_text("QR-7")
+        expect(page.locator("[data-rule=h2s-entry]")).to_be_visible()
+        seat.tab.shot(f"space-{lang[:2]}")
+        seat.tab.fits()
+        page.locator(".permits a").first.click()
+        seat.state("active")
+        assert page.url.endswith(permit)
+        seat.tab.done()
