@@ -25,10 +25,11 @@ def test_the_bench_measures_pipeline_and_bare_graph_and_nothing_fails(tmp_path: 
     assert len(found.raw) == 2
     for run in (overload, found.calm, found.alone):
         assert (run.failed, run.rejected) == (0, 0)
-        assert run.fewest_looked >= 1
-        assert 0 < run.latency_p50_ms <= run.latency_p99_ms
-        assert min(run.decode_cpu_ms, run.look_cpu_ms, run.rss_mb) > 0
-    assert overload.looked_per_s > found.calm.looked_per_s
+        assert run.decoded_per_s > 0
+        assert run.rss_mb > 0
+    assert overload.fewest_looked >= 1
+    assert 0 < overload.latency_p50_ms <= overload.latency_p99_ms
+    assert min(overload.decode_cpu_ms, overload.look_cpu_ms) > 0
     assert min(found.share_of_raw, found.share_by_cpu, found.cameras_per_core) > 0
     assert "| 1 frame/s each | 3 |" in "\n".join(vision(msgspec.to_builtins(found)))
 

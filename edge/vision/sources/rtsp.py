@@ -39,8 +39,11 @@ class RtspSource:
         )
         if not self._capture.grab() or isinstance(self._capture.retrieve(), Reject):
             self.close()
-            text = f"{self._address} accepts the connection and sends no picture"
-            raise LinkError(DriverReason.NO_ANSWER, text)
+            raise LinkError(
+                DriverReason.NO_ANSWER,
+                f"{self._address} accepts the connection and sends no picture",
+                hint="does its stream play, as H.264 or H.265 over TCP, in another program?",
+            )
         self._first = True
 
     def grab(self) -> bool:
