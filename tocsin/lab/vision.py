@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tempfile
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tocsin.errors import MissingExtraError
 from tocsin.lab.children import Children, LabError
 
 TARGET_SHARE = 0.85
@@ -72,8 +74,12 @@ def run_vision(
     """One process that measures.
 
     Raises:
-        LabError: it failed; most often no such model, or the extra `vision` is missing.
+        LabError: it failed; most often there is no such model.
+        MissingExtraError: the extra `vision` is not installed.
     """
+    for module in ("cv2", "onnxruntime"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError("vision", module)
     say(f"{cameras} cameras of 360 lines, 30 frames/s, {rounds} rounds of {seconds:g} s beside the bare graph")  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name, Children(Path(name)) as children:  # fmt: skip
         child = children.start(
