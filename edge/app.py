@@ -435,6 +435,8 @@ class Agent:
             tell=self._tell,
             evidence=self.evidence.keep,
             send_evidence=self.evidence.offer,
+            serve_model=partial(self.models.serve, config.name),
+            model_failed=self.models.fell_back,
         )
 
         def build() -> Driver:

@@ -48,16 +48,21 @@ def _model(file: Path) -> Finding:
     """Whether the model is the one its card speaks of."""
     name = f"model {file.parent.name}"
     mend = "install tocsin again, or the model from its source"
+    names = []
     try:
         told = tomllib.loads(file.read_text("utf-8"))
-        onnx = file.parent / str(told.get("file", f"{file.parent.name}.onnx"))
-        with onnx.open("rb") as data:
-            found = hashlib.file_digest(data, "sha256").hexdigest()
+        small = told.get("int8")
+        for table in [told, small] if isinstance(small, dict) else [told]:
+            onnx = file.parent / str(table.get("file", f"{file.parent.name}.onnx"))
+            with onnx.open("rb") as data:
+                found = hashlib.file_digest(data, "sha256").hexdigest()
+            if found != table.get("sha256"):
+                return fail(name, f"{onnx.name} is not the file that {file.name} names", mend)
+            names.append(onnx.name)
     except (OSError, tomllib.TOMLDecodeError) as exc:
         return fail(name, f"cannot be read: {exc}", mend)
-    if found != told.get("sha256"):
-        return fail(name, f"{onnx.name} is not the file that {file.name} names", mend)
-    return ok(name, f"{onnx.name} is the file that {file.name} names")
+    verb = "is the file" if len(names) == 1 else "are the files"
+    return ok(name, f"{' and '.join(names)} {verb} that {file.name} names")
 
 
 def _installed(package: str) -> bool:

@@ -29,7 +29,7 @@ Use = Callable[[Path], object]
 
 
 class ModelDesk:
-    """One offer at a time: a newer one replaces one that is still coming. `cameras[name]` puts a model in use."""
+    """One offer at a time: a newer one replaces one that is still coming."""
 
     def __init__(
         self,
@@ -49,11 +49,15 @@ class ModelDesk:
         self._coming: dict[str, Gathering] = {}
         self._whole = asyncio.Event()
         self._said_unsigned = False
-        self.cameras: dict[str, Use] = {}
+        self._uses: dict[str, dict[str, Use]] = {}  # by model, then driver
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.counters: Counter[str] = Counter()
 
-    def folder(self, name: str) -> Path | None:
-        """The folder of the model from the cloud that is in use; None: use what was shipped or configured."""
+    def serve(self, driver: str, name: str, use: Use) -> Path | None:
+        """The folder of the model from the cloud that is in use; None: use what was shipped or configured. `use` puts a newer
+        one in use when it comes; of each driver the last one counts.
+        """
+        self._uses.setdefault(name, {})[driver] = use
         known = self._store.installed(name)
         return self._store.folder_of(name, known.id) if known.id else None
 
@@ -114,6 +118,7 @@ class ModelDesk:
 
     async def run(self) -> None:
         """Take what is whole, until cancelled."""
+        self._loop = asyncio.get_running_loop()
         while True:
             await self._whole.wait()
             self._whole.clear()
@@ -131,10 +136,16 @@ class ModelDesk:
 
     async def _install(self, offer: ModelOffer, files: dict[str, bytes]) -> None:
         before = self._store.installed(offer.name)
+        now = Installed(offer.id, offer.version, offer.issued_ns, before.id, before.version)
         try:
             await asyncio.to_thread(self._try, offer, files)
-            now = Installed(offer.id, offer.version, offer.issued_ns, before.id, before.version)
+            # Known before it is used: a camera may say at once that it failed.
             await asyncio.to_thread(self._store.use, offer.name, now)
+            try:
+                await asyncio.to_thread(self._put_in_use, offer)
+            except TocsinError:
+                self._store.use(offer.name, Installed(before.id, before.version, offer.issued_ns))
+                raise
         except (TocsinError, OSError) as exc:
             await asyncio.to_thread(self._store.forget, offer.name, offer.id)
             code = exc.code if isinstance(exc, TocsinError) else "folder.unusable"
@@ -153,15 +164,22 @@ class ModelDesk:
                 ModelReason.UNREADABLE,
                 f"model.toml is of {told.name} {told.version}, and {offer.name} {offer.version} was offered",
             )
-        use = self.cameras.get(offer.name)
-        if use is None:
-            load_detector(folder)  # tried all the same
-        else:
+        load_detector(folder)
+
+    def _put_in_use(self, offer: ModelOffer) -> None:
+        folder = self._store.folder_of(offer.name, offer.id)
+        for use in list(self._uses.get(offer.name, {}).values()):
             use(folder)
 
     def fell_back(self, name: str, why: str) -> None:
-        """The cameras left the version in use for the one before; so does the next start."""
+        """The cameras left the version in use for the one before; so does the next start. From any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._left, name, why)
+
+    def _left(self, name: str, why: str) -> None:
         known = self._store.installed(name)
+        if not known.id:
+            return  # several drivers say it
         now = Installed(known.previous, known.previous_version, known.seen_ns)
         try:
             self._store.use(name, now)
@@ -170,7 +188,7 @@ class ModelDesk:
         text = f"{name} {known.version} failed, {now.version or 'the shipped one'} is in use: {why}"
         _log.error("%s", text)
         data = {"id": known.id, "name": name, "version": known.version, "to": now.version}
-        self._say(FELL_BACK, "", text, {**data, "why": why})
+        self._say(FELL_BACK, "", text[:1000], {**data, "why": why[:1000]})
 
     def _tell_applied(self, offer: ModelOffer, now: Installed) -> None:
         self.counters["applied"] += 1

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -75,6 +76,15 @@ def no_sending(sha256: str) -> None:
     """Sends nothing."""
 
 
+def no_model(name: str, use: Callable[[Path], object]) -> Path | None:
+    """None comes from the cloud."""
+    return None
+
+
+def no_failure(name: str, why: str) -> None:
+    """Tells nobody."""
+
+
 class ProbeLine(msgspec.Struct, frozen=True):
     """One line of a probe's report."""
 
@@ -93,7 +103,9 @@ class DriverContext(msgspec.Struct, frozen=True):
     data)` shows one frame as it was on the wire, broken ones too; `device` is "" where it is no known device's.
     `tell(kind, device, text, data)` journals an event of the device's own (a lock's log) and returns when it is durable. `evidence(data)` keeps a
     picture or clip on the disk and gives its SHA-256 in hex, "" where it cannot be kept; `send_evidence(sha256)` sends it
-    without being asked: for what is small.
+    without being asked: for what is small. `serve_model(name, use)` gives the folder of the newest version of a model that the cloud sent,
+    None without one; `use(folder)` is called in a thread when a newer one comes, and raises a `TocsinError` when it cannot be used.
+    `model_failed(name, why)`, from any thread, says that it was left again.
     """
 
     name: str
@@ -108,6 +120,8 @@ class DriverContext(msgspec.Struct, frozen=True):
     tell: Callable[[str, str, str, dict[str, object]], Awaitable[None]] = no_event
     evidence: Callable[[bytes], Awaitable[str]] = no_evidence
     send_evidence: Callable[[str], None] = no_sending
+    serve_model: Callable[[str, Callable[[Path], object]], Path | None] = no_model
+    model_failed: Callable[[str, str], None] = no_failure
 
 
 class Driver(Protocol):

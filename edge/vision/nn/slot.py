@@ -10,15 +10,16 @@ import msgspec
 
 from edge.vision.nn.detector import Detector
 from edge.vision.nn.load import Variant, load_detector
-from tocsin.errors import ModelError, ModelReason
+from tocsin.errors import ModelError, ModelReason, TocsinError
 
 TRIAL_FRAMES = 200
+SWAPPED, FELL_BACK = "model.swapped", "model.fell-back"
 
 
 class Change(msgspec.Struct, frozen=True):
     """What happened to a slot. `why` is empty when all went well."""
 
-    kind: str  # `model.swapped`, or `model.fell-back`
+    kind: str  # `SWAPPED` or `FELL_BACK`
     model: str
     version: str  # in use from now on
     before: str
@@ -59,7 +60,7 @@ class Slot:
                     hint="a newer version has the same name and at least the same classes",
                 )
             self._current, self._before, self._frames = new, old, 0
-        self._tell(Change("model.swapped", new.name, new.version, old.version))
+        self._tell(Change(SWAPPED, new.name, new.version, old.version))
         return new
 
     def worked(self, detector: Detector) -> None:
@@ -80,5 +81,33 @@ class Slot:
                 return False
             self._current, self._before = self._before, None
             now = self._current
-        self._tell(Change("model.fell-back", now.name, now.version, detector.version, why))
+        self._tell(Change(FELL_BACK, now.name, now.version, detector.version, why))
         return True
+
+
+def opened(
+    model: str | Path,
+    serve: Callable[[str, Callable[[Path], object]], Path | None],
+    failed: Callable[[str, str], None],
+) -> Slot:
+    """A configured model, or the newest version of it that the cloud sent; the configured one is what it falls back to.
+
+    `serve` and `failed` are `serve_model` and `model_failed` of a driver's context.
+
+    Raises:
+        ConfigError, ModelError, MissingExtraError: the configured model cannot be used.
+    """
+
+    def told(change: Change) -> None:
+        if change.kind == FELL_BACK:
+            failed(change.model, change.why)
+
+    detector = load_detector(model)
+    slot = Slot(detector, told)
+    folder = serve(detector.name, slot.offer)
+    if folder is not None:
+        try:
+            slot.offer(folder)
+        except TocsinError as exc:
+            failed(detector.name, exc.message)
+    return slot

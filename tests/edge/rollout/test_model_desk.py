@@ -1,0 +1,112 @@
+"""A model from the cloud and the cameras that look with it: swapped between frames, left again when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.rollout import ModelDesk
+from edge.vision.nn.sight import Sight
+from edge.vision.nn.slot import Slot, opened
+from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
+from tocsin.contract.ids import ulid
+from tocsin.contract.rollout import ModelFile, ModelOffer, encode_offer, parts
+from tocsin.sdk import SystemClock
+from tocsin.testing import wait_until
+
+KEY = b"key"
+
+
+class Gateway:
+    """A desk and what it said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.clock = folder, SystemClock()
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.desk = self.start()
+
+    def start(self) -> ModelDesk:
+        return ModelDesk(
+            self.folder / "models", site="plant", gateway="gw-1", clock=self.clock, key=lambda: KEY,
+            wanted=lambda: True, say=lambda kind, _device, _text, data: self.events.append((kind, data)),
+        )  # fmt: skip
+
+    def slot(self) -> Slot:
+        """As a driver opens it."""
+
+        def serve(name: str, use: object) -> Path | None:
+            return self.desk.serve("cameras", name, use)  # type: ignore[arg-type]
+
+        return opened(self.folder / "shipped", serve, self.desk.fell_back)
+
+    async def send(self, version: str, data: bytes, settings: str = HEAT_SETTINGS) -> None:
+        """Offers a model and waits for the answer."""
+        made = write_model(self.folder / "made" / version, data, settings) / "model.toml"
+        toml = made.read_text().replace('version = "1"', f'version = "{version}"')
+        now, before = self.clock.now_ns(), len(self.events)
+        file = ModelFile("trial.onnx", hashlib.sha256(data).hexdigest(), len(data))
+        offer = ModelOffer(
+            1, "plant", "gw-1", ulid(now), "li", now, now + 10**11, "trial", version, toml, [file]
+        )
+        await self.desk.take_offer(encode_offer(offer, KEY))
+        for part in parts(data):
+            await self.desk.take_part(part)
+        await wait_until(lambda: len(self.events) > before)
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    write_model(tmp_path / "shipped", heat_graph(), HEAT_SETTINGS)
+    made = Gateway(tmp_path)
+    task = asyncio.create_task(made.desk.run())
+    yield made
+    task.cancel()
+
+
+def fire(sight: Sight) -> float:
+    picture = np.full((256, 320, 3), 40, np.uint8)
+    picture[:64, :64] = (0, 0, 255)
+    return round(sight.see(picture, 0).scores["fire"], 2)
+
+
+async def test_cameras_look_with_what_the_cloud_sent_and_a_restart_keeps_it(
+    gateway: Gateway,
+) -> None:
+    sight = Sight(gateway.slot())
+    assert fire(sight) == 1.0
+    await gateway.send("2", heat_graph(gain=0.5))
+    assert fire(sight) == 0.5
+    await gateway.send("3", heat_graph(), HEAT_SETTINGS.replace('"fire"', '"flame"'))
+    assert gateway.events[-1][0] == "model.refused"
+    assert gateway.events[-1][1]["reason"] == "vision.model"
+    assert fire(sight) == 0.5
+    gateway.desk = gateway.start()
+    assert fire(Sight(gateway.slot())) == 0.5
+
+
+async def test_a_model_that_fails_on_a_frame_is_left_also_for_the_next_start(
+    gateway: Gateway,
+) -> None:
+    sight = Sight(gateway.slot())
+    await gateway.send("2", heat_graph(gain=0.5))
+    await gateway.send("3", heat_graph(fails=True))
+    assert gateway.events[-1][0] == "model.applied"
+    assert fire(sight) == 0.5
+    await wait_until(lambda: gateway.events[-1][0] == "model.fell-back")
+    assert (gateway.events[-1][1]["version"], gateway.events[-1][1]["to"]) == ("3", "2")
+    gateway.desk = gateway.start()
+    assert fire(Sight(gateway.slot())) == 0.5
+    (kept,) = (gateway.folder / "models" / "trial").iterdir()
+    (kept / "trial.onnx").write_bytes(b"a bad disk")
+    gateway.desk = gateway.start()
+    task = asyncio.create_task(gateway.desk.run())
+    await asyncio.sleep(0)
+    assert fire(Sight(gateway.slot())) == 1.0, "the shipped one is always there"
+    await wait_until(lambda: gateway.events[-1][1].get("version") == "2")
+    assert gateway.events[-1][0] == "model.fell-back"
+    task.cancel()
