@@ -1,0 +1,73 @@
+"""What a model does on cameras that training never saw: the measures of `tocsin vision eval`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.vision.evaluate import coco, evaluate, looking
+from edge.vision.evaluate.report import Subject
+from edge.vision.nn.load import load_detector
+
+
+def left_out(model: Path, folder: Path, files: set[str]) -> dict[str, Any]:
+    """The report on these pictures of train.json and val.json; as `tocsin vision eval --json` prints it."""
+    detector = load_detector(model, variant="fp32")
+    settings = detector.settings
+    known = [p for name in ("train.json", "val.json") for p in coco.read(folder / name)]
+    pictures = sorted((p for p in known if p.file in files), key=lambda p: (p.group, p.file))
+    seen = looking.look(detector, pictures, folder / "images", threads=1, step=lambda: None)
+    report = evaluate.evaluate(
+        seen,
+        subject=Subject(settings.name, settings.version, "fp32", settings.file, settings.sha256),
+        classes=detector.classes,
+        table=settings.calibration,
+        box_threshold=settings.head.threshold,
+        coco=folder,
+        images=folder / "images",
+    )
+    return dict(msgspec.to_builtins(report))
+
+
+def shown(report: dict[str, Any]) -> str:
+    """Markdown: a line a forest camera and class, then each kind of place. Intervals of one camera are Wilson's, of frames."""
+    lines = [
+        "| left out | class | frames | AUC | AP | calibrated recall | false frames |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for camera in report["cameras"]:
+        for name, m in camera["classes"].items():
+            if camera["calibrated"] and m["positives"] and name != "any":
+                found = _share(m["raised"], m["positives"])
+                false = _share(m["false_frames"], camera["quiet_frames"])
+                told = f"{_told(m['auc'])} | {_told(m['ap'])} | {found} | {false}"
+                lines.append(f"| {camera['group']} | {name} | {camera['scored']} | {told} |")
+    for source, classes in report["sources"].items():
+        for name, m in classes.items():
+            values = (
+                _with(m, key) for key in ("auc", "ap", "calibrated_recall", "false_frame_rate")
+            )
+            lines.append(f"| all {source} | {name} | {m['frames']} | {' | '.join(values)} |")
+    return "\n".join(lines)
+
+
+def _with(measure: dict[str, Any], key: str) -> str:
+    ci = measure[f"{key}_ci"]
+    return _told(measure[key]) + (f" ({ci[0]:.2f} to {ci[1]:.2f})" if ci else "")
+
+
+def _share(hits: int, of: int) -> str:
+    """With its 95 % Wilson interval."""
+    if not of:
+        return "-"
+    z, p = 1.96, hits / of
+    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
+    half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of)) / (1 + z * z / of)
+    return f"{p:.2f} ({max(0.0, middle - half):.2f} to {min(1.0, middle + half):.2f})"
+
+
+def _told(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

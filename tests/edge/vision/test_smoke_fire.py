@@ -1,0 +1,129 @@
+"""Our own model: what it is made with, that the shipped one is as its model.toml says, and that training learns."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edge.vision.nn.load import Variant, find, load_detector
+from edge.vision.nn.settings import load_model_file
+from tests.edge.vision.scenes import scene
+
+HERE = find("smoke-fire").parent
+MAKERS = ["smoke", "flame", "cloud", "haze", "sun", "dust", "shadow", "drops", "insect", "glint", "blocks", "half_grey"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def procedural() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("procedural", HERE / "procedural.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_is_procedural_depends_on_its_seed_alone(procedural: ModuleType, name: str) -> None:
+    def make(seed: int) -> np.ndarray:
+        made = getattr(procedural, name)(before, np.random.default_rng(seed))
+        return np.asarray(made[0] if isinstance(made, tuple) else made)
+
+    before = scene(288, 224)
+    first, again = make(5), make(5)
+    assert first.shape == before.shape
+    assert first.dtype == np.uint8
+    assert (first == again).all()
+    assert (before == scene(288, 224)).all()
+    assert any((make(seed) != first).any() for seed in range(6, 12))
+
+
+def test_an_older_plume_is_the_same_plume_grown(procedural: ModuleType) -> None:
+    for seed in range(12):
+        young, old = (
+            procedural.plume(np.random.default_rng(seed), 224, 288, 0.35, age) > 0.1
+            for age in (0.2, 1.0)
+        )
+        if old.any() and young.any():
+            assert old.sum() > young.sum()
+            rows = [np.nonzero(c.any(axis=1))[0] for c in (young, old)]
+            assert abs(int(rows[0][-1]) - int(rows[1][-1])) < 0.5 * (rows[1][-1] - rows[1][0] + 8)
+
+
+@pytest.mark.parametrize("file", ["smoke-fire.onnx", "smoke-fire-int8.onnx"])
+def test_the_shipped_graph_takes_any_size_and_an_empty_reference(file: str) -> None:
+    path = HERE / file
+    assert path.stat().st_size <= 1_500_000
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for height, width in ((384, 512), (448, 448), (96, 1024), (32, 32)):
+        picture = scene(width, height)[None]
+        for before in (np.zeros_like(picture), picture, np.full_like(picture, 7)):
+            heat, score = session.run(["heat", "score"], {"image": picture, "reference": before})
+            assert heat.shape == (1, 2, height // 8, width // 8)
+            assert heat.dtype == score.dtype == np.float32
+            assert np.isfinite(heat).all()
+            assert heat.min() >= 0
+            assert heat.max() <= 1
+            hottest = np.sort(heat.reshape(2, -1), axis=1)[:, -8:].mean(axis=1)
+            assert score[0] == pytest.approx(hottest, abs=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_the_shipped_model_loads_by_its_hash_and_looks_at_odd_sizes(variant: Variant) -> None:
+    detector = load_detector("smoke-fire", variant=variant)
+    assert detector.classes == ("smoke", "fire")
+    for width, height in ((641, 359), (123, 457), (33, 700)):
+        found = detector.detect(scene(width, height))
+        assert set(found.scores) == {"smoke", "fire"}
+
+
+def test_eight_bits_tell_nearly_the_same_as_floats(procedural: ModuleType) -> None:
+    full, small = (load_detector("smoke-fire", variant=v) for v in ("fp32", "int8"))
+    differences = []
+    for seed in range(10):
+        before = scene(512, 384, seed)
+        rng = np.random.default_rng(seed)
+        now, _ = (procedural.smoke if seed % 2 else procedural.flame)(before, rng)
+        a, b = full.detect(now, before).scores, small.detect(now, before).scores
+        differences += [abs(a[name] - b[name]) for name in a]
+    assert np.mean(differences) < 0.05
+    assert max(differences) < 0.25
+
+
+def test_the_card_and_the_settings_tell_the_same_weights() -> None:
+    settings = load_model_file(HERE / "model.toml").value
+    card = (HERE / "CARD.md").read_text("utf-8")
+    assert settings.sha256 in card
+    assert settings.version in card
+    assert settings.int8 is not None
+    assert settings.int8.sha256 in card
+
+
+@pytest.mark.release
+@pytest.mark.timeout(1800)
+def test_five_minutes_of_training_learn(shared_data: Path, tmp_path: Path) -> None:
+    """AUC on forest cameras that the run never saw, clearly above chance. TOCSIN_TRAIN_PYTHON: a Python that has torch."""
+    python = os.environ.get("TOCSIN_TRAIN_PYTHON", sys.executable)
+    if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode:
+        pytest.skip("torch is not installed (models/smoke-fire/requirements.txt); set TOCSIN_TRAIN_PYTHON to a Python that has it")  # fmt: skip
+    if shutil.disk_usage(tmp_path).free < 4e9:
+        pytest.skip(f"less than 4 GB free in {tmp_path}")
+    command = [python, str(HERE / "train"), "--data", str(shared_data / "fire-smoke"), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "model")]  # fmt: skip
+    done = subprocess.run(
+        [*command, "--minutes", "5", "--leave-out", "3/5", "--json"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["sources"]["hpwren"]["smoke"]["auc"] > 0.6
