@@ -120,7 +120,10 @@ def _links(text: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", prose)
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("configs/**/*.toml")), ids=lambda p: p.name)
+SHIPPED = [*sorted(ROOT.glob("configs/**/*.toml")), *sorted(ROOT.glob("models/*/model.toml"))]
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda p: p.name)
 def test_every_shipped_configuration_passes_the_check(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +131,13 @@ def test_every_shipped_configuration_passes_the_check(
         monkeypatch.setenv(name, "a-secret-for-the-test")
     _, loaded = load_any(file)
     assert loaded.value
+
+
+def test_the_model_of_ones_own_on_its_page_is_right(tmp_path: Path) -> None:
+    toml = page("model.md").partition("```toml\n")[2].partition("```")[0]
+    file = tmp_path / "model.toml"
+    file.write_text(toml.replace('"..."', f'"{"0" * 64}"'), "utf-8")
+    assert load_any(file)[0] == "model"
 
 
 def _environment(text: str) -> list[str]:

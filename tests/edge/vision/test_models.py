@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from edge.vision.nn.slot import TRIAL_FRAMES, Change, Slot
 from edge.vision.observation import Box
 from edge.vision.reference import Reference, median
 from tests.edge.vision.graphs import HEAT_SETTINGS, box_graph, heat_graph, write_model
-from tocsin.errors import ConfigError, ModelError, ModelReason
+from tocsin.errors import ConfigError, MissingExtraError, ModelError, ModelReason
 
 RED, BLUE = (0, 0, 255), (255, 0, 0)
 YOLO = 'classes = ["red", "blue"]\n[input]\nwidth = 320\nheight = 256\n{more}[head]\nkind = "{kind}"\n{head}'
@@ -309,3 +310,16 @@ def test_a_newer_version_takes_over_between_frames_and_a_failing_one_gives_back(
     with pytest.raises(ModelError) as failed:
         Sight(alone).see(picture, 0)
     assert failed.value.reason == ModelReason.RUN_FAILED
+
+
+def test_without_the_extra_the_command_that_installs_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model(tmp_path, heat_graph(), HEAT_SETTINGS)
+    for module in ("edge.vision.nn.graph", "edge.vision.nn.session"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError) as missing:
+        load_detector(folder)
+    assert (missing.value.module, missing.value.extra) == ("onnxruntime", "vision")
+    assert "tocsin[vision]" in missing.value.hint
