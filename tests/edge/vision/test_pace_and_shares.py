@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.vision.pipeline.pace import Attention, Pace, Rates
@@ -88,6 +88,7 @@ def test_who_was_away_comes_back_without_credit() -> None:
     assert shares.next([]) is None
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 2 * S), st.floats(0.001, 0.2)), min_size=20, max_size=60), st.floats(0.1, 0.9))  # fmt: skip
 def test_no_more_than_its_share_of_a_core_is_spent(steps: list[tuple[int, float]], share: float) -> None:  # fmt: skip
     now, spent = 0, 0.0
