@@ -180,7 +180,12 @@ def _read(state: Path | None) -> Watch | None:
             hint="remove it; the camera is learned anew",
         ) from exc
     # The next run's frames are counted anew: what was followed is gone, what was learned stays.
-    return Watch(lessons=known.lessons, next_number=known.next_number, last_ns=known.last_ns)
+    return Watch(
+        lessons=known.lessons,
+        next_number=known.next_number,
+        last_ns=known.last_ns,
+        judged=known.judged,
+    )
 
 
 def _write(state: Path, watched: Watch) -> None:

@@ -33,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True):
     hour_s: float = 4 * 3600.0  # an hour of the day is judged by itself once it was seen so long
     lag_frames: int = 12  # what was seen so lately is not learned yet: an alarm may follow
     lag_s: float = 600.0
+    first_lag_frames: int = 5  # of a camera that is not known yet
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -52,6 +53,11 @@ class Calibration(msgspec.Struct, frozen=True):
     """Of one camera; survives restarts by being written down."""
 
     curves: dict[str, Curve] = {}  # by `label/spectrum/hour`
+
+    def frames(self, label: str, spectrum: str) -> float:
+        """How many quiet frames it knows, as they counted when the last of their hour came."""
+        begin = f"{label}/{spectrum}/"
+        return sum(c.frames for key, c in self.curves.items() if key.startswith(begin))
 
 
 def add(calibration: Calibration, key: str, seen: Curve, limits: Limits) -> Calibration:

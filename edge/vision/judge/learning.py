@@ -18,6 +18,7 @@ class Slot(msgspec.Struct, frozen=True):
 
     key: str  # of the curve
     label: str
+    spectrum: str
     since_ns: int
     seen: Curve
 
@@ -57,10 +58,12 @@ def learn(lessons: Lessons, now_ns: int, settings: Settings) -> tuple[Lessons, b
     calibration, learned = lessons.calibration, False
     for slot in reversed(lessons.waiting):
         limits = settings.limits_of(slot.label)
-        late = (now_ns - slot.seen.as_of_ns) / 1e9 >= limits.lag_s
+        lag_s, lag_frames = limits.lag_s, limits.lag_frames
+        if lessons.calibration.frames(slot.label, slot.spectrum) < limits.learn_frames:
+            lag_s, lag_frames = 0.0, limits.first_lag_frames
         after = newer.get(slot.label, 0.0)
         newer[slot.label] = after + slot.seen.frames
-        if after >= limits.lag_frames and late:
+        if after >= lag_frames and (now_ns - slot.seen.as_of_ns) / 1e9 >= lag_s:
             calibration, learned = add(calibration, slot.key, slot.seen, limits), True
         else:
             kept.append(slot)
@@ -98,4 +101,4 @@ def _with(
                 grown = msgspec.structs.replace(slot, seen=joined(slot.seen, new))
                 return (*slots[:at], grown, *slots[at + 1 :])
             break
-    return (*slots, Slot(key, label, seen.ts_ns, new))
+    return (*slots, Slot(key, label, seen.spectrum, seen.ts_ns, new))

@@ -20,7 +20,10 @@ class Settings(msgspec.Struct, frozen=True):
     k: int = 3  # an alarm needs so many
     n: int = 5  # of the last so many judged frames
     close_after: int = 5  # judged frames without it end an alarm
-    hold_after_move: int = 5  # judged frames after a movement without any alarm
+    hold_at_start: int = (
+        8  # the first judged frames of a camera raise no alarm: they tell what it looks like
+    )
+    hold_after_move: int = 3  # judged frames after a movement without any alarm
     hysteresis: float = 0.8  # an open alarm goes on at so much of its threshold
     grow: float = 0.5  # boxes are linked when they overlap once grown by this share of their size
     widest: float = 0.9  # a box over more of the picture's width and height is weather

@@ -54,6 +54,7 @@ class Watch(msgspec.Struct, frozen=True):
     held_frames: int = 0  # no alarm for so many more judged frames
     thresholds: dict[str, tuple[int, Threshold]] = {}  # by `label/spectrum`, and since when
     last_ns: int = 0  # of the last judged frame
+    judged: int = 0  # frames in all
 
     @property
     def calibration(self) -> Calibration:
@@ -92,10 +93,11 @@ def step(
         watch = msgspec.structs.replace(watch, held_frames=watch.held_frames - 1)
         if watch.held_frames == 0:
             events.append(_says(EventKind.WATCHING, seen, *_WATCHING))
-    else:
+    elif watch.judged >= settings.hold_at_start:
         watch, raised = _raise(watch, seen, settings, signs)
         events += raised
-    return msgspec.structs.replace(watch, last_ns=max(watch.last_ns, seen.ts_ns)), tuple(events)
+    last_ns = max(watch.last_ns, seen.ts_ns)
+    return msgspec.structs.replace(watch, last_ns=last_ns, judged=watch.judged + 1), tuple(events)
 
 
 def answered(watch: Watch, track: int, *, fire: bool, settings: Settings) -> Watch:

@@ -36,6 +36,12 @@ class JudgeOptions(Section):
     close_after: int = Field(
         default=5, ge=1, le=_MOST_FRAMES, description="Frames without it that end an alarm."
     )
+    hold_at_start: int = Field(
+        default=8,
+        ge=0,
+        le=1000,
+        description="A new camera's first frames, which raise no alarm: they tell what it looks like.",
+    )
     hold_after_move: int = Field(
         default=3, ge=0, le=1000, description="Frames without alarms after the camera moved."
     )
@@ -84,6 +90,7 @@ class JudgeOptions(Section):
             k=self.k,
             n=self.n,
             close_after=self.close_after,
+            hold_at_start=self.hold_at_start,
             hold_after_move=self.hold_after_move,
             hysteresis=self.hysteresis,
             second_sign=self.second_sign,

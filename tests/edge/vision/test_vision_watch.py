@@ -150,7 +150,7 @@ def test_a_burning_doll_house_alarms_and_its_flames_lie_where_people_saw_them(
     lines, _ = watch(capsys, str(video), "--model", str(blind))
     alarms = [line for line in lines if line["event"] == "alarm"]
     assert {a["label"] for a in alarms} == {"fire"}
-    assert alarms[0]["frame"] <= 5 * 30
+    assert alarms[0]["frame"] <= 9 * 30  # its first eight looks raise no alarm
     assert "flicker" in {t["name"] for t in alarms[0]["tests"] if t["passed"]}
 
     truth = json.loads(video.with_suffix(".json").read_text())["boxes_xywh"]

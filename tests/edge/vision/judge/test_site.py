@@ -17,6 +17,7 @@ from edge.vision.judge.watch import Event, EventKind
 from edge.vision.observation import Box, Observation
 from tests.edge.vision.judge.observations import observed, smoke
 
+AT_ONCE = Settings(hold_at_start=0)
 SAME = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -41,7 +42,7 @@ def pairs(other: list[Box], count: int = 5, score: float = 0.6) -> list[Observat
 
 
 def test_heat_at_the_same_place_confirms_smoke_and_heat_elsewhere_does_not() -> None:
-    rules = SiteSettings(overlays=(Overlay("cam-1", "cam-2", SAME),))
+    rules = SiteSettings(others=AT_ONCE, overlays=(Overlay("cam-1", "cam-2", SAME),))
     there = Box("hot-spot", 0.7, 310, 220, 10, 10)
     told = [e for e in run(pairs([there]), rules) if e.camera == "cam-1"]
     assert [e.index for e in told] == [2]
@@ -57,12 +58,14 @@ def test_crossing_bearings_of_two_cameras_confirm_and_parting_ones_do_not() -> N
     east = Pose(39.9, 116.1, azimuth=315)
     for azimuth, expected in ((45.0, [2]), (225.0, [])):
         poses = {"cam-1": Pose(39.9, 116.0, azimuth=azimuth), "cam-2": east}
-        rules = SiteSettings(poses=poses)
+        rules = SiteSettings(others=AT_ONCE, poses=poses)
         told = [e for e in run(pairs([smoke(0.6)]), rules) if e.camera == "cam-1"]
         assert [e.index for e in told] == expected
-    nearby = {"cam-1": Settings(second_sign=True), "cam-2": Settings(labels=("person",))}
+    nearby = {"cam-1": AT_ONCE, "cam-2": Settings(labels=("person",))}
     blind = SiteSettings(
-        cameras=nearby, poses={"cam-1": Pose(39.9, 116.0, azimuth=45), "cam-2": east}
+        others=AT_ONCE,
+        cameras=nearby,
+        poses={"cam-1": Pose(39.9, 116.0, azimuth=45), "cam-2": east},
     )
     assert run(pairs([smoke(0.6)]), blind) == []
 
@@ -117,7 +120,7 @@ def test_heat_under_the_low_sun_needs_another_eye() -> None:
     while not 10 < elevation < 50:  # where the sun is low at that moment
         lon += 15
         azimuth, elevation = sun(40, lon, frames[0].ts_ns)
-    towards = SiteSettings(poses={"cam-1": Pose(40, lon, azimuth)})
-    away = SiteSettings(poses={"cam-1": Pose(40, lon, (azimuth + 180) % 360)})
+    towards = SiteSettings(others=AT_ONCE, poses={"cam-1": Pose(40, lon, azimuth)})
+    away = SiteSettings(others=AT_ONCE, poses={"cam-1": Pose(40, lon, (azimuth + 180) % 360)})
     assert run(frames, towards) == []
     assert [e.index for e in run(frames, away)] == [2]
