@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, Request, Response
 
 from cloud.api.gate import Reader, need_site
-from cloud.api.models import DeviceBody, Gateway, LastValue, Series, device_body
+from cloud.api.models import DeviceBody, Gateway, LastColumns, LastValue, Series, device_body
 from cloud.api.overview import DeviceView, device_views
 from cloud.api.rows import row_of, rows_of, text, within
 from cloud.api.services import Services, services
@@ -61,17 +61,25 @@ async def device(
     return device_body(await view_of(services(request), principal, site, device))
 
 
-@router.get("/last", response_model=list[LastValue])
+@router.get("/last", response_model=list[LastValue] | LastColumns)
 async def last(
     request: Request,
     measurement: Annotated[str, Query(description="Only of this kind of device")] = "",
     quantity: Annotated[str, Query(description="Only this quantity")] = "",
+    shape: Annotated[
+        Literal["rows", "columns"],
+        Query(description="`columns`: half the bytes, a quarter of the time to read"),
+    ] = "rows",
     principal: Principal = Reader,
 ) -> Response:
-    """The last value of every quantity."""
+    """The last value of every quantity: an object each, or one object with a list for each field."""
     sites = None if principal.sites is None else sorted(principal.sites)
     answer = await services(request).spine.call(
-        "last_json", sites=sites, measurement=measurement, quantity=quantity
+        "last_json",
+        sites=sites,
+        measurement=measurement,
+        quantity=quantity,
+        columns=shape == "columns",
     )
     return Response(cast("bytes", answer), media_type="application/json")
 

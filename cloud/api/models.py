@@ -43,6 +43,21 @@ class LastValue(Told):
     received_ns: int = 0
 
 
+class LastColumns(Told):
+    """Last values, a list for each field, all of one length."""
+
+    site: list[str]
+    device: list[str]
+    gateway: list[str]
+    measurement: list[str]
+    quantity: list[str]
+    unit: list[str]
+    value: list[Scalar]
+    q: list[int]
+    time_ns: list[int]
+    received_ns: list[int]
+
+
 class ValueBody(Told):
     """A last value inside its device."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 
 import msgspec
 import numpy as np
@@ -29,6 +30,9 @@ class Last(msgspec.Struct, frozen=True, gc=False):
     q: int
     time_ns: int
     received_ns: int
+
+
+_COLUMNS = {name: attrgetter(name) for name in Last.__struct_fields__}
 
 
 class LastValues:
@@ -91,6 +95,11 @@ class LastValues:
             if quantity:
                 return [last for values in wanted if (last := values.get(quantity)) is not None]
             return [last for values in wanted for last in values.values()]
+
+
+def columns_of(rows: Sequence[Last]) -> dict[str, list[object]]:
+    """The same as a list for each field."""
+    return {name: list(map(get, rows)) for name, get in _COLUMNS.items()}
 
 
 @lru_cache(maxsize=8192)

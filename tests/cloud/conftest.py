@@ -33,7 +33,7 @@ from cloud.identity.accounts import Accounts
 from cloud.identity.first_admin import write_link
 from cloud.identity.rules import Role, Scope
 from cloud.identity.tokens import Tokens
-from cloud.ingest.last import Last, LastValues
+from cloud.ingest.last import Last, LastValues, columns_of
 from cloud.lock_orders.book import LockOrderBook
 from cloud.lock_orders.making import Maker
 from cloud.models.book import ModelBook
@@ -157,9 +157,10 @@ class KnownSpine:
         return self.last.all()
 
     async def op_last_json(
-        self, sites: list[str] | None, measurement: str, quantity: str
+        self, sites: list[str] | None, measurement: str, quantity: str, columns: bool
     ) -> object:
-        return msgspec.json.encode(self.last.all(sites, measurement, quantity))
+        rows = self.last.all(sites, measurement, quantity)
+        return msgspec.json.encode(columns_of(rows) if columns else rows)
 
     async def op_gateways(self) -> object:
         return self.gateways

@@ -110,6 +110,7 @@ def run_store(*, rows: int, devices: int, repeats: int, say: Callable[[str], Non
             write = _write(cloud, filled, peak, engine)
             queries = {
                 "last_of_every_device": _last(cloud, filled, repeats),
+                "last_of_every_device_in_columns": _last_columns(cloud, filled, repeats),
                 "minute_means_of_a_day": _means(cloud, filled, repeats),
             }
         say("moving everything to Parquet")
@@ -168,6 +169,17 @@ def _last(cloud: MeasuredCloud, filled: _Filled, repeats: int) -> QueryFigure:
     return _ask(f"GET {path}", lambda: cloud.client.get(path, 60.0), filled.devices, repeats)
 
 
+def _last_columns(cloud: MeasuredCloud, filled: _Filled, repeats: int) -> QueryFigure:
+    path = "/api/v1/last?measurement=bench&quantity=v00&shape=columns"
+    return _ask(
+        f"GET {path}",
+        lambda: cloud.client.get(path, 60.0),
+        filled.devices,
+        repeats,
+        lambda answer: len(answer["value"]),
+    )
+
+
 def _means(cloud: MeasuredCloud, filled: _Filled, repeats: int) -> QueryFigure:
     sql = (
         "SELECT date_bin(INTERVAL '1 minute', time) AS minute, avg(v00) AS mean FROM bench "
@@ -177,18 +189,20 @@ def _means(cloud: MeasuredCloud, filled: _Filled, repeats: int) -> QueryFigure:
     return _ask(sql, lambda: cloud.client.query(sql), minutes, repeats)
 
 
-def _ask(asked: str, ask: Callable[[], list[Any]], due: int, repeats: int) -> QueryFigure:
+def _ask(
+    asked: str, ask: Callable[[], Any], due: int, repeats: int, count: Callable[[Any], int] = len
+) -> QueryFigure:
     took_ms, wrong, answer = [], 0, ask()  # the first one is not counted: it warms
     for _ in range(repeats):
         began_s = time.perf_counter()
         answer = ask()
         took_ms.append((time.perf_counter() - began_s) * 1e3)
-        wrong += len(answer) != due
+        wrong += count(answer) != due
     if not answer:
         raise LabError(f"nothing was answered to: {asked}")
     p50, p99 = percentile(took_ms, 0.5), percentile(took_ms, 0.99)
     size = len(msgspec.json.encode(answer))
-    return QueryFigure(asked, len(answer), p50, p99, repeats, wrong, size)
+    return QueryFigure(asked, count(answer), p50, p99, repeats, wrong, size)
 
 
 def store_summary(result: StoreResult) -> str:

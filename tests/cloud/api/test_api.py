@@ -85,6 +85,10 @@ def test_last_values_can_be_asked_for_by_kind_and_quantity(
     assert one in some
     assert {(row["measurement"], row["quantity"]) for row in some} == {tuple(wanted.values())}
     assert client.get("/api/v1/last", params={"quantity": "no_such"}, headers=a).json() == []
+    columns = client.get("/api/v1/last", params={"shape": "columns"}, headers=a).json()
+    assert [
+        dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+    ] == found
 
 
 def test_a_caller_of_one_site_sees_nothing_of_the_other(
