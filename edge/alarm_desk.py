@@ -22,9 +22,11 @@ from tocsin.errors import (
     CommandRefusedError,
     OutboxCorruptError,
     OutboxError,
+    OutboxFullError,
 )
 from tocsin.sdk import Clock
 
+_AT_ONCE = 64  # transitions in one commit
 _log = logging.getLogger("edge.alarms")
 
 
@@ -38,22 +40,45 @@ class AlarmDesk:
         journal: Journal,
         outputs: Sequence[FileOutput],
         clock: Clock,
+        *,
+        copy_at_once: bool = False,
     ) -> None:
         self.board = board
         self.outputs = list(outputs)
         self._file, self._journal, self._clock = file, journal, clock
+        self._copy_at_once = copy_at_once
         self._turn = asyncio.Lock()
         self._owed: list[AlarmDraft] = []
+        self._n = 0  # grows with every writing of the states
+        self._whole = True  # the outbox has every state as of the last writing
+        self._copied = True
         self._refused = self._unsaved = False
         self.raised = 0
 
     async def restore(self) -> None:
-        """Take up the states of the last run, and hand over what it could not."""
-        owed = self._file.restore(self.board)
+        """Take up the states of the last run from where they are newest, and hand over what it could not."""
+        kept, self._n = await self._journal.alarm_states()
+        saved = self._file.read()
+        if saved is not None and (saved.n == 0 or saved.n > self._n):
+            try:
+                self.board.restore(bytes(saved.states))
+                self._owed, self._n = saved.owed, max(saved.n, self._n)
+                self._whole = False
+            except msgspec.DecodeError as exc:
+                self._file.put_aside(exc)
+        if self._whole:
+            try:
+                self.board.restore(f"[{','.join(kept)}]".encode())
+            except msgspec.DecodeError as exc:
+                _log.error("the outbox's alarm states make no sense: %s", exc)
         for state in self.board.orphans:
             _log.warning("alarm %s of %s has no rule any more", state.rule, state.device)
         self.sound()
-        await self.publish(owed)
+        async with self._turn:
+            if not self._whole:  # from here on ours tell which is newer
+                self._n += 1
+                await self._save()
+            await self._hand_over()
 
     def replace_outputs(self, configs: Sequence[OutputConfig]) -> None:
         """Other outputs from now on; one that stays as it was goes on, one that leaves is switched off."""
@@ -70,8 +95,9 @@ class AlarmDesk:
     async def revise(self) -> None:
         """The rules or outputs are others: be heard by them, and durable."""
         self.sound()
+        self._whole = False
         async with self._turn:
-            await self._save()
+            await self._hand_over()
 
     def sound(self) -> None:
         """Let every output follow the open alarms; also tries again what failed."""
@@ -80,42 +106,71 @@ class AlarmDesk:
             output.follow(states)
 
     async def publish(self, drafts: Sequence[AlarmDraft]) -> None:
-        """Carry out transitions: heard at once, then durable, then on their way."""
+        """Carry out transitions: heard at once, then durable, then on their way.
+
+        Those that come while others are written go together in the next commit.
+        """
         if not drafts:
             return
         self.sound()
+        self._owed += drafts
+        for draft in drafts:
+            _log.warning("%s", _line(draft))
+        self.raised += sum(d.change is AlarmChange.RAISED for d in drafts)
         async with self._turn:
-            self._owed += drafts
-            await self._save()
-            for draft in drafts:
-                _log.warning("%s", _line(draft))
-            self.raised += sum(d.change is AlarmChange.RAISED for d in drafts)
             await self._hand_over()
 
     async def run(self) -> None:
-        """Try again, every second, what an output or the outbox refused."""
-        while True:
-            await self._clock.sleep(1.0)
-            self.sound()
-            if self._owed:
+        """Every second: try again what an output or the outbox refused, and bring the copy of the states up to date."""
+        try:
+            while True:
+                await self._clock.sleep(1.0)
+                self.sound()
                 async with self._turn:
                     await self._hand_over()
+                    await self._copy()
+        finally:
+            await self._copy()
 
     async def _hand_over(self) -> None:
-        """Everything owed to the outbox; what it refuses stays owed."""
+        """Everything owed to the outbox, with what became of the states; what it refuses stays owed, in the file."""
+        size = _AT_ONCE
         try:
-            while self._owed:
-                await self._journal.put_alarm(self._owed[0])
-                self._owed.pop(0)
-        except OutboxCorruptError:
-            raise
+            while self._owed or not self._whole:
+                group = self._owed[:size]
+                all_of_them = not self._whole
+                keys = None if all_of_them else {(d.device, d.rule) for d in group}
+                states, self._n = self.board.kept(keys), self._n + 1
+                n = self._n
+                if len(self._owed) > len(
+                    group
+                ):  # until the last is handed over, the file is the newer one
+                    self._n += 1
+                    await self._save()
+                try:
+                    await self._journal.put_alarms(group, states, n, all_of_them=all_of_them)
+                except OutboxFullError:
+                    if len(group) <= 1:
+                        raise
+                    size = 1  # some may fit
+                    continue
+                del self._owed[: len(group)]
+                self._whole, self._copied = True, False
         except OutboxError as exc:
             if not self._refused:
                 _log.error("the outbox takes no alarm: %s", exc.message)
             self._refused = True
+            await self._save()
+            if isinstance(exc, OutboxCorruptError):
+                raise
         else:
             self._refused = False
-        await self._save()
+            if self._copy_at_once:
+                await self._copy()
+
+    async def _copy(self) -> None:
+        if not self._copied:
+            await self._save()
 
     async def acknowledge(self, occurrence: str, *, actor: str, note: str = "") -> AlarmDraft:
         """Someone has seen it.
@@ -169,12 +224,13 @@ class AlarmDesk:
         return [_view(self.board, state) for state in self.board.active()]
 
     async def _save(self) -> None:
+        self._copied = True
         try:
-            await self._file.save(self.board, self._owed)
+            await self._file.save(self.board, self._owed, self._n)
         except OSError as exc:
             if not self._unsaved:
                 _log.error("alarm states cannot be saved: %s", exc)
-            self._unsaved = True
+            self._unsaved, self._copied = True, False
         else:
             self._unsaved = False
 

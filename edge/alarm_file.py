@@ -1,4 +1,6 @@
-"""Alarm states on disk, so that an alarm that is open at a kill -9 is the same alarm after the restart."""
+"""A copy of the alarm states beside the outbox, which has them with its alarms: for when the outbox refuses or is
+damaged, and for an earlier version, which reads nothing else.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,15 @@ _log = logging.getLogger("edge.alarms")
 
 
 class Saved(msgspec.Struct, frozen=True, omit_defaults=True):
-    """States, and transitions the outbox may not have yet: written before it, cleared after."""
+    """All open states, and transitions the outbox may not have yet. `n` 0: an earlier version wrote it."""
 
     states: msgspec.Raw
     owed: list[AlarmDraft] = []
+    n: int = 0
 
 
 class AlarmFile:
-    """One JSON file, replaced atomically and synced: alarms are rare, losing one is not an option."""
+    """One JSON file, replaced atomically and synced."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -33,30 +36,29 @@ class AlarmFile:
             1, "alarm-file"
         )  # one, so that a later state is written later
 
-    def restore(self, board: AlarmBoard) -> list[AlarmDraft]:
-        """Give the board its states; the transitions still owed to the outbox.
-
-        A file that cannot be read is put aside: alarms that are still true are raised anew.
-        """
+    def read(self) -> Saved | None:
+        """What was saved last; None when there is none. A file that cannot be read is put aside."""
         try:
-            saved = msgspec.json.decode(self._path.read_bytes(), type=Saved)
-            board.restore(bytes(saved.states))
+            return msgspec.json.decode(self._path.read_bytes(), type=Saved)
         except FileNotFoundError:
-            return []
+            return None
         except (OSError, msgspec.DecodeError) as exc:
-            aside = self._path.with_suffix(".unreadable")
-            _log.error("%s cannot be read (%s); kept as %s", self._path, exc, aside.name)
-            with suppress(OSError):
-                self._path.replace(aside)
-            return []
-        return saved.owed
+            self.put_aside(exc)
+            return None
 
-    async def save(self, board: AlarmBoard, owed: list[AlarmDraft]) -> None:
+    def put_aside(self, error: Exception) -> None:
+        """It makes no sense: alarms that are still true are raised anew."""
+        aside = self._path.with_suffix(".unreadable")
+        _log.error("%s cannot be read (%s); kept as %s", self._path, error, aside.name)
+        with suppress(OSError):
+            self._path.replace(aside)
+
+    async def save(self, board: AlarmBoard, owed: list[AlarmDraft], n: int) -> None:
         """Make the board's states of this moment durable, in a thread: an alarm on its way waits for no disk.
 
         Raises:
             OSError: the disk refuses.
         """
-        data = msgspec.json.encode(Saved(msgspec.Raw(board.dump()), owed))
+        data = msgspec.json.encode(Saved(msgspec.Raw(board.dump()), owed, n))
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._writer, write_durably, self._path, data)

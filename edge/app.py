@@ -113,6 +113,7 @@ class Agent:
             outbox,
             [FileOutput(o) for o in self.config.outputs],
             clock,
+            copy_at_once=outbox.stands_in_for is not None,
         )
         self.flow = Flow(
             self.pipeline,

@@ -253,6 +253,7 @@ class Flow:
             rows: list[Row] = []
             held: list[Row] = []
             ends: list[tuple[int, int]] = []
+            drafts: list[AlarmDraft] = []
             for burst in bursts:
                 for judge, sample in burst.samples:
                     out = judge.process(sample, burst.mono_ns)
@@ -267,9 +268,10 @@ class Flow:
                     if out.suppressed:
                         self.counters["suppressed"] += out.suppressed
                     if out.alarms:
-                        await self._desk.publish(_shown(out.alarms, sample.evidence))
+                        drafts += _shown(out.alarms, sample.evidence)
                 self.processed += len(burst.samples)
                 ends.append((len(rows), len(held)))
+            await self._desk.publish(drafts)
             for row in (*rows, *held):
                 self.readings += len(row.values) - row.values.count(None)
                 self._devices.stored(row)

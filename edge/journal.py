@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from edge.outbox.held import HeldPart
@@ -52,8 +52,22 @@ class Journal(Protocol):
         """Keep what held rows became; returns after the commit."""
         ...
 
-    async def put_alarm(self, draft: AlarmDraft) -> Alarm:
-        """Keep an alarm transition; returns after its commit."""
+    async def put_alarms(
+        self,
+        drafts: Sequence[AlarmDraft],
+        states: Mapping[str, str] | None = None,
+        n: int = 0,
+        *,
+        all_of_them: bool = False,
+    ) -> list[Alarm]:
+        """Keep alarm transitions and what became of their states by name ("": ended), all or none, durably.
+
+        `n` tells which of two places has the newer states; no others are kept if these are `all_of_them`.
+        """
+        ...
+
+    async def alarm_states(self) -> tuple[list[str], int]:
+        """The kept states and their `n`; 0 when none was ever kept."""
         ...
 
     async def put_event(

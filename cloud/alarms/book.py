@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -24,13 +23,14 @@ from cloud.alarms.model import (
 )
 from cloud.alarms.records import Entry
 from cloud.alarms.silence import Condition
-from cloud.db import read, write
+from cloud.db import Turns, read, write
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import VERSION, Alarm, AlarmChange, Command, Event
 from tocsin.contract.signing import sign
 from tocsin.errors import AlarmRefusal, AlarmRefusedError, NotFoundError
 from tocsin.sdk import Clock
 
+_AT_ONCE = 64  # of the cloud's own in one commit; a gateway's alarm waits for no more
 ACKNOWLEDGE, RESET = "alarm.acknowledge", "alarm.reset"
 _CONFIRMS = {AlarmChange.ACKNOWLEDGED: ACKNOWLEDGE, AlarmChange.RESET: RESET}
 _FORGOTTEN = ("unknown-alarm", "not-active")  # the gateway's reasons for having nothing to act on
@@ -54,7 +54,7 @@ class AlarmBook:
         self._engine, self._clock, self._keys = engine, clock, keys
         self._expires_ns = int(command_expires_s * 1e9)
         self._changed, self._send = changed, send
-        self._lock = threading.Lock()
+        self._lock = Turns()
         with read(engine) as c:
             self._standing = {
                 (str(r["gateway"]), str(r["device"]), str(r["rule"]))
@@ -63,45 +63,62 @@ class AlarmBook:
             }
 
     def mirror(self, alarm: Alarm, received_ns: int) -> bool:
-        """A transition at a gateway; whether it is news. A second time, under whatever number, it changes nothing."""
+        """As `mirror_all`, of one."""
+        return self.mirror_all([(alarm, received_ns)]) == 1
+
+    def mirror_all(self, told: Iterable[tuple[Alarm, int]]) -> int:
+        """Transitions at gateways with when they came, in one commit; how many are news.
+
+        A second time, under whatever number, one changes nothing.
+        """
+        shown: list[dict[str, object]] = []
+        news = 0
         with self._lock, write(self._engine) as c:
+            for alarm, received_ns in told:
+                moved = self._mirror(c, alarm, received_ns)
+                news += bool(moved)
+                shown += [records.row(c, name) for name in moved]
+        self._tell(shown)
+        return news
+
+    def _mirror(self, c: Connection, alarm: Alarm, received_ns: int) -> set[str]:
+        """The alarms that moved by it."""
+        before = records.get(c, alarm.alarm)
+        if before is not None:
             if records.is_written(c, alarm.alarm, place(alarm)):
-                return False
-            before = records.get(c, alarm.alarm)
-            if before is not None and before.gateway != alarm.gateway:
-                return False  # another gateway's alarm is not this one's to change
-            if before is not None and (told_ns := records.told_at(c, alarm)) is not None:
+                return set()
+            if before.gateway != alarm.gateway:
+                return set()  # another gateway's alarm is not this one's to change
+            if (told_ns := records.told_at(c, alarm)) is not None:
                 again = structs.replace(believed(alarm, told_ns), n=1)
                 records.save(c, mirrored(before, again))
-                return False
-            claimed_ns, alarm = alarm.t, believed(alarm, received_ns)
-            state = mirrored(before, alarm)
-            moved = self._supersede(c, state, received_ns)
-            state = replace(state, superseded=state.alarm in moved)
-            records.save(c, state)
-            entry = Entry(
-                alarm.change.value,
-                alarm.t,
-                received_ns,
-                alarm.actor,
-                alarm.note,
-                place(alarm),
-                claimed_ns if claimed_ns != alarm.t else None,
-            )
-            told = replace(
-                state,
-                level=alarm.level,
-                value=alarm.value,
-                limit=alarm.limit,
-                beyond=alarm.beyond,
-                acknowledged=alarm.acknowledged,
-            )
-            records.write(c, told, entry)
-            if (kind := _CONFIRMS.get(alarm.change)) is not None:
-                records.settle_commands_of(c, alarm.alarm, kind)
-            shown = [records.row(c, name) for name in {alarm.alarm, *moved}]
-        self._tell(shown)
-        return True
+                return set()
+        claimed_ns, alarm = alarm.t, believed(alarm, received_ns)
+        state = mirrored(before, alarm)
+        moved = self._supersede(c, state, received_ns)
+        state = replace(state, superseded=state.alarm in moved)
+        (records.add if before is None else records.save)(c, state)
+        entry = Entry(
+            alarm.change.value,
+            alarm.t,
+            received_ns,
+            alarm.actor,
+            alarm.note,
+            place(alarm),
+            claimed_ns if claimed_ns != alarm.t else None,
+        )
+        told = replace(
+            state,
+            level=alarm.level,
+            value=alarm.value,
+            limit=alarm.limit,
+            beyond=alarm.beyond,
+            acknowledged=alarm.acknowledged,
+        )
+        records.write(c, told, entry)
+        if (kind := _CONFIRMS.get(alarm.change)) is not None:
+            records.settle_commands_of(c, alarm.alarm, kind)
+        return {alarm.alarm, *moved}
 
     def on_event(self, event: Event, received_ns: int) -> None:
         """`command.done` and `command.refused` close a command."""
@@ -151,16 +168,21 @@ class AlarmBook:
 
     def watch(self, conditions: Iterable[Condition]) -> None:
         """Raise and return the cloud's own alarms."""
-        for condition in conditions:
-            key = condition.gateway, condition.device, condition.rule
-            if condition.standing == (key in self._standing):
-                continue
-            self._move(condition)
-            (self._standing.add if condition.standing else self._standing.discard)(key)
+        moved = [c for c in conditions if c.standing != (c.key in self._standing)]
+        for at in range(0, len(moved), _AT_ONCE):
+            part = moved[at : at + _AT_ONCE]
+            self._move(part)
+            for condition in part:
+                (self._standing.add if condition.standing else self._standing.discard)(
+                    condition.key
+                )
 
     def expire(self) -> None:
         """Give up commands that no gateway confirmed in time."""
         now_ns = self._clock.now_ns()
+        with read(self._engine) as c:
+            if not any(cmd.expires_ns <= now_ns for cmd in records.pending(c)):
+                return
         with self._lock, write(self._engine) as c:
             late = [cmd for cmd in records.pending(c) if cmd.expires_ns <= now_ns]
             shown = []
@@ -251,32 +273,36 @@ class AlarmBook:
             args={"alarm": state.alarm, "note": note},
         )
 
-    def _move(self, condition: Condition) -> None:
-        now_ns = self._clock.now_ns()
+    def _move(self, conditions: Iterable[Condition]) -> None:
+        shown: list[dict[str, object]] = []
         with self._lock, write(self._engine) as c:
-            before = records.open_cloud_alarm(
-                c, condition.gateway, condition.device, condition.rule
+            for condition in conditions:
+                state = self._moved(c, condition, self._clock.now_ns())
+                if state is not None:
+                    shown.append(records.row(c, state.alarm))
+        self._tell(shown)
+
+    def _moved(self, c: Connection, condition: Condition, now_ns: int) -> Occurrence | None:
+        before = records.open_cloud_alarm(c, *condition.key)
+        if condition.standing:
+            state = raised_by_cloud(
+                before,
+                alarm=ulid(now_ns),
+                site=condition.site,
+                gateway=condition.gateway,
+                device=condition.device,
+                measurement=condition.measurement,
+                rule=condition.rule,
+                t_ns=now_ns,
             )
-            if condition.standing:
-                state = raised_by_cloud(
-                    before,
-                    alarm=ulid(now_ns),
-                    site=condition.site,
-                    gateway=condition.gateway,
-                    device=condition.device,
-                    measurement=condition.measurement,
-                    rule=condition.rule,
-                    t_ns=now_ns,
-                )
-                change = "raised"
-            elif before is not None:
-                state, change = returned_by_cloud(before, now_ns), "returned"
-            else:
-                return
-            records.save(c, state)
-            records.write(c, state, Entry(change, now_ns, now_ns, note=condition.why))
-            shown = records.row(c, state.alarm)
-        self._tell([shown])
+            change = "raised"
+        elif before is not None:
+            state, change = returned_by_cloud(before, now_ns), "returned"
+        else:
+            return None
+        records.save(c, state)
+        records.write(c, state, Entry(change, now_ns, now_ns, note=condition.why))
+        return state
 
     def _supersede(self, c: Connection, state: Occurrence, now_ns: int) -> set[str]:
         """Of two alarms of one rule only the newer one can be open; the older one's journal says why it ended."""

@@ -32,12 +32,20 @@ def get(c: Connection, alarm: str) -> Occurrence | None:
     return _occurrence(row) if row is not None else None
 
 
+def add(c: Connection, state: Occurrence) -> None:
+    """A new one."""
+    c.execute(insert(alarms).values(**_values(state)))
+
+
 def save(c: Connection, state: Occurrence) -> None:
     """Insert or replace it."""
-    values = {**asdict(state), "active": state.active, "ended_ns": state.ended_ns}
-    done = c.execute(update(alarms).where(alarms.c.alarm == state.alarm).values(**values))
+    done = c.execute(update(alarms).where(alarms.c.alarm == state.alarm).values(**_values(state)))
     if not done.rowcount:
-        c.execute(insert(alarms).values(**values))
+        add(c, state)
+
+
+def _values(state: Occurrence) -> dict[str, object]:
+    return {**asdict(state), "active": state.active, "ended_ns": state.ended_ns}
 
 
 def open_cloud_alarm(c: Connection, gateway: str, device: str, rule: str) -> Occurrence | None:

@@ -54,6 +54,11 @@ class Condition:
     standing: bool
     why: str = ""
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Of its source: gateway, device, rule."""
+        return self.gateway, self.device, self.rule
+
 
 class Pulse:
     """Told the time every `period_s`, it notices when we ourselves were away: frozen, or the machine asleep.

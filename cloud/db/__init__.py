@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from cloud.db.engine import open_engine, read, write
+from cloud.db.engine import fold_log, open_engine, read, write
 from cloud.db.schema import Json, UtcNs, metadata
+from cloud.db.turns import Turns
 from cloud.db.upgrade import upgrade
 
-__all__ = ["Json", "UtcNs", "metadata", "open_engine", "read", "upgrade", "write"]
+__all__ = [
+    "Json",
+    "Turns",
+    "UtcNs",
+    "fold_log",
+    "metadata",
+    "open_engine",
+    "read",
+    "upgrade",
+    "write",
+]

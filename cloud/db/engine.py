@@ -5,16 +5,20 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from cloud.db.turns import Turns
 from tocsin.errors import StoreUnavailableError
 
 BUSY_TIMEOUT_MS = 10_000
+LOG_PAGES = 16_384  # 64 MiB: only a log that `fold_log` cannot keep down is folded in by a commit
+_turns: WeakKeyDictionary[Engine, Turns] = WeakKeyDictionary()
 
 
 def open_engine(place: str | Path) -> Engine:
@@ -27,6 +31,7 @@ def open_engine(place: str | Path) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    _turns[engine] = Turns()
     return engine
 
 
@@ -41,7 +46,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     _go_wal(cursor)
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", f"wal_autocheckpoint={LOG_PAGES}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -67,6 +72,21 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
+def fold_log(engine: Engine) -> None:
+    """Bring what was committed from SQLite's log into its file, beside readers and writers.
+
+    Left to SQLite, a commit does it now and then, with two more syncs: an alarm's, as like as not.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    connection = engine.raw_connection()
+    try:
+        with suppress(sqlite3.OperationalError):  # a full or broken disk: later
+            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    finally:
+        connection.close()
+
+
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """A connection that only reads: it waits for no writer and holds none up."""
@@ -78,11 +98,14 @@ def read(engine: Engine) -> Iterator[Connection]:
 def write(engine: Engine) -> Iterator[Connection]:
     """A transaction of the ingest path, where a full disk or a database that is away means: later.
 
+    Threads of one process that write to a SQLite file take turns here: it has no queue, who finds it taken sleeps and
+    tries again, and may find it taken for seconds.
+
     Raises:
         StoreUnavailableError: nothing was written; try again later.
     """
     try:
-        with engine.begin() as connection:
+        with _turns.get(engine) or nullcontext(), engine.begin() as connection:
             yield connection
     except (
         IntegrityError

@@ -103,6 +103,10 @@ class ConfigBook:
     def expire(self) -> None:
         """Give up those that nobody can take any more."""
         now_ns = self._clock.now_ns()
+        with read(self._engine) as c:
+            sent_ones = _all(c, configs.c.state == "sent")
+        if not any(overdue(sent, now_ns) for sent in sent_ones):
+            return
         with self._lock, write(self._engine) as c:
             for sent in _all(c, configs.c.state == "sent"):
                 after = overdue(sent, now_ns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from typing import Protocol
 
 from cloud.ingest.decode import decode
@@ -13,17 +14,18 @@ from tocsin.contract.messages import Alarm
 from tocsin.errors import StoreUnavailableError
 
 IDLE_S = 0.5
+AT_ONCE = 64  # alarms in one commit; whoever else writes waits for no more
 RETRY_S = 0.5
 
 
 class AlarmSink(Protocol):
     """Who keeps alarms; durable before it returns."""
 
-    def mirror(self, alarm: Alarm, received_ns: int) -> bool:
-        """A transition at a gateway; whether it is news.
+    def mirror_all(self, told: Sequence[tuple[Alarm, int]]) -> int:
+        """Transitions at gateways with when they came (ns), all or none; how many are news.
 
         Raises:
-            StoreUnavailableError: it is not kept; try again later.
+            StoreUnavailableError: none is kept; try again later.
         """
         ...
 
@@ -54,20 +56,26 @@ class AlarmLane:
     def run(self) -> None:
         """The thread."""
         while not self._stop.is_set():
-            for message in self._handover.take_alarms(IDLE_S):
-                if not self._keep(message):
+            messages = self._handover.take_alarms(IDLE_S)
+            for at in range(0, len(messages), AT_ONCE):
+                if not self._keep(messages[at : at + AT_ONCE]):
                     return
-                self._handover.pass_on(message)
+                for message in messages[at : at + AT_ONCE]:
+                    self._handover.pass_on(message)
 
-    def _keep(self, message: Received) -> bool:
-        """Until it is kept; False when told to stop before."""
-        alarm = decode(message.topic, message.payload, message.received_ns, self, 0).alarm
-        if alarm is None:
-            return True  # the ingest thread finds out why, and keeps a letter
+    def _keep(self, messages: Sequence[Received]) -> bool:
+        """Until they are kept; False when told to stop before."""
+        told: list[tuple[Alarm, int]] = []
+        for m in messages:
+            alarm = decode(m.topic, m.payload, m.received_ns, self, 0).alarm
+            if alarm is not None:  # else the ingest thread finds out why, and keeps a letter
+                told.append((alarm, m.received_ns))
+        if not told:
+            return True
         said = False
         while not self._stop.is_set():
             try:
-                news = self._alarms.mirror(alarm, message.received_ns)
+                news = self._alarms.mirror_all(told)
             except StoreUnavailableError as exc:
                 if not said:
                     self._log.warning("alarms wait: %s", exc.message)
@@ -76,6 +84,7 @@ class AlarmLane:
                 continue
             if said:
                 self._log.warning("alarms are kept again")
-            self.counts["alarms" if news else "alarms_told_again"] += 1
+            self.counts["alarms"] += news
+            self.counts["alarms_told_again"] += len(told) - news
             return True
         return False

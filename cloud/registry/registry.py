@@ -25,6 +25,8 @@ from cloud.registry.tables import device_hardware, devices, sites
 from tocsin.errors import NotFoundError
 from tocsin.sdk.clock import Clock
 
+_AT_ONCE = 64  # devices in one transaction: an alarm waits for no more
+
 
 class Registry:
     """The registry in one state database."""
@@ -57,32 +59,49 @@ class Registry:
             return list(c.execute(select(sites.c.site).order_by(sites.c.site)).scalars())
 
     def observe(self, announced: Iterable[Announced]) -> bool:
-        """Take in what gateways announce; a person's entries are kept. True if anything changed."""
+        """Take in what gateways announce; a person's entries are kept. True if anything changed.
+
+        What is as it was is found by reading alone: alarms are written to the same file.
+        """
+        with read(self._engine) as c:
+            known = {(r["site"], r["device"]): r for r in c.execute(select(devices)).mappings()}
+        news = [a for a in announced if _differing(known.get((a.site, a.device)), a)]
         changed = False
-        with self._engine.begin() as c:
-            for a in announced:
-                changed |= self._observe(c, a)
+        for at in range(0, len(news), _AT_ONCE):
+            with self._engine.begin() as c:
+                changed |= self._take_in(c, news[at : at + _AT_ONCE])
         return changed
 
-    def _observe(self, c: Connection, a: Announced) -> bool:
+    def _take_in(self, c: Connection, announced: Sequence[Announced]) -> bool:
         now = self._clock.now_ns()
-        row = c.execute(select(devices).where(_key(a.site, a.device))).mappings().first()
-        if row is None:
-            if c.execute(select(sites).where(sites.c.site == a.site)).first() is None:
-                c.execute(insert(sites).values(site=a.site, name=a.site))
-            values = asdict(a) | {"name": a.name or a.device, "created_ns": now, "updated_ns": now}
-            values.pop("serial")
-            c.execute(insert(devices).values(**values))
-            self._install(c, a.site, a.device, Replacement(a.serial), now)
-            return True
-        new: dict[str, object] = {"gateway": a.gateway}
-        if not row["edited"]:
-            told = {"kind": a.kind, "period_s": a.period_s, "lat": a.lat, "lon": a.lon}
-            new |= {k: v for k, v in told.items() if v is not None}
-        differing = {k: v for k, v in new.items() if row[k] != v}
-        if differing:
-            c.execute(update(devices).where(_key(a.site, a.device)).values(**differing))
-        return bool(differing)
+        rows = c.execute(select(devices).where(devices.c.device.in_([a.device for a in announced])))
+        known = {(r["site"], r["device"]): r for r in rows.mappings()}
+        new: dict[tuple[str, str], Announced] = {}
+        changed = False
+        for a in announced:
+            row = known.get((a.site, a.device))
+            if row is None:
+                new[a.site, a.device] = a
+            elif differing := _differing(row, a):
+                c.execute(update(devices).where(_key(a.site, a.device)).values(**differing))
+                changed = True
+        if not new:
+            return changed
+        there = set(c.execute(select(sites.c.site)).scalars())
+        if missing := {site for site, _ in new} - there:
+            c.execute(insert(sites), [{"site": site, "name": site} for site in sorted(missing)])
+        values = [
+            asdict(a) | {"name": a.name or a.device, "created_ns": now, "updated_ns": now}
+            for a in new.values()
+        ]
+        worn = [
+            {"site": v["site"], "device": v["device"], "installed_ns": now}
+            | asdict(Replacement(v.pop("serial")))
+            for v in values
+        ]
+        c.execute(insert(devices), values)
+        c.execute(insert(device_hardware), worn)
+        return True
 
     def edit(self, site: str, device: str, entry: Edit) -> Device:
         """Set everything a person enters; makes the device if it is new."""
@@ -118,6 +137,15 @@ class Registry:
                 site=site, device=device, installed_ns=now, **asdict(new)
             )
         )
+
+
+def _differing(row: RowMapping | None, a: Announced) -> dict[str, object]:
+    """What an announcement changes of what is known."""
+    new: dict[str, object] = {"gateway": a.gateway}
+    if row is None or not row["edited"]:
+        told = {"kind": a.kind, "period_s": a.period_s, "lat": a.lat, "lon": a.lon}
+        new |= {k: v for k, v in told.items() if v is not None}
+    return new if row is None else {k: v for k, v in new.items() if row[k] != v}
 
 
 def _key(site: str, device: str) -> ColumnElement[bool]:

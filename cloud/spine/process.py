@@ -16,7 +16,7 @@ from cloud.alarms.book import AlarmBook
 from cloud.alarms.silence import DeviceHeard, GatewayHeard, Pulse, SilenceRules, conditions
 from cloud.audit.book import AuditBook
 from cloud.config import CloudConfig
-from cloud.db import open_engine, read, upgrade
+from cloud.db import fold_log, open_engine, read, upgrade
 from cloud.gateway_configs.book import ConfigBook
 from cloud.ingest.alarm_lane import AlarmLane
 from cloud.ingest.attempts import Told
@@ -47,6 +47,7 @@ from tocsin.errors import StoreError, StoreUnavailableError, WireError
 from tocsin.sdk import Clock
 
 WATCH_S = 1.0
+FOLD_LOG_S = 10.0
 MAX_TELLING = 200  # messages of ingesters beside us; beyond, screens miss a value until its next
 COMMIT_S = 6.0  # for the last commit before the end
 _log = logging.getLogger("cloud.spine")
@@ -204,11 +205,13 @@ class Spine:
                 watch = group.create_task(self._watch(), name="watch-silence")
                 permits = group.create_task(self._watch_permits(), name="watch-permits")
                 pulse = group.create_task(self._beat(), name="pulse")
+                log = group.create_task(self._fold_log(), name="fold-log")
                 hear = group.create_task(self._hear_ingesters(), name="hear-ingesters")
                 await stop.wait()
                 watch.cancel()
                 permits.cancel()
                 pulse.cancel()
+                log.cancel()
                 hear.cancel()
         finally:
             self._lane.stop()
@@ -317,6 +320,11 @@ class Spine:
         while True:
             self._awake_at()
             await asyncio.sleep(WATCH_S)
+
+    async def _fold_log(self) -> None:
+        while True:
+            await asyncio.sleep(FOLD_LOG_S)
+            await asyncio.to_thread(fold_log, self._engine)
 
     def _awake_at(self) -> int:
         now_mono = self._clock.mono_ns()

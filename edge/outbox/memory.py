@@ -1,13 +1,15 @@
-"""Small things an outbox file remembers: whose it is, commands carried out, ingesters heard."""
+"""Small things an outbox file remembers: whose it is, commands carried out, open alarms, ingesters heard."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tocsin.errors import OutboxError
 
 _ORDER = "order:"
+_ALARM = "alarm:"
+_ALARMS_N = "alarms_n"
 KEPT_COMMANDS = 1_000
 
 
@@ -69,11 +71,25 @@ class Memory:
 
     def orders(self) -> dict[str, str]:
         """Notes of commands without a result, oldest first."""
-        rows = self._db.execute(
-            "SELECT key, value FROM meta WHERE key >= ? AND key < ? ORDER BY key",
-            (_ORDER, _ORDER[:-1] + chr(ord(_ORDER[-1]) + 1)),
-        ).fetchall()
-        return {key.removeprefix(_ORDER): value for key, value in rows}
+        return self._named(_ORDER)
+
+    def alarms(self) -> tuple[list[str], int]:
+        """The open alarms' states, and which writing of them it was."""
+        return list(self._named(_ALARM).values()), int(self._get(_ALARMS_N) or 0)
+
+    def note_alarms(self, states: Mapping[str, str], n: int) -> None:
+        """What has become of these alarms; an empty state drops it."""
+        for name, state in states.items():
+            if state:
+                self._put(_ALARM + name, state)
+            else:
+                self._db.execute("DELETE FROM meta WHERE key = ?", (_ALARM + name,))
+        self._put(_ALARMS_N, str(n))
+
+    def replace_alarms(self, states: Mapping[str, str], n: int) -> None:
+        """These are all."""
+        gone = self._named(_ALARM).keys() - states.keys()
+        self.note_alarms({**dict.fromkeys(gone, ""), **states}, n)
 
     def lost_commands(self, now_ns: int) -> None:
         """What was carried out before now may be forgotten."""
@@ -86,6 +102,13 @@ class Memory:
     def save_ingesters(self, names: Iterable[str]) -> None:
         """Remember them."""
         self._put("ingesters", " ".join(sorted(names)))
+
+    def _named(self, prefix: str) -> dict[str, str]:
+        rows = self._db.execute(
+            "SELECT key, value FROM meta WHERE key >= ? AND key < ? ORDER BY key",
+            (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
+        ).fetchall()
+        return {key.removeprefix(prefix): value for key, value in rows}
 
     def _get(self, key: str) -> str:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -246,18 +246,30 @@ class Outbox:
         now_ns = self._clock.now_ns()
         await self._disk.call(self._store.remember_command, command_id, expires_ns, now_ns, note)
 
-    async def put_alarm(self, draft: AlarmDraft) -> Alarm:
-        """Commit one alarm transition now, ahead of buffered rows.
+    async def put_alarms(
+        self,
+        drafts: Sequence[AlarmDraft],
+        states: Mapping[str, str] | None = None,
+        n: int = 0,
+        *,
+        all_of_them: bool = False,
+    ) -> list[Alarm]:
+        """Commit alarm transitions now, ahead of buffered rows, all or none, and with them what became of their states.
 
         Raises:
             OutboxFullError: the cap is reached by alarms alone.
         """
-        alarm, dropped = await self._disk.call(
-            self._store.append_alarm, draft, self._clock.now_ns()
+        now_ns = self._clock.now_ns()
+        alarms, dropped = await self._disk.call(
+            self._store.append_alarms, drafts, states or {}, n, now_ns, all_of_them=all_of_them
         )
         self.changed.set()
         self._take_note(dropped)
-        return alarm
+        return alarms
+
+    async def alarm_states(self) -> tuple[list[str], int]:
+        """As the last `put_alarms` left them, and its `n`."""
+        return await self._disk.call(self._store.memory.alarms)
 
     async def put_event(
         self,

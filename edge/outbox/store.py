@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -146,15 +146,28 @@ class Store:
             if note:
                 self.memory.note_order(command_id, note)
 
-    def append_alarm(self, draft: AlarmDraft, now_ns: int) -> tuple[Alarm, list[Gap]]:
-        """Seal and commit one alarm; a repeat of one that was never handed out is folded into it."""
+    def append_alarms(
+        self,
+        drafts: Sequence[AlarmDraft],
+        states: Mapping[str, str],
+        n: int,
+        now_ns: int,
+        *,
+        all_of_them: bool = False,
+    ) -> tuple[list[Alarm], list[Gap]]:
+        """Seal and commit alarms with their states; a repeat of one that was never handed out is folded into it."""
+        alarms = []
         with self._transaction() as dropped:
-            self._make_room(now_ns, dropped, urgent=True)
             self._urgent = True
-            alarm = self.repeats.fold(draft, partial(self._seal, draft)) or self._append_alarm(
-                draft
-            )
-        return alarm, dropped
+            for draft in drafts:
+                self._make_room(now_ns, dropped, urgent=True)
+                folded = self.repeats.fold(draft, partial(self._seal, draft))
+                alarms.append(folded or self._append_alarm(draft))
+            if all_of_them:
+                self.memory.replace_alarms(states, n)
+            else:
+                self.memory.note_alarms(states, n)
+        return alarms, dropped
 
     def append_event(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -65,6 +65,16 @@ class AlarmBoard:
     def dump(self) -> bytes:
         """Every open alarm, as JSON."""
         return _encoder.encode([*self.active(), *self.orphans])
+
+    def kept(self, keys: Collection[tuple[str, str]] | None = None) -> dict[str, str]:
+        """By a name of each rule its open state as JSON, "" when it is not open; of all open ones, or of these rules."""
+        if keys is None:
+            found = [*self.active(), *self.orphans]
+        else:
+            found = [self._entries[key].state for key in keys if key in self._entries]
+        return {
+            f"{s.device}\t{s.rule}": _encoder.encode(s).decode() if s.active else "" for s in found
+        }
 
     def active(self) -> list[AlarmState]:
         """Open alarms in the order of the rules."""

@@ -52,7 +52,7 @@ async def test_what_a_killed_agent_left_in_memory_goes_to_the_disk(
         await outbox.put_rows_durable(rows(10))
     async with opened(memory) as outbox:
         await outbox.put_rows_durable(rows(10, 10))
-        await outbox.put_alarm(alarm(1))
+        await outbox.put_alarms([alarm(1)])
         with pytest.raises(OutboxLockedError):
             await open_outbox(config, SystemClock(), "")
     (memory / ALARMS).write_bytes(b"{}")

@@ -39,6 +39,7 @@ class AlarmFigure(msgspec.Struct, frozen=True):
 
     `device_to_screen_ms`: from the register that crossed its limit, so the poll's wait is in it. `sample_to_subscriber_ms`:
     from the gateway's stamp of that sample. Both until the alarm stands in the event stream that pages draw from.
+    `fsync_ms`: 4 KiB made durable in a file of the bench's own, all the while: an alarm needs two of them, one after the other.
     """
 
     load_readings_per_s: float
@@ -47,6 +48,7 @@ class AlarmFigure(msgspec.Struct, frozen=True):
     wrong: int
     device_to_screen_ms: Delay
     sample_to_subscriber_ms: Delay
+    fsync_ms: Delay
     processes: dict[str, ProcessFigures]
 
 
@@ -89,14 +91,16 @@ def run_alarm(
         rule = f'[[alarms]]\ndevice = "*-*"\nquantity = "h2s"\nlevel1 = {LIMIT_PPM}\n'
         gateway.write_text(head + rule, "utf-8")
         edge = children.start("edge", "tocsin.cli", "edge", "run", "-c", str(gateway), "--json")
-        found = {"idle": _half(cloud, edge, children, began_s + starts["loaded"] - BETWEEN_S)}
+        found = {
+            "idle": _half(cloud, edge, children, folder, began_s + starts["loaded"] - BETWEEN_S)
+        }
         say(f"the other half beside {per_s:,.0f} readings/s of the same gateway")
         gateway.write_text(head + rule + driver_table(per_s), "utf-8")
         edge.process.send_signal(signal.SIGHUP)
         end_s = began_s + starts["loaded"] + seconds + 1.0
         while time.monotonic() < began_s + starts["loaded"]:
             time.sleep(0.05)
-        found["loaded"] = _half(cloud, edge, children, end_s)
+        found["loaded"] = _half(cloud, edge, children, folder, end_s)
         _settle(watch, sum(map(len, names.values())), folder, time.monotonic() + LAST_S)
         edge.process.terminate()
         edge.read_rest(60.0)
@@ -148,20 +152,32 @@ def _line(children: Children, folder: Path, number: int, units: list[tuple[str, 
 
 class _Half(msgspec.Struct):
     readings_per_s: float
+    fsync_ms: Delay
     processes: dict[str, ProcessFigures]
 
 
-def _half(cloud: MeasuredCloud, edge: Child, children: Children, end_s: float) -> _Half:
-    """Weighs the processes until `end_s`."""
+def _half(
+    cloud: MeasuredCloud, edge: Child, children: Children, folder: Path, end_s: float
+) -> _Half:
+    """Weighs the processes and the disk until `end_s`."""
     lines = {child.name: child for child in children.all if child.name.startswith("line-")}
     before, rows, began_s = cloud.usages(edge=edge, **lines), cloud.rows(), time.monotonic()
-    while time.monotonic() < end_s:
-        children.check()
-        time.sleep(0.1)
+    synced_ms: list[float] = []
+    with (folder / "fsync").open("wb", buffering=0) as out:
+        while time.monotonic() < end_s:
+            children.check()
+            out.seek(0)
+            out.write(bytes(4096))
+            started_s = time.perf_counter()
+            os.fdatasync(out.fileno())
+            synced_ms.append((time.perf_counter() - started_s) * 1e3)
+            time.sleep(0.1)
     took_s = time.monotonic() - began_s
     readings = (cloud.rows() - rows) * CHANNELS
     after = cloud.usages(edge=edge, **lines)
-    return _Half(round(readings / took_s, 1), figures(before, after, readings, took_s))
+    return _Half(
+        round(readings / took_s, 1), delay(synced_ms), figures(before, after, readings, took_s)
+    )
 
 
 def _settle(watch: AlarmWatch, alarms: int, folder: Path, deadline_s: float) -> None:
@@ -205,6 +221,7 @@ def _figure(
         wrong=unasked + sum(len(occurrences[d]) - 1 for d in there),
         device_to_screen_ms=delay([(first[d][0] - crossed[d]) / 1e6 for d in there]),
         sample_to_subscriber_ms=delay([(first[d][0] - first[d][1]) / 1e6 for d in there]),
+        fsync_ms=half.fsync_ms,
         processes=half.processes,
     )
 
@@ -215,7 +232,7 @@ def alarm_summary(result: AlarmResult) -> str:
 
     lines, rows = [], []
     for name, figure in (("idle", result.idle), ("loaded", result.loaded)):
-        for what in ("device_to_screen", "sample_to_subscriber"):
+        for what in ("device_to_screen", "sample_to_subscriber", "fsync"):
             found = getattr(figure, f"{what}_ms")
             rows.append([name, what.replace("_", " "), *map(str, msgspec.structs.astuple(found))])
         lines += [

@@ -6,10 +6,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select, text
+from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from cloud.db import open_engine, upgrade
+from cloud.db import fold_log, open_engine, upgrade
 
 
 def test_a_new_file_has_write_ahead_log_and_foreign_keys(tmp_path: Path) -> None:
@@ -58,3 +58,21 @@ def test_upgrade_can_be_called_again(tmp_path: Path) -> None:
 def test_a_postgresql_url_is_accepted_as_it_is() -> None:
     with pytest.raises(ModuleNotFoundError, match="psycopg"):
         open_engine("postgresql+psycopg://u@127.0.0.1:1/x")
+
+
+def test_the_log_is_folded_in_beside_an_open_writer_and_not_by_commits(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "state.db")
+    meta = MetaData()
+    counter = Table("n", meta, Column("id", Integer, primary_key=True), Column("t", String))
+    meta.create_all(engine)
+    fold_log(engine)
+    before = (tmp_path / "state.db").stat().st_size
+    for _ in range(3):  # SQLite by itself would fold in at 4 MiB
+        with engine.begin() as c:
+            c.execute(insert(counter).values(t="x" * (2 << 20)))
+    assert (tmp_path / "state.db").stat().st_size == before
+    with engine.begin() as c:
+        c.execute(insert(counter).values(t=""))
+        fold_log(engine)
+    assert (tmp_path / "state.db").stat().st_size > before + (3 << 20)
+    engine.dispose()

@@ -100,8 +100,8 @@ STEPS: dict[str, Callable[[], None]] = {
     "puback-left": after(MqttLink, "ack", _telemetry, linger_s=0.1),
     "before-commit-ack": before(Ingest, "_publish_ack", _stored_some),
     "commit-ack-left": after(Ingest, "_publish_ack", _stored_some, linger_s=0.1),
-    "alarm-found": before(AlarmBook, "mirror"),
-    "alarm-kept": after(AlarmBook, "mirror"),
+    "alarm-found": before(AlarmBook, "mirror_all"),
+    "alarm-kept": after(AlarmBook, "mirror_all"),
     "alarm-passed-on": after(Handover, "pass_on"),
     "letter-stored": before(Attempts, "done", _one_of_a_letter),
     # of the embedded store: inside its one transaction

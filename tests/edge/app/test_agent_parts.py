@@ -215,7 +215,7 @@ async def test_a_transition_that_was_not_handed_over_is_handed_over_after_the_re
     try:
         pipeline, _ = desk_on(tmp_path, outbox)
         (draft,) = pipeline.process(Sample(GAS, 1, (12.0,)), 0).alarms
-        await AlarmFile(tmp_path / "alarms.json").save(pipeline.board, [draft])
+        await AlarmFile(tmp_path / "alarms.json").save(pipeline.board, [draft], 1)
         again, desk = desk_on(tmp_path, outbox)
         await desk.restore()
         assert [a.alarm for a in await kept_alarms(outbox)] == [draft.alarm]
@@ -223,6 +223,38 @@ async def test_a_transition_that_was_not_handed_over_is_handed_over_after_the_re
         _, third = desk_on(tmp_path, outbox)
         await third.restore()
         assert len(await kept_alarms(outbox)) == 1
+    finally:
+        await outbox.aclose()
+
+
+async def test_alarms_that_come_together_are_one_commit_and_are_restored_from_where_they_are_newest(
+    tmp_path: Path,
+) -> None:
+    outbox, file = await open_outbox(tmp_path), tmp_path / "alarms.json"
+    try:
+        pipeline, desk = desk_on(tmp_path, outbox)
+        drafts = [
+            draft
+            for t, value in enumerate((12.0, 1.0), 1)
+            for draft in pipeline.process(Sample(GAS, t, (value,)), 0).alarms
+        ]
+        commits = outbox.stats().commits
+        await desk.publish(drafts)
+        assert (len(drafts), outbox.stats().commits - commits) == (2, 1)
+        (state,) = pipeline.board.active()
+
+        _, again = desk_on(tmp_path, outbox)  # as after a kill before the file was written
+        await again.restore()
+        assert again.board.active() == [state]
+
+        file.write_bytes(b'{"states": []}')  # an earlier version ran in between, which ended it
+        _, third = desk_on(tmp_path, outbox)
+        await third.restore()
+        assert third.board.active() == []
+        file.unlink()
+        _, fourth = desk_on(tmp_path, outbox)
+        await fourth.restore()
+        assert fourth.board.active() == []
     finally:
         await outbox.aclose()
 

@@ -41,7 +41,7 @@ async def made(tmp_path: Path) -> Made:
         for start in range(0, 1_500, 30):
             await outbox.put_rows_durable(rows(30, start))
         for number in range(4):
-            await outbox.put_alarm(alarm(number))
+            await outbox.put_alarms([alarm(number)])
             await outbox.put_event("note", "", "n" * 300)
         await outbox.settle(ack(*(await everything(outbox))[:15]))
         pending = [c for cls in CLASSES for c in await everything(outbox, cls)]
@@ -214,7 +214,7 @@ async def test_numbers_that_a_power_cut_may_have_taken_back_are_not_used_again(
         await outbox.put_rows_durable(rows(10))
         size = (live / "outbox.db-wal").stat().st_size
         await outbox.put_rows_durable(rows(10, 10))
-        await outbox.put_alarm(alarm(1))
+        await outbox.put_alarms([alarm(1)])
         sent = await everything(outbox)
         before = {s.cls: s.stream for s in outbox.stream_states()}
         shutil.copytree(live, killed)

@@ -50,7 +50,7 @@ async def test_the_policy_is_what_sqlite_and_the_disk_are_asked_for(
         for start in range(1, 20):
             await outbox.put_rows_durable(rows(1, start))
         assert syncs[log] == begun
-        await outbox.put_alarm(alarm(1))
+        await outbox.put_alarms([alarm(1)])
         await outbox.put_event("note")
         await outbox.remember_command("c1", 1 << 62)
         assert syncs[log] == begun + 3 * urgent

@@ -201,7 +201,7 @@ async def test_when_full_the_oldest_telemetry_goes_with_a_record_and_no_alarm_go
 ) -> None:
     async with opened(tmp_path, max_bytes=1 << 20, fsync="none") as outbox:
         for i in range(5):
-            await outbox.put_alarm(alarm(i))
+            await outbox.put_alarms([alarm(i)])
         for start in range(0, 150_000, 2_500):
             await outbox.put_rows_durable(rows(2_500, start))
         stats = outbox.stats()
@@ -260,7 +260,7 @@ async def test_alarms_take_the_whole_room_and_then_say_so(tmp_path: Path) -> Non
 async def _alarms_until_full(outbox: Outbox) -> int:
     for number in range(10_000):
         try:
-            await outbox.put_alarm(alarm(number, note="n" * 900))
+            await outbox.put_alarms([alarm(number, note="n" * 900)])
         except OutboxFullError:
             return number
     raise AssertionError("never full")
@@ -268,11 +268,11 @@ async def _alarms_until_full(outbox: Outbox) -> int:
 
 async def test_repeats_of_one_alarm_coalesce_until_they_are_handed_out(tmp_path: Path) -> None:
     async with opened(tmp_path) as outbox:
-        await outbox.put_alarm(alarm(1))
+        await outbox.put_alarms([alarm(1)])
         for i in range(10):
-            await outbox.put_alarm(alarm(1, AlarmChange.REPEATED, t=T0 + 100 + i))
+            await outbox.put_alarms([alarm(1, AlarmChange.REPEATED, t=T0 + 100 + i)])
         first, repeated = await everything(outbox, topics.ALARM)
-        await outbox.put_alarm(alarm(1, AlarmChange.REPEATED))
+        await outbox.put_alarms([alarm(1, AlarmChange.REPEATED)])
         found = alarms(await everything(outbox, topics.ALARM))
     assert [a.n for a in found] == [1, 10, 1]
     assert (found[1].first_ns, found[1].last_ns) == (T0 + 100, T0 + 109)
@@ -317,7 +317,7 @@ async def test_a_damaged_file_is_set_aside_and_what_is_intact_is_sent(
     async with opened(tmp_path, commit_rows=50) as outbox:
         for start in range(0, 5_000, 50):
             await outbox.put_rows_durable(rows(50, start))
-        await outbox.put_alarm(alarm(1))
+        await outbox.put_alarms([alarm(1)])
         before = await everything(outbox)
         await outbox.settle(ack(*before[:20]))
     file = tmp_path / "outbox.db"

@@ -119,7 +119,7 @@ async def test_rows_alarms_and_events_arrive_and_are_settled(
         await wait_until(lambda: uplink.connected)
         assert uplink.protocol == ("5" if any_broker.kind == "mosquitto" else "3.1.1")
         await outbox.put_rows(rows(95))
-        await outbox.put_alarm(alarm(1))
+        await outbox.put_alarms([alarm(1)])
         await outbox.put_event("agent.started", text="hello")
         await wait_until(lambda: outbox.stats().pending_rows == 0 and outbox.stats().rows == 95)
         await wait_until(lambda: cloud.rows(topics.ALARM) == 1 and cloud.rows(topics.EVENT) == 1)
@@ -136,7 +136,7 @@ async def test_backlog_follows_live_in_order_and_is_marked(
 ) -> None:
     async with open_outbox(tmp_path) as outbox:
         await outbox.put_rows_durable(rows(1_000))
-        await outbox.put_alarm(alarm(1))
+        await outbox.put_alarms([alarm(1)])
         with ingester(mosquitto.port) as cloud:
             async with running(outbox, mosquitto.port, backlog_bytes_per_s=8_000) as uplink:
                 await wait_until(lambda: uplink.connected and cloud.rows(topics.ALARM) == 1)
@@ -186,7 +186,7 @@ async def test_the_window_is_never_exceeded_and_alarms_still_pass(
             await wait_until(lambda: uplink.connected)
             for start in range(0, 5_000, 10):
                 await outbox.put_rows_durable(rows(10, start))
-            await outbox.put_alarm(alarm(1))
+            await outbox.put_alarms([alarm(1)])
             await wait_until(lambda: cloud.rows(topics.ALARM) == 1)
             sent = sum(len(p) for _, p in cloud.messages)
             assert window // 2 < sent <= window

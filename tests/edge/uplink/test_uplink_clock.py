@@ -84,7 +84,7 @@ async def test_each_row_arrives_once_with_its_stamp_and_a_command_runs_once(
                     for _ in range(5):
                         told.append(clock.now_ns())
                         await outbox.put_rows_durable([Row(LAYOUT, told[-1], (1.0, 2.0))])
-                    await outbox.put_alarm(alarm(len(told)))
+                    await outbox.put_alarms([alarm(len(told))])
                     heard = uplink.counters["commands_done"] + uplink.counters["commands_refused"]
                     cloud.command(once)
                     await wait_until(

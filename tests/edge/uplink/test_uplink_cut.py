@@ -52,7 +52,7 @@ async def test_a_cut_loses_nothing_and_what_waited_follows_what_is_new(
             await wait_until(lambda: not uplink.connected)
             lost_at = outbox.stats().rows
             await asyncio.sleep(cut_s)
-            await outbox.put_alarm(alarm(1))
+            await outbox.put_alarms([alarm(1)])
             waiting, before = outbox.stats().rows, len(cloud.messages)
             await asyncio.to_thread(proxy.resume)
             await wait_until(lambda: uplink.connected)
@@ -86,7 +86,7 @@ async def test_what_a_broker_confirmed_and_forgot_is_sent_again(
         await wait_until(lambda: uplink.connected)
         for start in range(10, 110, 10):  # the broker queues them for an ingester that is away
             await outbox.put_rows_durable(rows(10, start))
-        await outbox.put_alarm(alarm(1))
+        await outbox.put_alarms([alarm(1)])
         await wait_until(lambda: uplink.counters["pubacks"] >= 11)
         assert outbox.stats().pending_rows == 100
         await asyncio.to_thread(mosquitto.kill9)

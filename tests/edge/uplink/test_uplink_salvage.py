@@ -22,7 +22,7 @@ async def test_a_large_file_is_taken_over_while_the_gateway_works(
     async with open_outbox(damaged) as outbox:
         for start in range(0, 4_000, 10):
             await outbox.put_rows_durable(rows(10, start))
-        await outbox.put_alarm(alarm(1))
+        await outbox.put_alarms([alarm(1)])
     async with open_outbox(place):
         pass
     await asyncio.to_thread((damaged / "outbox.db").rename, place / "outbox-salvaging-1.db")
