@@ -220,6 +220,8 @@ def test_the_attendant_releases_counts_in_and_out_and_everybody_sees_a_suspensio
     expect(wu.page.locator(".problem")).to_contain_text("Gas beyond its limit")
     expect(wu.page.locator('.gas-now [data-quantity="h2s"]')).to_have_attribute("data-alarm", "2")
     expect(wu.page.locator('[data-person="zheng"] button')).to_have_count(0)  # exits alone
+    expect(wu.page.locator(".rescue")).to_contain_text("Nobody goes in after them")
+    expect(wu.page.locator(".rescue a")).to_have_attribute("href", re.compile("^tel:"))
     wu.tab.shot("permit-suspended")
     wu.tab.fits()
     wu.page.locator('[data-person="wu"] button').click()
