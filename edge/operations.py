@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import ClockState, DeviceHealth
 from tocsin.contract.orders import unpack
 from tocsin.errors import ControlError
+from tocsin.grants.primitives import KEY_BYTES
+from tocsin.permits.outcomes import Refused
+from tocsin.permits.sentences import sentence
 from tocsin.sdk import CommandSpec, Sample
 
 if TYPE_CHECKING:
@@ -51,6 +55,17 @@ class LeftOutStatus(msgspec.Struct, frozen=True):
     name: str
     line: int
     problems: list[str]
+
+
+class GrantAnswer(msgspec.Struct, frozen=True):
+    """The live grant of a holder for a lock, base64url; or `reason` and `text` say why there is none."""
+
+    permit: str = ""
+    grant: str = ""
+    rescue: bool = False
+    exp_ns: int = 0
+    reason: str = ""
+    text: str = ""
 
 
 class OutputStatus(msgspec.Struct, frozen=True):
@@ -133,6 +148,7 @@ class Operations:
             "reload": self._reload,
             "metrics": self._metrics,
             "permits": self._permits,
+            "grant": self._grant,
         }
         return calls, {"tail": self._tail, "trace": self._trace, "samples": self._samples}
 
@@ -212,6 +228,25 @@ class Operations:
             if (self._agent.permits)
             else []
         )
+
+    async def _grant(self, args: Args) -> GrantAnswer:
+        """Who has the key still has to prove it; the secret of a lock without signatures stays here."""
+        lock, desk = args.get("lock", ""), self._agent.permits
+        try:
+            public = bytes.fromhex(args.get("public", ""))
+        except ValueError:
+            public = b""
+        if len(public) != KEY_BYTES:
+            raise ControlError(f"public is a key of {KEY_BYTES} bytes in hex")
+        self._agent.locks.state(lock)
+        found = desk.unlocker.find(lock, public) if desk is not None else None
+        if isinstance(found, Refused):
+            return GrantAnswer(reason=found.reason.value, text=sentence(found, "en"))
+        if found is None:
+            text = f"no permit at this gateway names the lock {lock}"
+            return GrantAnswer(reason="no-permit", text=text)
+        raw = base64.urlsafe_b64encode(found.grant.raw).decode().rstrip("=")
+        return GrantAnswer(found.permit, raw, found.noted.rescue, found.noted.exp_ns)
 
     async def _metrics(self, args: Args) -> list[Metric]:
         return metrics(self._agent)

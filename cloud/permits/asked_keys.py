@@ -8,11 +8,12 @@ import msgspec
 from sqlalchemy import Connection, Engine
 
 from cloud.db import read
-from cloud.permits.holders import PROOF, HolderKey, Holders, keys_of, owner_of
+from cloud.permits.holders import HolderKey, Holders, keys_of, owner_of
 from cloud.permits.ledger import AskedKey, Ledger, items, put, remove
 from cloud.permits.situations import people_at
 from tocsin.errors import LockKeyError, LockKeyReason
 from tocsin.grants.claims import holder_id
+from tocsin.grants.grant import PROOF_HOLD
 from tocsin.grants.primitives import is_signed
 from tocsin.permits.messages import CONFIRMED, REVOKED, WAITING, KeyUp
 from tocsin.sdk import Clock
@@ -29,7 +30,7 @@ def take(c: Connection, site: str, gateway: str, up: KeyUp, now_ns: int) -> None
     if holder in before or (owner is not None and owner.account == up.account):
         return
     refused = ""
-    if not is_signed(up.public, up.proof, PROOF + up.account.encode()):
+    if not is_signed(up.public, up.proof, PROOF_HOLD + up.account.encode()):
         refused = BAD_PROOF
     elif up.account not in people_at(c, site):
         refused = NO_ROLE

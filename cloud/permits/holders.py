@@ -11,10 +11,9 @@ from cloud.db import read
 from cloud.permits.tables import gateway_keys, holder_keys
 from tocsin.errors import LockKeyError, LockKeyReason
 from tocsin.grants.claims import holder_id
+from tocsin.grants.grant import PROOF_HOLD
 from tocsin.grants.primitives import KEY_BYTES, exchange, is_signed
 from tocsin.sdk import Clock
-
-PROOF = b"HOLD1"  # what a phone signs beside the account's name to show that the key is its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Holders:
         Raises:
             LockKeyError: no key, no proof, or the key is somebody's already.
         """
-        if len(public) != KEY_BYTES or not is_signed(public, proof, PROOF + account.encode()):
+        if len(public) != KEY_BYTES or not is_signed(public, proof, PROOF_HOLD + account.encode()):
             raise LockKeyError(
                 LockKeyReason.BAD_KEY,
                 "this is no Ed25519 key with a signature of its own over the account's name",

@@ -1,10 +1,11 @@
-"""`tocsin unlock LOCK`: open a lock through the running gateway, as the holder of a live grant."""
+"""`tocsin unlock LOCK`: open a lock through the running gateway, as the holder of a live grant; two of the rescue team in an emergency."""
 
 from __future__ import annotations
 
 import base64
+import getpass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +14,12 @@ from edge.control.place import Config, devices, socket_of
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
 from tocsin.cli.pairs import exit_code
+from tocsin.cli.paths import state_root
 from tocsin.contract.orders import Outcome, pack
 from tocsin.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge.field.holder_key import HolderSeed
 
 app = new_app("Open a smart lock through the running gateway, as the holder of a live grant.")
 _ANSWER_S = 120.0
@@ -22,14 +27,38 @@ _ANSWER_S = 120.0
 
 @app.command()
 def unlock(
-    lock: Annotated[str, typer.Argument(help="Device id of the lock.", autocompletion=devices)],
-    grant: Annotated[
-        str, typer.Option("--grant", help="The grant, base64url, or a file that holds it.")
-    ],
+    lock: Annotated[
+        str, typer.Argument(help="Device id of the lock.", autocompletion=devices)
+    ] = "",
     key: Annotated[
-        Path, typer.Option("--key", help="File with the holder's private key, 64 hex digits.")
-    ],
-    actor: Annotated[str, typer.Option("--actor", help="Who does it: the name in the journal.")],
+        Path | None,
+        typer.Option(
+            "--key",
+            envvar="TOCSIN_HOLDER_KEY",
+            help="File with the holder's private key, 64 hex digits; default holder.key in Tocsin's state folder.",
+        ),
+    ] = None,
+    second: Annotated[
+        Path | None,
+        typer.Option("--with", help="In an emergency: key of the second of the rescue team."),
+    ] = None,
+    grant: Annotated[
+        str,
+        typer.Option(
+            "--grant",
+            help="The grant, base64url, or a file that holds it; default the one that the gateway keeps.",
+        ),
+    ] = "",
+    register: Annotated[
+        str,
+        typer.Option(
+            "--register",
+            help="Print what registers the key for this account (POST /api/v1/me/keys), made where there is none; opens nothing.",
+        ),
+    ] = "",
+    actor: Annotated[
+        str, typer.Option("--actor", help="Name in the journal; default your login.")
+    ] = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -37,31 +66,65 @@ def unlock(
 
     Exit code 8: refused here or by the lock; 5: not reached, failed or unknown.
     """
-    from tocsin.grants.grant import PROOF_UNLOCK, prove
-    from tocsin.grants.primitives import public_key
+    from edge.field.holder_key import HolderSeed
 
-    seed, raw = _key(key), _grant(grant)
-    socket = socket_of(config)
-    challenge = _ask(socket, lock, "challenge", {}, actor)
-    if Outcome(challenge["outcome"]) is not Outcome.DONE:
-        _end(challenge, as_json=as_json)
+    path = key or state_root() / "holder.key"
+    if register:
+        told = HolderSeed.made(path).registration(register)
+        output.emit(told, as_json=as_json, human="\n".join(f"{k}: {v}" for k, v in told.items()))
         return
-    told = challenge["answer"]
-    nonce, lock_id = bytes.fromhex(told["nonce"]), bytes.fromhex(told["lock_id"])
-    signature = prove(seed, PROOF_UNLOCK, nonce, lock_id, _cti(raw))
-    proof = {
-        "nonce": nonce.hex(),
-        "grant": base64.urlsafe_b64encode(raw).decode().rstrip("="),
-        "holder": public_key(seed).hex(),
-        "signature": signature.hex(),
-    }
-    _end(_ask(socket, lock, "unlock", proof, actor), as_json=as_json)
+    if not lock:
+        raise UsageError("which lock?", hint="tocsin unlock LOCK")
+    holders = [HolderSeed.read(path), *([HolderSeed.read(second)] if second else [])]
+    door = _Door(socket_of(config), lock, actor or getpass.getuser())
+    door.open(holders, _grant(grant) if grant else b"", as_json=as_json)
 
 
-def _ask(socket: Path, lock: str, name: str, args: dict[str, str], actor: str) -> Any:
-    packed = {k: str(v) for k, v in pack(lock, name, args).items()}
-    limits = {"actor": actor, "within_s": "30"}
-    return ask(socket, "command", packed | limits, timeout_s=_ANSWER_S)
+class _Door:
+    """One lock, asked for by one person."""
+
+    def __init__(self, socket: Path, lock: str, actor: str) -> None:
+        self._socket, self._lock, self._actor = socket, lock, actor
+
+    def open(self, holders: list[HolderSeed], given: bytes, *, as_json: bool) -> None:
+        """Grants, challenge, proofs; ends with what came of it."""
+        from tocsin.grants.grant import PROOF_RESCUE, PROOF_UNLOCK
+
+        raws = [given] if given else []
+        rescue = False
+        for holder in holders[len(raws) :]:
+            found: Any = ask(
+                self._socket, "grant", {"lock": self._lock, "public": holder.public.hex()}
+            )
+            if found["reason"]:
+                _end(found | {"outcome": Outcome.REFUSED.value}, as_json=as_json)
+                return
+            raws.append(_unpacked(found["grant"]))
+            rescue = bool(found["rescue"])
+        if rescue and len(holders) != 2:
+            hint = "--with KEY of the second of the rescue team"
+            raise UsageError("in an emergency two of the rescue team open together", hint=hint)
+        if not rescue and len(holders) == 2:
+            raise UsageError("--with is for an emergency", hint="call it at the attendant's page")
+        challenge = self._ask("challenge", {})
+        if Outcome(challenge["outcome"]) is not Outcome.DONE:
+            _end(challenge, as_json=as_json)
+            return
+        told, purpose = challenge["answer"], PROOF_RESCUE if rescue else PROOF_UNLOCK
+        proof = {"nonce": told["nonce"]}
+        for number, (holder, raw) in enumerate(zip(holders, raws, strict=True), 1):
+            end = f"_{number}" if rescue else ""
+            proof |= {
+                f"grant{end}": base64.urlsafe_b64encode(raw).decode().rstrip("="),
+                f"holder{end}": holder.public.hex(),
+                f"signature{end}": holder.prove(purpose, told, raw).hex(),
+            }
+        _end(self._ask("rescue" if rescue else "unlock", proof), as_json=as_json)
+
+    def _ask(self, name: str, args: dict[str, str]) -> Any:
+        packed = {k: str(v) for k, v in pack(self._lock, name, args).items()}
+        limits = {"actor": self._actor, "within_s": "30"}
+        return ask(self._socket, "command", packed | limits, timeout_s=_ANSWER_S)
 
 
 def _end(result: Any, *, as_json: bool) -> None:
@@ -71,14 +134,8 @@ def _end(result: Any, *, as_json: bool) -> None:
         raise typer.Exit(code)
 
 
-def _key(path: Path) -> bytes:
-    try:
-        seed = bytes.fromhex(path.read_text("ascii").strip())
-    except (OSError, ValueError) as exc:
-        raise UsageError(f"{path}: no key: {exc}", hint="a file with 64 hex digits") from exc
-    if len(seed) != 32:
-        raise UsageError(f"{path}: a key of {len(seed)} bytes, 32 are one")
-    return seed
+def _unpacked(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _grant(text: str) -> bytes:
@@ -87,15 +144,6 @@ def _grant(text: str) -> bytes:
         told = path.read_bytes() if len(text) < 200 and path.is_file() else text.encode()
         if told[:1] == b"\xd2":  # CBOR tag 18: the grant itself
             return told
-        told = told.strip()
-        return base64.urlsafe_b64decode(told + b"=" * (-len(told) % 4))
+        return _unpacked(told.strip().decode("ascii"))
     except (OSError, ValueError) as exc:
         raise UsageError(f"no grant: {exc}", hint="base64url, or a file that holds it") from exc
-
-
-def _cti(raw: bytes) -> bytes:
-    """The grant's id; whether the grant is any good is the gateway's to say."""
-    from tocsin.grants.claims import decode_claims
-    from tocsin.grants.sign1 import parse_sign1
-
-    return decode_claims(parse_sign1(raw).payload).cti

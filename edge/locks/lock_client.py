@@ -151,13 +151,19 @@ class LockClient:
                     raise GrantRefusedError(LockRefusal.NOT_ALLOWED, why_not)
                 if challenge.profile is Profile.SIGNATURES:
                     await self._show_grant(dialogue, grant)
-                elif grant.capability is None:
-                    grant = HeldGrant(grant.raw, self._around.rules.capability(claims))
+                else:
+                    grant = self._with_secret(grant, claims)
                 build = _opening(challenge.profile, grant, claims, proof)
                 return await self._move("unlock", dialogue, build)
         except InDoubtError as doubt:
             assert claims is not None  # noqa: S101 - something was sent
             return await self._settle(_Doubt("unlock", claims.cti), doubt)
+
+    def _with_secret(self, grant: HeldGrant, claims: Claims) -> HeldGrant:
+        """For a lock without signatures: the capability that came with it, else the one kept here."""
+        if grant.capability is not None:
+            return grant
+        return HeldGrant(grant.raw, self._around.rules.capability(claims))
 
     async def _show_grant(self, dialogue: Dialogue, grant: HeldGrant) -> None:
         """It moves nothing: where it fails, nothing was carried out."""
@@ -191,7 +197,9 @@ class LockClient:
                     if dialogue.challenge.profile is Profile.SIGNATURES
                     else (
                         encode_claims(one.claims),
-                        client.rescue_proof_a(dialogue.session, _capability(grant)),
+                        client.rescue_proof_a(
+                            dialogue.session, _capability(self._with_secret(grant, one.claims))
+                        ),
                     )
                     for grant, proof, one in zip(grants, proofs, checked, strict=True)
                 ]

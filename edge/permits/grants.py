@@ -35,6 +35,14 @@ class Waiting(msgspec.Struct, frozen=True):
     exp_ns: int
 
 
+class Found(msgspec.Struct, frozen=True):
+    """A grant that is kept here and would open now."""
+
+    permit: str
+    noted: GrantNoted
+    grant: HeldGrant
+
+
 class Unlocker:
     """Nothing here decides alone: the permit's rules first, then the lock's guard, then the lock."""
 
@@ -80,6 +88,22 @@ class Unlocker:
         watched = next((w for w in self._desk.permits() if id_of(w.id) == claims.pmt), None)
         held = self._held(watched, claims.cti.hex()) if watched else None
         return held.capability if held else None
+
+    def find(self, lock: str, holder: bytes) -> Found | Refused | None:
+        """The grant that opens a lock now for a holder's public key; None: no permit here names the lock."""
+        answer: Refused | None = None
+        for watched in self._desk.permits():
+            if lock not in self._desk.space(watched).locks:
+                continue
+            allowed = self._usable(watched, lock, holder_id(holder).hex())
+            if isinstance(allowed, Refused):
+                answer = answer or allowed
+                continue
+            held = self._held(watched, allowed.cti)
+            if held is not None:
+                return Found(watched.id, allowed, held)
+            answer = answer or refused(Why.NO_LIVE_GRANT, lock=lock)
+        return answer
 
     async def challenge(
         self, watched: Watched, lock: str, holder: bytes, actor: str

@@ -15,6 +15,7 @@ from tocsin.grants.sign1 import sign1, verified
 GRANT_BYTES: Final = 160  # no grant is longer: it fits one write at the smallest MTU we ask for
 PROOF_UNLOCK: Final = b"UNLK1"
 PROOF_RESCUE: Final = b"RSCU1"
+PROOF_HOLD: Final = b"HOLD1"  # signed beside the account's name, to show that a key is its own
 
 
 class Grant(msgspec.Struct, frozen=True):

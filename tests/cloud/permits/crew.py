@@ -17,10 +17,10 @@ from cloud.identity.secrets import csrf_of, digest, hash_password
 from cloud.identity.tables import accounts, second_factors, sessions
 from cloud.identity.totp import code_at, step_of
 from cloud.ingest.last import Last
-from cloud.permits.holders import PROOF
 from tests.cloud.conftest import PASSWORD
 from tests.permits.site import CREW, GOOD
 from tocsin.contract.messages import VERSION, Event
+from tocsin.grants.grant import PROOF_HOLD
 from tocsin.grants.primitives import exchange_public, public_key, sign
 from tocsin.permits.journal import Entry
 from tocsin.permits.messages import DOWN, UP, PermitDown, PermitUp
@@ -149,7 +149,7 @@ class Crew:
             seed = self.seeds[name]
             phone = {
                 "public": public_key(seed).hex(),
-                "proof": sign(seed, PROOF + name.encode()).hex(),
+                "proof": sign(seed, PROOF_HOLD + name.encode()).hex(),
                 "name": "phone",
             }
             self.must(name, "POST", "/me/keys", phone)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, insert
 from cloud.db import open_engine, upgrade
 from cloud.lock_orders.rows import commissioned
 from cloud.permits.granting import BACK_S, Granter, grants_of, void
-from cloud.permits.holders import PROOF, HolderKey, Holders, gateway_public
+from cloud.permits.holders import HolderKey, Holders, gateway_public
 from cloud.permits.issuers import Issuers
 from cloud.permits.locks import Locks, Profile
 from cloud.permits.tables import permits
@@ -19,7 +19,7 @@ from cloud.sealing import Sealing
 from tests.cloud.identity.test_identity import HandClock
 from tocsin.errors import GrantRefusedError, LockKeyError, LockKeyReason
 from tocsin.grants.claims import Op, encode_claims
-from tocsin.grants.grant import capability_key, check, verify
+from tocsin.grants.grant import PROOF_HOLD, capability_key, check, verify
 from tocsin.grants.ids import id_of
 from tocsin.grants.lock_keys import open_sealed
 from tocsin.grants.primitives import exchange_public, public_key, sign
@@ -50,7 +50,7 @@ class Desk:
             row = {"id": PERMIT, "site": "north", "space": "s", "gateway": "gw", "state": "active"}
             more = {"live": True, "changed_ns": 0, "basis": b"{}", "told": 0}
             c.execute(insert(permits).values(row | more))
-        proof = sign(SEED, PROOF + b"ann")
+        proof = sign(SEED, PROOF_HOLD + b"ann")
         return self.holders.register("ann", public_key(SEED), proof, "phone")
 
 
@@ -202,14 +202,14 @@ def test_issuer_keys_are_replaced_without_a_moment_in_which_nothing_verifies(des
 
 def test_a_key_is_taken_once_and_only_from_whoever_holds_its_private_half(desk: Desk) -> None:
     public = public_key(SEED)
-    for proof in (sign(b"x" * 32, PROOF + b"ann"), sign(SEED, PROOF + b"bob"), b""):
+    for proof in (sign(b"x" * 32, PROOF_HOLD + b"ann"), sign(SEED, PROOF_HOLD + b"bob"), b""):
         with pytest.raises(LockKeyError):
             desk.holders.register("ann", public, proof, "phone")
-    proof = sign(SEED, PROOF + b"ann")
+    proof = sign(SEED, PROOF_HOLD + b"ann")
     made = desk.holders.register("ann", public, proof, "phone")
     assert desk.holders.register("ann", public, proof, "phone") == made
     with pytest.raises(LockKeyError) as caught:
-        desk.holders.register("bob", public, sign(SEED, PROOF + b"bob"), "phone")
+        desk.holders.register("bob", public, sign(SEED, PROOF_HOLD + b"bob"), "phone")
     assert caught.value.reason is LockKeyReason.KEY_TAKEN
     with pytest.raises(LockKeyError):
         desk.holders.revoke(made.holder, "bob")
