@@ -396,6 +396,18 @@ def test_an_empty_space_needs_a_new_test_after_half_an_hour() -> None:
     site.must(Action.ENTER, "li", facts.Entered("wu"))
 
 
+def test_while_somebody_is_inside_a_person_tests_every_two_hours_or_nobody_else_goes_in() -> None:
+    site = Site().to_active("zhou")
+    assert site.permit.test is not None
+    site.now_ns = site.permit.test.at_ns + 121 * MIN
+    found = refusal(site, Action.ENTER, "li", facts.Entered("wu"))
+    assert (found.reason.value, found.args["minutes"], found.args["limit"]) == ("test-old", "121", "120")  # fmt: skip
+    assert found.rule is not None
+    assert found.rule.id == "record"
+    site.must(Action.TEST, "sun", site.test())
+    site.must(Action.ENTER, "li", facts.Entered("wu"))
+
+
 def test_a_bad_test_during_work_stops_it() -> None:
     site = Site().to_active("zhou")
     site.must(Action.TEST, "sun", site.test(h2s=9.0))

@@ -8,7 +8,7 @@ from tocsin.permits.concentration import convert
 from tocsin.permits.context import Context
 from tocsin.permits.facts import GasTested, Point
 from tocsin.permits.gas_limits import beyond, in_order
-from tocsin.permits.intervals import NS, TEST_AGE, seconds
+from tocsin.permits.intervals import NS, RECORD, TEST_AGE, seconds
 from tocsin.permits.outcomes import Refused, refused
 from tocsin.permits.permit import Permit
 from tocsin.permits.refusals import PermitRefusal as Why
@@ -113,6 +113,17 @@ def recent(permit: Permit, context: Context, now_ns: int) -> Refused | None:
     if age_s >= limit_s:
         return refused(Why.TEST_OLD, row, minutes=int(age_s // 60), limit=limit_s / 60)
     return None
+
+
+def recorded(permit: Permit, context: Context, now_ns: int) -> Refused | None:
+    """A person has tested, and so confirmed what is measured, within the rules' time; a pack without the row asks for none."""
+    row = context.rules.row(RECORD)
+    if row is None or row.interval_s is None or permit.test is None:
+        return None
+    age_s = (now_ns - permit.test.at_ns) / NS
+    if age_s < row.interval_s:
+        return None
+    return refused(Why.TEST_OLD, row, minutes=int(age_s // 60), limit=row.interval_s / 60)
 
 
 def holds(permit: Permit, template: Template, context: Context, now_ns: int) -> Refused | None:

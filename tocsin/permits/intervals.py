@@ -15,6 +15,7 @@ ATTENDANT = "attendant-sign"
 CALIBRATION = "calibration"
 BUMP = "bump"
 GRANT = "grant"
+RECORD = "record"  # only where a pack has the row
 OWN_S = {
     TEST_AGE: 1800.0,
     INTERRUPTION: 1800.0,

@@ -93,6 +93,7 @@ def entered(
             wrong = gas_test.recent(permit, context, now_ns)
             if wrong is None and permit.test is not None:
                 wrong = gas_test.within_limits(permit.test.told, context)
+    wrong = wrong or gas_test.recorded(permit, context, now_ns)
     wrong = wrong or gates.live(permit, context, now_ns)
     return wrong or Accepted((said,))
 
