@@ -44,18 +44,18 @@ class LastValue(Told):
 
 
 class LastColumns(Told):
-    """Last values, a list for each field, all of one length."""
+    """Last values, a list for each field (or each that was asked for), all of one length."""
 
-    site: list[str]
-    device: list[str]
-    gateway: list[str]
-    measurement: list[str]
-    quantity: list[str]
-    unit: list[str]
-    value: list[Scalar]
-    q: list[int]
-    time_ns: list[int]
-    received_ns: list[int]
+    site: list[str] = []
+    device: list[str] = []
+    gateway: list[str] = []
+    measurement: list[str] = []
+    quantity: list[str] = []
+    unit: list[str] = []
+    value: list[Scalar] = []
+    q: list[int] = []
+    time_ns: list[int] = []
+    received_ns: list[int] = []
 
 
 class ValueBody(Told):

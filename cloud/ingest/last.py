@@ -97,9 +97,9 @@ class LastValues:
             return [last for values in wanted for last in values.values()]
 
 
-def columns_of(rows: Sequence[Last]) -> dict[str, list[object]]:
-    """The same as a list for each field."""
-    return {name: list(map(get, rows)) for name, get in _COLUMNS.items()}
+def columns_of(rows: Sequence[Last], fields: Collection[str] = ()) -> dict[str, list[object]]:
+    """The same as a list for each field, or for each of `fields`."""
+    return {name: list(map(_COLUMNS[name], rows)) for name in fields or _COLUMNS}
 
 
 @lru_cache(maxsize=8192)

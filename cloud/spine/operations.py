@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -204,10 +204,11 @@ class Operations:
         measurement: str = "",
         quantity: str = "",
         columns: bool = False,
+        fields: Sequence[str] = (),
     ) -> object:
         """`last` as the bytes of a JSON array, or of an object of columns: tens of thousands of values pass the web process untouched."""
         rows = self._last.all(sites, measurement, quantity)
-        return msgspec.json.encode(columns_of(rows) if columns else rows)
+        return msgspec.json.encode(columns_of(rows, fields) if columns else rows)
 
     async def devices(self) -> object:
         return [device_row(state) for state in self._presence.devices()]

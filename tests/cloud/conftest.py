@@ -157,10 +157,15 @@ class KnownSpine:
         return self.last.all()
 
     async def op_last_json(
-        self, sites: list[str] | None, measurement: str, quantity: str, columns: bool
+        self,
+        sites: list[str] | None,
+        measurement: str,
+        quantity: str,
+        columns: bool,
+        fields: list[str],
     ) -> object:
         rows = self.last.all(sites, measurement, quantity)
-        return msgspec.json.encode(columns_of(rows) if columns else rows)
+        return msgspec.json.encode(columns_of(rows, fields) if columns else rows)
 
     async def op_gateways(self) -> object:
         return self.gateways

@@ -110,7 +110,12 @@ def run_store(*, rows: int, devices: int, repeats: int, say: Callable[[str], Non
             write = _write(cloud, filled, peak, engine)
             queries = {
                 "last_of_every_device": _last(cloud, filled, repeats),
-                "last_of_every_device_in_columns": _last_columns(cloud, filled, repeats),
+                "last_of_every_device_in_columns": _columns(
+                    cloud, filled, repeats, "shape=columns"
+                ),
+                "last_value_and_time_of_every_device": _columns(
+                    cloud, filled, repeats, "field=device&field=value&field=time_ns"
+                ),
                 "minute_means_of_a_day": _means(cloud, filled, repeats),
             }
         say("moving everything to Parquet")
@@ -169,15 +174,13 @@ def _last(cloud: MeasuredCloud, filled: _Filled, repeats: int) -> QueryFigure:
     return _ask(f"GET {path}", lambda: cloud.client.get(path, 60.0), filled.devices, repeats)
 
 
-def _last_columns(cloud: MeasuredCloud, filled: _Filled, repeats: int) -> QueryFigure:
-    path = "/api/v1/last?measurement=bench&quantity=v00&shape=columns"
-    return _ask(
-        f"GET {path}",
-        lambda: cloud.client.get(path, 60.0),
-        filled.devices,
-        repeats,
-        lambda answer: len(answer["value"]),
-    )
+def _columns(cloud: MeasuredCloud, filled: _Filled, repeats: int, asked: str) -> QueryFigure:
+    path = f"/api/v1/last?measurement=bench&quantity=v00&{asked}"
+
+    def ask() -> Any:
+        return cloud.client.get(path, 60.0)
+
+    return _ask(f"GET {path}", ask, filled.devices, repeats, lambda answer: len(answer["value"]))
 
 
 def _means(cloud: MeasuredCloud, filled: _Filled, repeats: int) -> QueryFigure:

@@ -89,6 +89,10 @@ def test_last_values_can_be_asked_for_by_kind_and_quantity(
     assert [
         dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
     ] == found
+    wanted_fields = {"field": ["device", "value"]}
+    two = client.get("/api/v1/last", params=wanted_fields, headers=a).json()
+    assert two == {name: columns[name] for name in ("device", "value")}
+    assert client.get("/api/v1/last", params={"field": "colour"}, headers=a).status_code == 400
 
 
 def test_a_caller_of_one_site_sees_nothing_of_the_other(
