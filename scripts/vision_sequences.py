@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--judge", type=Path)
     told = parser.parse_args()
     detector = load_detector(told.model)
-    settings = options(told.judge, k=None, n=None, budget=None).settings()
+    settings = options(told.judge, k=None, n=None, budget=None).settings(told.every)
     rows: list[dict[str, Any]] = []
     wanted = {g for g in told.groups.split(",") if g}
     for name, (quiet, burning) in (groups_of(told.data, wanted) if wanted else {}).items():

@@ -45,8 +45,8 @@ def watch(
     look_every_s: Annotated[
         float, typer.Option("--look-every", min=0, max=86_400, help="The model looks at a frame every so many seconds; only a flame's flicker is followed in between.")
     ] = 1.0,
-    k: Annotated[int | None, typer.Option("--k", help="An alarm needs so many frames ...")] = None,
-    n: Annotated[int | None, typer.Option("--n", help="... of the last so many.")] = None,
+    k: Annotated[int | None, typer.Option("--k", help="An alarm needs so many frames (3; 2 if they are 20 s or more apart) ...")] = None,
+    n: Annotated[int | None, typer.Option("--n", help="... of the last so many (5; 4).")] = None,
     budget: Annotated[
         float | None, typer.Option("--budget", help="False alarms a week that each class may give here.")
     ] = None,
@@ -66,7 +66,7 @@ def watch(
     Each line has the frame's number (from 0, in the order of names) and file. Frames that cannot be judged (half grey, repeated, dark, cut
     short) count for nothing; how many there were is told at the end, on stderr.
     """
-    settings = options(judge, k=k, n=n, budget=budget).settings()
+    asked = options(judge, k=k, n=n, budget=budget)
     eyes: Eyes
     if kelvin_per_count is not None:
         if not 0 < kelvin_per_count <= 10:
@@ -82,7 +82,7 @@ def watch(
     chain = Playback(
         source,
         eyes,
-        settings,
+        asked.settings(max(apart_s, look_every_s)),
         camera=recorded.resolve().stem,
         every_s=apart_s,
         look_every_s=look_every_s,
@@ -119,8 +119,8 @@ def options(
     table: dict[str, Any] = load(judge, JudgeOptions).value.model_dump() if judge else {}
     told = {"k": k, "n": n, "alarms_per_week": budget}
     table |= {name: value for name, value in told.items() if value is not None}
-    if k is not None and n is None:
-        table["n"] = max(k, table.get("n", JudgeOptions().n))
+    if k is not None and n is None and (table.get("n") or k) < k:
+        table["n"] = k
     try:
         return JudgeOptions.model_validate(table)
     except ValidationError as exc:

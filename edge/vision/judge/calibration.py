@@ -16,7 +16,6 @@ _LOW, _HIGH, _STEP = -6.0, 6.0, 0.125  # log-odds: 0.0025 .. 0.9975
 _BINS = round((_HIGH - _LOW) / _STEP)
 _TAIL_SHARE, _TAIL_LEAST = 0.25, 5.0
 _MEASURED = 2.0  # so many allowed exceedances are counted; of fewer the tail tells
-_REACH = 1.0  # in log-odds: how far beyond the largest quiet score the tail may lead
 _CEILING = 0.995  # a class whose quiet scores are higher is over its budget; it is not switched off
 
 
@@ -25,8 +24,9 @@ class Limits(msgspec.Struct, frozen=True):
 
     per_week: float = 1.0  # false alarms that a camera may give for one class
     floor: float = 0.35  # no threshold below it
-    start: float = 0.5  # until the camera was seen long enough
+    start: float = 0.6  # until the camera was seen long enough
     margin: float = 0.02
+    reach: float = 0.25  # in log-odds: how far beyond the largest quiet score the tail may lead
     half_life_s: float = WEEK_S
     learn_frames: int = 10  # how long that is
     learn_s: float = 300.0
@@ -97,6 +97,7 @@ def threshold(
         limits.per_week * hours.watched_s / WEEK_S,
         floor=limits.floor,
         margin=limits.margin,
+        reach=limits.reach,
     )
     known = hours.frames >= limits.learn_frames and hours.watched_s >= limits.learn_s
     return Threshold(learned if known else max(limits.start, learned), known)
@@ -116,8 +117,9 @@ def quiet_limit(
     *,
     floor: float = 0.0,
     margin: float = 0.0,
+    reach: float = 1.0,
 ) -> float:
-    """The threshold that `allowed` (may be less than one) of the quiet (score, weight) would reach. Between `floor` and 0.995."""
+    """The threshold that `allowed` (may be less than one) of the quiet (score, weight) would reach. Between `floor` and 0.995, at most `reach` beyond the largest, in log-odds."""
     ordered = sorted(((log_odds(s), w) for s, w in weighted if w > 0), reverse=True)
     if not ordered:
         return floor
@@ -130,11 +132,11 @@ def quiet_limit(
             break
     reached = _odds_of(found) + max(margin, 1e-9)  # a score as high as this one must not reach it
     if allowed < _MEASURED:
-        reached = max(reached, _odds_of(_tail(ordered, max(allowed, 1e-9))))
+        reached = max(reached, _odds_of(_tail(ordered, max(allowed, 1e-9), reach)))
     return min(_CEILING, max(floor, reached))
 
 
-def _tail(ordered: Sequence[tuple[float, float]], allowed: float) -> float:
+def _tail(ordered: Sequence[tuple[float, float]], allowed: float, reach: float) -> float:
     total = sum(w for _, w in ordered)
     wanted = min(total, max(_TAIL_LEAST, total * _TAIL_SHARE))
     weight = excess = 0.0
@@ -146,7 +148,7 @@ def _tail(ordered: Sequence[tuple[float, float]], allowed: float) -> float:
         if weight >= wanted:
             break
     spread = excess / weight - start
-    return min(start + spread * math.log(max(1.0, weight / allowed)), ordered[0][0] + _REACH)
+    return min(start + spread * math.log(max(1.0, weight / allowed)), ordered[0][0] + reach)
 
 
 def one(score: float, watched_s: float, ts_ns: int) -> Curve:

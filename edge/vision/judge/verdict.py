@@ -161,6 +161,9 @@ def _sentences(
     if by_name["rising"].passed:
         parts_en.append("rising")
         parts_zh.append("向上扩散")
+    if "strong" in by_name and by_name["strong"].passed:
+        parts_en.append("far over it")
+        parts_zh.append("远高于阈值")
     if "long" in by_name and by_name["long"].passed:
         parts_en.append(f"there for {by_name['long'].value:.0f} frames")
         parts_zh.append(f"已持续 {by_name['long'].value:.0f} 帧")

@@ -10,6 +10,7 @@ from edge.vision.judge.calibration import Limits
 from edge.vision.judge.settings import Mask, Settings
 from tocsin.config import Mistake, MistakesError, Section
 
+_FAST, _SLOW, _SLOW_S = (3, 5), (2, 4), 20.0  # k of n; seldom frames are worth more each
 _MOST_FRAMES = 60  # the judge remembers a few more of a track
 
 
@@ -29,9 +30,17 @@ class MaskOptions(Section):
 class JudgeOptions(Section):
     """When what a camera shows is an alarm."""
 
-    k: int = Field(default=3, ge=1, le=_MOST_FRAMES, description="An alarm needs so many frames.")
-    n: int = Field(
-        default=5, ge=1, le=_MOST_FRAMES, description="Of the last so many that could be judged."
+    k: int | None = Field(
+        default=None,
+        ge=1,
+        le=_MOST_FRAMES,
+        description="An alarm needs so many frames (default 3; 2 where they are 20 s or more apart).",
+    )
+    n: int | None = Field(
+        default=None,
+        ge=1,
+        le=_MOST_FRAMES,
+        description="Of the last so many that could be judged (default 5; 4 where they are 20 s or more apart; at least k).",
     )
     close_after: int = Field(
         default=5, ge=1, le=_MOST_FRAMES, description="Frames without it that end an alarm."
@@ -57,7 +66,7 @@ class JudgeOptions(Section):
     )
     floor: float = Field(default=0.35, ge=0.01, le=0.99, description="No threshold is below this.")
     start: float = Field(
-        default=0.5,
+        default=0.6,
         ge=0.01,
         le=0.99,
         description="Least threshold until the camera was seen for ten frames and five minutes.",
@@ -74,12 +83,15 @@ class JudgeOptions(Section):
 
     @model_validator(mode="after")
     def _k_of_n(self) -> Self:
-        if self.k > self.n:
+        if self.k is not None and self.n is not None and self.k > self.n:
             raise MistakesError([Mistake(("k",), f"at most n, which is {self.n}")])
         return self
 
-    def settings(self) -> Settings:
-        """As the rules take them."""
+    def settings(self, apart_s: float) -> Settings:
+        """As the rules take them, for frames that are looked at so far apart."""
+        k, n = _SLOW if apart_s >= _SLOW_S else _FAST
+        k = self.k or (k if self.n is None else min(k, self.n))
+        n = self.n or max(k, n)
         limits = Limits(
             per_week=self.alarms_per_week,
             floor=self.floor,
@@ -87,8 +99,8 @@ class JudgeOptions(Section):
             half_life_s=self.half_life_days * 86_400,
         )
         return Settings(
-            k=self.k,
-            n=self.n,
+            k=k,
+            n=n,
             close_after=self.close_after,
             hold_at_start=self.hold_at_start,
             hold_after_move=self.hold_after_move,

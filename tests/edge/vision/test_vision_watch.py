@@ -82,7 +82,7 @@ def test_smoke_over_a_hill_alarms_within_three_frames_of_its_onset_and_not_befor
     box = alarm["box"]
     assert 150 < box["x"] + box["width"] / 2 < 250
     assert {"persistence", "score", "stays"} <= {t["name"] for t in alarm["tests"] if t["passed"]}
-    assert alarm["en"].startswith("Smoke in 3 of the last ")
+    assert alarm["en"].startswith("Smoke in 2 of the last 4 frames, score ")
     assert alarm["zh"].startswith("烟雾：最近")
     assert "2 half-grey" in told
     assert "2 frozen" in told

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.vision.judge.bearings import EARTH_KM, Bearing, Pose, bearing_of, crossing, sun
+from edge.vision.judge.calibration import Limits
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.site import Overlay, Site, SiteSettings, step_site
 from edge.vision.judge.watch import Event, EventKind
 from edge.vision.observation import Box, Observation
 from tests.edge.vision.judge.observations import observed, smoke
 
-AT_ONCE = Settings(hold_at_start=0)
+AT_ONCE = Settings(hold_at_start=0, limits=Limits(start=0.5))
 SAME = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 

@@ -14,7 +14,7 @@ from edge.vision.observation import Box, Observation, Quality
 from tests.edge.vision.judge.observations import observed, smoke
 
 KIND = EventKind
-AT_ONCE = Settings(hold_at_start=0)
+AT_ONCE = Settings(hold_at_start=0, limits=Limits(start=0.5))
 
 
 def run(
@@ -60,9 +60,9 @@ def test_what_neither_grows_nor_rises_nor_is_strong_waits_until_it_was_there_lon
     still = [observed(40 + i, smoke(0.45)) for i in range(20)]
     strong = [observed(40 + i, smoke(0.8)) for i in range(20)]
     assert kinds(run(still, watch=known)[1]) == [(KIND.ALARM, 45)]
-    assert kinds(run(still, Settings(hold_at_start=0, second_sign=False), known)[1]) == [
-        (KIND.ALARM, 42)
-    ]
+    assert kinds(
+        run(still, Settings(hold_at_start=0, limits=Limits(start=0.5), second_sign=False), known)[1]
+    ) == [(KIND.ALARM, 42)]
     assert kinds(run(strong, watch=known)[1]) == [(KIND.ALARM, 42)]
 
 
@@ -86,7 +86,10 @@ def test_what_stands_at_a_new_camera_from_the_first_frame_is_furniture_and_smoke
 def test_what_crosses_the_picture_like_a_vehicle_never_alarms() -> None:
     crossing = [observed(i, smoke(0.95, x=20 + 40.0 * i)) for i in range(15)]
     assert run(crossing)[1] == []
-    assert run(crossing, Settings(hold_at_start=0, second_sign=False))[1] == []
+    assert (
+        run(crossing, Settings(hold_at_start=0, limits=Limits(start=0.5), second_sign=False))[1]
+        == []
+    )
 
 
 def test_frames_that_cannot_be_judged_count_neither_for_nor_against() -> None:
@@ -119,10 +122,14 @@ def test_masks_hide_what_lies_in_them_for_the_classes_they_name() -> None:
     left = Mask(((0, 0), (0.5, 0), (0.5, 1), (0, 1)))
     inside = [observed(i, smoke(0.9, x=100, size=40 + 5 * i)) for i in range(9)]
     outside = [observed(i, smoke(0.9, x=400, size=40 + 5 * i)) for i in range(9)]
-    masked = Settings(hold_at_start=0, masks=(left,))
+    masked = Settings(hold_at_start=0, limits=Limits(start=0.5), masks=(left,))
     assert run(inside, masked)[1] == []
     assert kinds(run(outside, masked)[1]) == [(KIND.ALARM, 2)]
-    only_fire = Settings(hold_at_start=0, masks=(msgspec.structs.replace(left, labels=("fire",)),))
+    only_fire = Settings(
+        hold_at_start=0,
+        limits=Limits(start=0.5),
+        masks=(msgspec.structs.replace(left, labels=("fire",)),),
+    )
     assert kinds(run(inside, only_fire)[1]) == [(KIND.ALARM, 2)]
 
 
@@ -204,7 +211,7 @@ def sequences(draw: st.DrawFn) -> list[Observation]:
 def test_whatever_comes_alarms_follow_the_rules(
     frames: list[Observation], k: int, more: int
 ) -> None:
-    rules = Settings(hold_at_start=0, k=k, n=k + more)
+    rules = Settings(hold_at_start=0, limits=Limits(start=0.5), k=k, n=k + more)
     watch, open_tracks, held = Watch(), set[int](), 0
     for frame in frames:
         judged = frame.quality is Quality.GOOD
@@ -232,14 +239,17 @@ def test_an_unmoved_camera_whose_scores_stay_under_the_floor_never_alarms(
     scores: list[float], second: bool
 ) -> None:
     frames = [observed(i, smoke(s, size=40 + i)) for i, s in enumerate(scores)]
-    assert run(frames, Settings(hold_at_start=0, second_sign=second))[1] == []
+    assert (
+        run(frames, Settings(hold_at_start=0, limits=Limits(start=0.5), second_sign=second))[1]
+        == []
+    )
 
 
 @settings(max_examples=20)
 @given(sequences())
 def test_nothing_alarms_behind_a_mask_over_the_whole_picture(frames: list[Observation]) -> None:
     everywhere = Mask(((-1, -1), (3, -1), (3, 3), (-1, 3)))
-    _, told = run(frames, Settings(hold_at_start=0, masks=(everywhere,)))
+    _, told = run(frames, Settings(hold_at_start=0, limits=Limits(start=0.5), masks=(everywhere,)))
     assert not [e for e in told if e.kind is KIND.ALARM]
 
 
