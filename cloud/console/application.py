@@ -17,6 +17,7 @@ from cloud.console import (
     gateway_pages,
     ledger_pages,
     letter_pages,
+    lock_pages,
     pages,
     permit_forms,
     permit_pages,
@@ -31,7 +32,7 @@ CSP = (
 )
 WORKER = "/static/js/worker.js"  # serves the pages of permits where there is no network, so it works above its own folder
 ROOMS = (
-    pages, gateway_pages, letter_pages, ledger_pages, permit_pages, permit_forms, unlock, factor_pages, forms, admin,
+    pages, gateway_pages, letter_pages, ledger_pages, lock_pages, permit_pages, permit_forms, unlock, factor_pages, forms, admin,
 )  # fmt: skip
 HEADERS = {
     "content-security-policy": CSP,

@@ -23,6 +23,7 @@ from tocsin.grants.grant import PROOF_UNLOCK, capability_key, issue, prove
 from tocsin.grants.lock_keys import gateway_key, time_key
 from tocsin.grants.lock_orders import (
     RevokeOrder,
+    RotateOrder,
     TimeOrder,
     maced_order,
     signed_order,
@@ -143,6 +144,23 @@ def _time_forged(bench: Bench) -> None:
     else:
         form, data = client.SIGNED, signed_order(order, kid=KID, seed=seed("forger"))
     bench.send(client.tell_time(session, form, data)[1])
+
+
+def _revoke_forged(bench: Bench) -> None:
+    """Whoever could say this would keep everybody out for good."""
+    order = RevokeOrder(LOCK_ID, 2**31, 1)
+    if bench.profile is A:
+        form, data = client.MACED, maced_order(order, seed("forger"))
+    else:
+        form, data = client.SIGNED, signed_order(order, kid=KID, seed=seed("forger"))
+    bench.send(client.revoke(bench.hello(), form, data)[1])
+
+
+def _rotate_forged(bench: Bench) -> None:
+    """Whoever could say this would issue grants from then on."""
+    order = RotateOrder(LOCK_ID, b"\x00\x63", public_key(seed("forger")))
+    data = signed_order(order, kid=KID, seed=seed("forger"))
+    bench.send(client.rotate(bench.hello(), data)[1])
 
 
 def _time_of_another_gateways_key(bench: Bench) -> None:
@@ -303,6 +321,8 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     Attack("a TIME replayed", R.NO_LIVE_NONCE, _time_replayed),
     Attack("a TIME forged", R.BAD_SIGNATURE, _time_forged),
     Attack("a TIME under another gateway's key", R.BAD_SIGNATURE, _time_of_another_gateways_key),
+    Attack("a REVOKE forged", R.BAD_SIGNATURE, _revoke_forged),
+    Attack("a ROTATE forged", R.BAD_SIGNATURE, _rotate_forged, (B,)),
     Attack("a grant passed off as an order", R.BAD_SIGNATURE, forgeries.grant_as_order, (B,)),
     Attack("another lock's order", R.WRONG_LOCK, _order_for_another_lock),
     Attack("downgrade to the other profile", R.NOT_ALLOWED, forgeries.other_profile),

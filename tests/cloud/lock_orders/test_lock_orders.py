@@ -201,6 +201,9 @@ def test_a_rotation_is_shown_lock_by_lock_and_switched_to_once_all_have_it(
     body = {"code": crew.code("root")}
     refused = crew.ask("root", "POST", "/issuer-keys/switch", body).json()["error"]
     assert (refused["reason"], "north/lock-9" in refused["message"]) == ("not-taken", True)
+    lines = crew.http.get("/permits/locks", headers=crew.headers["bureau"] | {"Accept-Language": "en"}).text  # fmt: skip
+    assert "held by 2 of 3 locks" in lines
+    assert lines.count('data-complete="true"') == 2
     late = air.look(others[1])["rotate"]
     air.answers(late, lock=others[1])
     crew.must("root", "POST", "/issuer-keys/switch", {"code": crew.code("root")})

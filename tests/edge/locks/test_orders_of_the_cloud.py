@@ -152,6 +152,20 @@ async def test_what_is_revoked_is_told_before_a_holder_gets_a_nonce(
         assert cloud.outcomes() == {"R1": "taken"}
 
 
+async def test_a_lock_that_vanishes_over_an_order_is_told_once_more_and_nothing_is_doubled(
+    site: Site, cloud: Cloud
+) -> None:
+    book = cloud.book()
+    async with site.gateway():
+        site.faults["hatch-1"].drop_after_write = 2  # HELLO, then the order: taken, its answer lost
+        await book.take(cloud.down(cloud.order("R1", RevokeOrder(site.lock_id("hatch-1"), 9, 1))))
+        await wait_until(lambda: site.locks["hatch-1"].lock.state.durable.min_ctr == 9)
+        assert cloud.outcomes() == {}, "nobody knows yet"
+        await wait_until(lambda: cloud.outcomes() == {"R1": "taken"})
+        await wait_until(lambda: LockEventKind.REVOKED in [e.kind for e in site.journalled()])
+    assert [e.kind for e in site.journalled()].count(LockEventKind.REVOKED) == 1
+
+
 async def test_a_raised_gateway_epoch_is_followed_by_the_key_that_came_with_it(
     site: Site, cloud: Cloud
 ) -> None:
