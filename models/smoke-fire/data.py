@@ -20,6 +20,9 @@ from edge.vision.reference import Reference
 
 INPUT = InputTable(width=512, height=384, layout="nhwc", dtype="uint8", colour="bgr", fit="aspect")
 HEIGHT, WIDTH, STRIDE = 192, 256, 8
+IGNORED = 0.3
+"""Weight of a cell where smoke may be that nobody labelled. With 0 the network learns that wherever fires were is always hot:
+nothing tells it otherwise, and the measures, which leave out those regions in quiet frames, do not show it."""
 Picture = NDArray[np.uint8]
 Map = NDArray[np.float32]
 
@@ -254,9 +257,11 @@ def _maps(item: Item, matrix: Map) -> tuple[Map, Map]:
     weight = np.ones_like(target)
     for box in item.ignored:
         x1, y1, x2, y2 = _cells(matrix, box)
-        weight[
-            :, max(0, int(y1)) : max(0, math.ceil(y2)), max(0, int(x1)) : max(0, math.ceil(x2))
-        ] = 0
+        place = (
+            slice(max(0, int(y1)), max(0, math.ceil(y2))),
+            slice(max(0, int(x1)), max(0, math.ceil(x2))),
+        )
+        weight[:, *place] = IGNORED
     for label, *box in item.boxes:
         mark(target, weight, label, _cells(matrix, (box[0], box[1], box[2], box[3])))
     return target, weight

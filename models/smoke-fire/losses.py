@@ -19,10 +19,12 @@ def loss(heat: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     known = torch.sigmoid(heat.detach())
     error = (known - target).abs()
     cells = (cells * weight * error.clamp(min=0.05)).sum() / (len(heat) * 12)
-    score = (
-        torch.sigmoid(heat).masked_fill(weight == 0, 0).flatten(2).topk(HOTTEST, 2).values.mean(2)
+    present = (target * weight).flatten(2).amax(2).gt(0)
+    unsure = (weight == 0) | (
+        (weight < 0.5) & ~present[:, :, None, None]
+    )  # may hide what nobody marked
+    score = torch.sigmoid(heat).masked_fill(unsure, 0).flatten(2).topk(HOTTEST, 2).values.mean(2)
+    whole = functional.binary_cross_entropy(
+        score.clamp(1e-5, 1 - 1e-5), present.float() * 0.97 + 0.01
     )
-    present = (target * weight).flatten(2).amax(2).gt(0).float()
-    # Ignored cells may hide an object: they say nothing of a picture in which nothing is marked.
-    whole = functional.binary_cross_entropy(score.clamp(1e-5, 1 - 1e-5), present * 0.97 + 0.01)
     return cells + 0.5 * whole
