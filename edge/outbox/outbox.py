@@ -158,7 +158,7 @@ class Outbox:
         await asyncio.to_thread(salvage.finish, aside)
 
     async def _tell_power_cut(self) -> None:
-        text = "the power failed while the outbox was open; its newest readings may be lost, numbers begin anew"
+        text = f"{self._store.tail_lost}; its newest readings may be lost, numbers begin anew"
         self._log.warning("%s", text)
         await self.put_event("outbox.power-cut", "", text, {"fsync": self._options.fsync})
 

@@ -91,6 +91,11 @@ def _has_room(directory: Path) -> bool:
     return not read_only and found.f_bavail * found.f_frsize >= _ROOM_BYTES
 
 
+def note_of(directory: Path) -> Path:
+    """Where a note of the outbox in `directory` lies in memory."""
+    return _place(directory).with_suffix(".numbers")
+
+
 def _place(directory: Path) -> Path:
     name = hashlib.sha256(os.fsencode(directory.absolute())).hexdigest()[:16]
     return MEMORY / f"tocsin-{os.geteuid()}-{name}"

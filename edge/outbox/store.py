@@ -17,6 +17,7 @@ from edge.outbox import reading, settling, streams
 from edge.outbox.chunks import Chunk, readings, split
 from edge.outbox.database import FILE, connect
 from edge.outbox.held import Held, HeldPart
+from edge.outbox.high_water import HighWater
 from edge.outbox.markers import MAX_GAPS, Marker
 from edge.outbox.memory import Memory
 from edge.outbox.repeats import Repeats
@@ -76,10 +77,17 @@ class Store:
         self.streams: dict[str, Stream] = {}
         self._live: dict[str, Stream] = {}
         before = self.memory.open_since()
-        self.tail_lost = options.fsync != "always" and bool(before and power_on != before)
-        if self.tail_lost:
+        self.tail_lost = ""
+        if options.fsync != "always" and before and power_on != before:
+            self.tail_lost = "the power failed while the outbox was open"
             unsynced = topics.JOURNALLED if options.fsync == "none" else (topics.TELEMETRY,)
             streams.retire(self.db, unsynced)
+        self._high_water = HighWater(directory)
+        live = {s.ulid: s for s in streams.load(self.db) if s.live}
+        given = self._high_water.beyond(power_on, {n: s.next_seq for n, s in live.items()})
+        if given:
+            self.tail_lost = "the disk has lost what was written to the outbox last"
+            streams.retire(self.db, {live[name].cls for name in given})
         self._load_streams(now_ns)
         self._power_on, self._marked = power_on, False
         self.wall_ns, self.epoch = self.db.execute(
@@ -99,9 +107,12 @@ class Store:
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
+        in_order = False
         with suppress(sqlite3.Error):
             self.memory.mark_open("")
+            in_order = True
         self.db.close()
+        self._high_water.close(forget=in_order)
 
     def append_rows(
         self,
@@ -278,6 +289,7 @@ class Store:
                 self.memory.mark_open(self._power_on)
             yield dropped
             self.db.execute("COMMIT")
+            self._high_water.note(self._power_on, {s.ulid: s.next_seq for s in self._live.values()})
             self.newest_ids |= self._given
             if not self._marked:
                 self._marked = True

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.outbox import Chunk, database
+from edge.outbox.stand_in import note_of
 from tests.edge.outbox.test_outbox import ack, alarm, everything, opened, rows, values
 from tocsin.contract import topics
 from tocsin.contract.codec import decode_body, decode_header
@@ -258,3 +259,27 @@ async def test_damage_that_is_met_in_use_ends_the_run_and_the_next_start_salvage
                 assert sent > len(made.pending) // 2
                 break
     assert met > 3
+
+
+async def test_numbers_that_a_disk_lost_in_use_without_a_power_cut_are_not_used_again(
+    tmp_path: Path,
+) -> None:
+    """As when ext4 turns read-only after an error: what was written and not synced is gone once it is mounted anew."""
+    live, old = tmp_path / "live", tmp_path / "old"
+    async with opened(live, power_on="first", fsync="batch") as outbox:
+        await outbox.put_rows_durable(rows(10))
+        shutil.copytree(live, old)
+        await outbox.put_rows_durable(rows(10, 10))
+        sent = {(c.stream, c.first_seq): c.payload for c in await everything(outbox)}
+        note = note_of(live).read_bytes()
+    assert not note_of(live).exists(), "closed in order, there is nothing to know"
+    shutil.rmtree(live)
+    shutil.copytree(old, live)
+    note_of(live).write_bytes(note)
+    async with opened(live, power_on="first", fsync="batch") as outbox:
+        await outbox.put_rows_durable(rows(10, 500))
+        again = {(c.stream, c.first_seq): c.payload for c in await everything(outbox)}
+        assert [key for key in sent.keys() & again.keys() if sent[key] != again[key]] == []
+        (told,) = await everything(outbox, topics.EVENT)
+        assert POWER_CUT.encode() in told.payload
+        assert b"the disk has lost" in told.payload
