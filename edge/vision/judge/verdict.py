@@ -45,8 +45,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     alarm: bool
     tests: tuple[Test, ...]
-    en: str
-    zh: str
+    en: str = ""  # of an alarm
+    zh: str = ""
 
     def passed(self, name: str) -> bool:
         """Whether a test of this name did."""
@@ -100,7 +100,9 @@ def judge(
     glints = [s.value for s in signs if s.kind == "sun" and s.value < GLINT_DEG]
     alarm = all(t.passed for t in tests[:3]) and second and (not glints or bool(others))
     tests += others + [Test("no glint", False, round(v, 1), GLINT_DEG) for v in glints]
-    return Verdict(alarm, tuple(tests), *_sentences(track, tests, len(last), signs))
+    if not alarm:
+        return Verdict(False, tuple(tests))
+    return Verdict(True, tuple(tests), *_sentences(track, tests, len(last), signs))
 
 
 def _strong(strength: float, limit: float) -> Test:
@@ -152,9 +154,6 @@ def _sentences(
         f"{zh}：最近 {frames} 帧中出现 {by_name['persistence'].value:.0f} 帧，"
         f"得分 {score.value:.2f}，本机阈值 {score.wanted:.2f}"
     ]
-    if not by_name["stays"].passed:
-        parts_en.append("it moves like a vehicle")
-        parts_zh.append("移动如车辆")
     if by_name["growth"].passed:
         parts_en.append(f"growing by {by_name['growth'].value:.0%} a frame")
         parts_zh.append(f"面积每帧增长 {by_name['growth'].value:.0%}")

@@ -108,11 +108,14 @@ def answered(watch: Watch, track: int, *, fire: bool, settings: Settings) -> Wat
 
 def threshold_of(watch: Watch, label: str, seen: Observation, settings: Settings) -> Threshold:
     """The threshold of a class at this frame."""
-    key = f"{label}/{seen.spectrum}"
-    known = watch.thresholds.get(key)
-    if known is not None and 0 <= seen.ts_ns - known[0] < _AGAIN_NS:
+    known = watch.thresholds.get(f"{label}/{seen.spectrum}")
+    if known is not None and _fresh(known, seen):
         return known[1]
     return threshold(watch.calibration, label, seen.spectrum, seen.ts_ns, settings.limits_of(label))
+
+
+def _fresh(known: tuple[int, Threshold] | None, seen: Observation) -> bool:
+    return known is not None and 0 <= seen.ts_ns - known[0] < _AGAIN_NS
 
 
 def _counted(seen: Observation, settings: Settings) -> list[Box]:
@@ -173,9 +176,8 @@ def _learn(watch: Watch, seen: Observation, settings: Settings) -> Watch:
     watch = msgspec.structs.replace(watch, lessons=lessons, thresholds=kept)
     for label in sorted(labels):
         key = f"{label}/{seen.spectrum}"
-        limit = threshold_of(watch, label, seen, settings)
-        if key not in kept or kept[key][1] != limit:
-            kept = {**kept, key: (seen.ts_ns, limit)}
+        if not _fresh(kept.get(key), seen):
+            kept = {**kept, key: (seen.ts_ns, threshold_of(watch, label, seen, settings))}
     return msgspec.structs.replace(watch, thresholds=kept)
 
 
