@@ -15,8 +15,8 @@ import duckdb
 import msgspec
 import numpy as np
 
-from cloud.ingest.decode import decode
-from cloud.ingest.decoded import Decoded
+from cloud.ingest.joined import Joined, plain
+from cloud.link import Received
 from tocsin.contract import topics
 from tocsin.contract.codec import encode
 from tocsin.contract.ids import ulid
@@ -35,35 +35,28 @@ class Limits(msgspec.Struct, frozen=True):
     engine_cpu_us_per_reading: float
 
 
-class _Everything:
-    """Every gateway is known, nothing was stored."""
-
-    def site_of(self, gateway: str) -> str | None:
-        return SITE
-
-    def missing(self, gateway: str, stream: str, lo: int, hi: int) -> list[tuple[int, int]]:
-        return [(lo, hi)]
-
-
 def decode_only(shape: Shape, seconds: float) -> float:
-    """Readings per CPU second from message bytes to columns."""
+    """Readings per CPU second from message bytes to columns, as many messages at a time as a commit has rows."""
     stream, now_ns = ulid(time.time_ns()), time.time_ns()
     topic = topics.up(SITE, GATEWAY, topics.TELEMETRY)
+    t0 = now_ns // 1_000_000 * 1_000_000
     messages = [
-        encode(batch(GATEWAY, SITE, stream, k, shape, now_ns // 1_000_000 * 1_000_000))
-        for k in range(500)
+        Received(topic, encode(batch(GATEWAY, SITE, stream, k, shape, t0)), now_ns, 1)
+        for k in range(COMMIT_ROWS // shape.rows)
     ]
     rounds, began_s = 0, time.process_time()
     while (took_s := time.process_time() - began_s) < seconds:
-        for payload in messages:
-            _check(decode(topic, payload, now_ns, _Everything(), _MANY_NS), shape)
+        joined = Joined()
+        for message in messages:
+            got = plain(message, {GATEWAY: SITE}, _MANY_NS)
+            if got is None:
+                raise SystemExit("a message of the bench is not plain")
+            joined.add(message, got)
+        rows = sum(len(block.seq) for block, _, _ in joined.blocks())
+        if rows != len(messages) * shape.rows:
+            raise SystemExit(f"decoded {rows} rows of {len(messages) * shape.rows}")
         rounds += 1
     return rounds * len(messages) * shape.readings / took_s
-
-
-def _check(got: Decoded, shape: Shape) -> None:
-    if got.rows != shape.rows or got.letters:
-        raise SystemExit(f"decoded {got.rows} rows of {shape.rows}: {got.letters[:1]}")
 
 
 def engine_only(shape: Shape, seconds: float, folder: Path) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The cloud's only MQTT client: one paho session in threads of its own.
+"""The cloud's only MQTT client: one session after another on an event loop in a thread of its own.
 
 A message is acknowledged to the broker when the ingest thread says so (`ack`), on the connection it came by and no
 other: after a reconnect the broker delivers it again. MQTT 5 where the broker speaks it, else 3.1.1; both with a
@@ -10,60 +10,31 @@ window; what comes beyond is acknowledged at once and left to its gateway, which
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
-import ssl
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 from cloud.link.handover import Handover, Received
+from cloud.link.options import LinkOptions
+from cloud.link.session import Session
 from tocsin.contract import topics
-from tocsin.contract.codec import MAX_MESSAGE_BYTES
-from tocsin.errors import BrokerError, ConfigError, ConfigProblem
+from tocsin.errors import BrokerError
+from tocsin.mqtt.connection import UNSUPPORTED_VERSION, reason
+from tocsin.mqtt.packets import Connack, Level, Publish
 from tocsin.sdk import Clock
 
-SESSION_EXPIRY_S = 7 * 86_400
 CONNECT_TIMEOUT_S = 10.0
 FIRST_ANSWER_S = 2.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 DRAIN_CHECK_S = 0.2
-Protocol = Literal["auto", "5", "3.1.1"]
-MAX_PACKET_BYTES = 2 * MAX_MESSAGE_BYTES
-_UNSUPPORTED = (1, 132)  # CONNACK "unsupported protocol version" of 3.1.1 and of 5
-
-
-@dataclass(frozen=True)
-class LinkOptions:
-    """Where the broker is and who we are."""
-
-    host: str
-    port: int
-    client_id: str
-    username: str
-    password: str = field(repr=False)
-    keepalive_s: int = 15
-    window_messages: int = 8192
-    protocol: Protocol = "auto"
-    filters: Sequence[str] = tuple(topics.cloud_filters())
-    share: bool = False
-    early_acks: bool = True  # see `_may_wait`; False where nothing but telemetry comes
-    tls: bool = False
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
 
 
 class MqttLink:
-    """`start`, then messages arrive in `handover`; `on_connected` is called in a link thread after each subscribe."""
+    """`start`, then messages arrive in `handover`; `on_connected` is called in the link's thread after each subscribe."""
 
     def __init__(
         self,
@@ -78,26 +49,20 @@ class MqttLink:
     ) -> None:
         self._options, self._handover, self._clock, self._log = options, handover, clock, log
         self._on_connected, self._on_told, self._on_refused = on_connected, on_told, on_refused
-        self._client: mqtt.Client | None = None
+        self._tls = options.tls_context()
+        self._session: Session | None = None
         self._generation = 0
-        self._version = (
-            MQTTProtocolVersion.MQTTv311
-            if options.protocol == "3.1.1" and not options.share
-            else MQTTProtocolVersion.MQTTv5
-        )
+        self._level: Level = 4 if options.protocol == "3.1.1" and not options.share else 5
         self._only_5 = options.share or options.protocol == "5"
         self._stop = threading.Event()
-        self._ended = threading.Event()
         self._overflowed = False
         self._said_unavailable = False
         self._answerless = False
-        self._refused = False
-        self._tls = _tls_context(options) if options.tls else None
         self._thread = threading.Thread(target=self._run, name="mqtt-link", daemon=True)
-        self._lock = threading.Lock()
-        self._unacked = 0  # on this connection
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._begun = threading.Event()
         self.early_acks = 0
-        self._dropped_mid: int | None = None
         self._dropping = False
         self.connected = False
         self.connects = 0
@@ -112,72 +77,83 @@ class MqttLink:
     def close(self) -> None:
         """Leave the broker; the session and what it holds stay there."""
         self._stop.set()
-        self._ended.set()
-        if self._thread.ident is not None:
-            self._thread.join(CONNECT_TIMEOUT_S + 5)
+        if self._thread.ident is None:
+            return
+        self._begun.wait(CONNECT_TIMEOUT_S)
+        if self._loop is not None and self._stopping is not None:
+            with suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(CONNECT_TIMEOUT_S + 5)
 
     def ack(self, *messages: Received) -> None:
-        """PUBACK, if the connection they came by still stands."""
-        client = self._client
-        for message in messages:
-            if message.mid and client is not None and message.generation == self._generation:
-                with self._lock:
-                    self._unacked -= 1
-                client.ack(message.mid, message.qos)
+        """PUBACK, if the connection they came by still stands. From any thread."""
+        session = self._session
+        if session is not None:
+            mine = session.generation
+            session.ack([m.mid for m in messages if m.mid and m.generation == mine])
 
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> bool:
-        """Hand a message to the broker's socket; False when there is no connection."""
-        client = self._client
-        if client is None or not self.connected:
-            return False
-        return client.publish(topic, payload, qos).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        """Hand a message to the broker's socket; False when there is no connection, or no room. From any thread."""
+        session = self._session
+        return session is not None and self.connected and session.publish(topic, payload, qos)
 
     @property
     def protocol(self) -> str:
         """The MQTT version spoken, or tried next."""
-        return "5" if self._version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+        return "5" if self._level == 5 else "3.1.1"
 
     def _run(self) -> None:
+        asyncio.run(self._work())
+
+    async def _work(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._begun.set()
         failures = 0
         while not self._stop.is_set():
-            self._ended.clear()
-            if self._stop.is_set():
-                return
-            worked = self._session()
-            self.connected = False
-            if self._stop.is_set():
-                return
+            worked = await self._stand(self._stopping)
             failures = 0 if worked else failures + 1
-            pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
-            self._stop.wait(pause * random.uniform(0.5, 1.0))
+            pause_s = random.uniform(0.0, BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
 
-    def _session(self) -> bool:
+    async def _stand(self, stopping: asyncio.Event) -> bool:
         """One connection from CONNECT to its end; whether it was ever accepted."""
-        client = self._make()
-        before, self._refused = self.connects, False
+        self._generation += 1
+        session = Session(
+            self._options,
+            self._tls,
+            self._level,
+            self._generation,
+            lambda messages: self._received(messages, session),
+            self._subscription_refused,
+        )
+        self._session = session
+        before = self.connects
+        ending = asyncio.create_task(stopping.wait())
+        opening = asyncio.create_task(session.open(CONNECT_TIMEOUT_S, self._answer_timeout_s()))
         try:
-            self._connect(client)
+            await asyncio.wait({opening, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                self._answered(opening.result())
+            while self.connected and not self._overflow_is_over():
+                if await _first(session.ended, ending):
+                    break
         except (OSError, ValueError) as exc:
-            self._unavailable(str(exc))
-            return False
-        self._client = client
-        client.loop_start()
-        try:
-            patience = self._clock.mono_ns() + int(self._answer_timeout_s() * 1e9)
-            while not self._ended.wait(DRAIN_CHECK_S):
-                if self.connects == before and self._clock.mono_ns() > patience:
-                    break
-                if self._overflowed and self._handover.roomy:
-                    self._overflowed = False
-                    break
+            self._unavailable(str(exc) or "no answer")
         finally:
             self.connected = False
-            client.disconnect()
-            client.loop_stop()
-            self._client = None
-        if self.connects == before and not self._refused and not self._stop.is_set():
-            self._no_answer()
+            for task in (opening, ending):
+                task.cancel()
+            await asyncio.wait({opening, ending})
+            await session.close()
+            self._session = None
         return self.connects > before
+
+    def _overflow_is_over(self) -> bool:
+        if self._overflowed and self._handover.roomy:
+            self._overflowed = False
+            return True
+        return False
 
     def _answer_timeout_s(self) -> float:
         """Short for the very first try, which may speak a version that the broker leaves unanswered."""
@@ -185,106 +161,41 @@ class MqttLink:
         guessing = guessing and self.connects == 0 and not self._answerless
         return FIRST_ANSWER_S if guessing else CONNECT_TIMEOUT_S
 
-    def _make(self) -> mqtt.Client:
-        options = self._options
-        v5 = self._version is MQTTProtocolVersion.MQTTv5
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=options.client_id,
-            clean_session=None if v5 else False,
-            protocol=self._version,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        client.username_pw_set(options.username, options.password)
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
-        with self._lock:
-            self._generation += 1
-            self._unacked = 0
-        generation = self._generation
-
-        def connected(
-            client: mqtt.Client, _u: Any, flags: mqtt.ConnectFlags, code: ReasonCode, p: Any
-        ) -> None:
-            if self._options.share and getattr(p, "SharedSubscriptionAvailable", 1) == 0:
-                self._refuses_to_share("it says so when it is connected to")
-            else:
-                self._connected(client, code, flags.session_present)
-
-        def message(_c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
-            self._received(message, generation)
-
-        def disconnected(*_: Any) -> None:
-            self._ended.set()
-
-        def subscribed(
-            _c: mqtt.Client, _u: Any, mid: int, codes: list[ReasonCode], _p: Any
-        ) -> None:
-            refused = [code for code in codes if code.is_failure]
-            if mid == self._dropped_mid:
-                return  # a broker that counts nothing, or tells nobody
-            if refused and self._options.share:
-                self._refuses_to_share(str(refused[0]))
-            elif refused:
-                self._unavailable(f"the broker refuses our subscription: {refused[0]}")
-
-        client.on_connect = connected
-        client.on_message = message
-        client.on_disconnect = disconnected
-        client.on_subscribe = subscribed
-        return client
-
-    def _connect(self, client: mqtt.Client) -> None:
-        options = self._options
-        properties = None
-        if self._version is MQTTProtocolVersion.MQTTv5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = 0 if options.share else SESSION_EXPIRY_S
-            properties.ReceiveMaximum = options.window_messages
-            properties.MaximumPacketSize = MAX_PACKET_BYTES
-            client.connect(
-                options.host,
-                options.port,
-                options.keepalive_s,
-                clean_start=options.share,
-                properties=properties,
-            )
-        else:
-            client.connect(options.host, options.port, options.keepalive_s)
-
-    def _connected(self, client: mqtt.Client, code: ReasonCode, session_present: bool) -> None:
-        if code.is_failure:
-            self._refused = True
-            guessed = not self._only_5 and self._version is MQTTProtocolVersion.MQTTv5
-            if code.value in _UNSUPPORTED and self._options.share:
+    def _answered(self, answer: Connack | None) -> None:
+        if answer is None:
+            self._no_answer()
+        elif answer.code:
+            guessed = not self._only_5 and self._level == 5
+            if answer.code in UNSUPPORTED_VERSION and self._options.share:
                 self._refuses_to_share("it speaks no MQTT 5")
-            elif guessed and code.value in _UNSUPPORTED:
-                self._version = MQTTProtocolVersion.MQTTv311
+            elif guessed and answer.code in UNSUPPORTED_VERSION:
+                self._level = 4
             else:
-                self._unavailable(str(code))
-            self._ended.set()
-            return
-        self.connects += 1
-        client.subscribe([(f, 1) for f in self._options.filters])
-        _, self._dropped_mid = client.subscribe(topics.BROKER_DROPPED, 0)
-        if session_present:  # it may hold subscriptions of another configuration
-            client.unsubscribe(sorted(topics.every_filter() - set(self._options.filters)))
-        self.connected = True
-        if self._said_unavailable:
-            self._said_unavailable = False
-            self._log.warning("broker %s:%d is back", self._options.host, self._options.port)
-        self._on_connected()
+                self._unavailable(reason(answer.code))
+        elif self._options.share and not answer.shares:
+            self._refuses_to_share("it says so when it is connected to")
+        else:
+            self.connects += 1
+            self.connected = True
+            if self._said_unavailable:
+                self._said_unavailable = False
+                self._log.warning("broker %s is back", self._where)
+            self._on_connected()
+
+    def _subscription_refused(self, code: int) -> None:
+        if self._options.share:
+            self._refuses_to_share(reason(code))
+        else:
+            self._unavailable(f"the broker refuses our subscription: {reason(code)}")
 
     def _refuses_to_share(self, why: str) -> None:
         """No use trying again: someone must change the configuration, or the broker."""
         self._stop.set()
-        self._ended.set()
-        host, port = self._options.host, self._options.port
+        if self._stopping is not None:
+            self._stopping.set()
         self._on_refused(
             BrokerError(
-                f"the broker {host}:{port} gives no shared subscription: {why}",
+                f"the broker {self._where} gives no shared subscription: {why}",
                 hint="set ingest.buckets of each ingester instead of ingest.share",
             )
         )
@@ -297,48 +208,46 @@ class MqttLink:
         dropping = before is not None and self.broker_dropped > before
         if dropping and not self._dropping:
             self._log.warning(
-                "broker %s:%d drops messages, its queue is full (max_queued_bytes); gateways send them again",
-                self._options.host,
-                self._options.port,
+                "broker %s drops messages, its queue is full (max_queued_bytes); gateways send them again",
+                self._where,
             )
         self._dropping = dropping
 
-    def _received(self, message: mqtt.MQTTMessage, generation: int) -> None:
-        if message.topic == topics.BROKER_DROPPED:
-            self._broker_dropped(bytes(message.payload))
-            return
-        if message.topic.startswith(topics.TOLD):
-            self._on_told(message.topic, bytes(message.payload))
-            return
-        mid = message.mid if message.qos else 0
-        if mid and not self._may_wait():
-            self.early_acks += 1
-            if (client := self._client) is not None:
-                client.ack(mid, message.qos)
-            mid = 0
-        received = Received(
-            message.topic,
-            bytes(message.payload),
-            self._clock.now_ns(),
-            generation,
-            mid,
-            message.qos,
-        )
-        if not self._handover.put(received):
+    def _received(self, messages: list[Publish], session: Session) -> None:
+        """What came together. What is not for the ingest thread is acknowledged at once, and what may not wait."""
+        for_ingest: list[Publish] = []
+        done: list[int] = []
+        for message in messages:
+            if message.topic == topics.BROKER_DROPPED:
+                self._broker_dropped(message.payload)
+            elif message.topic.startswith(topics.TOLD):
+                self._on_told(message.topic, message.payload)
+            else:
+                for_ingest.append(message)
+                continue
+            if message.mid:
+                done.append(message.mid)
+        if for_ingest:
+            done += self._hand_over(for_ingest, session)
+        session.ack(done, waited=False)
+
+    def _hand_over(self, messages: list[Publish], session: Session) -> list[int]:
+        """The numbers of those that are not to wait for their acknowledgement."""
+        now_ns, early = self._clock.now_ns(), list[int]()
+        waits = session.may_wait(sum(1 for message in messages if message.mid))
+        found: list[Received] = []
+        for message in messages:
+            mid = message.mid
+            if mid and not waits:
+                early.append(mid)
+                mid = 0
+            elif mid:
+                waits -= 1
+            found.append(Received(message.topic, message.payload, now_ns, session.generation, mid))
+        self.early_acks += len(early)
+        if not self._handover.put(*found):
             self._overflowed = True
-
-    def _may_wait(self) -> bool:
-        """Whether one more message may stay unacknowledged.
-
-        The last quarter of the window is kept free: a broker whose window is full of telemetry that waits for the store
-        would send no alarm either. What is acknowledged now its gateway still keeps, until a commit-ack names it.
-        """
-        with self._lock:
-            kept_free = self._options.window_messages // 4 if self._options.early_acks else 0
-            if kept_free and self._unacked >= self._options.window_messages - kept_free:
-                return False
-            self._unacked += 1
-            return True
+        return early
 
     def _no_answer(self) -> None:
         """A broker that knows only 3.1.1 may leave a CONNECT of version 5 without an answer (amqtt does)."""
@@ -350,30 +259,20 @@ class MqttLink:
         else:
             self._unavailable("the broker closed the connection without an answer")
         if self.connects == 0:
-            v5 = self._version is MQTTProtocolVersion.MQTTv5
-            self._version = MQTTProtocolVersion.MQTTv311 if v5 else MQTTProtocolVersion.MQTTv5
+            self._level = 4 if self._level == 5 else 5
 
     def _unavailable(self, why: str) -> None:
         if not self._said_unavailable and not self._stop.is_set():
             self._said_unavailable = True
-            self._log.warning(
-                "broker %s:%d is unavailable: %s", self._options.host, self._options.port, why
-            )
+            self._log.warning("broker %s is unavailable: %s", self._where, why)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._options.host}:{self._options.port}"
 
 
-def _tls_context(options: LinkOptions) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=options.ca and str(options.ca))
-        if options.cert is not None and options.key is not None:
-            context.load_cert_chain(options.cert, options.key)
-    except OSError as exc:
-        place = options.ca or options.cert
-        problem = ConfigProblem(
-            file=str(place),
-            line=0,
-            key="broker.tls",
-            value="",
-            allowed=f"readable PEM files: {exc}",
-        )
-        raise ConfigError([problem]) from exc
-    return context
+async def _first(*awaited: asyncio.Future[Any]) -> bool:
+    """Whether one of them is done; waits for it a moment."""
+    when = asyncio.FIRST_COMPLETED
+    done, _ = await asyncio.wait(awaited, timeout=DRAIN_CHECK_S, return_when=when)
+    return bool(done)

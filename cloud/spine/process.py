@@ -1,4 +1,4 @@
-"""Wires link, ingest, store, alarms and socket together; one asyncio loop, one ingest thread, paho's threads."""
+"""Wires link, ingest, store, alarms and socket together; one asyncio loop, one ingest thread, the link's."""
 
 from __future__ import annotations
 

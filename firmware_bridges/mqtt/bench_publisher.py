@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import msgspec
 
-from firmware_bridges.mqtt import packets
+from tocsin.mqtt import packets
 from tocsin.testing.mqtt_field import FIELD
 
 TICK_S = 0.002

@@ -26,7 +26,7 @@ from tocsin.lab.measured import (
 GATEWAYS = 4
 BATCHED = Shape(rows=25, quantities=4, devices=5)
 UNBATCHED = Shape(rows=1, quantities=4, devices=5)
-OFFERED_PER_S = {BATCHED: 8_000, UNBATCHED: 20_000}  # messages; encoded before, so bounded
+OFFERED_PER_S = {BATCHED: 8_000, UNBATCHED: 30_000}  # messages; encoded before, so bounded
 LIMIT_S = 4.0
 COMMIT_MS, COMMIT_ROWS, WINDOW_BYTES = 200, 20_000, 1 << 20
 

@@ -1,4 +1,4 @@
-"""Transport alone: an MQTT client that takes messages by the library the cloud uses, answers them, and keeps nothing.
+"""Transport alone: takes messages by the connection that the cloud uses, answers them, and keeps nothing.
 
 A process of its own (`python -m tocsin.lab.receiver`) on a broker started as the cloud starts its own. It says `ready`, and
 confirms every 200 ms by a commit-ack what came, so that the load goes on.
@@ -7,42 +7,79 @@ confirms every 200 ms by a commit-ack what came, so that the load goes on.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 import sys
-import threading
 
 import msgspec
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from tocsin.broker import Account
 from tocsin.contract import topics
 from tocsin.contract.codec import HEADER_BYTES, decode_header
 from tocsin.contract.messages import VERSION, CommitAck, StreamAck
+from tocsin.mqtt import packets
+from tocsin.mqtt.connection import Connection
+from tocsin.mqtt.packets import Packet, Publish, Suback
 from tocsin.testing.brokers import INGESTER, throwaway_broker
 
 ACK_S = 0.2
+ANSWER_S = 10.0
+KEEPALIVE_S = 60
+LEVEL: packets.Level = 5
+MAX_PAYLOAD_BYTES = 2 << 20
 
 
 class _Receiver:
     def __init__(self) -> None:
-        self._streams: dict[str, tuple[str, str, int]] = {}  # topic -> site, gateway and stream
+        self._streams: dict[str, tuple[str, int]] = {}  # topic -> stream, one past its last number
+        self.subscribed = asyncio.Event()
+        self.connection = Connection(LEVEL, MAX_PAYLOAD_BYTES, self._took, self._answered)
 
-    def on_message(self, client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
-        header = decode_header(bytes(message.payload[:HEADER_BYTES]))
-        self._streams[message.topic] = (
-            header.stream,
-            message.topic,
-            header.first_seq + header.rows,
-        )
-        client.ack(message.mid, message.qos)
-
-    def tell(self, client: mqtt.Client) -> None:
-        for stream, topic, upto in list(self._streams.values()):
+    def tell(self) -> None:
+        for topic, (stream, upto) in self._streams.items():
             if (up := topics.parse_up(topic)) is not None:
                 ack = CommitAck(VERSION, INGESTER.user, {stream: StreamAck(upto)})
                 to = topics.down_ack(up.site, up.gateway, INGESTER.user)
-                client.publish(to, msgspec.json.encode(ack), qos=1)
+                self.connection.send(packets.publish(LEVEL, to, msgspec.json.encode(ack)))
+
+    def _took(self, messages: list[Publish]) -> None:
+        for message in messages:
+            header = decode_header(message.payload[:HEADER_BYTES])
+            self._streams[message.topic] = header.stream, header.first_seq + header.rows
+        self.connection.send(packets.pubacks([m.mid for m in messages if m.mid]))
+
+    def _answered(self, packet: Packet) -> None:
+        if isinstance(packet, Suback):
+            self.subscribed.set()
+
+
+async def _receive(port: int) -> None:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    receiver = _Receiver()
+    connection = receiver.connection
+    connect = packets.connect(
+        LEVEL,
+        INGESTER.user,
+        KEEPALIVE_S,
+        username=INGESTER.user,
+        password=INGESTER.password,
+        clean=True,
+    )
+    await connection.dial("127.0.0.1", port, None, connect, ANSWER_S)
+    answer = await connection.either(connection.connected, ANSWER_S)
+    if answer is None or answer.code:
+        raise SystemExit("the broker refuses the connection")
+    connection.send(packets.subscribe(LEVEL, 1, [(f, 1) for f in topics.cloud_filters()]))
+    connection.beat(KEEPALIVE_S)
+    async with asyncio.timeout(ANSWER_S):
+        await receiver.subscribed.wait()
+    sys.stdout.write(msgspec.json.encode({"ready": True, "port": port}).decode() + "\n")
+    sys.stdout.flush()
+    stopping = asyncio.create_task(stopped.wait())
+    while not (await asyncio.wait({stopping}, timeout=ACK_S))[0]:
+        receiver.tell()
+    await connection.close()
 
 
 def main() -> None:
@@ -51,27 +88,9 @@ def main() -> None:
     parser.add_argument("--gateway", action="append", required=True, help="an account")
     parser.add_argument("--password", required=True, help="of every gateway")
     given = parser.parse_args()
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     accounts = [Account(name, given.password) for name in given.gateway]
     with throwaway_broker(accounts=accounts) as broker:
-        receiver = _Receiver()
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=INGESTER.user, manual_ack=True)
-        client.username_pw_set(INGESTER.user, INGESTER.password)
-        client.on_message = receiver.on_message
-        subscribed = threading.Event()
-        client.on_subscribe = lambda *_: subscribed.set()
-        client.connect("127.0.0.1", broker.port)
-        client.loop_start()
-        client.subscribe([(f, 1) for f in topics.cloud_filters()])
-        if not subscribed.wait(10.0):
-            raise SystemExit("the broker did not answer the subscription")
-        sys.stdout.write(msgspec.json.encode({"ready": True, "port": broker.port}).decode() + "\n")
-        sys.stdout.flush()
-        while not stopped.wait(ACK_S):
-            receiver.tell(client)
-        client.disconnect()
-        client.loop_stop()
+        asyncio.run(_receive(broker.port))
 
 
 if __name__ == "__main__":

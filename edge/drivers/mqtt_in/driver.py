@@ -11,10 +11,10 @@ from edge.drivers.mqtt_in.forms import read
 from edge.drivers.mqtt_in.link import Burst, Inbox, Link, UnsupportedVersionError
 from edge.drivers.mqtt_in.topics import TopicFilter
 from edge.remembered import Remembered
-from firmware_bridges.mqtt.packets import Level, Publish
 from firmware_bridges.mqtt.report import Report
 from firmware_bridges.sparkplug.host import Host, rebirth_command
 from tocsin.errors import CodecError, DriverReason, LinkError
+from tocsin.mqtt.packets import Level, Publish
 from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample
 
 _BATCH = 500

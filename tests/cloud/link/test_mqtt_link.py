@@ -105,8 +105,6 @@ def test_a_broker_without_mqtt_5_asked_in_nothing_else_is_said_to_be_unavailable
         assert not link.connected
 
 
-# paho leaves the socket of a failed handshake to the garbage collector
-@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 @pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
 def test_a_broker_is_believed_only_with_a_certificate_of_our_authority(
     kind: Kind, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -124,7 +122,6 @@ def test_a_broker_is_believed_only_with_a_certificate_of_our_authority(
     gc.collect()
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 def test_a_certificate_of_another_host_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -266,9 +263,9 @@ def test_a_session_is_cleared_of_what_its_configuration_no_longer_names() -> Non
             peer.got.clear()
 
 
-def test_values_told_by_an_ingester_go_past_the_ingest_thread() -> None:
+def test_values_told_by_an_ingester_go_past_the_ingest_thread_and_hold_no_place() -> None:
     told: list[tuple[str, bytes]] = []
-    options = LinkOptions("127.0.0.1", 0, "x", INGESTER.user, INGESTER.password)
+    options = LinkOptions("127.0.0.1", 0, "x", INGESTER.user, INGESTER.password, window_messages=16)
     with throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker:
         handover = Handover(1 << 20)
         log = logging.getLogger("link")
@@ -278,13 +275,34 @@ def test_values_told_by_an_ingester_go_past_the_ingest_thread() -> None:
         link.start()
         try:
             wait_until_sync(lambda: link.connected, 30.0, "a session")
-            wait_until_sync(
-                lambda: link.publish(topics.told_by("ingest-1"), b"rows", 0) and told, 30.0, "rows"
-            )
+            topic = topics.told_by("ingest-1")
+            wait_until_sync(lambda: link.publish(topic, b"rows", 0) and told, 30.0, "rows")
+            for n in range(40):  # more than may wait for their acknowledgement
+                assert link.publish(topic, b"%d" % n)
+            wait_until_sync(lambda: (topic, b"39") in told, 30.0, "the last of them")
         finally:
             link.close()
-        assert set(told) == {(topics.told_by("ingest-1"), b"rows")}
+        assert [payload for _, payload in told if payload != b"rows"] == [
+            b"%d" % n for n in range(40)
+        ]
+        assert {name for name, _ in told} == {topic}
         assert handover.take(0.0) == []
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
+def test_more_messages_than_a_broker_takes_at_once_all_arrive_in_order(kind: Kind) -> None:
+    down = topics.down_ack("plant", "gw-1", INGESTER.user)
+    sent = [b"%d" % n for n in range(1000)]
+    with (
+        throwaway_broker(kind, accounts=[GATEWAY]) as broker,
+        gateway(broker) as peer,
+        linked(broker.port, Handover(1 << 20)) as link,
+    ):
+        assert peer.subscribe(topics.down_filter("plant", "gw-1"))
+        wait_until_sync(lambda: link.connected, 30.0, "a session")
+        assert all(link.publish(down, payload) for payload in sent)
+        wait_until_sync(lambda: len(peer.got) >= len(sent), 30.0, "all of them")
+        assert [payload for _, payload in peer.got] == sent
 
 
 def test_where_only_telemetry_comes_nothing_is_acknowledged_before_it_is_kept() -> None:

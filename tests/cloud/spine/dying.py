@@ -21,7 +21,7 @@ from cloud.ingest.attempts import Attempts
 from cloud.ingest.joined import Joined
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.worker import Ingest
-from cloud.link import Handover, MqttLink
+from cloud.link import Handover, MqttLink, Received
 from cloud.spine.__main__ import main
 from cloud.stores.influx.keeper import SqlLedger
 from cloud.stores.influx.transport import Transport
@@ -68,8 +68,24 @@ def after(owner: Any, name: str, when: When = _always, linger_s: float = 0.0) ->
     return wrap
 
 
-def _telemetry(_self: object, message: Any, *_: object) -> bool:
-    return str(message.topic).endswith("/telemetry")
+def _telemetry(_self: object, *messages: Any) -> bool:
+    return any(str(getattr(m, "topic", "")).endswith("/telemetry") for m in messages)
+
+
+def _telemetry_among(_self: object, messages: list[Any], *_: object) -> bool:
+    return _telemetry(_self, *messages)
+
+
+def _die_between_pubacks() -> None:
+    real = MqttLink.ack
+
+    def wrapped(self: MqttLink, *messages: Received) -> None:
+        real(self, messages[0])
+        if _telemetry(self, *messages):
+            _die(0.1)
+        real(self, *messages[1:])
+
+    MqttLink.ack = wrapped  # type: ignore[method-assign]
 
 
 def _stored_some(ingest: Ingest, *_: object) -> bool:
@@ -86,7 +102,7 @@ def _one_of_a_letter(_self: object, messages: list[Any]) -> bool:
 
 STEPS: dict[str, Callable[[], None]] = {
     "never": lambda: None,
-    "received": before(MqttLink, "_received", _telemetry),
+    "received": before(MqttLink, "_received", _telemetry_among),
     "handed-over": after(Handover, "put", _telemetry),
     "decoded": after(cloud.ingest.worker, "decode", lambda topic, *_: topic.endswith("telemetry")),
     "joined": after(Joined, "add"),
@@ -96,7 +112,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "refusal-kept": after(Ingest, "_refused"),
     "stored": after(piecemeal, "write", _rows),
     "before-puback": before(MqttLink, "ack", _telemetry),
-    "between-pubacks": after(MqttLink, "ack", _telemetry),
+    "between-pubacks": _die_between_pubacks,
     "puback-left": after(MqttLink, "ack", _telemetry, linger_s=0.1),
     "before-commit-ack": before(Ingest, "_publish_ack", _stored_some),
     "commit-ack-left": after(Ingest, "_publish_ack", _stored_some, linger_s=0.1),

@@ -16,11 +16,11 @@ import trustme
 from pydantic import ValidationError
 
 from edge.drivers.mqtt_in.topics import TopicFilter
-from firmware_bridges.mqtt import packets
 from tests.edge.drivers.mqtt_in.conftest import Agent, T
 from tocsin.broker import ChildBroker, ListenerTls
 from tocsin.contract.quality import Quality
 from tocsin.errors import LinkError
+from tocsin.mqtt import packets
 from tocsin.testing import throwaway_broker, wait_until
 from tocsin.testing.mqtt_field import FIELD
 from tocsin.testing.peer import Peer

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridges.mqtt import packets
-from firmware_bridges.mqtt.packets import Connack, Disconnect, Level, Publish, Reader, Suback
 from tocsin.errors import CodecError
+from tocsin.mqtt import packets
+from tocsin.mqtt.packets import Connack, Disconnect, Level, Puback, Publish, Reader, Suback
 
 LEVELS = st.sampled_from([4, 5])
 MESSAGES = st.lists(
@@ -69,15 +69,17 @@ def test_properties_of_mqtt_5_are_passed_over() -> None:
 
 
 def test_answers_of_a_server_are_read() -> None:
-    assert Reader(4, 100).feed(bytes.fromhex("20020005 9003000101")) == [
-        Connack(5),
-        Suback(b"\x01"),
+    assert Reader(4, 100).feed(bytes.fromhex("20020105 9003000101 4002abcd")) == [
+        Connack(5, resumed=True),
+        Suback(b"\x01", 1),
+        Puback(0xABCD),
     ]
     told = bytes.fromhex("21 0014  13 000a  27 00100000")  # receive maximum, keep-alive 10 s, size
     connack = packets.packet(0x20, b"\x01\x00" + bytes([len(told)]) + told)
-    assert Reader(5, 100).feed(connack) == [Connack(0, 10)]
+    assert Reader(5, 100).feed(connack) == [Connack(0, 10, True, 20)]
+    assert Reader(5, 100).feed(bytes.fromhex("2005 0000 02 2a00")) == [Connack(0, shares=False)]
     assert Reader(5, 100).feed(bytes.fromhex("e0018e")) == [Disconnect(142)]
-    assert Reader(5, 100).feed(bytes.fromhex("9005 0001 00 0187")) == [Suback(b"\x01\x87")]
+    assert Reader(5, 100).feed(bytes.fromhex("9005 0001 00 0187")) == [Suback(b"\x01\x87", 1)]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,10 @@ def test_what_a_client_says_is_as_the_standard_shows() -> None:
     ) == bytes.fromhex(want)
     assert packets.subscribe(4, 1, [("a/+", 1)]) == bytes.fromhex("8208 0001 0003 612f2b 01")
     assert packets.subscribe(5, 1, [("a", 0)]) == bytes.fromhex("8207 0001 00 0001 61 00")
+    assert packets.unsubscribe(5, 2, ["a", "b"]) == bytes.fromhex("a209 0002 00 0001 61 0001 62")
+    assert packets.connect(5, "c", 30, max_packet_bytes=1024, clean=True) == bytes.fromhex(
+        "101b 0004 4d515454 05 02 001e 0d 11 00000000 21 ffff 27 00000400 0001 63"
+    )
     assert packets.pubacks([1, 0xABCD]) == bytes.fromhex("40020001 4002abcd")
     with pytest.raises(ValueError, match="longer"):
         packets.publish(4, "x" * 70_000, b"")

@@ -13,7 +13,8 @@ from tocsin.errors import CodecError, CodecReason
 Level = Literal[4, 5]  # of the protocol: 3.1.1, 5
 PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"
-_SESSION_EXPIRY, _RECEIVE_MAXIMUM, _SERVER_KEEP_ALIVE = 0x11, 0x21, 0x13
+_SESSION_EXPIRY, _RECEIVE_MAXIMUM, _MAXIMUM_PACKET = 0x11, 0x21, 0x27
+_SERVER_KEEP_ALIVE, _SHARED = 0x13, 0x2A
 # Bytes of a property's value by its identifier (MQTT 5, 2.2.2.2); "s" one string or its like, "p" a pair of strings.
 _SIZES: dict[int, int | str] = {
     0x01: 1, 0x02: 4, 0x03: "s", 0x08: "s", 0x09: "s", 0x11: 4, 0x12: "s", 0x13: 2, 0x15: "s", 0x16: "s", 0x17: 1,
@@ -38,16 +39,30 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
 
 
 class Connack(msgspec.Struct, frozen=True):
-    """The answer to CONNECT; `code` 0 is yes. `keepalive_s`: what the server wants instead (MQTT 5)."""
+    """The answer to CONNECT; `code` 0 is yes. The rest is told by MQTT 5, but for `resumed`.
+
+    `keepalive_s`: what the server wants instead. `receive_maximum`: messages that it takes unacknowledged.
+    `shares`: whether it has shared subscriptions.
+    """
 
     code: int
     keepalive_s: int | None = None
+    resumed: bool = False
+    receive_maximum: int = 65_535
+    shares: bool = True
 
 
 class Suback(msgspec.Struct, frozen=True):
     """The answer to SUBSCRIBE: a granted QoS, or 0x80 and above for no, per filter."""
 
     codes: bytes
+    mid: int
+
+
+class Puback(msgspec.Struct, frozen=True):
+    """The server has a message of ours."""
+
+    mid: int
 
 
 class Disconnect(msgspec.Struct, frozen=True):
@@ -62,7 +77,7 @@ class Other(msgspec.Struct, frozen=True):
     type: int
 
 
-Packet = Publish | Connack | Suback | Disconnect | Other
+Packet = Publish | Connack | Suback | Puback | Disconnect | Other
 
 
 def connect(
@@ -74,14 +89,20 @@ def connect(
     password: str | None = None,
     session_expiry_s: int = 0,
     receive_maximum: int = 65_535,
+    max_packet_bytes: int = 0,
+    clean: bool = False,
 ) -> bytes:
-    """CONNECT that takes up an earlier session; the last two are told by MQTT 5 alone."""
+    """CONNECT that takes up an earlier session unless it is `clean`. Expiry, receive maximum and packet size (0: any) are
+    told by MQTT 5 alone."""
     flags = (0x80 if username is not None else 0) | (0x40 if password is not None else 0)
+    flags |= 0x02 if clean else 0
     body = text("MQTT") + bytes((level, flags)) + _U16.pack(keepalive_s)
     if level == 5:
         told = struct.pack(
             "!BIBH", _SESSION_EXPIRY, session_expiry_s, _RECEIVE_MAXIMUM, receive_maximum
         )
+        if max_packet_bytes:
+            told += struct.pack("!BI", _MAXIMUM_PACKET, max_packet_bytes)
         body += length(len(told)) + told
     body += text(client_id)
     for word in (username, password):
@@ -93,6 +114,12 @@ def subscribe(level: Level, mid: int, filters: Sequence[tuple[str, int]]) -> byt
     """SUBSCRIBE to (filter, QoS)."""
     body = _U16.pack(mid) + (b"\0" if level == 5 else b"")
     return packet(0x82, body + b"".join(text(flt) + bytes((qos,)) for flt, qos in filters))
+
+
+def unsubscribe(level: Level, mid: int, filters: Sequence[str]) -> bytes:
+    """UNSUBSCRIBE from these filters."""
+    body = _U16.pack(mid) + (b"\0" if level == 5 else b"")
+    return packet(0xA2, body + b"".join(map(text, filters)))
 
 
 def publish(level: Level, topic: str, payload: bytes, mid: int = 0) -> bytes:
@@ -167,7 +194,10 @@ class Reader:
                 if end - body < self._longest:
                     break
                 self._skip, after = after - end, end
-            found.append(self._read(data, at, body, after))
+            if data[at] >> 4 == 3:
+                found.append(self._publish(data, at, body, after))
+            else:
+                found.append(self._read(data, at, body, after))
             at = after
         self._rest = data[at:]
         return found
@@ -176,47 +206,59 @@ class Reader:
         first = data[at]
         try:
             match first >> 4:
-                case 3:
-                    return self._publish(first, data, body, end)
                 case 2:
                     return self._connack(data[body:end])
                 case 9:
-                    return Suback(self._after_properties(data[body + 2 : end]))
+                    mid = data[body] << 8 | data[body + 1]
+                    return Suback(self._after_properties(data[body + 2 : end]), mid)
+                case 4:
+                    return Puback(data[body] << 8 | data[body + 1])
                 case 14:
                     return Disconnect(data[body] if end > body else 0)
-                case 4 | 11 | 13:
+                case 11 | 13:
                     return Other(first >> 4)
         except (IndexError, UnicodeDecodeError, struct.error) as exc:
             raise CodecError(CodecReason.LENGTH, f"a broken MQTT packet: {exc}") from exc
         raise CodecError(CodecReason.UNSUPPORTED, f"an MQTT packet of type {first >> 4}")
 
-    def _publish(self, first: int, data: bytes, body: int, end: int) -> Publish:
-        start = body + 2 + (data[body] << 8 | data[body + 1])
-        topic = data[body + 2 : start].decode()
-        qos, mid = first >> 1 & 3, 0
-        if qos:
-            mid = data[start] << 8 | data[start + 1]
-            start += 2
-            if qos != 1 or not mid:
-                raise CodecError(CodecReason.UNSUPPORTED, f"a message of QoS {qos}, number {mid}")
-        if self._v5:
-            if size := data[start]:
-                if size >= 128:
-                    size, start = _number(data, start)
-                    start -= 1
-                start += size
-            start += 1
+    def _publish(self, data: bytes, at: int, body: int, end: int) -> Publish:
+        first = data[at]
+        try:
+            start = body + 2 + (data[body] << 8 | data[body + 1])
+            topic = data[body + 2 : start].decode()
+            qos, mid = first >> 1 & 3, 0
+            if qos:
+                mid = data[start] << 8 | data[start + 1]
+                start += 2
+                if qos != 1 or not mid:
+                    raise CodecError(
+                        CodecReason.UNSUPPORTED, f"a message of QoS {qos}, number {mid}"
+                    )
+            if self._v5:
+                if size := data[start]:
+                    if size >= 128:
+                        size, start = _number(data, start)
+                        start -= 1
+                    start += size
+                start += 1
+        except (IndexError, UnicodeDecodeError) as exc:
+            raise CodecError(CodecReason.LENGTH, f"a broken MQTT message: {exc}") from exc
         if start > end or not topic:
             raise CodecError(CodecReason.LENGTH, "an MQTT message shorter than its head")
         return Publish(topic, data[start:end], mid, first & 1 == 1, first & 8 == 8)
 
     def _connack(self, body: bytes) -> Connack:
-        keepalive_s = None
-        if self._v5 and len(body) > 2:
-            told = _properties(body, 2)
-            if wanted := told.get(_SERVER_KEEP_ALIVE):
-                keepalive_s = int.from_bytes(wanted)
-        return Connack(body[1], keepalive_s)
+        code, resumed = body[1], body[0] & 1 == 1
+        if not self._v5 or len(body) == 2:
+            return Connack(code, resumed=resumed)
+        told = {kind: int.from_bytes(value) for kind, value in _properties(body, 2).items()}
+        return Connack(
+            code,
+            told.get(_SERVER_KEEP_ALIVE) or None,
+            resumed,
+            told.get(_RECEIVE_MAXIMUM, 65_535),
+            told.get(_SHARED, 1) != 0,
+        )
 
     def _after_properties(self, body: bytes) -> bytes:
         if not self._v5:
