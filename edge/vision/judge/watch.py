@@ -217,9 +217,13 @@ def _raise(
 
 
 def _since(track: Track, limit: float, settings: Settings) -> dict[str, int]:
-    """The first frame it was seen in as strongly as an alarm goes on at; something weaker may have been there for long."""
-    strong = (s for s in track.sightings if s.box and s.score >= settings.hysteresis * limit)
-    first = next(strong, track.sightings[-1])
+    """The first frame it was seen in as strongly as an alarm goes on at, with less than n frames missed since; something weaker may have been there for long."""
+    first, missed = track.sightings[-1], 0
+    for sighting in reversed(track.sightings):
+        clear = sighting.box is not None and sighting.score >= settings.hysteresis * limit
+        first, missed = (sighting, 0) if clear else (first, missed + 1)
+        if missed >= settings.n:
+            break
     return {"since_index": first.index, "since_ns": first.ts_ns}
 
 

@@ -45,6 +45,12 @@ def test_growing_smoke_alarms_at_its_third_frame_once_and_ends_when_it_is_gone()
     assert kinds(told) == [(KIND.ALARM, 7), (KIND.ENDED, 17)]
     alarm = told[0]
     assert (alarm.label, alarm.since_index, alarm.track) == ("smoke", 5, 1)
+    once = [
+        observed(0, smoke(0.9)),
+        *[observed(i, smoke(0.2)) for i in range(1, 9)],
+        *growing(9, 4),
+    ]
+    assert [e.since_index for e in run(once)[1]] == [9]
     assert alarm.verdict is not None
     assert alarm.verdict.passed("persistence")
     assert alarm.verdict.passed("growth")
