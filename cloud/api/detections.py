@@ -31,6 +31,14 @@ class ExhibitTold(Told):
     have: int
 
 
+class ViewTold(ExhibitTold):
+    """A small picture for the wall."""
+
+    site: str
+    gateway: str
+    device: str
+
+
 class DetectionTold(Told):
     """One thing that one camera saw. `box`: x, y, width, height as fractions of the picture; `told` is what its gateway said last."""
 
@@ -107,6 +115,13 @@ async def fetch(request: Request, sha256: Sha256, principal: Principal = Reader)
     spine = services(request).spine
     answer = await spine.call("evidence_want", sha256=sha256, sites=_sites(principal))
     return ExhibitTold.model_validate(row_of(answer))
+
+
+@router.get("/cameras/views")
+async def views(request: Request, principal: Principal = Reader) -> list[ViewTold]:
+    """The newest small picture of each camera, and when it was taken."""
+    answer = await services(request).spine.call("camera_views", sites=_sites(principal))
+    return [ViewTold.model_validate(r) for r in rows_of(answer)]
 
 
 @router.get("/evidence/{sha256}", response_class=FileResponse)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -22,6 +22,7 @@ from tocsin.contract.evidence import (
     Detection,
     EvidenceAsk,
     EvidencePart,
+    Exhibit,
     sign_ask,
 )
 from tocsin.contract.messages import Event
@@ -33,6 +34,7 @@ OFFERED, WANTED, GONE, WRONG, DROPPED = "offered", "wanted", "gone", "wrong", "d
 ASK_AGAIN_NS = 30_000_000_000
 MAX_TRIES = 3
 ASKED_AT_ONCE = 4  # of one gateway
+VIEW = "view:"  # in the place of a detection: the newest small picture of a camera
 MAX_EARLY = 64  # parts that came before the event that names them
 MAX_EXHIBITS = 16  # of one detection
 VERDICTS = ("confirmed", "rejected")
@@ -80,6 +82,8 @@ class VisionBook:
         """
         if event.kind == "evidence.gone":
             self._gone(event)
+        elif event.kind == "vision.view":
+            self._viewed(event)
         elif event.kind == "vision.detection":
             try:
                 told = msgspec.convert(event.data, Detection)
@@ -108,25 +112,27 @@ class VisionBook:
                     kept.add("ended_ns")
                 moved = {k: v for k, v in row.items() if k not in kept}
                 c.execute(update(detections).where(mine).values(moved))
-            early = self._note_exhibits(c, event, told)
+            early = self._note_exhibits(c, event, told.detection, told.evidence)
         for part in early:
             self.on_part(part)
         self._ask(event.gateway)
         self._tell(told.detection)
 
-    def _note_exhibits(self, c: Connection, event: Event, told: Detection) -> list[EvidencePart]:
+    def _note_exhibits(
+        self, c: Connection, event: Event, detection: str, shown: Sequence[Exhibit]
+    ) -> list[EvidencePart]:
         early = []
-        for item in told.evidence[:MAX_EXHIBITS]:
+        for item in shown[:MAX_EXHIBITS]:
             there = select(evidence.c.sha256).where(
                 evidence.c.sha256 == item.sha256, evidence.c.gateway == event.gateway
             )
             if c.execute(there).first() is not None:
                 continue
-            state = WANTED if item.role in self._rules.fetch else OFFERED
+            state = WANTED if item.role in (*self._rules.fetch, "view") else OFFERED
             c.execute(
                 insert(evidence).values(
                     sha256=item.sha256, gateway=event.gateway, site=event.site, device=event.device,
-                    detection=told.detection, role=item.role, media=item.media, size=item.size,
+                    detection=detection, role=item.role, media=item.media, size=item.size,
                     t_ns=item.t, state=state, have=0, asked_ns=None, tries=0, kept_ns=None,
                 )
             )  # fmt: skip
@@ -134,6 +140,24 @@ class VisionBook:
             if part is not None:
                 early.append(part)
         return early
+
+    def _viewed(self, event: Event) -> None:
+        """A small picture for the wall: wanted, and with it none before it that is not here yet."""
+        try:
+            item = msgspec.convert(event.data, Exhibit)
+        except msgspec.ValidationError:
+            self.counts["detections_unreadable"] += 1
+            return
+        view = f"{VIEW}{event.gateway}:{event.device}"
+        with self._lock, write(self._engine) as c:
+            late = (evidence.c.detection == view) & (evidence.c.t_ns >= item.t)
+            if c.execute(select(evidence.c.sha256).where(late)).first() is not None:
+                return
+            unseen = (evidence.c.detection == view) & (evidence.c.state != HERE)
+            c.execute(delete(evidence).where(unseen))
+            early = self._note_exhibits(c, event, view, [item])
+        for part in early:
+            self.on_part(part)
 
     def _gone(self, event: Event) -> None:
         with self._lock, write(self._engine) as c:
@@ -178,7 +202,19 @@ class VisionBook:
         if have == part.size:
             self.counts["pictures"] += 1
             self._ask(part.gateway)
-            self._tell(row["detection"])
+            if row["detection"].startswith(VIEW):
+                self._drop_before(row["detection"], row["t_ns"])
+            else:
+                self._tell(row["detection"])
+
+    def _drop_before(self, view: str, t_ns: int) -> None:
+        """A newer picture for the wall is here."""
+        older = (evidence.c.detection == view) & (evidence.c.t_ns < t_ns)
+        with self._lock, write(self._engine) as c:
+            gone = [row[0] for row in c.execute(select(evidence.c.sha256).where(older))]
+            c.execute(delete(evidence).where(older))
+        for sha256 in gone:
+            self._shelf.drop(sha256)
 
     def _keep_early(self, part: EvidencePart) -> None:
         if part.offset or part.size > MAX_THUMBNAIL_BYTES or len(part.data) != part.size:

@@ -79,3 +79,18 @@ class Gallery:
             query = query.where(detections.c.verdict == verdict)
         with read(self._engine) as c:
             return [dict(row) for row in c.execute(query).mappings()]
+
+    def views(self, sites: Collection[str] | None = None) -> list[dict[str, object]]:
+        """The newest small picture of each camera that is here."""
+        query = (
+            select(evidence)
+            .where(evidence.c.role == "view", evidence.c.state == HERE)
+            .order_by(evidence.c.t_ns)
+        )
+        if sites is not None:
+            query = query.where(evidence.c.site.in_(sites))
+        with read(self._engine) as c:
+            newest = {
+                (row["site"], row["device"]): dict(row) for row in c.execute(query).mappings()
+            }
+        return list(newest.values())

@@ -31,6 +31,7 @@ class VisionOperations:
         return {
             "detections": self.detections,
             "detection": self.detection,
+            "camera_views": self.camera_views,
             "detection_judge": self.detection_judge,
             "evidence_want": self.evidence_want,
             "evidence_look": self.evidence_look,
@@ -45,6 +46,9 @@ class VisionOperations:
     ) -> object:
         rows = partial(self._book.gallery.rows, sites=sites, device=device, verdict=verdict)
         return await self._in(partial(rows, limit=limit))
+
+    async def camera_views(self, sites: list[str] | None = None) -> object:
+        return await self._in(partial(self._book.gallery.views, sites))
 
     async def detection(self, detection: str, sites: list[str] | None = None) -> object:
         row = await self._in(partial(self._book.gallery.row, detection, sites))

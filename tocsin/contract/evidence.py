@@ -21,7 +21,7 @@ MAX_PART_BYTES = 64 << 10  # of `data`
 MAX_BYTES = 64 << 20  # of one picture or clip
 MAX_THUMBNAIL_BYTES = MAX_PART_BYTES
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Role = Literal["thumbnail", "before", "at", "after", "clip"]
+Role = Literal["thumbnail", "before", "at", "after", "clip", "view"]  # view: for the wall
 Media = Literal["image/jpeg", "image/png", "video/mp4", "video/x-msvideo"]
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
 
@@ -44,6 +45,26 @@ class ConsoleClient:
         )
         return self._send(request, path, timeout_s)
 
+    def post(self, path: str, body: object, timeout_s: float = 5.0) -> Any:
+        """The decoded JSON of a POST.
+
+        Raises:
+            LabError: no answer, or not a success.
+        """
+        headers = {**self._headers, "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, msgspec.json.encode(body), headers)
+        return self._send(request, path, timeout_s)
+
+    def get_bytes(self, path: str, timeout_s: float = 5.0) -> bytes:
+        """What a GET answers, as it is.
+
+        Raises:
+            LabError: no answer, or not a success.
+        """
+        request = urllib.request.Request(self.url + path, headers=self._headers)
+        data: bytes = self._send(request, path, timeout_s, decode=bytes)
+        return data
+
     def query(self, sql: str, timeout_s: float = 120.0) -> list[dict[str, Any]]:
         """The rows of one SELECT, by InfluxDB 3's door.
 
@@ -56,10 +77,16 @@ class ConsoleClient:
         rows: list[dict[str, Any]] = self._send(request, "query", timeout_s)
         return rows
 
-    def _send(self, request: urllib.request.Request, path: str, timeout_s: float) -> Any:
+    def _send(
+        self,
+        request: urllib.request.Request,
+        path: str,
+        timeout_s: float,
+        decode: Callable[[bytes], Any] = msgspec.json.decode,
+    ) -> Any:
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-                return msgspec.json.decode(answer.read())
+                return decode(answer.read())
         except urllib.error.HTTPError as exc:
             raise LabError(f"{path}: HTTP {exc.code}: {exc.read(300)!r}") from exc
         except (OSError, HTTPException) as exc:

@@ -7,6 +7,7 @@ from edge.vision.flame import LABEL as FIRE
 from edge.vision.frame import Frame
 from edge.vision.nn.detector import Detector
 from edge.vision.nn.sight import Sight
+from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation, Quality
 
 
@@ -14,12 +15,12 @@ class Eye:
     """Belongs to one camera and one thread at a time."""
 
     def __init__(
-        self, detector: Detector, *, all_tiles: bool = False, flames: Flames | None = None
+        self, model: Detector | Slot, *, all_tiles: bool = False, flames: Flames | None = None
     ) -> None:
         """`flames`: flames are also told by their flicker, where the model knows the class fire and frames come often enough."""
-        self._detector = detector
-        self._sight = Sight(detector, all_tiles=all_tiles)
-        self._flames = flames if flames is not None and FIRE in detector.classes else None
+        self._sight = Sight(model, all_tiles=all_tiles)
+        knows_fire = FIRE in self._sight.detector.classes
+        self._flames = flames if flames is not None and knows_fire else None
 
     def glance(self, frame: Frame) -> None:
         """A frame between two looks."""
@@ -46,6 +47,7 @@ class Eye:
             best = max((b.score for b in flickering), default=0.0)
             scores = {**scores, FIRE: max(scores[FIRE], best)}
         width, height = frame.size
+        model = self._sight.detector
         return Observation(
             frame.camera,
             frame.index,
@@ -54,8 +56,8 @@ class Eye:
             height,
             scores,
             boxes,
-            self._detector.name,
-            self._detector.version,
+            model.name,
+            model.version,
             frame.spectrum,
             moved=frame.moved,
             cues=cues,

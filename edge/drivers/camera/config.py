@@ -1,0 +1,171 @@
+"""`[[drivers]]` of type `camera`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from edge.vision.sources.options import SourceOptions
+from tocsin.config import ConfigPath, Mistake, MistakesError, Section
+from tocsin.sdk import DriverConfig, Endpoint
+
+
+def _inside(polygon: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    if len(polygon) < 3:
+        raise ValueError("three corners or more")
+    if not all(0 <= x <= 1 and 0 <= y <= 1 for x, y in polygon):
+        raise ValueError("corners are shares of width and height, from 0 to 1")
+    return polygon
+
+
+Polygon = Annotated[tuple[tuple[float, float], ...], AfterValidator(_inside)]
+
+
+class MaskConfig(Section):
+    """A part of the picture where nothing counts: a chimney, a road, the sea."""
+
+    points: Polygon = Field(
+        description="Corners [x, y], shares of width and height from the top left."
+    )
+    labels: tuple[str, ...] = Field(
+        default=(), description="Only these classes; none named: all of them."
+    )
+
+
+class PrivacyConfig(Section):
+    """What no picture that leaves the gateway shows."""
+
+    polygons: tuple[Polygon, ...] = Field(
+        default=(), description="Parts of the picture that are always pixelated."
+    )
+    labels: tuple[str, ...] = Field(
+        default=(),
+        description="Classes of the model whose boxes are pixelated: faces, plates, people.",
+    )
+
+
+class PoseConfig(Section):
+    """Where a fixed camera stands and looks; with it a detection has a bearing, and two cameras agree."""
+
+    lat: float = Field(ge=-90, le=90, description="Latitude, degrees (WGS 84).")
+    lon: float = Field(ge=-180, le=180, description="Longitude, degrees (WGS 84).")
+    azimuth_deg: float = Field(
+        ge=0, lt=360, description="Where the middle of the picture lies, clockwise from north."
+    )
+    elevation_deg: float = Field(default=0.0, ge=-90, le=90, description="Above the horizon.")
+    hfov_deg: float = Field(default=60.0, gt=1, lt=170, description="Horizontal angle of view.")
+    roll_deg: float = Field(
+        default=0.0, ge=-180, le=180, description="The horizon falls to the right when positive."
+    )
+    error_deg: float = Field(
+        default=1.0, gt=0, le=45, description="Standard deviation of the direction."
+    )
+
+
+class HeatConfig(Section):
+    """When a radiometric camera sees a hot spot; the defaults are for forests."""
+
+    high_c: float = Field(default=150.0, description="Hot whatever is around, degrees C.")
+    low_c: float = Field(default=60.0, description="Less is never a fire, degrees C.")
+    contrast_k: float = Field(default=25.0, gt=0, description="Over the surroundings, K.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low_c >= self.high_c:
+            raise MistakesError([Mistake(("low_c",), "below high_c")])
+        return self
+
+
+class CameraDevice(SourceOptions):
+    """One camera."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name of the device.")
+    model: str = Field(
+        default="smoke-fire",
+        description="Model by its name, or the folder of one of your own; not for a radiometric camera.",
+    )
+    labels: tuple[str, ...] = Field(
+        default=(), description="Classes that are confirmed; none named: all that the model has."
+    )
+    per_week: float = Field(
+        default=1.0,
+        gt=0,
+        le=10_000,
+        description="False alarms that this camera may give a week for one class: its thresholds are learned from its own quiet frames for that.",
+    )
+    k: int = Field(default=3, ge=1, le=100, description="Confirmed when seen in so many frames ...")
+    n: int = Field(default=5, ge=1, le=100, description="... of the last so many.")
+    second_sign: bool = Field(
+        default=True,
+        description="Being seen again is not enough: it must grow, rise, last, be strong, or be seen by another camera.",
+    )
+    masks: tuple[MaskConfig, ...] = Field(default=(), description="Where nothing counts.")
+    privacy: PrivacyConfig = Field(default=PrivacyConfig(), description="What no picture shows.")
+    pose: PoseConfig | None = Field(default=None, description="Where it stands and looks.")
+    heat: HeatConfig = Field(default=HeatConfig(), description="Limits of a radiometric camera.")
+    idle_fps: float = Field(
+        default=0.5, gt=0, le=30, description="Looks a second while nothing happens."
+    )
+    open_fps: float = Field(
+        default=5.0, gt=0, le=30, description="Looks a second while something is followed."
+    )
+    view_every_s: float = Field(
+        default=60.0,
+        ge=1,
+        le=86_400,
+        description="A small picture for the wall goes to the cloud so often, seconds.",
+    )
+
+    @model_validator(mode="after")
+    def _k_of_n(self) -> Self:
+        if self.k > self.n:
+            raise MistakesError([Mistake(("k",), "at most n")])
+        return self
+
+    @property
+    def radiometric(self) -> bool:
+        """Whether it tells temperatures."""
+        return self.kelvin_per_count is not None
+
+
+class CameraConfig(DriverConfig):
+    """Cameras that this gateway looks at."""
+
+    type: Literal["camera"] = Field(description="Driver: `camera`.")
+    devices: tuple[CameraDevice, ...] = Field(min_length=1, description="The cameras.")
+    workers: int | None = Field(
+        default=None, ge=1, le=64, description="Threads that look; default one a core."
+    )
+    share_of_core: float = Field(
+        default=0.8, gt=0, le=1, description="Of each core; the rest is left to the other work."
+    )
+    period_s: float = Field(
+        default=10.0, ge=1, le=3600, description="A row of readings of each camera so often."
+    )
+    state_dir: ConfigPath | None = Field(
+        default=None,
+        description="Folder where what each camera learned is kept over a restart; without it it learns anew.",
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        ids = [d.id for d in self.devices]
+        twice = next((i for i, name in enumerate(ids) if name in ids[:i]), None)
+        if twice is not None:
+            raise MistakesError([Mistake(("devices", twice, "id"), "each camera stands once")])
+        return self
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What each camera is reached by."""
+        return tuple(_endpoint(d) for d in self.devices)
+
+
+def _endpoint(device: CameraDevice) -> Endpoint:
+    from urllib.parse import urlsplit
+
+    if not device.scheme:
+        return Endpoint("file", device.source)
+    parts = urlsplit(device.source)
+    port = parts.port or {"rtsp": 554, "https": 443}.get(device.scheme, 80)
+    return Endpoint("connect", f"{parts.hostname}:{port}")

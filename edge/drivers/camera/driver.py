@@ -1,0 +1,289 @@
+"""The `camera` driver: pictures in, models run here, confirmed detections with their evidence out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from edge.drivers.camera.config import CameraConfig, CameraDevice
+from edge.drivers.camera.learned import Learned, LearnedFiles
+from edge.drivers.camera.scene import Scene
+from edge.drivers.camera.values import spec_of, values_of
+from edge.vision.judge.settings import Mask
+from tocsin.errors import (
+    CommandRefusal,
+    CommandRefusedError,
+    DriverError,
+    DriverReason,
+    LinkError,
+    TocsinError,
+    UsageError,
+)
+from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample
+
+if TYPE_CHECKING:
+    from edge.drivers.camera.reporting import Reporter
+    from edge.vision.nn.slot import Slot
+    from edge.vision.pipeline.camera import Camera, Change
+    from edge.vision.pipeline.health import CameraHealth
+    from edge.vision.pipeline.pipeline import Pipeline
+    from edge.vision.pipeline.worker import Result
+
+PROBE_S = 15.0
+LEARNED_EVERY_S = 60.0
+_MOST_MASKS = 32
+
+
+class CameraDriver:
+    """Several cameras, one pipeline. What was confirmed is told as an event `vision.detection` and raises `confirmed`."""
+
+    sdk: ClassVar[int] = 1
+    Config: ClassVar[type[DriverConfig]] = CameraConfig
+
+    def __init__(self, config: DriverConfig, context: DriverContext) -> None:
+        assert isinstance(config, CameraConfig)  # noqa: S101 - the agent validates with Config
+        self._config, self._context = config, context
+        self._by_id = {d.id: d for d in config.devices}
+        self._specs = {d.id: spec_of(d, config.period_s) for d in config.devices}
+        self._files = LearnedFiles(config.state_dir, context.log)
+        self._scene = Scene(self._by_id, dict.fromkeys(self._by_id, Learned()))
+        self._seen: dict[str, dict[str, float]] = {name: {} for name in self._by_id}
+        self._healths: dict[str, CameraHealth] = {}
+        self._reporter: Reporter | None = None
+
+    @property
+    def devices(self) -> tuple[DeviceSpec, ...]:
+        """The cameras."""
+        return tuple(self._specs.values())
+
+    async def run(self) -> None:
+        """Until cancelled, or until the last file has been seen to its end.
+
+        Raises:
+            MissingExtraError: the extra `vision` is not installed.
+            DriverError: a model cannot be used.
+        """
+        from edge.drivers.camera.reporting import Reporter
+        from edge.vision.pipeline.pipeline import Pipeline
+
+        learned = {name: await asyncio.to_thread(self._files.read, name) for name in self._by_id}
+        self._scene = Scene(self._by_id, learned)
+        eyes = await asyncio.to_thread(self._eyes)
+        self._reporter = Reporter(self._context, self._by_id, self._scene)
+        config, clock = self._config, self._context.clock
+        cameras = [self._camera(d) for d in config.devices]
+        pipeline = Pipeline(
+            cameras, eyes, clock, workers=config.workers, share_of_core=config.share_of_core
+        )
+        try:
+            for name in self._by_id:
+                for told in self._scene.close(name, clock.now_ns()):
+                    await self._reporter.told(name, told)
+            async with pipeline, asyncio.TaskGroup() as tasks:
+                beside = [
+                    tasks.create_task(self._follow(pipeline), name="camera-changes"),
+                    tasks.create_task(self._tell_health(pipeline), name="camera-health"),
+                    tasks.create_task(self._keep_learned(), name="camera-learned"),
+                    tasks.create_task(self._reporter.run(), name="camera-evidence"),
+                ]
+                while (result := await pipeline.result()) is not None:
+                    await self._take(result, pipeline)
+                await self._reporter.settled()
+                for task in beside:
+                    task.cancel()
+            await self._health_rows(pipeline)
+        finally:
+            self._reporter = None
+            for name in self._by_id:
+                self._files.write(name, self._scene.learned(name))
+
+    async def probe(self) -> list[ProbeLine]:
+        """Load each model, open each camera, wait for a picture."""
+        from edge.vision.pipeline.pipeline import Pipeline
+        from edge.vision.pipeline.worker import Looked
+
+        lines: dict[str, ProbeLine] = {}
+        try:
+            await asyncio.to_thread(self._eyes)
+        except TocsinError as exc:
+            return [ProbeLine(name, False, _with_hint(exc)) for name in self._by_id]
+        pipeline = Pipeline([self._camera(d) for d in self._config.devices], lambda _f: Looked(), self._context.clock)  # fmt: skip
+        async with pipeline:
+            try:
+                async with asyncio.timeout(PROBE_S):
+                    while len(lines) < len(self._by_id):
+                        result = await pipeline.result()
+                        if result is None:
+                            break
+                        frame = result.frame
+                        width, height = frame.size
+                        text = f"{width} x {height}, {frame.spectrum}, {frame.quality.value}"
+                        lines[frame.camera] = ProbeLine(frame.camera, True, text)
+            except TimeoutError:
+                pass
+            why = {h.camera: h.error or h.state.value for h in pipeline.health()}
+        return [
+            lines.get(name) or ProbeLine(name, False, f"no picture: {why[name]}")
+            for name in self._by_id
+        ]
+
+    async def command(
+        self, device: str, name: str, args: Mapping[str, Any], within_s: float
+    ) -> dict[str, Any]:
+        """`verdict`, `masks`, `view`.
+
+        Raises:
+            UsageError: no such command, or wrong arguments.
+            CommandRefusedError: the cameras are not running.
+        """
+        if device not in self._by_id:
+            raise UsageError(f"no camera {device!r}")
+        reporter = self._reporter
+        if reporter is None:
+            text = f"the cameras of {self._config.name} are not running"
+            raise CommandRefusedError(CommandRefusal.REFUSED, text)
+        match name:
+            case "verdict":
+                verdict = str(args.get("verdict"))
+                if verdict not in ("confirmed", "rejected"):
+                    raise UsageError(f"verdict {verdict!r}: confirmed or rejected")
+                self._scene.judged(device, str(args.get("detection")), verdict)
+                answer: dict[str, Any] = {"verdict": verdict}
+            case "masks":
+                masks = _masks(str(args.get("masks", "")))
+                self._scene.draw(device, masks)
+                answer = {"masks": len(masks)}
+            case "view":
+                reporter.want_view(device)
+                return {"view": "with the next frame"}
+            case _:
+                raise UsageError(f"a camera knows no command {name!r}")
+        await asyncio.to_thread(self._files.write, device, self._scene.learned(device))
+        return answer
+
+    def _camera(self, device: CameraDevice) -> Camera:
+        from edge.vision.pipeline.camera import Camera
+        from edge.vision.pipeline.develop import Radiometry
+        from edge.vision.pipeline.pace import Rates
+        from edge.vision.sources.options import opener
+
+        rates = Rates(
+            idle_fps=device.idle_fps,
+            gated_fps=max(device.idle_fps, min(1.0, device.open_fps)),
+            open_fps=max(device.open_fps, device.idle_fps),
+        )
+        kelvin = device.kelvin_per_count
+        radiometry = None if kelvin is None else Radiometry(kelvin)
+        return Camera(device.id, opener(device, self._context.clock), rates, radiometry)
+
+    def _eyes(self) -> Any:
+        """Loads each model once.
+
+        Raises:
+            MissingExtraError: the extra `vision` is not installed.
+            LinkError: a model cannot be used.
+        """
+        from edge.vision.eyes import Eyes
+        from edge.vision.nn.slot import opened
+        from edge.vision.thermal import HeatLimits
+
+        loaded: dict[str, Slot] = {}
+        slots: dict[str, Slot] = {}
+        for device in self._config.devices:
+            if device.radiometric:
+                continue
+            if device.model not in loaded:
+                try:
+                    loaded[device.model] = opened(
+                        device.model, self._context.serve_model, self._context.model_failed
+                    )
+                except TocsinError as exc:
+                    if isinstance(exc, DriverError):
+                        raise
+                    text = f"model of camera {device.id}: {exc.message}"
+                    raise LinkError(DriverReason.REFUSED, text, hint=exc.hint) from exc
+            slots[device.id] = loaded[device.model]
+        heat = {
+            d.id: HeatLimits(d.heat.high_c, d.heat.low_c, d.heat.contrast_k)
+            for d in self._config.devices
+            if d.radiometric
+        }
+        return Eyes(slots, heat, self._limit, lambda camera: self._scene.is_open(camera))
+
+    def _limit(self, camera: str, label: str) -> float:
+        now_ns = self._context.clock.now_ns()
+        return self._scene.limit(camera, label, "visible", now_ns)
+
+    async def _take(self, result: Result, pipeline: Pipeline) -> None:
+        reporter = self._reporter
+        assert reporter is not None  # noqa: S101 - it lives as long as the pipeline
+        frame, observations = result.frame, result.looked.observations
+        camera = frame.camera
+        was = self._scene.confirmed(camera)
+        changes = [c for seen in observations for c in self._scene.see(seen)]
+        seen = self._seen[camera]
+        for o in observations:
+            named = {"hot-spot": "hot_spot"}
+            seen |= {named.get(label, label): round(s, 4) for label, s in o.scores.items()}
+            if "max_c" in o.cues:
+                seen["temperature"] = round(o.cues["max_c"], 2)
+        evidence = await reporter.take(frame, observations, changes)
+        if self._scene.confirmed(camera) != was:
+            await self._row(pipeline, camera, evidence)
+
+    async def _follow(self, pipeline: Pipeline) -> None:
+        while (change := await pipeline.change()) is not None:
+            self._changed(change)
+
+    def _changed(self, change: Change) -> None:
+        if change.error is None:
+            self._context.available(change.camera)
+        elif isinstance(change.error, DriverError):
+            self._context.unavailable(change.camera, change.error)
+        else:
+            text = change.error.message
+            self._context.unavailable(
+                change.camera, LinkError(DriverReason.REFUSED, text, hint=change.error.hint)
+            )
+
+    async def _tell_health(self, pipeline: Pipeline) -> None:
+        while True:
+            await self._context.clock.sleep(self._config.period_s)
+            await self._health_rows(pipeline)
+
+    async def _health_rows(self, pipeline: Pipeline) -> None:
+        for name in self._by_id:
+            await self._row(pipeline, name, "")
+
+    async def _row(self, pipeline: Pipeline, camera: str, evidence: str) -> None:
+        health = next(h for h in pipeline.health() if h.camera == camera)
+        spec = self._specs[camera]
+        values, codes = values_of(spec, health, self._scene.confirmed(camera), self._seen[camera])
+        now_ns = self._context.clock.now_ns()
+        await self._context.emit(Sample(spec, now_ns, values, quality=codes, evidence=evidence))
+
+    async def _keep_learned(self) -> None:
+        while True:
+            await self._context.clock.sleep(LEARNED_EVERY_S)
+            for name in self._by_id:
+                await asyncio.to_thread(self._files.write, name, self._scene.learned(name))
+
+
+def _masks(text: str) -> tuple[Mask, ...]:
+    try:
+        masks = msgspec.json.decode(text, type=tuple[Mask, ...])
+    except msgspec.MsgspecError as exc:
+        raise UsageError(f"no masks: {exc}") from exc
+    corners = [p for m in masks for p in m.points]
+    if len(masks) > _MOST_MASKS or any(len(m.points) < 3 for m in masks):
+        raise UsageError(f"at most {_MOST_MASKS} masks, each of three corners or more")
+    if not all(0 <= x <= 1 and 0 <= y <= 1 for x, y in corners):
+        raise UsageError("corners are shares of width and height, from 0 to 1")
+    return masks
+
+
+def _with_hint(exc: TocsinError) -> str:
+    return f"{exc.message} ({exc.hint})" if exc.hint else exc.message

@@ -1,0 +1,199 @@
+"""What the cameras of one driver see together: observations in, confirmed detections and their ends out. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from edge.drivers.camera.config import CameraDevice, MaskConfig
+from edge.drivers.camera.learned import Known, Learned
+from edge.vision.judge.bearings import Pose as Standing
+from edge.vision.judge.calibration import Limits, threshold
+from edge.vision.judge.settings import Mask, Settings
+from edge.vision.judge.site import Site, SiteSettings, step_site
+from edge.vision.judge.watch import Event, EventKind, Watch, answered
+from edge.vision.observation import Box, Observation
+from edge.vision.pose import Pose, bearing_of
+from tocsin.contract.evidence import Detection, Exhibit
+from tocsin.contract.ids import ulid
+from tocsin.errors import UsageError
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Something to tell: a detection that was confirmed or ended, or a camera that moved (`told` None)."""
+
+    event: Event
+    told: Detection | None = None
+
+
+class Scene:
+    """One thread at a time. `learned` is what the last run knew of each camera."""
+
+    def __init__(self, devices: Mapping[str, CameraDevice], learned: Mapping[str, Learned]) -> None:
+        self._devices = devices
+        self._masks = {
+            name: (_masks(device.masks) if (kept := learned[name].masks) is None else kept)
+            for name, device in devices.items()
+        }
+        self._drawn = {name: learned[name].masks for name in devices}
+        self._known = {name: dict(learned[name].known) for name in devices}
+        self._site = Site({name: learned[name].watch for name in devices})
+        self._settings = self._settled()
+
+    def see(self, seen: Observation) -> list[Change]:
+        """One more observation of any camera."""
+        self._site, events = step_site(self._site, seen, self._settings)
+        return [self._changed(event, seen) for event in events]
+
+    def limit(self, camera: str, label: str, spectrum: str, ts_ns: int) -> float:
+        """What a class must score at a camera now."""
+        settings = self._settings.cameras[camera]
+        limits = settings.limits_of(label)
+        return threshold(self._watch(camera).calibration, label, spectrum, ts_ns, limits).score
+
+    def is_open(self, camera: str) -> bool:
+        """Whether something confirmed is in view."""
+        return any(t.open for t in self._watch(camera).tracks)
+
+    def confirmed(self, camera: str) -> int:
+        """How many things that are."""
+        return sum(t.open for t in self._watch(camera).tracks)
+
+    def close(self, camera: str, ts_ns: int) -> list[Detection]:
+        """Detections that a restart or a lost file left open, ended."""
+        open_tracks = {t.number for t in self._watch(camera).tracks if t.open}
+        left = []
+        for name, known in self._known[camera].items():
+            if known.told.change != "ended" and known.track not in open_tracks:
+                left.append(self._note(camera, name, known, "ended", ts_ns))
+        return left
+
+    def judged(self, camera: str, detection: str, verdict: str) -> None:
+        """A person said what it was.
+
+        Raises:
+            UsageError: this camera knows no such detection.
+        """
+        known = self._known[camera].get(detection)
+        if known is None:
+            raise UsageError(f"camera {camera} knows no detection {detection!r} (any more)")
+        settings = self._settings.cameras[camera]
+        fire = verdict == "confirmed"
+        watch = answered(self._watch(camera), known.track, fire=fire, settings=settings)
+        self._site = Site({**self._site.watches, camera: watch}, self._site.sizes)
+
+    def draw(self, camera: str, masks: tuple[Mask, ...]) -> None:
+        """Masks from now on, until others are drawn."""
+        self._masks[camera] = self._drawn[camera] = masks
+        self._settings = self._settled()
+
+    def learned(self, camera: str) -> Learned:
+        """What must survive a restart."""
+        return Learned(self._watch(camera), self._known[camera], self._drawn[camera])
+
+    def with_evidence(
+        self, camera: str, detection: str, exhibits: list[Exhibit], ts_ns: int
+    ) -> Detection | None:
+        """More pictures of one; None when it is not known any more."""
+        known = self._known[camera].get(detection)
+        if known is None:
+            return None
+        change = "ended" if known.told.change == "ended" else "updated"
+        shown = [*known.told.evidence, *exhibits]
+        told = msgspec.structs.replace(known.told, change=change, t=ts_ns, evidence=shown)
+        self._known[camera][detection] = Known(known.track, told)
+        return told
+
+    def _watch(self, camera: str) -> Watch:
+        return self._site.watches.get(camera, Watch())
+
+    def _changed(self, event: Event, seen: Observation) -> Change:
+        camera = event.camera
+        if event.kind is EventKind.ALARM and event.box is not None:
+            told = self._detection(event, seen)
+            self._known[camera][told.detection] = Known(event.track, told)
+            while len(self._known[camera]) > _MOST_KNOWN:
+                del self._known[camera][next(iter(self._known[camera]))]
+            return Change(event, told)
+        if event.kind is EventKind.ENDED:
+            for name, known in self._known[camera].items():
+                if known.track == event.track and known.told.change != "ended":
+                    return Change(event, self._note(camera, name, known, "ended", event.ts_ns))
+        return Change(event)
+
+    def _note(
+        self, camera: str, name: str, known: Known, change: Literal["ended"], ts_ns: int
+    ) -> Detection:
+        told = msgspec.structs.replace(known.told, change=change, t=ts_ns)
+        self._known[camera][name] = Known(known.track, told)
+        return told
+
+    def _detection(self, event: Event, seen: Observation) -> Detection:
+        box, pose = event.box, self._devices[event.camera].pose
+        assert box is not None  # noqa: S101 - an alarm has one
+        angles: dict[str, Any] = {}
+        if pose is not None:
+            looks = Pose(
+                pose.azimuth_deg, pose.elevation_deg, pose.hfov_deg, pose.roll_deg, pose.error_deg
+            )
+            found = bearing_of(box, seen.width, seen.height, looks)
+            angles = {
+                "bearing": round(found.azimuth_deg, 2),
+                "bearing_error": round(found.azimuth_error_deg, 2),
+                "elevation": round(found.elevation_deg, 2),
+                "elevation_error": round(found.elevation_error_deg, 2),
+            }
+        return Detection(
+            ulid(event.ts_ns),
+            "confirmed",
+            event.label,
+            event.score,
+            share_of(box, seen.width, seen.height),
+            event.ts_ns,
+            why=[event.en],
+            why_zh=[event.zh],
+            spectrum=seen.spectrum,
+            model=seen.model,
+            version=seen.version,
+            frame=event.index,
+            **angles,
+        )
+
+    def _settled(self) -> SiteSettings:
+        cameras = {
+            name: Settings(
+                k=d.k,
+                n=d.n,
+                second_sign=d.second_sign,
+                labels=d.labels,
+                masks=self._masks[name],
+                limits=Limits(per_week=d.per_week),
+            )
+            for name, d in self._devices.items()
+        }
+        poses = {
+            name: Standing(
+                d.pose.lat, d.pose.lon, d.pose.azimuth_deg, d.pose.elevation_deg, d.pose.hfov_deg,
+                d.pose.error_deg,
+            )
+            for name, d in self._devices.items()
+            if d.pose is not None
+        }  # fmt: skip
+        return SiteSettings(cameras, poses)
+
+
+_MOST_KNOWN = 64
+
+
+def share_of(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
+    """A box as shares of the picture: x, y, width, height."""
+    return (
+        round(box.x / width, 5), round(box.y / height, 5),
+        round(box.width / width, 5), round(box.height / height, 5),
+    )  # fmt: skip
+
+
+def _masks(configured: tuple[MaskConfig, ...]) -> tuple[Mask, ...]:
+    return tuple(Mask(m.points, m.labels) for m in configured)

@@ -1,0 +1,78 @@
+"""Cameras as devices: their quantities, the row of one moment, and the commands they take."""
+
+from __future__ import annotations
+
+from edge.drivers.camera.config import CameraDevice
+from edge.vision.observation import Quality
+from edge.vision.pipeline.health import CameraHealth, CameraState
+from tocsin.contract.catalogue import Value
+from tocsin.contract.quality import Quality as Code
+from tocsin.sdk import Argument, Channel, CommandSpec, DeviceSpec
+
+COMMANDS = (
+    CommandSpec(
+        "verdict",
+        "Say what a detection was; the camera learns from it",
+        (
+            Argument("detection", "text", low=1, high=64),
+            Argument("verdict", "text", choices=("confirmed", "rejected")),
+        ),
+    ),
+    CommandSpec(
+        "masks",
+        "Parts of the picture where nothing counts: JSON, [{points: [[x, y], ...], labels: []}]",
+        (Argument("masks", "text", low=2, high=4000),),
+    ),
+    CommandSpec("view", "Take a picture for the wall now"),
+)
+_SHARED = (
+    Channel("confirmed", "1", "i"),
+    Channel("usable", "1", "b"),
+    Channel("fps", "Hz"),
+    Channel("looks", "Hz"),
+    Channel("frame_age", "s"),
+    Channel("latency", "ms"),
+    Channel("rejected", "1", "i"),
+    Channel("reconnects", "1", "i"),
+)
+_SEEN = {False: ("smoke", "fire"), True: ("hot_spot", "temperature")}
+_UNIT = {"temperature": "Cel"}
+
+
+def spec_of(device: CameraDevice, period_s: float) -> DeviceSpec:
+    """The device that a camera is."""
+    seen = tuple(Channel(q, _UNIT.get(q, "1")) for q in _SEEN[device.radiometric])
+    model = "radiometric" if device.radiometric else device.model
+    return DeviceSpec(
+        device.id, "vision", (*seen, *_SHARED), period_s, model=model, commands=COMMANDS
+    )
+
+
+def values_of(
+    spec: DeviceSpec, health: CameraHealth, confirmed: int, seen: dict[str, float]
+) -> tuple[tuple[Value, ...], tuple[int, ...]]:
+    """The row of this moment and its quality. `seen`: what the newest look found, by quantity.
+
+    Of a camera that does not answer it is missing (`COMMS`), of one that answers and cannot be judged it is left out.
+    """
+    here = health.state is CameraState.ONLINE
+    usable = here and health.quality is Quality.GOOD
+    told: dict[str, Value] = {
+        "confirmed": confirmed,
+        "usable": usable,
+        "fps": health.fps,
+        "looks": health.looked_fps,
+        "frame_age": None if health.age_s is None else round(health.age_s, 3),
+        "latency": health.latency_p50_ms,
+        "rejected": sum(health.rejected.values()),
+        "reconnects": health.reconnects,
+    }
+    values: list[Value] = []
+    codes: list[int] = []
+    for channel in spec.channels:
+        is_seen = channel.quantity not in told
+        values.append(
+            (seen.get(channel.quantity) if usable else None) if is_seen else told[channel.quantity]
+        )
+        codes.append(int(Code.COMMS) if is_seen and not here else 0)
+    return tuple(values), tuple(codes)

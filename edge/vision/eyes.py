@@ -1,0 +1,66 @@
+"""What looks at each camera's frames: a model or the hot-spot detector, a gate for slow smoke, and flicker where the rate allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from edge.vision.flame import Flames
+from edge.vision.frame import Frame
+from edge.vision.nn.slot import Slot
+from edge.vision.observation import Observation
+from edge.vision.pipeline.pace import Attention
+from edge.vision.pipeline.worker import Looked
+from edge.vision.slow_smoke import SlowSmoke
+from edge.vision.thermal import HeatLimits, HotSpots
+from edge.vision.watch.eye import Eye
+
+_NEAR = 0.5  # of its threshold: a score worth following
+
+
+class Eyes:
+    """A `Look` for all cameras of a driver.
+
+    `slots` are the models by camera; a camera without one is judged by its temperatures alone. `limit` says how high a class
+    must score at a camera now; `open_at` whether something is being followed there.
+    """
+
+    def __init__(
+        self,
+        slots: Mapping[str, Slot],
+        heat: Mapping[str, HeatLimits],
+        limit: Callable[[str, str], float],
+        is_open: Callable[[str], bool],
+    ) -> None:
+        self._limit, self._is_open = limit, is_open
+        self._eyes = {camera: Eye(slot, flames=Flames()) for camera, slot in slots.items()}
+        self._gates = {camera: SlowSmoke() for camera in slots}
+        self._heat = {camera: HotSpots(limits) for camera, limits in heat.items()}
+
+    def __call__(self, frame: Frame) -> Looked:
+        """Of one frame.
+
+        Raises:
+            ModelError: the graph failed, and there was no version before it.
+        """
+        camera = frame.camera
+        if frame.picture is None:
+            spots = self._heat.get(camera)
+            if spots is None:
+                return Looked()
+            seen = spots.look(frame, learn=not self._is_open(camera))
+            return Looked((seen,), self._attention(seen))
+        eye = self._eyes.get(camera)
+        if eye is None:
+            return Looked()
+        seen = eye.look(frame)
+        attention = self._attention(seen)
+        gate = self._gates[camera].look(frame)
+        if attention is Attention.IDLE and gate.boxes:
+            attention = Attention.GATED
+        return Looked((seen,), attention)
+
+    def _attention(self, seen: Observation) -> Attention:
+        if self._is_open(seen.camera):
+            return Attention.OPEN
+        near = any(b.score >= _NEAR * self._limit(seen.camera, b.label) for b in seen.boxes)
+        return Attention.OPEN if near else Attention.IDLE
