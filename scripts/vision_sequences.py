@@ -4,7 +4,7 @@
 
 Each group's quiet frames come first, then its burning ones, both in the order of their names: on pictures of these sets that is not the
 order in which they were taken. A group with a burning frame is one sequence with fire; the quiet frames before it are one without. `--skies`
-adds generated days without fire (scripts/vision_sky.py), a frame a minute from midnight to midnight.
+adds generated days without fire (tocsin/lab/forest/sky.py), a frame a minute from midnight to midnight.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edge.vision.pipeline.develop import Developer
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Raw, Reject
 from edge.vision.watch.eye import Eye
-from scripts.vision_sky import Sky
+from tocsin.lab.forest.sky import Sky
 
 START_NS = 1_767_225_600_000_000_000
 DAY_FRAMES = 1440
