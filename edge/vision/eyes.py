@@ -20,7 +20,8 @@ _NEAR = 0.5  # of its threshold: a score worth following
 class Eyes:
     """A `Look` for all cameras of a driver.
 
-    `slots` are the models by camera; a camera without one is judged by its temperatures alone. `limit` says how high a class
+    `slots` are the models by camera; a camera without one is judged by its temperatures alone. `apart_s` is the period of a camera
+    at rest: a reference of frames closer together would hold what has just begun. `limit` says how high a class
     must score at a camera now; `open_at` whether something is being followed there.
     """
 
@@ -28,11 +29,15 @@ class Eyes:
         self,
         slots: Mapping[str, Slot],
         heat: Mapping[str, HeatLimits],
+        apart_s: Mapping[str, float],
         limit: Callable[[str, str], float],
         is_open: Callable[[str], bool],
     ) -> None:
         self._limit, self._is_open = limit, is_open
-        self._eyes = {camera: Eye(slot, flames=Flames()) for camera, slot in slots.items()}
+        self._eyes = {
+            camera: Eye(slot, apart_s=apart_s[camera], flames=Flames())
+            for camera, slot in slots.items()
+        }
         self._gates = {camera: SlowSmoke() for camera in slots}
         self._heat = {camera: HotSpots(limits) for camera, limits in heat.items()}
 

@@ -211,7 +211,8 @@ class CameraDriver:
             for d in self._config.devices
             if d.radiometric
         }
-        return Eyes(slots, heat, self._limit, lambda camera: self._scene.is_open(camera))
+        apart_s = {d.id: 1 / d.idle_fps for d in self._config.devices}
+        return Eyes(slots, heat, apart_s, self._limit, lambda camera: self._scene.is_open(camera))
 
     def _limit(self, camera: str, label: str) -> float:
         now_ns = self._context.clock.now_ns()

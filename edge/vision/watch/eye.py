@@ -15,10 +15,15 @@ class Eye:
     """Belongs to one camera and one thread at a time."""
 
     def __init__(
-        self, model: Detector | Slot, *, all_tiles: bool = False, flames: Flames | None = None
+        self,
+        model: Detector | Slot,
+        *,
+        all_tiles: bool = False,
+        apart_s: float = 0.0,
+        flames: Flames | None = None,
     ) -> None:
-        """`flames`: flames are also told by their flicker, where the model knows the class fire and frames come often enough."""
-        self._sight = Sight(model, all_tiles=all_tiles)
+        """`apart_s`: frames of the reference are at least so far apart. `flames`: flames are also told by their flicker, where the model knows the class fire and frames come often enough."""
+        self._sight = Sight(model, all_tiles=all_tiles, apart_s=apart_s)
         knows_fire = FIRE in self._sight.detector.classes
         self._flames = flames if flames is not None and knows_fire else None
 

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.lab.forest.sky import HEIGHT, WIDTH, Sky
+from tocsin.lab.forest.sky import HEIGHT, WIDTH, Picture, Sky
 
-Picture = NDArray[np.uint8]
 FOOT = (0.62, 0.60)  # of the smoke, shares of width and height
 KELVIN = 0.04  # of one count of the radiometric camera
 _PUFFS = 90

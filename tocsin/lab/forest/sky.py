@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.vision.frame import Picture
-
 WIDTH, HEIGHT = 320, 240
 Layer = NDArray[np.float32]
+Picture = NDArray[np.uint8]
 
 
 class Sky:
