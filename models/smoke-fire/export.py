@@ -64,19 +64,18 @@ def write_int8(full: Path, path: Path, items: Sequence[Item], seed: int) -> None
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_before_the_first_convolution(ready),
+            nodes_to_exclude=_kept_in_float(ready),
         )
     finally:
         ready.unlink()
 
 
-def _before_the_first_convolution(path: Path) -> list[str]:
-    names = []
-    for node in onnx.load(str(path)).graph.node:
-        if node.op_type == "Conv":
-            break
-        names.append(node.name)
-    return names
+def _kept_in_float(path: Path) -> list[str]:
+    """What prepares the pictures, the first convolution (its inputs have unlike ranges) and the last, which gives log-odds."""
+    nodes = onnx.load(str(path)).graph.node
+    convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
+    kept = [*range(convolutions[0] + 1), *range(convolutions[-1], len(nodes))]
+    return [nodes[i].name for i in kept]
 
 
 def sha256(path: Path) -> str:
