@@ -78,7 +78,7 @@ async def detections(
 ) -> list[DetectionTold]:
     """Detections, newest first, without their pictures."""
     answer = await services(request).spine.call(
-        "detections", sites=_sites(principal), device=device, verdict=verdict, limit=limit
+        "detections", sites=sites_of(principal), device=device, verdict=verdict, limit=limit
     )
     return [DetectionTold.model_validate(r) for r in rows_of(answer)]
 
@@ -89,7 +89,7 @@ async def detection(
 ) -> DetectionTold:
     """One detection, its pictures, and who looked at them."""
     spine = services(request).spine
-    answer = await spine.call("detection", detection=detection, sites=_sites(principal))
+    answer = await spine.call("detection", detection=detection, sites=sites_of(principal))
     return DetectionTold.model_validate(row_of(answer))
 
 
@@ -104,7 +104,7 @@ async def judge(
         verdict=body.verdict,
         actor=principal.name,
         note=body.note,
-        sites=_sites(principal),
+        sites=sites_of(principal),
     )
     return DetectionTold.model_validate(row_of(answer))
 
@@ -113,14 +113,14 @@ async def judge(
 async def fetch(request: Request, sha256: Sha256, principal: Principal = Reader) -> ExhibitTold:
     """Have the gateway send a picture or clip that is still there."""
     spine = services(request).spine
-    answer = await spine.call("evidence_want", sha256=sha256, sites=_sites(principal))
+    answer = await spine.call("evidence_want", sha256=sha256, sites=sites_of(principal))
     return ExhibitTold.model_validate(row_of(answer))
 
 
 @router.get("/cameras/views")
 async def views(request: Request, principal: Principal = Reader) -> list[ViewTold]:
     """The newest small picture of each camera, and when it was taken."""
-    answer = await services(request).spine.call("camera_views", sites=_sites(principal))
+    answer = await services(request).spine.call("camera_views", sites=sites_of(principal))
     return [ViewTold.model_validate(r) for r in rows_of(answer)]
 
 
@@ -128,12 +128,13 @@ async def views(request: Request, principal: Principal = Reader) -> list[ViewTol
 async def picture(request: Request, sha256: Sha256, principal: Principal = Reader) -> FileResponse:
     """The picture or clip itself. Who looked is written down."""
     answer = await services(request).spine.call(
-        "evidence_look", sha256=sha256, account=principal.name, sites=_sites(principal)
+        "evidence_look", sha256=sha256, account=principal.name, sites=sites_of(principal)
     )
     row = row_of(answer)
     headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
     return FileResponse(text(row, "path"), media_type=text(row, "media"), headers=headers)
 
 
-def _sites(principal: Principal) -> list[str] | None:
+def sites_of(principal: Principal) -> list[str] | None:
+    """Sites that the caller sees, as the spine wants them; None: all."""
     return None if principal.sites is None else sorted(principal.sites)

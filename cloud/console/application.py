@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cloud.api.errors import error_response, problem_of, status_of
 from cloud.console import (
     admin,
+    camera_pages,
     factor_pages,
     forms,
     gateway_pages,
@@ -32,7 +33,7 @@ CSP = (
 )
 WORKER = "/static/js/worker.js"  # serves the pages of permits where there is no network, so it works above its own folder
 ROOMS = (
-    pages, gateway_pages, letter_pages, ledger_pages, lock_pages, permit_pages, permit_forms, unlock, factor_pages, forms, admin,
+    pages, camera_pages, gateway_pages, letter_pages, ledger_pages, lock_pages, permit_pages, permit_forms, unlock, factor_pages, forms, admin,
 )  # fmt: skip
 HEADERS = {
     "content-security-policy": CSP,

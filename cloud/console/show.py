@@ -103,6 +103,7 @@ class AlarmView:
     name: str = ""  # what people call the device
     now_value: object = None  # the last value of the same quantity
     now_ns: int = 0
+    evidence: str = ""  # SHA-256 of its picture
 
     @property
     def value_triggered(self) -> bool:
@@ -140,4 +141,5 @@ def alarm_view(row: Row) -> AlarmView:
         pending=tuple(str(p) for p in pending) if isinstance(pending, list) else (),
         max_level=max(whole(row, "max_level"), whole(row, "level")),
         name=text(row, "device") or text(row, "gateway"),
+        evidence=text(row, "evidence"),
     )

@@ -33,6 +33,7 @@ class VisionOperations:
             "detection": self.detection,
             "camera_views": self.camera_views,
             "detection_judge": self.detection_judge,
+            "evidence": self.evidence,
             "evidence_want": self.evidence_want,
             "evidence_look": self.evidence_look,
         }
@@ -79,6 +80,9 @@ class VisionOperations:
         except CommandRefusedError as exc:
             return {"command": "", "not_passed_on": exc.message}
         return {"command": order["id"], "not_passed_on": ""}
+
+    async def evidence(self, sha256: str, sites: list[str] | None = None) -> object:
+        return await self._in(partial(self._book.gallery.exhibit, sha256, sites))
 
     async def evidence_want(self, sha256: str, sites: list[str] | None = None) -> object:
         return await self._in(partial(self._book.want, sha256, sites))

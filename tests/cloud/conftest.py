@@ -48,6 +48,9 @@ from cloud.permits.situations import Situations
 from cloud.rpc import Feed, SpineServer
 from cloud.sealing import Sealing
 from cloud.spine.permit_operations import PermitOperations
+from cloud.vision.book import VisionBook, VisionRules
+from cloud.vision.operations import VisionOperations
+from cloud.vision.shelf import Shelf
 from cloud.web import build, web_options
 from tests.cloud.influx_servers import influxd, victoria  # noqa: F401 - fixtures of every room
 from tocsin.contract.messages import AttendantSigns, Command
@@ -372,6 +375,15 @@ class RunningCloud:
             send=lambda topic, payload: self.told.append((topic, payload)),
         )
         folder = directory / "permits" / "bundles"
+        self.vision = VisionBook(
+            self.engine,
+            SystemClock(),
+            Shelf(directory / "evidence"),
+            VisionRules(),
+            keys={"gw-north": b"key"},
+            changed=lambda detection: self.spine.feed.publish("detection", detection),
+            send=lambda topic, payload: self.told.append((topic, payload)),
+        )
         self.keeper = Keeper(self.engine, self.permit_clock, book, exporter, folder)
         self._permit_pool = ThreadPoolExecutor(2)
         self._permit_operations = PermitOperations(
@@ -453,6 +465,8 @@ class RunningCloud:
             if name.startswith("op_")
         }
         handlers |= self._permit_operations.handlers
+        vision = VisionOperations(self.vision, self.spine.orders, self._permit_pool)
+        handlers |= vision.handlers
         server = SpineServer(
             self.config.socket_path,
             handlers,

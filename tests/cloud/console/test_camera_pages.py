@@ -1,0 +1,159 @@
+"""The wall of cameras, a detection and its verdict, masks drawn on the picture: in a real Chromium."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import replace
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect
+
+from cloud.identity.rules import Role
+from edge.drivers.camera.values import COMMANDS
+from tests.cloud.conftest import RunningCloud
+from tests.cloud.console.watched import Watched
+from tocsin.contract.evidence import Detection, EvidencePart, Exhibit
+from tocsin.contract.messages import VERSION, Event
+
+BOX = (0.4, 0.2, 0.2, 0.3)
+
+
+def _jpeg(width: int, shade: int) -> bytes:
+    picture = np.full((width * 9 // 16, width, 3), (200, 180, shade), np.uint8)
+    cv2.ellipse(picture, (width // 2, width * 9 // 16), (width, width // 5), 0, 0, 360, (40, 90, 50), -1)  # fmt: skip
+    cv2.ellipse(picture, (width // 2, width // 5), (width // 12, width // 14), 0, 0, 360, (230, 230, 230), -1)  # fmt: skip
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _exhibit(role: str, data: bytes) -> Exhibit:
+    return msgspec.convert(
+        {"sha256": _sha(data), "role": role, "media": "image/jpeg", "size": len(data), "t": time.time_ns()}, Exhibit,
+    )  # fmt: skip
+
+
+def _tell(cloud: RunningCloud, kind: str, said: object, camera: str = "cam-1") -> None:
+    now_ns = time.time_ns()
+    data = msgspec.to_builtins(said)
+    event = Event(VERSION, "north", "gw-north", "S", 0, kind, now_ns, camera, "", data)
+    cloud.do(lambda _: cloud.vision.on_event(event, now_ns))
+
+
+def _bring(cloud: RunningCloud, data: bytes) -> None:
+    part = EvidencePart(VERSION, "north", "gw-north", _sha(data), 0, len(data), data)
+    cloud.do(lambda _: cloud.vision.on_part(part))
+
+
+THUMBNAIL, AT, AFTER, VIEW = (_jpeg(320, 150), _jpeg(640, 170), _jpeg(640, 190), _jpeg(320, 200))
+
+
+@pytest.fixture
+def watching(two_sites: RunningCloud) -> RunningCloud:
+    """Two cameras, one of them with a picture and a detection that raised an alarm."""
+    takes = json.loads(msgspec.json.encode(COMMANDS))
+    for name, usable in (("cam-1", 1.0), ("cam-2", 0.0)):
+
+        def add(spine: object, name: str = name, usable: float = usable) -> None:
+            two_sites.spine.device("north", name, "vision", commands=takes)
+            two_sites.spine.measure(
+                "north", name, usable=(usable, "1"), fps=(5.0, "Hz"), confirmed=(0.0, "1")
+            )
+
+        two_sites.do(add)
+    _tell(two_sites, "vision.view", _exhibit("view", VIEW))
+    _bring(two_sites, VIEW)
+    shown = [_exhibit("thumbnail", THUMBNAIL), _exhibit("at", AT), _exhibit("after", AFTER)]
+    seen = Detection(
+        "d-1", "confirmed", "smoke", 0.91, BOX, time.time_ns(), why=["it grew 1.8 times"],
+        why_zh=["面积增至 1.8 倍"], model="smoke-fire", version="1", bearing=123.4, bearing_error=0.6,
+        evidence=shown,
+    )  # fmt: skip
+    _tell(two_sites, "vision.detection", seen)
+    _bring(two_sites, THUMBNAIL)
+    _bring(two_sites, AT)
+    alarms = two_sites.spine.alarms
+    alarms["ALARM-north"] = replace(alarms["ALARM-north"], evidence=_sha(THUMBNAIL))
+    return two_sites
+
+
+def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Browser) -> None:
+    watching.account("li", Role.OPERATOR)
+    tab = Watched(browser, watching.url)
+    tab.log_in("li")
+    tab.page.goto("/cameras")
+    cards = tab.page.locator(".camera")
+    expect(cards).to_have_count(2)
+    expect(cards.first).to_have_attribute("data-key", "north/cam-2")  # it cannot be judged
+    expect(cards.last.locator(".picture-age")).to_contain_text("秒前")
+    assert cards.last.locator("img").evaluate("i => i.decode().then(() => i.naturalWidth)") == 320
+    tab.shot("cameras")
+
+    tab.page.goto("/alarms/ALARM-north")
+    assert tab.page.locator(".alarm-picture img").evaluate("i => i.decode().then(() => 1)")
+    tab.shot("alarm-picture")
+    tab.page.get_by_role("link", name="查看识别详情").click()
+    expect(tab.page.locator("h1")).to_have_text("烟雾")
+    expect(tab.page.locator(".why")).to_have_text("面积增至 1.8 倍")
+    expect(tab.page.locator(".facts")).to_contain_text("123.4° ± 0.6°")
+    picture = tab.page.locator('figure[data-role="at"]')
+    frame, box = picture.locator("img").bounding_box(), picture.locator("rect").bounding_box()
+    assert frame
+    assert box
+    assert (box["x"] - frame["x"]) / frame["width"] == pytest.approx(BOX[0], abs=0.02)
+    assert box["height"] / frame["height"] == pytest.approx(BOX[3], abs=0.03)
+    after = tab.page.locator('figure[data-role="after"]')
+    after.get_by_role("button", name="取回").click()
+    expect(after).to_contain_text("正在取回")
+    _bring(watching, AFTER)  # the page moves by itself
+    expect(after.locator("img")).to_be_visible()
+    tab.shot("detection")
+    tab.page.fill("input[name=note]", "烧荒")
+    tab.page.get_by_role("button", name="误报").click()
+    expect(tab.page.locator(".facts")).to_contain_text("li")
+    expect(tab.page.locator(".facts")).to_contain_text("烧荒")
+    sent = watching.spine.sent[-1].args
+    assert (sent["arg.detection"], sent["arg.verdict"]) == ("d-1", "rejected")
+    expect(tab.page.locator(".lookers")).to_contain_text("li")
+    tab.page.goto("/detections?show=open")
+    expect(tab.page.locator(".empty")).to_be_visible()
+
+    tab.page.goto("/cameras/north/cam-1")
+    area = tab.page.locator(".draw")
+    area.scroll_into_view_if_needed()
+    size = area.bounding_box()
+    assert size
+    for x, y in ((0.1, 0.1), (0.4, 0.1), (0.4, 0.5)):
+        area.click(position={"x": size["width"] * x, "y": size["height"] * y})
+    tab.page.get_by_role("button", name="闭合").click()
+    expect(area.locator("polygon")).to_have_count(1)
+    tab.shot("camera-masks")
+    tab.page.get_by_role("button", name="发送到摄像机").click()
+    expect(tab.page.locator("table.commands tbody tr").first).to_contain_text("masks")
+    (mask,) = json.loads(str(watching.spine.sent[-1].args["arg.masks"]))
+    assert mask["labels"] == []
+    assert np.allclose(mask["points"], [[0.1, 0.1], [0.4, 0.1], [0.4, 0.5]], atol=0.01)
+    tab.done()
+
+
+def test_cameras_fit_a_phone_and_a_viewer_changes_nothing(
+    watching: RunningCloud, browser: Browser
+) -> None:
+    watching.account("eye", Role.VIEWER)
+    tab = Watched(browser, watching.url, phone=True, lang="en-GB")
+    tab.log_in("eye")
+    for name, path in (("cameras", "/cameras"), ("camera", "/cameras/north/cam-1"), ("detections", "/detections"), ("detection", "/detections/d-1")):  # fmt: skip
+        tab.page.goto(path)
+        expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+        tab.fits()
+        tab.shot(f"phone-{name}")
+    expect(tab.page.locator(".why")).to_have_text("it grew 1.8 times")
+    expect(tab.page.locator('button[name="verdict"]')).to_have_count(0)
+    tab.done()
