@@ -213,6 +213,7 @@ class VisionBook:
         with self._lock, write(self._engine) as c:
             gone = [row[0] for row in c.execute(select(evidence.c.sha256).where(older))]
             c.execute(delete(evidence).where(older))
+            c.execute(delete(views).where(views.c.sha256.in_(gone)))  # one a minute and camera
         for sha256 in gone:
             self._shelf.drop(sha256)
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import func, select
 
-from cloud.db import open_engine, upgrade
+from cloud.db import open_engine, read, upgrade
 from cloud.vision.book import VisionBook, VisionRules
 from cloud.vision.shelf import Shelf
+from cloud.vision.tables import views
 from tocsin.contract.evidence import (
     MAX_PART_BYTES,
     Detection,
@@ -47,7 +49,7 @@ class Desk:
 
     def __init__(self, folder: Path, rules: VisionRules, keys: dict[str, bytes]) -> None:
         self.clock = LaterClock()
-        engine = open_engine(folder / "state.db")
+        self.engine = engine = open_engine(folder / "state.db")
         upgrade(engine)
         self.asks: list[tuple[str, str, int]] = []
         self.told: list[dict[str, object]] = []
@@ -224,3 +226,20 @@ def test_without_a_key_nothing_is_asked_and_it_is_said(tmp_path: Path) -> None:
     desk.tell(seen(("clip", BIG)))
     with pytest.raises(BadRequestError, match="no command key"):
         desk.book.want(name(BIG), None)
+
+
+def test_only_the_newest_picture_for_the_wall_is_kept_with_who_looked_at_it(desk: Desk) -> None:
+    for i in range(3):
+        data = SMALL + bytes([i])
+        shown = Exhibit(name(data), "view", "image/jpeg", len(data), 10 + i)
+        event = Event(
+            VERSION, "north", "gw-1", "s", i, "vision.view", 10 + i, "cam-1", "", msgspec.to_builtins(shown)
+        )  # fmt: skip
+        desk.book.on_event(event, 10 + i)
+        desk.bring(data)
+        desk.book.look(name(data), "ann", None)
+    (view,) = desk.book.gallery.views()
+    assert view["sha256"] == name(SMALL + bytes([2]))
+    assert len([p for p in desk.folder.rglob("*") if p.is_file()]) == 1
+    with read(desk.engine) as c:
+        assert c.scalar(select(func.count()).select_from(views)) == 1
