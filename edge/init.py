@@ -248,7 +248,7 @@ def _placed(block: str, port: str) -> str | None:
     """The block with its port replaced; None when it has no place for one of this shape."""
     host, colon, number = port.rpartition(":")
     if "://" in port:
-        ways = [(r'\burl = "[^"]*"', f'url = "{port}"')]
+        ways = [(r'\b(url|source) = "[^"]*"', rf'\g<1> = "{port}"')]
     elif port.startswith("/"):
         ways = [(r'\b(port|file) = "[^"]*"', rf'\g<1> = "{port}"')]
     elif not (colon and number.isdecimal()):
@@ -256,7 +256,7 @@ def _placed(block: str, port: str) -> str | None:
     else:
         ways = [
             (r'\b(connect|listen) = "[^"]*"', rf'\g<1> = "{port}"'),
-            (r'\burl = "(\w[\w.+-]*://)[^"/]*', rf'url = "\g<1>{port}'),
+            (r'\b(url|source) = "(\w[\w.+-]*://)[^"/]*', rf'\g<1> = "\g<2>{port}'),
             (r'\bhost = "[^"]*", port = \d+', f'host = "{host}", port = {number}'),
             (r'\bhost = "[^"]*"\n(port = \d+\n)?', f'host = "{host}"\nport = {number}\n'),
         ]
