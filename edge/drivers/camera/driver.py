@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from edge.drivers.camera.reporting import Reporter
     from edge.vision.nn.slot import Slot
     from edge.vision.pipeline.camera import Camera, Change
-    from edge.vision.pipeline.health import CameraHealth
     from edge.vision.pipeline.pipeline import Pipeline
     from edge.vision.pipeline.worker import Result
 
@@ -51,7 +50,8 @@ class CameraDriver:
         self._files = LearnedFiles(config.state_dir, context.log)
         self._scene = Scene(self._by_id, dict.fromkeys(self._by_id, Learned()))
         self._seen: dict[str, dict[str, float]] = {name: {} for name in self._by_id}
-        self._healths: dict[str, CameraHealth] = {}
+        # as told so far: a row in between must not raise the alarm before its picture is drawn
+        self._confirmed = dict.fromkeys(self._by_id, 0)
         self._reporter: Reporter | None = None
 
     @property
@@ -71,6 +71,7 @@ class CameraDriver:
 
         learned = {name: await asyncio.to_thread(self._files.read, name) for name in self._by_id}
         self._scene = Scene(self._by_id, learned)
+        self._confirmed = {name: self._scene.confirmed(name) for name in self._by_id}
         eyes = await asyncio.to_thread(self._eyes)
         self._reporter = Reporter(self._context, self._by_id, self._scene)
         config, clock = self._config, self._context.clock
@@ -223,7 +224,7 @@ class CameraDriver:
         assert reporter is not None  # noqa: S101 - it lives as long as the pipeline
         frame, observations = result.frame, result.looked.observations
         camera = frame.camera
-        was = self._scene.confirmed(camera)
+        was = self._confirmed[camera]
         changes = [c for seen in observations for c in self._scene.see(seen)]
         seen = self._seen[camera]
         for o in observations:
@@ -232,7 +233,8 @@ class CameraDriver:
             if "max_c" in o.cues:
                 seen["temperature"] = round(o.cues["max_c"], 2)
         evidence = await reporter.take(frame, observations, changes)
-        if self._scene.confirmed(camera) != was:
+        self._confirmed[camera] = self._scene.confirmed(camera)
+        if self._confirmed[camera] != was:
             await self._row(pipeline, camera, evidence)
 
     async def _follow(self, pipeline: Pipeline) -> None:
@@ -262,7 +264,7 @@ class CameraDriver:
     async def _row(self, pipeline: Pipeline, camera: str, evidence: str) -> None:
         health = next(h for h in pipeline.health() if h.camera == camera)
         spec = self._specs[camera]
-        values, codes = values_of(spec, health, self._scene.confirmed(camera), self._seen[camera])
+        values, codes = values_of(spec, health, self._confirmed[camera], self._seen[camera])
         now_ns = self._context.clock.now_ns()
         await self._context.emit(Sample(spec, now_ns, values, quality=codes, evidence=evidence))
 
