@@ -14,9 +14,9 @@ from tocsin.lab.children import tocsin_command
 from tocsin.lab.client import ConsoleClient
 from tocsin.lab.demo import Demo
 from tocsin.lab.site import Device, Site, gateway_head
-from tocsin.testing import wait_until_sync
+from tocsin.testing import free_port, wait_until_sync
 
-CAMERA, FRAMES, ONSET = "heat-01", 60, 24
+CAMERA, DEAD, FRAMES, ONSET = "heat-01", "heat-02", 60, 24
 
 
 def scene(folder: Path) -> None:
@@ -34,11 +34,11 @@ def scene(folder: Path) -> None:
 
 
 class Hill(Site, frozen=True):
-    """One camera."""
+    """A camera, and one that is not there."""
 
     @property
     def devices(self) -> tuple[Device, ...]:
-        return (Device(CAMERA, "vision", 1.0, "camera", ""),)
+        return tuple(Device(name, "vision", 1.0, "camera", "") for name in (CAMERA, DEAD))
 
     def processes(self, folder: Path) -> dict[str, list[str]]:
         scene(folder / "frames")
@@ -55,13 +55,17 @@ period_s = 1.0
 state_dir = "cameras"
 [[drivers.devices]]
 id = "{CAMERA}"
-source = "{folder / "frames"}"
+source = "frames"
 kelvin_per_count = 0.04
 fps = 4.0
 repeat = true
 idle_fps = 4.0
 view_every_s = 2.0
 pose = {{ lat = 22.5, lon = 114.0, azimuth_deg = 200.0, hfov_deg = 60.0 }}
+[[drivers.devices]]
+id = "{DEAD}"
+source = "rtsp://127.0.0.1:{free_port()}/live"
+kelvin_per_count = 0.04
 [[alarms]]
 device = "{CAMERA}"
 quantity = "confirmed"
@@ -85,6 +89,8 @@ def test_a_fire_is_an_alarm_with_its_picture_and_a_person_says_what_it_was(tmp_p
         wait_until_sync(lambda: get("/api/v1/alarms"), 20.0, "the alarm")
         alarm = get("/api/v1/alarms")[-1]
         assert (seen["label"], seen["device"]) == ("hot-spot", CAMERA)
+        states = {d["device"]: d["state"] for d in get("/api/v1/devices")}
+        assert states == {CAMERA: "ok", DEAD: "unavailable"}
         assert alarm["evidence"] == seen["thumbnail"]
         told = seen["told"]
         assert ONSET <= told["frame"] <= ONSET + 8

@@ -56,7 +56,10 @@ def values_of(
     Of a camera that does not answer it is missing (`COMMS`), of one that answers and cannot be judged it is left out.
     """
     here = health.state is CameraState.ONLINE
-    usable = here and health.quality is Quality.GOOD
+    if not here:  # nothing of it answers: a value, were it a zero, would say that it does
+        count = len(spec.channels)
+        return (None,) * count, (int(Code.COMMS),) * count
+    usable = health.quality is Quality.GOOD
     told: dict[str, Value] = {
         "confirmed": confirmed,
         "usable": usable,
@@ -67,12 +70,5 @@ def values_of(
         "rejected": sum(health.rejected.values()),
         "reconnects": health.reconnects,
     }
-    values: list[Value] = []
-    codes: list[int] = []
-    for channel in spec.channels:
-        is_seen = channel.quantity not in told
-        values.append(
-            (seen.get(channel.quantity) if usable else None) if is_seen else told[channel.quantity]
-        )
-        codes.append(int(Code.COMMS) if is_seen and not here else 0)
-    return tuple(values), tuple(codes)
+    shown: dict[str, Value] = {**told, **(seen if usable else {})}
+    return tuple(shown.get(c.quantity) for c in spec.channels), (0,) * len(spec.channels)
