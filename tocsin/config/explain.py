@@ -131,6 +131,9 @@ class Explainer:
         return show(value)
 
 
+_ACCOUNT = re.compile(r"://[^/@\s\"]*@")  # of an address: a password may be in it
+
+
 def show(value: object) -> str:
     """A value of the file, as TOML writes it, cut to a line; tables are only named, for a secret may be inside."""
     if value is _ABSENT:
@@ -142,7 +145,7 @@ def show(value: object) -> str:
             return f"a list of {len(value)}"
         text = "[" + ", ".join(show(item) for item in value) + "]"
     elif isinstance(value, str | bool):
-        text = json.dumps(value, ensure_ascii=False)
+        text = _ACCOUNT.sub("://***@", json.dumps(value, ensure_ascii=False))
     else:
         text = str(value)
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"

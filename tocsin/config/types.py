@@ -56,10 +56,11 @@ class Secret:
         return {"type": "string", "format": "password", "writeOnly": True}
 
 
-def _from_config_dir(path: Path, info: ValidationInfo) -> Path:
+def from_config_dir(path: Path, info: ValidationInfo) -> Path:
+    """A relative path from the folder of the configuration file."""
     folder = (info.context or {}).get("dir", Path())
     return Path(folder) / path.expanduser()
 
 
-ConfigPath = Annotated[Path, AfterValidator(_from_config_dir)]
+ConfigPath = Annotated[Path, AfterValidator(from_config_dir)]
 """A path; a relative one starts at the folder of the configuration file. `~` is the user's home."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from edge.vision.sources.options import SourceOptions
+from tocsin.cli.data import data_dir
 from tocsin.config import ConfigPath, Mistake, MistakesError, Section
+from tocsin.config.types import from_config_dir
 from tocsin.sdk import DriverConfig, Endpoint
 
 
@@ -116,6 +119,18 @@ class CameraDevice(SourceOptions):
         le=86_400,
         description="A small picture for the wall goes to the cloud so often, seconds.",
     )
+
+    @field_validator("model")
+    @classmethod
+    def _is_there(cls, model: str, info: ValidationInfo) -> str:
+        """A relative folder starts at the folder of the configuration file; a name is one of the shipped ones."""
+        if "/" in model:
+            return str(from_config_dir(Path(model), info))
+        known = sorted(p.parent.name for p in data_dir("models").glob("*/model.toml"))
+        if model not in known:
+            allowed = f"a shipped model ({', '.join(known)}), or a folder: ./models/people"
+            raise MistakesError([Mistake((), allowed, known)])
+        return model
 
     @model_validator(mode="after")
     def _k_of_n(self) -> Self:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge.vision.sources.source import Source, Wait
 from tocsin.config import Mistake, MistakesError, Secret, Section
+from tocsin.config.types import from_config_dir
 from tocsin.sdk import Clock
 
 STREAMS = ("rtsp", "http", "https", "onvif")
@@ -43,6 +44,12 @@ class SourceOptions(Section):
         default=None, ge=32, le=16_384, description="Wished of a device, px."
     )
 
+    @field_validator("source")
+    @classmethod
+    def _from_the_file(cls, source: str, info: ValidationInfo) -> str:
+        """A relative path starts at the folder of the configuration file."""
+        return source if "://" in source else str(from_config_dir(Path(source), info))
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         mistakes = []
@@ -69,11 +76,11 @@ class SourceOptions(Section):
         return self.source.partition("://")[0] if "://" in self.source else ""
 
 
-def opener(options: SourceOptions, clock: Clock, base: Path = Path()) -> Callable[[Wait], Source]:
-    """Makes the source anew each time; `base` is where relative paths start."""
+def opener(options: SourceOptions, clock: Clock) -> Callable[[Wait], Source]:
+    """Makes the source anew each time."""
 
     def make(wait: Wait) -> Source:
-        return _stream(options, clock, wait) if options.scheme else _local(options, clock, wait, base / options.source)  # fmt: skip
+        return _stream(options, clock, wait) if options.scheme else _local(options, clock, wait, Path(options.source))  # fmt: skip
 
     return make
 
