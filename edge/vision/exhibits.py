@@ -109,14 +109,14 @@ def thumbnail(picture: Picture, box: Box | None, width: int, height: int) -> byt
 
 
 def clip(moments: Sequence[Moment]) -> bytes:
-    """MPEG-4 in an .mp4, at most 640 px wide, four looks a second; b"" where the library cannot."""
+    """VP8 in a .webm, which every browser plays: at most 640 px wide, four looks a second; b"" where the library cannot."""
     if len(moments) < 2:
         return b""
     first = _even(_at_most(moments[0].picture, CLIP_PX))
     size = (first.shape[1], first.shape[0])
     with tempfile.TemporaryDirectory(prefix="tocsin-clip-") as folder:
-        path = Path(folder) / "clip.mp4"
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _CLIP_FPS, size)
+        path = Path(folder) / "clip.webm"
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), _CLIP_FPS, size)
         if not writer.isOpened():
             return b""
         for moment in moments:
@@ -143,8 +143,9 @@ def _even(picture: Picture) -> Picture:
 
 
 def _coloured(celsius: np.ndarray) -> Picture:
+    """The hottest hundredth is white, however hot: else one fire would leave everything around it black."""
     known = celsius[np.isfinite(celsius)]
-    low, high = (float(v) for v in np.percentile(known, (1, 100))) if known.size else (0.0, 1.0)
+    low, high = (float(v) for v in np.percentile(known, (1, 99))) if known.size else (0.0, 1.0)
     span = max(high - low, _HOT_SPAN_K)
     grey = np.clip((np.nan_to_num(celsius, nan=low) - low) / span * 255, 0, 255).astype(np.uint8)
     return np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), np.uint8)

@@ -22,7 +22,7 @@ MAX_BYTES = 64 << 20  # of one picture or clip
 MAX_THUMBNAIL_BYTES = MAX_PART_BYTES
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Role = Literal["thumbnail", "before", "at", "after", "clip", "view"]  # view: for the wall
-Media = Literal["image/jpeg", "image/png", "video/mp4", "video/x-msvideo"]
+Media = Literal["image/jpeg", "image/png", "video/mp4", "video/webm"]
 
 
 class Exhibit(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -147,7 +147,7 @@ class Reporter:
                 made += await self._kept(data, role, "image/jpeg", moment.ts_ns)
         data = await asyncio.to_thread(exhibits.clip, job.album)
         if data:
-            made += await self._kept(data, "clip", "video/mp4", job.album[0].ts_ns)
+            made += await self._kept(data, "clip", "video/webm", job.album[0].ts_ns)
         now_ns = self._context.clock.now_ns()
         told = self._scene.with_evidence(job.camera, job.detection, made, now_ns)
         if told is not None and made:
