@@ -108,10 +108,10 @@ def everything_once(
         journal = spine.call("alarm_journal", alarm="A1")
         assert [entry["change"] for entry in journal] == ["raised"]
         letters = spine.call("deadletters", limit=99)
-        assert sorted((r["reason"], r["quantity"], r["lo"]) for r in letters) == [
-            ("bad-reading", "h2s", 4),
-            ("store-rejected", "note", 9),
-        ]
+        bad, refused = sorted((r["reason"], r["quantity"], r["lo"]) for r in letters)
+        assert bad == ("bad-reading", "h2s", 4)
+        # Text and a number in one column: the store keeps the kind that reached it first, and a killed spine may write them anew in either order.
+        assert refused in {("store-rejected", "note", 7), ("store-rejected", "note", 9)}
         assert not gw.rejected
         assert spine.end() == 0
 
