@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from pathlib import Path
 
@@ -19,7 +20,13 @@ def test_a_permit_from_application_to_the_verified_bundle_with_the_cloud_there_a
         Day(site, cut=False).run()
         Day(site, cut=True).run()
         assert len(site.seen.bundles) == len(site.seen.breach_to_siren_s) == 2
-        assert len(site.seen.stop_to_lock_s) == 4  # the stop and the close of each day
+        told = site.seen.told()
+    head, *rows = [re.split(r"  +", line) for line in told.partition("\n\n")[0].splitlines()]
+    assert head == ["", "cloud there", "cloud away"]
+    measured = {what: [float(s) for s in seconds] for what, *seconds in rows}
+    assert len(measured) == 5
+    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in measured.values()), told
+    assert all(f"tocsin permit verify {bundle}" in told for bundle in site.seen.bundles.values())
     for bundle in map(Path, site.seen.bundles.values()):
         changed = bundle.with_name("changed.tar")
         data = bytearray(bundle.read_bytes())

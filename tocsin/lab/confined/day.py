@@ -10,13 +10,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
-from tocsin.cli import output
 from tocsin.cli.data import data_dir
 from tocsin.lab.children import Child, Children, LabError, tocsin_command
 from tocsin.lab.confined import site
 from tocsin.lab.confined.person import PagePerson, Person, RefusalError
+from tocsin.lab.confined.seen import Seen
 from tocsin.lab.demo import wait_http
 from tocsin.testing.proxy import FaultProxy
 from tocsin.testing.waiting import free_port
@@ -33,30 +31,6 @@ INSIDE = ("zhou", "wu", "zheng")
 _GOOD = {"o2": (20.9, "%{vol}"), "ex": (0.0, "%{LEL}"), "h2s": (1.0, "[ppm]"), "co": (2.0, "[ppm]")}
 _T = TypeVar("_T")
 Say = Callable[[str], None]
-
-
-class Seen(msgspec.Struct):
-    """What a day measured, seconds; and its bundles, by permit."""
-
-    breach_to_siren_s: list[float] = []
-    tap_to_open_s: list[float] = []
-    approval_to_open_s: list[float] = []
-    stop_to_lock_s: list[float] = []  # twice a day: the stop, the close
-    bundles: dict[str, str] = {}
-
-    def told(self) -> str:
-        """For people."""
-        rows = [
-            ["gas breach to the siren's coil, s", *map(str, self.breach_to_siren_s)],
-            ["tap to the open lock, s", *map(str, self.tap_to_open_s)],
-            ["last approval to the open lock, s", *map(str, self.approval_to_open_s)],
-            [
-                "stop, or the line's return, to the grant revoked at the lock, s",
-                *map(str, self.stop_to_lock_s),
-            ],
-        ]
-        table = output.table(["", "cloud there", "cloud away"], rows)
-        return "\n".join([table, "", *(f"tocsin permit verify {b}" for b in self.bundles.values())])
 
 
 class Site:
@@ -310,7 +284,7 @@ class Day:
         self._expect(shown["cause"] == "gas", f"suspended for {shown['cause']}")
         self._refused("page", lambda: page.ask("relock", lock=site.LOCK))
         if not self.cut:
-            self._forgets(gas_ns, "the grant is revoked at the lock itself, whoever holds it")
+            self._forgets(gas_ns, at.seen.stop_to_lock_s, "the grant is revoked at the lock itself, whoever holds it")  # fmt: skip
         for name in INSIDE[:2]:
             page.ask("exit", person=name)
         self.say("relocking with one person inside is refused, and so is resuming at the gateway")
@@ -323,7 +297,8 @@ class Day:
         if self.cut:
             self.say("the cloud is back: both journals merge")
             at.uplink.resume()
-            self._forgets(time.time_ns(), "what was voided meanwhile is revoked at the lock")
+            back_ns = time.time_ns()
+            self._forgets(back_ns, at.seen.stop_to_lock_s, "what was voided meanwhile is revoked at the lock")  # fmt: skip
 
     def _again_and_close(self) -> None:
         at, approver = self.at, "qian" if self.cut else "feng"
@@ -332,6 +307,7 @@ class Day:
         self._refused("test-before-suspension", lambda: self._do(approver, "resume", code=self._code(approver), **signed))  # fmt: skip
         self._test()
         code = self._code(approver)
+        at.until(self._clear, "the clear air at the cloud")  # the gateway's values are on their way
         self._test()
         self._do(approver, "resume", code=code, **signed)
         self._expect(self.state() == "active", "resumed")
@@ -348,14 +324,14 @@ class Day:
         closing_ns = time.time_ns()
         at.until(lambda: self._closes("qian"), "the close")
         self._expect(self.state() == "closed", "closed")
-        self._forgets(closing_ns, "no grant of the permit opens the lock any more")
+        self._forgets(closing_ns, at.seen.close_to_lock_s, "no grant of the permit opens the lock any more")  # fmt: skip
         bundle = at.folder / f"permit-{self.permit}.tar"
         bundle.write_bytes(self._as("zhao").fetch(f"/api/v1/permits/{self.permit}/export"))
         tocsin_command("permit", "verify", str(bundle), "--json")
         at.seen.bundles[self.permit] = str(bundle)
         self.say(f"the inspector's bundle is verified: {bundle.name}")
 
-    def _forgets(self, since_ns: int, said: str) -> None:
+    def _forgets(self, since_ns: int, took_s: list[float], said: str) -> None:
         """The lock itself has taken what the cloud revoked since then, and the time it told."""
 
         def taken() -> bool:
@@ -367,7 +343,11 @@ class Day:
 
         self.at.until(taken, "the lock's word that it has taken what was revoked", 90.0)
         self.say(said)
-        self.at.seen.stop_to_lock_s.append(round((time.time_ns() - since_ns) / 1e9, 3))
+        took_s.append(round((time.time_ns() - since_ns) / 1e9, 3))
+
+    def _clear(self) -> bool:
+        told = self._as("zhao").get("/last?quantity=h2s")
+        return bool(told) and all(float(row["value"]) < H2S_PPM for row in told)
 
     def _opens(self, page: PagePerson) -> bool:
         page.unlock(site.LOCK)
