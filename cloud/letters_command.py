@@ -167,7 +167,7 @@ def _show(rows: list[dict[str, Any]], keys: Sequence[str], as_json: bool) -> Non
 def _chosen(reason: str, gateway: str, since: str | None) -> dict[str, Any]:
     from difflib import get_close_matches
 
-    from cloud.audit.moments import moment_ns
+    from tocsin.cli.moments import moment_ns
     from tocsin.errors import WireReason
 
     reasons = [one.value for one in WireReason]

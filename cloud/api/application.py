@@ -15,6 +15,7 @@ from cloud.api import (
     gateway_configs,
     gateway_models,
     influx,
+    labelled,
     lock_orders,
     locks,
     operations,
@@ -30,7 +31,7 @@ from cloud.api.services import Services
 from cloud.identity.rules import Principal
 
 ROOMS = (
-    devices, alarms, detections, orders, gateway_configs, gateway_models, completeness, registry, people, second_factor, locks, lock_orders,
+    devices, alarms, labelled, detections, orders, gateway_configs, gateway_models, completeness, registry, people, second_factor, locks, lock_orders,
     asked_keys, permit_ledger, permits, operations, events, influx,
 )  # fmt: skip
 

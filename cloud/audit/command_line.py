@@ -43,10 +43,10 @@ def audit(
     """Whether everything is stored, or which numbers are missing and why. Exit code 0: complete; 9: not."""
     import msgspec
 
-    from cloud.audit.moments import moment_ns
     from cloud.audit.report import GatewayReport, Verdict
     from cloud.audit.show import gateway_text, lines_table
     from cloud.remote import place_of
+    from tocsin.cli.moments import moment_ns
     from tocsin.errors import UsageError
 
     now_ns = time.time_ns()

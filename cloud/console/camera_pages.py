@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Query, Request
@@ -24,6 +25,7 @@ from tocsin.errors import CommandRefusedError
 router = APIRouter(include_in_schema=False)
 KIND = "vision"  # the measurement of cameras
 SHOWN = ("confirmed", "usable", "fps")
+_DAY_NS = 86_400 * 10**9
 MASKS_S = 3600.0  # sent within this time, or never
 Filter = Annotated[Literal["", "open"], Query()]
 
@@ -148,6 +150,19 @@ async def _seen(request: Request, principal: Principal, show: str) -> dict[str, 
         active_alarms(parts, principal),
     )
     return {"detections": rows_of(found), "active": active, "show": show}
+
+
+@router.get("/detections/export")
+async def export(
+    days: Annotated[int, Query(ge=0, le=36_500)] = 0,
+    spectrum: Literal["visible", "thermal", "all"] = "visible",
+    principal: Principal = Operator,
+) -> Response:
+    """Labelled pictures of the last days (0: all there are), by the API."""
+    from_ns = max(0, time.time_ns() - days * _DAY_NS) if days else 0
+    return RedirectResponse(
+        f"/api/v1/detections/export?from_ns={from_ns}&spectrum={spectrum}", status_code=303
+    )
 
 
 @router.get("/detections/{detection}")

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from cloud.db import read, write
 from cloud.vision.gallery import HERE, Gallery
+from cloud.vision.labelled import MAX_PICTURES, Choice, picture, plan
 from cloud.vision.shelf import Shelf, WrongHashError
 from cloud.vision.tables import detections, evidence, views
 from tocsin.contract import topics
@@ -322,13 +323,33 @@ class VisionBook:
         row = self.gallery.exhibit(sha256, sites)
         if row["state"] != HERE:
             raise NotFoundError(f"picture {sha256} is not here: {row['state']}")
-        with self._lock, write(self._engine) as c:
-            c.execute(
-                insert(views).values(
-                    sha256=sha256, site=row["site"], account=account, t_ns=self._clock.now_ns()
-                )
-            )
+        self._looked([row], account)
         return row | {"path": str(self._shelf.path(sha256))}
+
+    def judged(
+        self, choice: Choice, sites: Collection[str] | None, limit: int = MAX_PICTURES
+    ) -> dict[str, object]:
+        """Which pictures an export takes: `plan` of what people judged."""
+        return plan(self._engine, choice, sites, min(limit, MAX_PICTURES))
+
+    def take_out(
+        self, pictures: Sequence[str], account: str, sites: Collection[str] | None
+    ) -> list[dict[str, object]]:
+        """Labelled pictures of an export that are still here, with where they lie; who took them out is written down first."""
+        found = [picture(self._engine, sha256, sites) for sha256 in pictures]
+        rows = [row for row in found if row is not None]
+        self._looked(rows, account)
+        return [row | {"path": str(self._shelf.path(str(row["sha256"])))} for row in rows]
+
+    def _looked(self, rows: Sequence[Mapping[str, object]], account: str) -> None:
+        now_ns = self._clock.now_ns()
+        told = [
+            {"sha256": row["sha256"], "site": row["site"], "account": account, "t_ns": now_ns}
+            for row in rows
+        ]
+        if told:
+            with self._lock, write(self._engine) as c:
+                c.execute(insert(views), told)
 
     # keeping
 

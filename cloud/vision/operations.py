@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cloud.orders.book import OrderBook
 from cloud.rpc import Handler
 from cloud.vision.book import VisionBook
+from cloud.vision.labelled import Choice
 from tocsin.contract.orders import Scalar
 from tocsin.errors import CommandRefusedError
 
@@ -36,6 +37,8 @@ class VisionOperations:
             "evidence": self.evidence,
             "evidence_want": self.evidence_want,
             "evidence_look": self.evidence_look,
+            "labelled_plan": self.labelled_plan,
+            "labelled_take": self.labelled_take,
         }
 
     async def detections(
@@ -91,6 +94,16 @@ class VisionOperations:
         self, sha256: str, account: str, sites: list[str] | None = None
     ) -> object:
         return await self._in(partial(self._book.look, sha256, account, sites))
+
+    async def labelled_plan(
+        self, choice: dict[str, Any], limit: int, sites: list[str] | None = None
+    ) -> object:
+        return await self._in(partial(self._book.judged, Choice(**choice), sites, limit))
+
+    async def labelled_take(
+        self, pictures: list[str], account: str, sites: list[str] | None = None
+    ) -> object:
+        return await self._in(partial(self._book.take_out, pictures, account, sites))
 
     async def _in(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

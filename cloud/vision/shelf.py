@@ -69,12 +69,21 @@ class Shelf:
         Raises:
             NotFoundError: it is not here (any more).
         """
-        try:
-            return self.path(sha256).read_bytes()
-        except OSError as exc:
-            raise NotFoundError(f"picture {sha256} cannot be read: {exc.strerror}") from exc
+        return read_whole(self.path(sha256))
 
     def drop(self, sha256: str) -> None:
         """Forget one, whole or not."""
         self.path(sha256).unlink(missing_ok=True)
         (self._drafts / sha256).unlink(missing_ok=True)
+
+
+def read_whole(path: Path) -> bytes:
+    """A whole one, by where it lies.
+
+    Raises:
+        NotFoundError: it is not here (any more).
+    """
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise NotFoundError(f"picture {path.name} cannot be read: {exc.strerror}") from exc

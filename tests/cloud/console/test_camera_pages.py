@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import zipfile
 from dataclasses import replace
 
 import cv2
@@ -124,6 +125,14 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
     expect(tab.page.locator(".lookers")).to_contain_text("li")
     tab.page.goto("/detections?show=open")
     expect(tab.page.locator(".empty")).to_be_visible()
+    tab.page.get_by_text("导出标注图片").click()
+    tab.shot("detections-export")
+    with tab.page.expect_download() as given:
+        tab.page.get_by_role("button", name="下载 ZIP").click()
+    with zipfile.ZipFile(given.value.path()) as judged:
+        assert [i["verdict"] for i in json.loads(judged.read("train.json"))["images"]] == [
+            "rejected"
+        ]
 
     tab.page.goto("/cameras/north/cam-1")
     area = tab.page.locator(".draw")
@@ -156,4 +165,6 @@ def test_cameras_fit_a_phone_and_a_viewer_changes_nothing(
         tab.shot(f"phone-{name}")
     expect(tab.page.locator(".why")).to_have_text("it grew 1.8 times")
     expect(tab.page.locator('button[name="verdict"]')).to_have_count(0)
+    tab.page.goto("/detections")
+    expect(tab.page.locator(".export")).to_have_count(0)
     tab.done()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloud.audit.moments import moment_ns
+from tocsin.cli.moments import moment_ns
 from tocsin.errors import UsageError
 
 NOW = 1_800_000_000 * 10**9
