@@ -32,7 +32,7 @@ router = APIRouter(tags=["events"])
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def events(request: Request, principal: Principal = Reader) -> StreamingResponse:
-    """Events `last`, `alarm`, `command`, `detection`, `device`, `gateway`, `permit` (data: JSON), `hello` with the server's time, and heartbeats.
+    """Events `last`, `alarm`, `command`, `detection`, `device`, `gateway`, `permit`, `view` (a new picture for the wall; data: JSON), `hello` with the server's time, and heartbeats.
 
     After a `hello` read the state anew: what happened before it was not sent.
     """
@@ -103,7 +103,7 @@ async def _visible(
         elif kind == "last":
             if rows := within(principal, rows_of(told.get("rows"))):
                 yield kind, rows
-        elif kind in ("alarm", "command", "detection", "device", "gateway", "permit"):
+        elif kind in ("alarm", "command", "detection", "device", "gateway", "permit", "view"):
             body = row_of(told.get(kind))
             if sees(principal, text(body, "site")):
                 yield kind, body

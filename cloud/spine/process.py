@@ -131,6 +131,7 @@ class Spine:
             VisionRules(config.vision.fetch, config.vision.keep_days, config.vision.max_bytes),
             keys=keys,
             changed=lambda detection: self._publish("detection", detection),
+            viewed=lambda view: self._publish("view", view),
             send=self.link.publish,
         )
         self._parts = PartReceiver(self.vision.on_part)

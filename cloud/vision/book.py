@@ -53,7 +53,7 @@ class VisionRules:
 
 
 class VisionBook:
-    """`changed` hears every detection that moved, after its commit; `send` takes a topic and a signed ask to its gateway."""
+    """`changed` hears every detection that moved, `viewed` every new picture for the wall, after its commit; `send` takes a topic and a signed ask to its gateway."""
 
     def __init__(
         self,
@@ -64,10 +64,11 @@ class VisionBook:
         *,
         keys: Mapping[str, bytes],
         changed: Callable[[dict[str, object]], None],
+        viewed: Callable[[dict[str, object]], None],
         send: Callable[[str, bytes], object],
     ) -> None:
         self._engine, self._clock, self._shelf, self._rules = engine, clock, shelf, rules
-        self._keys, self._changed, self._send = keys, changed, send
+        self._keys, self._changed, self._viewed_now, self._send = keys, changed, viewed, send
         self.gallery = Gallery(engine)
         self._lock = threading.Lock()
         self._early: OrderedDict[tuple[str, str], EvidencePart] = OrderedDict()
@@ -205,6 +206,8 @@ class VisionBook:
             self._ask(part.gateway)
             if row["detection"].startswith(VIEW):
                 self._drop_before(row["detection"], row["t_ns"])
+                told = ("site", "gateway", "device", "sha256", "t_ns")
+                self._viewed_now({name: row[name] for name in told})
             else:
                 self._tell(row["detection"])
 

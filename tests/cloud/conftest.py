@@ -382,6 +382,7 @@ class RunningCloud:
             VisionRules(),
             keys={"gw-north": b"key"},
             changed=lambda detection: self.spine.feed.publish("detection", detection),
+            viewed=lambda view: self.spine.feed.publish("view", view),
             send=lambda topic, payload: self.told.append((topic, payload)),
         )
         self.keeper = Keeper(self.engine, self.permit_clock, book, exporter, folder)

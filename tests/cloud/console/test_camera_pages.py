@@ -53,7 +53,8 @@ def _bring(cloud: RunningCloud, data: bytes) -> None:
     cloud.do(lambda _: cloud.vision.on_part(part))
 
 
-THUMBNAIL, AT, AFTER, VIEW = (_jpeg(320, 150), _jpeg(640, 170), _jpeg(640, 190), _jpeg(320, 200))
+THUMBNAIL, AT, AFTER = (_jpeg(320, 150), _jpeg(640, 170), _jpeg(640, 190))
+VIEW, NEWER = _jpeg(320, 200), _jpeg(320, 210)
 
 
 @pytest.fixture
@@ -96,6 +97,11 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
     expect(cards.last.locator(".picture-age")).to_contain_text("秒前")
     assert cards.last.locator("img").evaluate("i => i.decode().then(() => i.naturalWidth)") == 320
     tab.shot("cameras")
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    _tell(watching, "vision.view", _exhibit("view", NEWER))
+    _bring(watching, NEWER)  # and the wall moves by itself
+    shown = cards.last.locator("img")
+    expect(shown).to_have_attribute("src", f"/api/v1/evidence/{_sha(NEWER)}", timeout=3000)
 
     tab.page.goto("/alarms/ALARM-north")
     assert tab.page.locator(".alarm-picture img").evaluate("i => i.decode().then(() => 1)")

@@ -53,10 +53,11 @@ class Desk:
         upgrade(engine)
         self.asks: list[tuple[str, str, int]] = []
         self.told: list[dict[str, object]] = []
+        self.viewed: list[dict[str, object]] = []
         self.folder = folder / "evidence"
         self.book = VisionBook(
             engine, self.clock, Shelf(self.folder), rules, keys=keys, changed=self.told.append,
-            send=self._send,
+            viewed=self.viewed.append, send=self._send,
         )  # fmt: skip
 
     def _send(self, topic: str, payload: bytes) -> None:
@@ -238,6 +239,8 @@ def test_only_the_newest_picture_for_the_wall_is_kept_with_who_looked_at_it(desk
         desk.book.on_event(event, 10 + i)
         desk.bring(data)
         desk.book.look(name(data), "ann", None)
+    assert [v["t_ns"] for v in desk.viewed] == [10, 11, 12]
+    assert desk.viewed[-1]["sha256"] == name(SMALL + bytes([2]))
     (view,) = desk.book.gallery.views()
     assert view["sha256"] == name(SMALL + bytes([2]))
     assert len([p for p in desk.folder.rglob("*") if p.is_file()]) == 1

@@ -171,7 +171,7 @@ function heard() {
   silence = setTimeout(() => { connection("lost"); connect(); }, 15000);
 }
 
-const KINDS = ["alarm", "command", "detection", "device", "gateway", "permit"];
+const KINDS = ["alarm", "command", "detection", "device", "gateway", "permit", "view"];
 let source;
 function connect() {
   source?.close();
