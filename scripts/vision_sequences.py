@@ -37,7 +37,8 @@ def alarms(detector: Detector, settings: Settings, frames: Iterable[Raw | Reject
         after_ns = int(index * every_s * 1e9)
         frame = raw if isinstance(raw, Reject) else developer.develop(raw, index, START_NS + after_ns, after_ns)  # fmt: skip
         if not isinstance(frame, Reject):
-            watch, events = step(watch, eye.look(frame), settings)
+            calm = not any(t.open for t in watch.tracks)
+            watch, events = step(watch, eye.look(frame, learn=calm), settings)
             yield from (e.index for e in events if e.kind is EventKind.ALARM)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from edge.vision.flame import Flames
 from edge.vision.frame import Frame
+from edge.vision.nn.packed import Packed
 from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation
 from edge.vision.pipeline.pace import Attention
@@ -32,12 +34,16 @@ class Eyes:
         apart_s: Mapping[str, float],
         limit: Callable[[str, str], float],
         is_open: Callable[[str], bool],
+        usual: Mapping[str, Packed | None] = MappingProxyType({}),
     ) -> None:
         self._limit, self._is_open = limit, is_open
         self._eyes = {
             camera: Eye(slot, apart_s=apart_s[camera], flames=Flames())
             for camera, slot in slots.items()
         }
+        for camera, packed in usual.items():
+            if packed is not None and camera in self._eyes:
+                self._eyes[camera].goes_on(packed)
         self._gates = {camera: SlowSmoke() for camera in slots}
         self._heat = {camera: HotSpots(limits) for camera, limits in heat.items()}
 
@@ -57,12 +63,17 @@ class Eyes:
         eye = self._eyes.get(camera)
         if eye is None:
             return Looked()
-        seen = eye.look(frame)
+        seen = eye.look(frame, learn=not self._is_open(camera))
         attention = self._attention(seen)
         gate = self._gates[camera].look(frame)
         if attention is Attention.IDLE and gate.boxes:
             attention = Attention.GATED
         return Looked((seen,), attention)
+
+    def usual(self, camera: str) -> Packed | None:
+        """What is usual at a camera, to be kept over a restart."""
+        eye = self._eyes.get(camera)
+        return None if eye is None else eye.kept()
 
     def _attention(self, seen: Observation) -> Attention:
         if self._is_open(seen.camera):

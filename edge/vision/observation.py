@@ -45,3 +45,4 @@ class Observation(msgspec.Struct, frozen=True):
     quality: Quality = Quality.GOOD
     moved: bool = False  # the camera turned or shook since the frame before
     cues: dict[str, float] = {}  # classical tests by name: drift up, flicker, contrast in K
+    settled: bool = True  # else nobody knows yet what is usual there: it teaches no threshold

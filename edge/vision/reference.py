@@ -1,4 +1,4 @@
-"""What a camera saw before: the median of five of its frames, brought to one brightness. Looks back only."""
+"""What a camera saw before: the median of the three earlier frames most like the present one, in its light. Looks back only."""
 
 from __future__ import annotations
 
@@ -11,37 +11,49 @@ from numpy.typing import NDArray
 from edge.vision.frame import Picture
 from edge.vision.opencv import cv2
 
-FRAMES = 5
+FRAMES = 3
+_QUALITY = 95
+_WIDE, _HIGH = 32, 24  # of what likeness is judged by
 _SAME_GAIN, _SAME_LEVEL = 0.005, 0.5  # closer than that no level changes by one
 
 
 class Reference:
     """Of one camera. Ask `picture` before `add`ing the frame that it is for; `clear` when the camera moved."""
 
-    def __init__(self, back: tuple[int, int] = (4, 12), every_s: float = 0.0) -> None:
+    def __init__(self, back: tuple[int, int] = (4, 60), every_s: float = 0.0) -> None:
         """Frames from `back[0]` to `back[1]` frames ago; only frames at least `every_s` apart count."""
         self._every_ns = int(every_s * 1e9)
-        self._steps = sorted({round(s) for s in np.linspace(*back, FRAMES)})
-        self._kept: deque[Levelled] = deque(maxlen=back[1])
+        self._nearest = back[0]
+        self._kept: deque[Kept] = deque(maxlen=back[1])  # the newest first
         self._last_ns: int | None = None
         self._made: Picture | None = None
         self._is_made = False
 
-    def picture(self) -> Picture | None:
-        """(H, W, 3) like the frames added; None: nothing was seen that long ago."""
+    def picture(self, like: Picture) -> Picture | None:
+        """(H, W, 3) as `like`, the present frame; None: nothing was seen that long ago.
+
+        Alike are frames in the same light: half of the places of the picture differ less. So what changes in one place, as smoke
+        does, hardly counts. It is made once after each `add`.
+        """
+        if self._kept and self._kept[0].shape != like.shape:
+            self.clear()
         if not self._is_made:
-            chosen = [self._kept[-step] for step in self._steps if step <= len(self._kept)]
-            self._made, self._is_made = (_median(chosen) if chosen else None), True
+            known = list(self._kept)[self._nearest - 1 :]
+            now = _look_of(like).small
+            alike = sorted(known, key=lambda kept: _unlike(kept.look.small, now))[:FRAMES]
+            if len(alike) < FRAMES:  # of two only the first counts
+                alike = alike[:1]
+            self._made, self._is_made = median([kept.picture() for kept in alike]), True
         return self._made
 
     def add(self, picture: Picture, ts_ns: int) -> None:
         """A frame of the camera; one of another size than before clears what was kept."""
-        if self._kept and self._kept[-1].picture.shape != picture.shape:
+        if self._kept and self._kept[0].shape != picture.shape:
             self.clear()
         if self._last_ns is not None and 0 <= ts_ns - self._last_ns < self._every_ns:
             return
         self._last_ns = ts_ns
-        self._kept.append(levelled(picture))
+        self._kept.appendleft(_keep(picture))
         self._is_made = False
 
     def clear(self) -> None:
@@ -51,56 +63,66 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Levelled:
-    """A picture with mean and spread of its grey levels."""
+class Look:
+    """Mean and spread of a picture's grey levels, and itself small, of mean 0 and spread 1."""
 
-    picture: Picture
     mean: float
     spread: float
+    small: NDArray[np.float32]
 
 
-def levelled(picture: Picture) -> Levelled:
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """A frame as a JPEG, since sixty of them as levels would take 35 MB a camera."""
+
+    jpeg: NDArray[np.uint8]
+    shape: tuple[int, ...]
+    look: Look
+
+    def picture(self) -> Picture:
+        return np.asarray(cv2.imdecode(self.jpeg, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _keep(picture: Picture) -> Kept:
+    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return Kept(np.asarray(jpeg, np.uint8), picture.shape, _look_of(picture))
+
+
+def _look_of(picture: Picture) -> Look:
     """From some 64 rows' worth of pixels."""
     step = max(1, picture.shape[0] // 64)
     grey = cv2.cvtColor(np.ascontiguousarray(picture[::step, ::step]), cv2.COLOR_BGR2GRAY)
-    mean, spread = cv2.meanStdDev(grey)
-    return Levelled(picture, float(mean[0, 0]), float(spread[0, 0]))
+    mean, spread = (float(v[0, 0]) for v in cv2.meanStdDev(grey))
+    small = cv2.resize(grey, (_WIDE, _HIGH), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return Look(mean, spread, (small - mean) / max(spread, 1.0))
 
 
-def median(pictures: list[Picture]) -> Picture:
-    """Of up to five pictures, the nearest first, each with its levels brought to mean and spread of the nearest one.
-
-    Of two only the nearest counts, of four the nearest three.
-    """
-    return _median([levelled(picture) for picture in pictures])
+def _unlike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(np.median(np.abs(a - b)))
 
 
-def _median(pictures: list[Levelled]) -> Picture:
-    first = pictures[0]
-    if len(pictures) < 3:
-        return first.picture
-    alike = [first.picture, *(_matched(p, first) for p in pictures[1:])]
-    return _of_five(*alike[:5]) if len(alike) >= 5 else _of_three(*alike[:3])
+def median(pictures: list[Picture]) -> Picture | None:
+    """Of three pictures, each brought to mean and spread of the first; of fewer the first, or None."""
+    if len(pictures) < FRAMES:
+        return pictures[0] if pictures else None
+    looks = [_look_of(picture) for picture in pictures]
+    second, third = (
+        _matched(p, look, looks[0]) for p, look in zip(pictures[1:], looks[1:], strict=True)
+    )
+    return _of_three(pictures[0], second, third)
 
 
-def _matched(picture: Levelled, wanted: Levelled) -> Picture:
-    gain = min(max(wanted.spread / picture.spread, 0.5), 2.0) if picture.spread > 0 else 1.0
-    if abs(gain - 1) < _SAME_GAIN and abs(wanted.mean - picture.mean) < _SAME_LEVEL:
-        return picture.picture
-    table = (np.arange(256, dtype=np.float32) - picture.mean) * gain + wanted.mean
+def _matched(picture: Picture, look: Look, wanted: Look) -> Picture:
+    gain = min(max(wanted.spread / look.spread, 0.5), 2.0) if look.spread > 0 else 1.0
+    if abs(gain - 1) < _SAME_GAIN and abs(wanted.mean - look.mean) < _SAME_LEVEL:
+        return picture
+    table = (np.arange(256, dtype=np.float32) - look.mean) * gain + wanted.mean
     levels = np.clip(np.round(table), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(picture.picture, levels), np.uint8)
+    return np.asarray(cv2.LUT(picture, levels), np.uint8)
 
 
 def _of_three(a: Picture, b: Picture, c: Picture) -> Picture:
     return _greater(_less(a, b), _less(_greater(a, b), c))
-
-
-def _of_five(a: Picture, b: Picture, c: Picture, d: Picture, e: Picture) -> Picture:
-    """Least and greatest cannot be the median: of the four first, drop one of each kind."""
-    low = _greater(_less(a, b), _less(c, d))
-    high = _less(_greater(a, b), _greater(c, d))
-    return _of_three(low, high, e)
 
 
 def _less(a: Picture, b: Picture) -> NDArray[np.uint8]:

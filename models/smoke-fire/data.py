@@ -94,7 +94,7 @@ def _decode(
             picture = np.ascontiguousarray(resize(np.asarray(read, np.uint8), w, h))
             if image["group"] != group:
                 seen, group = Reference(), image["group"]
-            known = seen.picture()
+            known = seen.picture(picture)
             seen.add(picture, number * 1_000_000_000)
             out.write(picture.data)
             before.write(

@@ -110,7 +110,7 @@ threshold = 0.3
 hottest = 8
 
 [reference]
-back = [4, 12]
+back = [4, 60]
 
 [int8]
 file = "smoke-fire-int8.onnx"

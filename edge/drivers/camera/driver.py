@@ -26,6 +26,7 @@ from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sampl
 
 if TYPE_CHECKING:
     from edge.drivers.camera.reporting import Reporter
+    from edge.vision.eyes import Eyes
     from edge.vision.nn.slot import Slot
     from edge.vision.pipeline.camera import Camera, Change
     from edge.vision.pipeline.pipeline import Pipeline
@@ -53,6 +54,7 @@ class CameraDriver:
         # as told so far: a row in between must not raise the alarm before its picture is drawn
         self._confirmed = dict.fromkeys(self._by_id, 0)
         self._reporter: Reporter | None = None
+        self._seeing: Eyes | None = None
 
     @property
     def devices(self) -> tuple[DeviceSpec, ...]:
@@ -72,7 +74,8 @@ class CameraDriver:
         learned = {name: await asyncio.to_thread(self._files.read, name) for name in self._by_id}
         self._scene = Scene(self._by_id, learned)
         self._confirmed = {name: self._scene.confirmed(name) for name in self._by_id}
-        eyes = await asyncio.to_thread(self._eyes)
+        eyes = await asyncio.to_thread(self._eyes, learned)
+        self._seeing = eyes
         self._reporter = Reporter(self._context, self._by_id, self._scene)
         config, clock = self._config, self._context.clock
         cameras = [self._camera(d) for d in config.devices]
@@ -99,7 +102,7 @@ class CameraDriver:
         finally:
             self._reporter = None
             for name in self._by_id:
-                self._files.write(name, self._scene.learned(name))
+                self._files.write(name, self._learned(name))
 
     async def probe(self) -> list[ProbeLine]:
         """Load each model, open each camera, wait for a picture."""
@@ -108,7 +111,7 @@ class CameraDriver:
 
         lines: dict[str, ProbeLine] = {}
         try:
-            await asyncio.to_thread(self._eyes)
+            await asyncio.to_thread(self._eyes, {})
         except TocsinError as exc:
             return [ProbeLine(name, False, _with_hint(exc)) for name in self._by_id]
         pipeline = Pipeline([self._camera(d) for d in self._config.devices], lambda _f: Looked(), self._context.clock)  # fmt: skip
@@ -162,7 +165,7 @@ class CameraDriver:
                 return {"view": "with the next frame"}
             case _:
                 raise UsageError(f"a camera knows no command {name!r}")
-        await asyncio.to_thread(self._files.write, device, self._scene.learned(device))
+        await asyncio.to_thread(self._files.write, device, self._learned(device))
         return answer
 
     def _camera(self, device: CameraDevice) -> Camera:
@@ -180,7 +183,12 @@ class CameraDriver:
         radiometry = None if kelvin is None else Radiometry(kelvin)
         return Camera(device.id, opener(device, self._context.clock), rates, radiometry)
 
-    def _eyes(self) -> Any:
+    def _learned(self, camera: str) -> Learned:
+        eyes: Eyes | None = self._seeing
+        usual = None if eyes is None else eyes.usual(camera)
+        return msgspec.structs.replace(self._scene.learned(camera), usual=usual)
+
+    def _eyes(self, learned: Mapping[str, Learned]) -> Eyes:
         """Loads each model once.
 
         Raises:
@@ -213,7 +221,10 @@ class CameraDriver:
             if d.radiometric
         }
         apart_s = {d.id: 1 / d.idle_fps for d in self._config.devices}
-        return Eyes(slots, heat, apart_s, self._limit, lambda camera: self._scene.is_open(camera))
+        usual = {name: kept.usual for name, kept in learned.items()}
+        return Eyes(
+            slots, heat, apart_s, self._limit, lambda camera: self._scene.is_open(camera), usual
+        )
 
     def _limit(self, camera: str, label: str) -> float:
         now_ns = self._context.clock.now_ns()
@@ -272,7 +283,7 @@ class CameraDriver:
         while True:
             await self._context.clock.sleep(LEARNED_EVERY_S)
             for name in self._by_id:
-                await asyncio.to_thread(self._files.write, name, self._scene.learned(name))
+                await asyncio.to_thread(self._files.write, name, self._learned(name))
 
 
 def _masks(text: str) -> tuple[Mask, ...]:

@@ -10,6 +10,7 @@ import msgspec
 from edge.durable import write_durably
 from edge.vision.judge.settings import Mask
 from edge.vision.judge.watch import Watch
+from edge.vision.nn.packed import Packed
 from tocsin.contract.evidence import Detection
 
 MAX_KNOWN = 64  # detections of one camera whose verdict may still come
@@ -28,6 +29,7 @@ class Learned(msgspec.Struct, frozen=True):
     watch: Watch = Watch()
     known: dict[str, Known] = {}  # by detection
     masks: tuple[Mask, ...] | None = None
+    usual: Packed | None = None  # heat of its places while nothing burns
 
 
 class LearnedFiles:

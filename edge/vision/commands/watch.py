@@ -139,8 +139,8 @@ class _Heat:
     def __init__(self) -> None:
         self._spots = HotSpots()
 
-    def look(self, frame: Frame) -> Observation:
-        return self._spots.look(frame)
+    def look(self, frame: Frame, *, learn: bool = True) -> Observation:
+        return self._spots.look(frame, learn=learn)
 
     def glance(self, frame: Frame) -> None:
         pass

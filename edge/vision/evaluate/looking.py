@@ -11,10 +11,12 @@ import msgspec
 import numpy as np
 
 from edge.vision.evaluate.coco import Labelled
+from edge.vision.evaluate.halves import LEAST_QUIET, for_calibration
 from edge.vision.frame import Picture
 from edge.vision.nn.detector import Detector, Found
 from edge.vision.nn.fit import Mask
 from edge.vision.nn.sight import Sight
+from edge.vision.nn.usual import Odds, usual_of
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Reject
@@ -63,17 +65,43 @@ def _camera(
     # Pictures of a labelled set are taken as far apart as the model wants them.
     table = detector.settings.reference
     apart_ns = int(max(1.0, table.every_s if table else 0.0) * _SECOND_NS)
-    sight, out = Sight(detector, all_tiles=True), []
+    usual, out = _usual(detector, frames, folder, apart_ns), []
+    sight = Sight(detector, all_tiles=True)
     for i, truth in enumerate(frames):
-        picture = read_picture(folder / truth.file)
+        picture = _picture(truth, folder)
         if isinstance(picture, str):
             out.append(Seen(truth, skipped=picture))
-        elif picture.shape[:2] != (truth.height, truth.width):
-            out.append(Seen(truth, skipped="another-size"))
         else:
-            out.append(Seen(truth, sight.see(picture, i * apart_ns, mask_of(truth))))
+            limit = usual_of([odds for k, odds in usual.items() if k != i])
+            found = sight.see(picture, i * apart_ns, mask_of(truth), learn=False, usual=limit)
+            out.append(Seen(truth, msgspec.structs.replace(found, odds=None)))
         step()
     return out
+
+
+def _usual(
+    detector: Detector, frames: Sequence[Labelled], folder: Path, apart_ns: int
+) -> dict[int, Odds]:
+    """Heat maps of the frames that teach, by their number; a frame is never compared with itself. Ignored regions are learned as a gateway learns them, which knows none."""
+    if sum(t.quiet for t in frames) < LEAST_QUIET:
+        return {}
+    sight, out = Sight(detector, all_tiles=True), dict[int, Odds]()
+    for i, truth in enumerate(frames):
+        picture = _picture(truth, folder)
+        if not isinstance(picture, str):
+            found = sight.see(picture, i * apart_ns, learn=False)
+            if found.odds is None:
+                return {}
+            if for_calibration(truth.file, truth.quiet):
+                out[i] = found.odds
+    return out
+
+
+def _picture(truth: Labelled, folder: Path) -> Picture | str:
+    picture = read_picture(folder / truth.file)
+    if not isinstance(picture, str) and picture.shape[:2] != (truth.height, truth.width):
+        return "another-size"
+    return picture
 
 
 def read_picture(path: Path) -> Picture | str:

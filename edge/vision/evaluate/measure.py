@@ -13,11 +13,13 @@ from edge.vision.evaluate.looking import Seen
 from edge.vision.evaluate.matching import IOUS, match
 from edge.vision.evaluate.measures import Bools, Floats, auc, average_precision, interval, share
 from edge.vision.evaluate.report import BoxMeasure, Camera, CameraMeasure, Interval, Measure
+from edge.vision.judge.calibration import Limits as JudgeLimits
 from edge.vision.judge.calibration import share_limit
 from edge.vision.nn.detector import Found
 from edge.vision.nn.settings import CalibrationTable
 
 ANY = "any"
+_REACH = JudgeLimits().reach  # as far as at a gateway
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -96,6 +98,7 @@ def limits_of(
                 share_allowed,
                 floor=table.floor,
                 margin=table.margin,
+                reach=_REACH,
             )
             if group in known
             else table.start

@@ -104,11 +104,16 @@ def threshold(
 
 
 def share_limit(
-    scores: Iterable[float], share: float, *, floor: float = 0.0, margin: float = 0.0
+    scores: Iterable[float],
+    share: float,
+    *,
+    floor: float = 0.0,
+    margin: float = 0.0,
+    reach: float = 1.0,
 ) -> float:
     """The threshold that a `share` of such quiet scores would reach; with few of them it is read off their tail."""
     weighted = [(score, 1.0) for score in scores]
-    return quiet_limit(weighted, share * len(weighted), floor=floor, margin=margin)
+    return quiet_limit(weighted, share * len(weighted), floor=floor, margin=margin, reach=reach)
 
 
 def quiet_limit(

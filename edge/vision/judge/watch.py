@@ -169,7 +169,7 @@ def _learn(watch: Watch, seen: Observation, settings: Settings) -> Watch:
         strength = max((t.kth(settings.k, settings.n) for t in own), default=0.0)
         if alarms:
             lessons = hold(lessons, label, seen, strength, gap_s, alarms[0])
-        else:
+        elif seen.settled:
             lessons = set_aside(lessons, label, seen, strength, gap_s)
     lessons, learned = learn(lessons, seen.ts_ns, settings)
     kept = {} if learned else watch.thresholds

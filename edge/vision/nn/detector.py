@@ -15,6 +15,7 @@ from edge.vision.nn.fit import Fitted, Mask, crop, fit
 from edge.vision.nn.heads.head import Candidates, Head
 from edge.vision.nn.session import Session
 from edge.vision.nn.settings import ModelSettings
+from edge.vision.nn.usual import Odds
 from edge.vision.observation import Box
 
 
@@ -24,6 +25,7 @@ class Found(msgspec.Struct, frozen=True):
     scores: dict[str, float]  # by class, of the whole picture, 0..1
     boxes: tuple[Box, ...] = ()  # px of the whole picture, the best first
     heat: dict[int, float] = {}  # highest score of each tile that was looked at, by its number
+    odds: Odds | None = None  # the heat map of the whole picture as it came
 
 
 class Detector:
@@ -81,10 +83,11 @@ class Detector:
         *,
         ignore: Mask | None = None,
         only_tiles: Sequence[int] | None = None,
+        usual: Odds | None = None,
     ) -> Found:
-        """Like `detect`, for a picture whose `fit` the caller keeps."""
+        """Like `detect`, for a picture whose `fit` the caller keeps; what is no hotter than `usual` there does not count."""
         whole_reference = None if reference is None else self._like(reference, fitted)
-        found = [self._candidates(fitted, whole_reference, ignore)]
+        found = [self._candidates(fitted, whole_reference, ignore, usual)]
         heat: dict[int, float] = {}
         for number, piece in self._pieces(picture, only_tiles):
             before = self._piece_of(reference, picture, piece)
@@ -116,15 +119,19 @@ class Detector:
         return self.fit(reference).image
 
     def _candidates(
-        self, fitted: Fitted, reference: Picture | None, ignore: Mask | None
+        self,
+        fitted: Fitted,
+        reference: Picture | None,
+        ignore: Mask | None,
+        usual: Odds | None = None,
     ) -> Candidates:
         """Boxes in px of the whole picture."""
         outputs = self._session.run(self._feeder.feeds(fitted.image, reference))
-        read = self._head.read(outputs, fitted, ignore)
+        read = self._head.read(outputs, fitted, ignore, usual)
         boxes = fitted.to_picture(read.boxes)
         real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         real &= np.isfinite(read.scores) & thin.counted(boxes, ignore)
-        return Candidates(boxes[real], read.scores[real], read.labels[real], read.whole)
+        return Candidates(boxes[real], read.scores[real], read.labels[real], read.whole, read.odds)
 
     def _found(self, parts: list[Candidates], heat: dict[int, float]) -> Found:
         head = self.settings.head
@@ -143,6 +150,7 @@ class Detector:
             {name: float(score) for name, score in zip(self.classes, whole, strict=True)},
             tuple(self._box(boxes[i], scores[i], labels[i]) for i in order),
             heat,
+            parts[0].odds,
         )
 
     def _box(self, box: NDArray[np.float32], score: np.float32, label: np.intp) -> Box:

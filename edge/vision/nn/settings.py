@@ -131,7 +131,8 @@ class ReferenceTable(_Table):
     """The second picture of a heat-map network: what this camera saw before."""
 
     back: tuple[int, int] = Field(
-        default=(4, 12), description="The median of five frames so many frames back, nearest first."
+        default=(4, 60),
+        description="Of the frames so many frames back, the nearest first, the median of the three most like the present one.",
     )
     every_s: float = Field(
         default=0.0, ge=0, description="Only frames so far apart count, seconds; 0: every frame."

@@ -7,6 +7,7 @@ from edge.vision.nn import tiles
 from edge.vision.nn.detector import Detector, Found
 from edge.vision.nn.fit import Mask
 from edge.vision.nn.slot import Slot
+from edge.vision.nn.usual import Odds, Usual
 from edge.vision.reference import Reference
 from tocsin.errors import ModelError
 
@@ -24,6 +25,7 @@ class Sight:
         self._all_tiles, self._apart_s = all_tiles, apart_s
         self._size: tuple[int, int] | None = None
         self.detector = self._slot.current
+        self.usual = Usual(apart_s)
         self._begin()
 
     def _begin(self) -> None:
@@ -36,12 +38,23 @@ class Sight:
     def _take(self, detector: Detector) -> None:
         """Another version looks. What was seen before stays where its input is of the same form."""
         old, new = self.detector.settings, detector.settings
+        self.usual.clear()
         self.detector = detector
         if (old.reference, old.input) != (new.reference, new.input):
             self._begin()
 
-    def see(self, picture: Picture, ts_ns: int, ignore: Mask | None = None) -> Found:
-        """The next frame of the camera, which then is part of what was seen before.
+    def see(
+        self,
+        picture: Picture,
+        ts_ns: int,
+        ignore: Mask | None = None,
+        *,
+        learn: bool = True,
+        usual: Odds | None = None,
+    ) -> Found:
+        """The next frame of the camera, which then is part of what was seen before; with `learn`, of what is usual there.
+
+        `usual`, where it is given, is that instead of what was learned.
 
         Raises:
             ModelError: the graph failed, and so did the version before, where there still is one.
@@ -50,25 +63,34 @@ class Sight:
             if self._slot.current is not self.detector:
                 self._take(self._slot.current)
             try:
-                found = self._see(picture, ts_ns, ignore)
+                found = self._see(picture, ts_ns, ignore, usual)
             except ModelError as exc:
                 if not self._slot.failed(self.detector, exc.message):
                     raise
             else:
                 self._slot.worked(self.detector)
+                if not learn:
+                    self.usual.drop()
+                elif found.odds is not None:
+                    self.usual.saw(found.odds, ts_ns)
                 return found
 
-    def _see(self, picture: Picture, ts_ns: int, ignore: Mask | None) -> Found:
+    def _see(self, picture: Picture, ts_ns: int, ignore: Mask | None, usual: Odds | None) -> Found:
         height, width = picture.shape[:2]
         if self._size != (width, height):
-            self._size = (width, height)
-            self.reset()
+            first, self._size = self._size is None, (width, height)
+            if not first:
+                self.reset()
+            self._rotation = self._turns()
         detector, table = self.detector, self.detector.settings.input
         fitted = detector.fit(picture)
         seen = picture if table.fit == "tile" else fitted.image
-        before = None if self._reference is None else self._reference.picture()
+        before = None if self._reference is None else self._reference.picture(seen)
         chosen = self._rotation.choose() if self._rotation is not None else None
-        found = detector.detect_fitted(picture, fitted, before, ignore=ignore, only_tiles=chosen)
+        limit = self.usual.limit() if usual is None else usual
+        found = detector.detect_fitted(
+            picture, fitted, before, ignore=ignore, only_tiles=chosen, usual=limit
+        )
         if self._rotation is not None:
             self._rotation.saw(found.heat)
         if self._reference is not None:
@@ -79,6 +101,7 @@ class Sight:
         """The camera moved: nothing it saw before is of use."""
         if self._reference is not None:
             self._reference.clear()
+        self.usual.clear()
         self._rotation = self._turns()
 
     def _turns(self) -> tiles.Rotation | None:

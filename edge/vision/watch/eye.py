@@ -6,6 +6,7 @@ from edge.vision.flame import FLICKERING, Flames
 from edge.vision.flame import LABEL as FIRE
 from edge.vision.frame import Frame
 from edge.vision.nn.detector import Detector
+from edge.vision.nn.packed import Packed
 from edge.vision.nn.sight import Sight
 from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation, Quality
@@ -32,8 +33,17 @@ class Eye:
         if self._flames is not None:
             self._flames.add(frame)
 
-    def look(self, frame: Frame) -> Observation:
-        """What the model found in it; in a frame that cannot be judged, nothing.
+    def kept(self) -> Packed | None:
+        """What is usual at the camera, to be kept over a restart."""
+        return self._sight.usual.packed(self._sight.detector.version)
+
+    def goes_on(self, packed: Packed) -> None:
+        """With what is usual there, if the same version of the model found it so."""
+        if packed.version == self._sight.detector.version:
+            self._sight.usual.unpack(packed)
+
+    def look(self, frame: Frame, *, learn: bool = True) -> Observation:
+        """What the model found in it; in a frame that cannot be judged, nothing. `learn`: nothing burns there as far as is known.
 
         Raises:
             ModelError: the graph failed.
@@ -42,7 +52,8 @@ class Eye:
             self._sight.reset()
         if frame.quality is not Quality.GOOD or frame.picture is None:
             return unseen(frame)
-        found = self._sight.see(frame.picture, frame.ts_ns)
+        settled = self._sight.usual.known
+        found = self._sight.see(frame.picture, frame.ts_ns, learn=learn)
         scores, boxes, cues = found.scores, found.boxes, dict[str, float]()
         if self._flames is not None:
             flames = self._flames.look(frame)
@@ -65,6 +76,7 @@ class Eye:
             model.version,
             frame.spectrum,
             moved=frame.moved,
+            settled=settled or found.odds is None,
             cues=cues,
         )
 

@@ -25,8 +25,8 @@ from edge.vision.watch.eye import unseen
 class Eyes(Protocol):
     """What looks at the frames."""
 
-    def look(self, frame: Frame) -> Observation:
-        """What is in it."""
+    def look(self, frame: Frame, *, learn: bool = True) -> Observation:
+        """What is in it; with `learn`, also for what is usual there."""
         ...
 
     def glance(self, frame: Frame) -> None:
@@ -121,7 +121,7 @@ class Playback:
         self._due_ns = after_ns + self._look_every_ns - self._every_ns // 2
         if self._again(raw) and frame.quality is Quality.GOOD:
             return unseen(dataclasses.replace(frame, quality=Quality.FROZEN))
-        return self._eyes.look(frame)
+        return self._eyes.look(frame, learn=not any(t.open for t in self.watch.tracks))
 
     def _again(self, raw: Raw) -> bool:
         """The very picture that was looked at before says nothing new."""

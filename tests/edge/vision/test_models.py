@@ -18,7 +18,6 @@ from edge.vision.nn.settings import InputTable
 from edge.vision.nn.sight import Sight
 from edge.vision.nn.slot import TRIAL_FRAMES, Change, Slot
 from edge.vision.observation import Box
-from edge.vision.reference import Reference, median
 from tests.edge.vision.graphs import HEAT_SETTINGS, box_graph, heat_graph, write_model
 from tocsin.errors import ConfigError, MissingExtraError, ModelError, ModelReason
 
@@ -86,7 +85,8 @@ def test_a_heat_map_gives_boxes_scores_and_what_got_brighter_than_the_reference(
     assert all(near(b, *fire, 16) for b in found.boxes if b.label == "fire")
     assert found.scores["fire"] == pytest.approx(1.0, abs=0.01)
     assert detector.detect(now).scores["smoke"] == 0
-    assert detector.detect(now, detector.fit(before).image) == found
+    again = detector.detect(now, detector.fit(before).image)
+    assert (again.scores, again.boxes) == (found.scores, found.boxes)
 
 
 def test_what_is_ignored_and_what_is_margin_counts_for_nothing(tmp_path: Path) -> None:
@@ -171,33 +171,6 @@ def test_what_is_fitted_comes_back_to_where_it_was(width: int, height: int) -> N
         whole = np.array([[0, 0, columns, rows]], np.float32)
         assert np.allclose(fitted.to_picture(whole), [[0, 0, width, height]], atol=0.01)
         assert fitted.shown(rows // 8, columns // 8, 8, None).any() or min(width, height) < 40
-
-
-def test_a_reference_is_the_median_of_frames_four_to_twelve_back_and_never_of_later_ones() -> None:
-    reference = Reference()
-    noise = np.random.default_rng(1)
-    frames = [noise.integers(0, 255, (8, 8, 3), dtype=np.uint8) for _ in range(20)]
-    for i, frame in enumerate(frames):
-        made = reference.picture()
-        if i < 4:
-            assert made is None
-        else:
-            chosen = [frames[i - back] for back in (4, 6, 8, 10, 12) if i - back >= 0]
-            assert made is not None
-            assert np.array_equal(made, median(chosen))
-        reference.add(frame, i)
-    reference.add(np.zeros((9, 9, 3), np.uint8), 99)
-    assert reference.picture() is None
-
-
-def test_the_median_of_five_is_numpys_and_evens_out_an_exposure_that_changed() -> None:
-    rng = np.random.default_rng(2)
-    alike = [rng.integers(100, 140, (16, 16, 3), dtype=np.uint8) for _ in range(5)]
-    off = np.median(np.stack(alike), axis=0).astype(int) - median(alike)
-    assert np.abs(off).max() <= 4  # gains of nearly 1
-    base = rng.integers(40, 120, (32, 32, 3), dtype=np.uint8)
-    darker = (base * 0.6).astype(np.uint8)
-    assert np.abs(median([base, darker, darker]).astype(int) - base).mean() < 2
 
 
 def test_a_model_that_is_not_as_it_says_is_refused_and_told_apart(tmp_path: Path) -> None:

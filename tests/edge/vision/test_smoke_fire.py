@@ -134,4 +134,4 @@ def test_five_minutes_of_training_learn(shared_data: Path, tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout.splitlines()[-1])
-    assert report["report"]["sources"]["hpwren"]["smoke"]["auc"] > 0.75
+    assert report["nothing_ignored"]["sources"]["hpwren"]["smoke"]["auc"] > 0.75

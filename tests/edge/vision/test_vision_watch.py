@@ -82,7 +82,7 @@ def test_smoke_over_a_hill_alarms_within_three_frames_of_its_onset_and_not_befor
     box = alarm["box"]
     assert 150 < box["x"] + box["width"] / 2 < 250
     assert {"persistence", "score", "stays"} <= {t["name"] for t in alarm["tests"] if t["passed"]}
-    assert alarm["en"].startswith("Smoke in 2 of the last 4 frames, score ")
+    assert alarm["en"].startswith("Smoke in 2 of the last 2 frames, score ")
     assert alarm["zh"].startswith("烟雾：最近")
     assert "2 half-grey" in told
     assert "2 frozen" in told
@@ -100,7 +100,7 @@ def test_a_quiet_hill_never_alarms_and_what_it_taught_is_kept_for_the_next_run(
     learned = json.loads(state.read_text())["lessons"]["calibration"]["curves"]
     assert {key.split("/")[0] for key in learned} == {"smoke", "fire"}
     frames = sum(sum(curve["weights"].values()) for k, curve in learned.items() if "smoke" in k)
-    assert frames > 60
+    assert frames > 40  # the first of each run tell only what is usual
 
 
 def test_masks_and_numbers_of_the_judging_come_from_a_file_and_the_command_line(

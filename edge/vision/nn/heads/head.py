@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.vision.nn.fit import Fitted, Mask
 from edge.vision.nn.session import Arrays
+from edge.vision.nn.usual import Odds
 
 FLOOR = 0.005
 """Candidates below this are not looked at: thousands of empty cells of a grid."""
@@ -29,6 +30,7 @@ class Candidates:
     whole: NDArray[np.float32] | None = (
         None  # (classes,) of the whole input; None: the best box counts
     )
+    odds: NDArray[np.float32] | None = None  # (classes, rows, columns): the heat map as it came
 
 
 class Head(Protocol):
@@ -37,8 +39,10 @@ class Head(Protocol):
     suppresses: bool
     """Whether several boxes may mean one object."""
 
-    def read(self, outputs: Arrays, fitted: Fitted, ignore: Mask | None) -> Candidates:
-        """Candidates; `ignore` is a mask of the picture that heat maps must not look at.
+    def read(
+        self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
+    ) -> Candidates:
+        """Candidates; `ignore` is a mask of the picture that heat maps must not look at, `usual` what they must exceed.
 
         Raises:
             LayoutError: these are not the outputs of such a head.

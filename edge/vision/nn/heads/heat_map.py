@@ -12,6 +12,7 @@ from edge.vision.nn.fit import Fitted, Mask
 from edge.vision.nn.heads.head import Candidates, LayoutError
 from edge.vision.nn.session import Arrays
 from edge.vision.nn.settings import HeadTable
+from edge.vision.nn.usual import Odds, above, log_odds
 from edge.vision.opencv import cv2
 
 Heat = NDArray[np.float32]
@@ -27,16 +28,23 @@ class HeatMap:
     def __init__(self, classes: int, table: HeadTable) -> None:
         self._classes, self._table = classes, table
 
-    def read(self, outputs: Arrays, fitted: Fitted, ignore: Mask | None) -> Candidates:
+    def read(
+        self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
+    ) -> Candidates:
         """See `Head`. Cells of the margin and ignored ones are cold."""
         heat, size = self._heat(outputs, fitted), self._size(outputs)
+        odds = log_odds(heat)
+        if usual is not None and usual.shape == odds.shape:
+            heat = above(heat, odds, usual)
+        else:
+            usual = None
         rows, columns = heat.shape[1:]
         shown = fitted.shown(rows, columns, self._table.stride, ignore)
         heat = np.where(shown, heat, np.float32(0))
         whole = hottest(heat, self._table.hottest)
         if self._table.score == "graph":
             told = self._score(outputs)
-            whole = told if ignore is None else np.minimum(told, whole)
+            whole = told if ignore is None and usual is None else np.minimum(told, whole)
         found: list[_Box] = []
         labels: list[int] = []
         for label in range(self._classes):
@@ -50,7 +58,7 @@ class HeatMap:
                 labels.append(label)
         table = np.array(found, np.float32).reshape(-1, 5)
         scale = self._table.stride if size is None else 1
-        return Candidates(table[:, :4] * scale, table[:, 4], np.array(labels, np.intp), whole)
+        return Candidates(table[:, :4] * scale, table[:, 4], np.array(labels, np.intp), whole, odds)
 
     def _heat(self, outputs: Arrays, fitted: Fitted) -> Heat:
         height, width = fitted.image.shape[:2]

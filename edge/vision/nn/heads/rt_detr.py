@@ -18,6 +18,7 @@ from edge.vision.nn.heads.head import (
     sigmoid,
 )
 from edge.vision.nn.session import Arrays
+from edge.vision.nn.usual import Odds
 
 
 class RtDetr:
@@ -33,7 +34,9 @@ class RtDetr:
             f" or one output [1, n, 4 + classes = {4 + classes}]"
         )
 
-    def read(self, outputs: Arrays, fitted: Fitted, ignore: Mask | None) -> Candidates:
+    def read(
+        self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
+    ) -> Candidates:
         """See `Head`."""
         height, width = fitted.image.shape[:2]
         side = np.array([width, height] * 2, np.float32)

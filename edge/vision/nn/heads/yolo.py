@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from edge.vision.nn.fit import Fitted, Mask
 from edge.vision.nn.heads.head import Candidates, LayoutError, by_class, from_centres, only
 from edge.vision.nn.session import Arrays
+from edge.vision.nn.usual import Odds
 
 _STRIDES = (8, 16, 32)
 
@@ -20,7 +21,9 @@ class YoloV5:
     def __init__(self, classes: int) -> None:
         self._classes = classes
 
-    def read(self, outputs: Arrays, fitted: Fitted, ignore: Mask | None) -> Candidates:
+    def read(
+        self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
+    ) -> Candidates:
         """See `Head`."""
         rows = _rows(outputs, 5 + self._classes, "5 + classes")
         return by_class(from_centres(rows), rows[:, 4:5] * rows[:, 5:])
@@ -34,7 +37,9 @@ class YoloV8:
     def __init__(self, classes: int) -> None:
         self._classes = classes
 
-    def read(self, outputs: Arrays, fitted: Fitted, ignore: Mask | None) -> Candidates:
+    def read(
+        self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
+    ) -> Candidates:
         """See `Head`."""
         wanted = f"one output [1, 4 + classes = {4 + self._classes}, n]"
         columns = only(outputs, wanted)
@@ -52,7 +57,9 @@ class YoloV10:
     def __init__(self, classes: int) -> None:
         self._classes = classes
 
-    def read(self, outputs: Arrays, fitted: Fitted, ignore: Mask | None) -> Candidates:
+    def read(
+        self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
+    ) -> Candidates:
         """See `Head`."""
         rows = _rows(outputs, 6, "6")
         labels = rows[:, 5].astype(np.intp)
@@ -68,7 +75,9 @@ class YoloX:
     def __init__(self, classes: int, decoded: bool) -> None:
         self._classes, self._decoded = classes, decoded
 
-    def read(self, outputs: Arrays, fitted: Fitted, ignore: Mask | None) -> Candidates:
+    def read(
+        self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
+    ) -> Candidates:
         """See `Head`."""
         rows = _rows(outputs, 5 + self._classes, "5 + classes")
         if not self._decoded:

@@ -1,0 +1,15 @@
+"""What is usual at a camera, as its file keeps it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """As it is kept over a restart: mean and mean square in half precision, for one version of a model."""
+
+    version: str
+    frames: int
+    shape: tuple[int, int, int]
+    mean: bytes
+    square: bytes

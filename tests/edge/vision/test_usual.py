@@ -1,0 +1,149 @@
+"""What is usual at a camera: learned from quiet frames, forgotten for nothing that burns, kept over a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.drivers.camera.learned import Learned
+from edge.vision.frame import Frame, Picture
+from edge.vision.nn.load import load_detector
+from edge.vision.nn.sight import Sight
+from edge.vision.nn.usual import LEAST_FRAMES, Odds, Usual, above, log_odds, usual_of
+from edge.vision.watch.eye import Eye
+from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
+
+SECOND_NS = 1_000_000_000
+
+
+def heat(hot: dict[tuple[int, int], float], seed: int = 0) -> Odds:
+    """Log-odds of one class, 12 x 16 cells, with a little noise."""
+    odds = np.random.default_rng(seed).normal(-5, 0.3, (1, 12, 16)).astype(np.float32)
+    for (row, column), p in hot.items():
+        odds[0, row, column] = np.log(p / (1 - p))
+    return odds
+
+
+def left(hot: dict[tuple[int, int], float], seed: int, limit: Odds) -> NDArray[np.float32]:
+    """Heat of the class that counts."""
+    odds = heat(hot, seed)
+    return np.asarray(above(np.asarray(1 / (1 + np.exp(-odds)), np.float32), odds, limit)[0])
+
+
+def after_a_quiet_hour(hot: dict[tuple[int, int], float]) -> Usual:
+    usual = Usual()
+    for i in range(120):
+        usual.saw(heat(hot, i), i * 30 * SECOND_NS)
+    return usual
+
+
+def test_a_mast_that_is_always_hot_is_cold_and_smoke_beside_it_and_a_fire_under_it_are_not() -> (
+    None
+):
+    limit = after_a_quiet_hour({(3, 4): 0.8}).limit()
+    assert limit is not None
+    now = left({(3, 4): 0.8, (9, 12): 0.8}, 999, limit)
+    assert now[3, 4] < 0.3
+    assert now[9, 12] > 0.7
+    assert left({(3, 4): 0.998}, 998, limit)[3, 4] > 0.9
+
+
+def test_nothing_is_usual_before_enough_frames_were_followed_by_others() -> None:
+    usual = Usual()
+    for i in range(LEAST_FRAMES + 4):
+        assert not usual.known
+        usual.saw(heat({}, i), i * 10 * SECOND_NS)
+    usual.saw(heat({}), 3600 * SECOND_NS)
+    assert usual.known
+    waits = Usual()
+    for i in range(200):
+        waits.saw(heat({}, i), i * SECOND_NS // 25)  # 25 frames a second are one frame in ten
+    assert not waits.known
+
+
+def test_smoke_that_raises_an_alarm_is_never_usual() -> None:
+    usual = after_a_quiet_hour({})
+    for i in range(120, 130):  # it grows for five minutes, then it is followed
+        usual.saw(heat({(5, 5): 0.1 + 0.05 * (i - 120)}, i), i * 30 * SECOND_NS)
+    usual.drop()
+    for i in range(160, 300):
+        usual.saw(heat({}, i), i * 30 * SECOND_NS)
+    limit = usual.limit()
+    assert limit is not None
+    assert limit[0, 5, 5] < -3
+
+
+def test_one_busy_hour_in_a_week_blinds_no_place() -> None:
+    usual = Usual()
+    for i in range(7 * 24 * 12):
+        hot = {(2, 2): 0.9} if 900 <= i < 912 else {}
+        usual.saw(heat(hot, i % 50), i * 300 * SECOND_NS)
+    limit = usual.limit()
+    assert limit is not None
+    assert left({(2, 2): 0.9}, 0, limit)[2, 2] > 0.5
+
+
+def test_what_is_usual_survives_a_restart_with_the_same_model_only(tmp_path: Path) -> None:
+    usual = after_a_quiet_hour({(3, 4): 0.8})
+    packed = usual.packed("1.0.0")
+    assert packed is not None
+    read = msgspec.json.decode(msgspec.json.encode(Learned(usual=packed)), type=Learned).usual
+    assert read == packed
+    again = Usual()
+    again.unpack(packed)
+    one, other = usual.limit(), again.limit()
+    assert one is not None
+    assert other is not None
+    assert np.abs(one - other).max() < 0.3
+    detector = load_detector(write_model(tmp_path, heat_graph(), HEAT_SETTINGS))
+    eye = Eye(detector)
+    eye.goes_on(packed)
+    assert eye.kept() is None
+    eye.goes_on(msgspec.structs.replace(packed, version=detector.version))
+    assert eye.kept() is not None
+
+
+def test_a_red_roof_teaches_no_threshold_until_it_is_known_and_then_is_not_told(
+    tmp_path: Path,
+) -> None:
+    eye = Eye(load_detector(write_model(tmp_path, heat_graph(), HEAT_SETTINGS)))
+
+    def look(picture: Picture, second: int, *, learn: bool = True) -> tuple[float, bool]:
+        frame = Frame("hill", second, second * SECOND_NS, picture)
+        seen = eye.look(frame, learn=learn)
+        return seen.scores["fire"], seen.settled
+
+    picture = np.full((256, 320, 3), 90, np.uint8)
+    picture[100:140, 50:120] = (20, 20, 230)
+    first = look(picture, 0)
+    assert first[0] > 0.5
+    assert not first[1]
+    for i in range(1, 40):
+        last = look(picture, 60 * i)
+    assert last[0] < 0.3
+    assert last[1]
+    burning = picture.copy()
+    burning[200:240, 200:280] = (20, 20, 230)
+    assert look(burning, 3000)[0] > 0.5
+
+
+def test_recorded_frames_that_teach_are_too_few_or_of_one_size() -> None:
+    assert usual_of([heat({})] * (LEAST_FRAMES - 1)) is None
+    assert usual_of([heat({})] * 5 + [heat({})[:, :6]]) is None
+    limit = usual_of([heat({(1, 1): 0.7}, i) for i in range(20)])
+    assert limit is not None
+    assert limit[0, 1, 2] > 0.5  # and beside it
+
+
+def test_a_camera_that_turned_knows_nothing_as_usual(tmp_path: Path) -> None:
+    sight = Sight(load_detector(write_model(tmp_path, heat_graph(), HEAT_SETTINGS)))
+    picture = np.full((256, 320, 3), 90, np.uint8)
+    for i in range(30):
+        sight.see(picture, i * 60 * SECOND_NS)
+    assert sight.usual.known
+    sight.reset()
+    assert not sight.usual.known
+    assert np.abs(log_odds(np.array([0.5], np.float32))).max() < 1e-6
