@@ -85,6 +85,7 @@ setup() {
         "influxdb:influxd:InfluxDB 1.x tests fail" \
         "victoria-metrics:victoria-metrics:InfluxDB v2 write tests fail" \
         "nats-server:nats-server:JetStream tests fail" \
+        "postgresql:/usr/lib/postgresql:tests against a real PostgreSQL are skipped" \
         "chromium:chromium:console tests fail" \
         "libatomic1:/usr/lib/$(uname -m)-linux-gnu/libatomic.so.1:console tests fail" \
         "fonts-noto-cjk:/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc:Chinese text is not readable in screenshots" \

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloud.db.engine import fold_log, open_engine, read, write
+from cloud.db.engine import alone, fold_log, open_engine, read, write
 from cloud.db.schema import Json, UtcNs, metadata
 from cloud.db.turns import Turns
 from cloud.db.upgrade import upgrade
@@ -11,6 +11,7 @@ __all__ = [
     "Json",
     "Turns",
     "UtcNs",
+    "alone",
     "fold_log",
     "metadata",
     "open_engine",

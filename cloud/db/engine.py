@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -92,6 +92,12 @@ def read(engine: Engine) -> Iterator[Connection]:
     """A connection that only reads: it waits for no writer and holds none up."""
     with engine.connect().execution_options(reading=True) as connection:
         yield connection
+
+
+def alone(c: Connection, table: Table) -> None:
+    """Transactions that say this of one table take turns, until their end. SQLite has one writer anyway."""
+    if c.dialect.name == "postgresql":
+        c.execute(select(func.pg_advisory_xact_lock(func.hashtext(table.name))))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
 
+from cloud.db import alone
 from cloud.permits.tables import issuer_keys
 from cloud.sealing import Sealing
 from tocsin.errors import LockKeyError, LockKeyReason
@@ -59,11 +60,11 @@ class Issuers:
 
     def issuing(self, c: Connection) -> Issuer:
         """The key that signs now; the first is made when it is first asked for."""
-        rows = [r for r in _live(c) if r["issues_ns"] is not None]
-        if not rows:
-            self._make(c, 1, self._clock.now_ns())
-            rows = _live(c)
-        return self._opened(rows[-1])
+        if not _live(c):
+            alone(c, issuer_keys)
+            if not _live(c):  # nobody else made it meanwhile
+                self._make(c, 1, self._clock.now_ns())
+        return self._opened([r for r in _live(c) if r["issues_ns"] is not None][-1])
 
     def numbered(self, c: Connection, number: int) -> Issuer:
         """One key, also a retired one: a lock that was away may hold no newer one.
@@ -91,6 +92,7 @@ class Issuers:
         now_ns = self._clock.now_ns()
         with self._engine.begin() as c:
             self.issuing(c)
+            alone(c, issuer_keys)
             rows = _live(c)
             if rows[-1]["issues_ns"] is None:
                 raise LockKeyError(
@@ -114,6 +116,7 @@ class Issuers:
             LockKeyError: no key waits.
         """
         with self._engine.begin() as c:
+            alone(c, issuer_keys)
             rows = _live(c)
             if not rows or rows[-1]["issues_ns"] is not None:
                 raise LockKeyError(LockKeyReason.NO_KEY_WAITS, "no issuer key waits to be used")

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, select, update
 
-from cloud.db import read
+from cloud.db import alone, read
 from cloud.permits.tables import permit_ledger
 from tocsin.errors import NotFoundError, StoreError
 from tocsin.permits.context import Instrument
@@ -87,6 +87,9 @@ def put(c: Connection, site: str, key: str, item: Item, by: str, now_ns: int) ->
     kind = KINDS[type(item)]
     values = {"body": msgspec.json.encode(item), "changed_ns": now_ns, "changed_by": by}
     changed = c.execute(update(permit_ledger).where(_at(kind, site, key)).values(values))
+    if changed.rowcount == 0:
+        alone(c, permit_ledger)
+        changed = c.execute(update(permit_ledger).where(_at(kind, site, key)).values(values))
     if changed.rowcount == 0:
         c.execute(insert(permit_ledger).values(kind=kind, site=site, id=key, **values))
 

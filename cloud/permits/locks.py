@@ -114,7 +114,7 @@ class Locks:
     def revoke(self, lock: str, by: str, *, gateways_too: bool = False) -> Lock:
         """Void every grant issued so far; `gateways_too`: gateway keys of this lock as well (one was stolen)."""
         with self._engine.begin() as c:
-            row = _row(c, lock)
+            row = _row(c, lock, lock_it=True)
             values = {
                 "min_ctr": row["next_ctr"],
                 "epoch": row["epoch"] + int(gateways_too),
