@@ -53,12 +53,15 @@ class Gallery:
             NotFoundError: there is none, or at a site the caller does not see.
         """
         query = select(detections).where(detections.c.detection == detection)
-        pictures = select(evidence).where(evidence.c.detection == detection)
         with read(self._engine) as c:
             row = c.execute(query).mappings().first()
             if row is None or (sites is not None and row["site"] not in sites):
                 raise NotFoundError(f"there is no detection {detection!r}")
-            shown = [dict(r) for r in c.execute(pictures.order_by(evidence.c.t_ns)).mappings()]
+            named = [e["sha256"] for e in row["told"].get("evidence", ())]
+            of_another = evidence.c.sha256.in_(named) & (evidence.c.gateway == row["gateway"])
+            mine = (evidence.c.detection == detection) | of_another  # seen in the same frame
+            pictures = select(evidence).where(mine).order_by(evidence.c.t_ns)
+            shown = [dict(r) for r in c.execute(pictures).mappings()]
         return dict(row) | {"evidence": shown}
 
     def rows(

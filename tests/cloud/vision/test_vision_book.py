@@ -185,6 +185,12 @@ def test_a_detection_is_followed_and_the_last_word_of_a_person_stays(desk: Desk)
     assert desk.told[-1]["verdict_by"] == "ann"
 
 
+def test_two_things_in_one_frame_both_show_its_picture(desk: Desk) -> None:
+    desk.tell(seen(("at", BIG), ("thumbnail", SMALL)))
+    desk.tell(seen(("at", BIG), ("thumbnail", SMALL + b"2"), detection="d-2"))
+    assert desk.states("d-2") == desk.states() == {"at": "wanted", "thumbnail": "wanted"}
+
+
 def test_nobody_sees_or_judges_what_another_site_saw(desk: Desk) -> None:
     desk.tell(seen(("thumbnail", SMALL)))
     desk.bring(SMALL)
