@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import sys
 import time
@@ -12,7 +13,7 @@ import typer
 
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
-from tocsin.errors import TocsinError
+from tocsin.errors import MissingExtraError, TocsinError
 from tocsin.lab.demo import Demo
 from tocsin.lab.folders import given_folder, new_folder
 from tocsin.lab.report import Report
@@ -55,9 +56,9 @@ def demo(
         bool, typer.Option(help="Open the console in a browser where there is a display.")
     ] = True,
     scene: Annotated[
-        Literal["plant", "confined-space"],
+        Literal["plant", "confined-space", "forest"],
         typer.Option(
-            help="plant, or confined-space: a day of permits, a smart lock and a siren, told step by step."
+            help="plant; confined-space: a day of permits, a smart lock and a siren, told step by step; forest: cameras that see a fire begin, and clouds."
         ),
     ] = "plant",
     as_json: Json = False,
@@ -71,6 +72,9 @@ def demo(
         signal.signal(end, signal.default_int_handler)
     if scene == "confined-space":
         _confined_space(folder, broker, for_s, as_json=as_json)
+        return
+    if scene == "forest":
+        _forest(folder, broker, for_s, port, as_json=as_json)
         return
     with Demo(
         folder, Site(release_after_s=release_after), http_port=_free(port), broker=broker
@@ -108,10 +112,39 @@ def _confined_space(folder: Path, broker: str, for_s: float | None, *, as_json: 
         if as_json and for_s is None:
             return
         output.note(f"log in as root, zhao, qian, li, ...: {PASSWORD!r}; PIN {PIN} at the gateway")
-        try:
-            time.sleep(for_s if for_s is not None else 1e6)
-        except KeyboardInterrupt:
-            output.note("stopping")
+        _stay(for_s)
+
+
+def _forest(folder: Path, broker: str, for_s: float | None, port: int, *, as_json: bool) -> None:
+    """All frames of four cameras, told as it happens; then the site stays up for `for_s`, or until Ctrl-C."""
+    for module in ("cv2", "onnxruntime"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError("vision", module)
+    from tocsin.lab.forest.site import Forest
+    from tocsin.lab.forest.watch import watch
+
+    forest = Forest()
+    with Demo(folder, forest, http_port=_free(port), broker=broker) as run:
+        run.start(lambda part: output.note(f"starting {part}"))
+        output.note(f"console: {run.console_url}   data: {folder}")
+        if run.first_admin_url:
+            output.note(f"first account: {run.first_admin_url}")
+        output.note(
+            f"four cameras over one hill, {forest.frames} frames each, {forest.seconds:g} s"
+        )
+        told = watch(run, forest, output.note)
+        output.emit(told, as_json=as_json, human=told.text())
+        if not (as_json and for_s is None):
+            _stay(for_s)
+    if not told.as_it_should:
+        raise typer.Exit(DemoFoundFaultsError.exit_code)
+
+
+def _stay(for_s: float | None) -> None:
+    try:
+        time.sleep(for_s if for_s is not None else 1e6)
+    except KeyboardInterrupt:
+        output.note("stopping")
 
 
 def _free(port: int) -> int:

@@ -14,13 +14,13 @@ Picture = NDArray[np.uint8]
 
 
 class Sky:
-    """One camera's day; the same `seed` gives the same day."""
+    """One camera's day; the same `seed` gives the same day. `wide`: how much wider clouds are than in a picture's own proportions."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, wide: float = 1.0) -> None:
         rng = np.random.default_rng([seed, 0x5EED])
-        self._seed = seed
-        self._clouds = _fractal(rng, 1024, 96)
-        self._ground = _fractal(rng, WIDTH, HEIGHT)
+        self._seed, self._seen = seed, round(WIDTH / wide)
+        self._clouds = fractal(rng, 1024, 96)
+        self._ground = fractal(rng, WIDTH, HEIGHT)
         self._rough = rng.normal(0, 9, (HEIGHT, WIDTH)).astype(np.float32)
         ridge = cv2.resize(rng.normal(0, 14, (1, 9)).astype(np.float32), (WIDTH, 1))
         self._ridge = 105 + np.asarray(ridge, np.float32)[0]
@@ -33,7 +33,7 @@ class Sky:
         dusk = math.exp(-((abs(hour % 24 - 12) - 6) ** 2) / 0.6)
         rng = np.random.default_rng([self._seed, round(hour * 3600)])
         shift = int(hour * 60 * self._speed) % 700
-        clouds = np.clip((self._clouds[:, shift : shift + WIDTH] - 1 + self._cover) * 4, 0, 1)
+        clouds = np.clip((self._clouds[:, shift : shift + self._seen] - 1 + self._cover) * 4, 0, 1)
         blue = np.array([200, 150, 100], np.float32)
         glow = np.array([70, 120, 225], np.float32)
         sky = (blue * (1 - dusk) + glow * dusk) * (0.08 + 0.92 * max(day, 0.7 * dusk))
@@ -55,7 +55,7 @@ class Sky:
         return np.asarray(np.clip(picture, 0, 255), np.uint8)
 
 
-def _fractal(rng: np.random.Generator, width: int, height: int) -> Layer:
+def fractal(rng: np.random.Generator, width: int, height: int) -> Layer:
     """0..1, with structure at every size."""
     out = np.zeros((height, width), np.float32)
     for octave in range(2, 8):
