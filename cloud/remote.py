@@ -83,6 +83,8 @@ class Place(Protocol):
 
     def lock_orders(self) -> Row: ...
 
+    def key_changes(self) -> list[Row]: ...
+
 
 def place_of(data: Path | None, url: str | None, token: str | None) -> Place:
     """The cloud that is meant.
@@ -234,6 +236,9 @@ class SocketPlace:
     def lock_orders(self) -> Row:
         return cast(Row, call_once(self._path, "lock_orders"))
 
+    def key_changes(self) -> list[Row]:
+        return cast(list[Row], call_once(self._path, "key_changes"))
+
 
 class HttpPlace:
     """By the HTTP API; the actor is whoever the token belongs to."""
@@ -348,6 +353,9 @@ class HttpPlace:
 
     def lock_orders(self) -> Row:
         return cast(Row, self._call("GET", "/api/v1/lock-orders"))
+
+    def key_changes(self) -> list[Row]:
+        return cast(list[Row], self._call("GET", "/api/v1/key-changes"))
 
     def _call(self, method: str, path: str, body: Row | None = None) -> object:
         try:

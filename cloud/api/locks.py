@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
@@ -15,11 +16,11 @@ from cloud.api.services import services
 from cloud.identity.permit_roles import PermitRole
 from cloud.identity.rules import Action, Principal
 from cloud.permits.holders import HolderKey
-from tocsin.errors import LockKeyError, LockKeyReason
 from tocsin.grants.ids import id_of
 
 router = APIRouter(prefix="/api/v1", tags=["locks"])
 Admin = Depends(allow(Action.ADMIN))
+MAY_REVOKE = (PermitRole.TECHNICIAN, PermitRole.APPROVER)
 
 Hex8 = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="8 bytes in hex.")]
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="32 bytes in hex.")]
@@ -62,7 +63,16 @@ class CodeBody(Body):
     code: Code
 
 
-class SwitchBody(CodeBody):
+Reason = Annotated[str, Field(max_length=200, description="Why; it stays beside who did it.")]
+
+
+class ReasonBody(CodeBody):
+    """A second factor, and why."""
+
+    reason: Reason = ""
+
+
+class SwitchBody(ReasonBody):
     """Whether to leave locks behind."""
 
     force: bool = Field(
@@ -70,7 +80,7 @@ class SwitchBody(CodeBody):
     )
 
 
-class RevokeBody(CodeBody):
+class RevokeBody(ReasonBody):
     """How far to revoke."""
 
     gateways_too: bool = Field(default=False, description="Gateway keys of this lock as well.")
@@ -120,6 +130,18 @@ class IssuerTold(Told):
     made_ns: int
     issues_ns: int | None
     retired_ns: int | None
+
+
+class ChangeTold(Told):
+    """What somebody did to keys. `about`: site/device of a lock, or an issuer key."""
+
+    id: str
+    at_ns: int
+    by: str
+    what: str
+    about: str
+    site: str = ""
+    reason: str = ""
 
 
 @router.get("/me/keys")
@@ -176,13 +198,14 @@ def revoke(
     request: Request, lock: Hex8, body: RevokeBody, principal: Principal = Reader
 ) -> LockTold:
     """Void every grant issued for a lock so far; approvers and technicians of its site may."""
-    locks = services(request).permits.locks
-    site = locks.get(lock).site
+    parts = services(request).permits
+    site = parts.locks.get(lock).site
     need_site(principal, site)
     me = person_of(principal)
-    need_role(request, me, site, PermitRole.TECHNICIAN, PermitRole.APPROVER)
+    need_role(request, me, site, *MAY_REVOKE)
     need_factor(request, me, body.code)
-    return LockTold(**asdict(locks.revoke(lock, me.name, gateways_too=body.gateways_too)))
+    (told,) = parts.keys.revoke([lock], me.name, body.reason, gateways_too=body.gateways_too)
+    return LockTold(**asdict(told))
 
 
 @router.post("/locks/{lock}/gateway-keys")
@@ -221,10 +244,13 @@ def issuers(request: Request, principal: Principal = Reader) -> list[IssuerTold]
 
 
 @router.post("/issuer-keys", status_code=201)
-def new_issuer(request: Request, body: CodeBody, principal: Principal = Admin) -> list[IssuerTold]:
+def new_issuer(
+    request: Request, body: ReasonBody, principal: Principal = Admin
+) -> list[IssuerTold]:
     """Make the next issuer key; it signs nothing until it is switched to."""
-    need_factor(request, person_of(principal), body.code)
-    services(request).permits.issuers.prepare()
+    me = person_of(principal)
+    need_factor(request, me, body.code)
+    services(request).permits.keys.prepare(me.name, body.reason)
     return issuers(request, principal)
 
 
@@ -233,17 +259,17 @@ def switch_issuer(
     request: Request, body: SwitchBody, principal: Principal = Admin
 ) -> list[IssuerTold]:
     """Sign with the newest key, once every lock has it: one that has not would open for nobody."""
-    need_factor(request, person_of(principal), body.code)
-    parts = services(request).permits
-    behind = [] if body.force else parts.orders.behind()
-    if behind:
-        raise LockKeyError(
-            LockKeyReason.NOT_TAKEN,
-            f"not taken yet by {', '.join(behind[:10])}" + (" ..." if len(behind) > 10 else ""),
-            hint="wait until they are in range of their gateways; `force` leaves them behind",
-        )
-    parts.issuers.switch()
+    me = person_of(principal)
+    need_factor(request, me, body.code)
+    services(request).permits.keys.switch(me.name, body.reason, force=body.force)
     return issuers(request, principal)
+
+
+@router.get("/key-changes")
+def key_changes(request: Request, principal: Principal = Reader) -> list[ChangeTold]:
+    """Who voided grants of locks at the caller's sites and who replaced issuer keys, when and why: the newest 100."""
+    found = services(request).permits.keys.all(principal.sites)
+    return [ChangeTold(**msgspec.to_builtins(k)) for k in found]
 
 
 def _technician(request: Request, principal: Principal, site: str) -> Person:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +17,9 @@ from tocsin.errors import BadRequestError, FolderError, UsageError
 if TYPE_CHECKING:
     from cloud.remote import Place
 
-app = new_app("Permits for confined spaces: list, show, locks, export, verify.")
+app = new_app(
+    "Permits for confined spaces: list, show, locks, revoke, rotate, changes, export, verify."
+)
 CHECK_FAILED = 9
 
 Data = Annotated[
@@ -26,6 +30,9 @@ Url = Annotated[str | None, typer.Option("--url", help="Address of a cloud elsew
 Token = Annotated[
     str | None, typer.Option("--token", envvar="TOCSIN_TOKEN", help="API token for --url.")
 ]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays beside who did it.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Actor = Annotated[str | None, typer.Option("--actor", help="Who; default the user of this shell.")]
 
 
 @app.command("list")
@@ -133,6 +140,108 @@ def verify(
         )
     if not report.whole:
         raise typer.Exit(CHECK_FAILED)
+
+
+@app.command("revoke")
+def revoke(
+    locks: Annotated[
+        list[str] | None, typer.Argument(help="Locks by site/device or id, as `locks` shows them.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every lock.")] = False,
+    gateways_too: Annotated[
+        bool, typer.Option("--gateways-too", help="The gateways' keys of these locks as well.")
+    ] = False,
+    reason: Reason = "",
+    yes: Yes = False,
+    actor: Actor = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Void every grant issued so far for these locks. Permits in force get new ones; entries say who and why."""
+    if bool(locks) == every:
+        raise UsageError("which locks?", hint="name them, or say --all")
+    path = _socket(data)
+    named = locks or [f"{row['site']}/{row['device']}" for row in _rows(path, "lock_orders")]
+    if not named:
+        raise UsageError("no lock is commissioned")
+    what = "grants and gateway keys" if gateways_too else "grants"
+    _sure(f"void all {what} of {', '.join(named)}", reason, yes=yes, as_json=as_json)
+    told = _ask(path, "locks_revoke", actor, reason, locks=named, gateways_too=gateways_too)
+    human = [f"{k['site']}/{k['device']}: grants below {k['min_ctr']} are void" for k in told]
+    emit(told, as_json=as_json, human="\n".join(human))
+    if not as_json:
+        note("which locks have taken it: tocsin permit locks")
+
+
+@app.command("rotate")
+def rotate(
+    switch: Annotated[
+        bool, typer.Option("--switch", help="Sign with the key that was made before.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where locks have not taken it: they open no more.")
+    ] = False,
+    reason: Reason = "",
+    yes: Yes = False,
+    actor: Actor = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make the next key that signs grants; once every lock has it, sign with it by --switch."""
+    if force and not switch:
+        raise UsageError("--force goes with --switch")
+    path = _socket(data)
+    what = "sign grants with the newest key" if switch else "make the next issuer key"
+    _sure(what + (", leaving locks behind" if force else ""), reason, yes=yes, as_json=as_json)
+    if switch:
+        told = _ask(path, "issuer_switch", actor, reason, force=force)
+        human = f"grants are signed with key {told['kid']}"
+    else:
+        told = _ask(path, "issuer_prepare", actor, reason)
+        human = f"issuer key {told['kid']} waits for the locks"
+    emit(told, as_json=as_json, human=human)
+    if not as_json and not switch:
+        note("once `tocsin permit locks` shows that all have it: tocsin permit rotate --switch")
+
+
+@app.command("changes")
+def changes(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Who voided grants and replaced issuer keys, when and why; newest first."""
+    from cloud.permits.show import change_table
+
+    rows = _place(data, url, token).key_changes()
+    emit(rows, as_json=as_json, human=change_table(rows))
+
+
+def _socket(data: Path | None) -> Path:
+    """These need a person: over HTTP one who logged in, here whoever may use the socket."""
+    from cloud.remote import socket_of
+
+    return socket_of(data, "--data DIR of a running one; elsewhere log in to its console: Locks")
+
+
+def _sure(what: str, reason: str, *, yes: bool, as_json: bool) -> None:
+    if not reason.strip():
+        raise UsageError("why?", hint="--reason TEXT stays in the list of changes")
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise UsageError(f"{what}: there is no way back", hint="say --yes")
+    typer.confirm(f"{what}?", abort=True, err=True)
+
+
+def _ask(path: Path, op: str, actor: str | None, reason: str, **args: Any) -> Any:
+    from cloud.rpc.client import call_once
+
+    who = getpass.getuser() if actor is None else actor
+    return call_once(path, op, actor=who, reason=reason.strip(), **args)
+
+
+def _rows(path: Path, op: str) -> list[dict[str, Any]]:
+    from cloud.rpc.client import call_once
+
+    told: Any = call_once(path, op)
+    return list(told["locks"])
 
 
 def _place(data: Path | None, url: str | None, token: str | None) -> Place:

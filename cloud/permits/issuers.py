@@ -84,48 +84,49 @@ class Issuers:
         return IssuerKeys({_kid(r["kid"]): bytes(r["public"]) for r in _live(c)})
 
     def prepare(self) -> Issuer:
+        """As `prepare_in`, in a transaction of its own."""
+        with self._engine.begin() as c:
+            return self.prepare_in(c)
+
+    def prepare_in(self, c: Connection) -> Issuer:
         """A new key that does not sign yet. The oldest of two is retired by it: locks drop it as they take this one.
 
         Raises:
             LockKeyError: the one made before does not sign yet.
         """
-        now_ns = self._clock.now_ns()
-        with self._engine.begin() as c:
-            self.issuing(c)
-            alone(c, issuer_keys)
-            rows = _live(c)
-            if rows[-1]["issues_ns"] is None:
-                raise LockKeyError(
-                    LockKeyReason.KEY_WAITS,
-                    f"issuer key {_kid(rows[-1]['kid']).hex()} waits to be taken by the locks",
-                    hint="switch to it first",
-                )
-            for old in rows[: len(rows) - LIVE_KEYS + 1]:
-                c.execute(
-                    update(issuer_keys)
-                    .where(issuer_keys.c.kid == old["kid"])
-                    .values(retired_ns=now_ns)
-                )
-            self._make(c, rows[-1]["kid"] + 1, None)
-            return self._opened(_live(c)[-1])
+        self.issuing(c)
+        alone(c, issuer_keys)
+        rows, now_ns = _live(c), self._clock.now_ns()
+        if rows[-1]["issues_ns"] is None:
+            raise LockKeyError(
+                LockKeyReason.KEY_WAITS,
+                f"issuer key {_kid(rows[-1]['kid']).hex()} waits to be taken by the locks",
+                hint="switch to it first",
+            )
+        for old in rows[: len(rows) - LIVE_KEYS + 1]:
+            mine = issuer_keys.c.kid == old["kid"]
+            c.execute(update(issuer_keys).where(mine).values(retired_ns=now_ns))
+        self._make(c, rows[-1]["kid"] + 1, None)
+        return self._opened(_live(c)[-1])
 
     def switch(self) -> Issuer:
+        """As `switch_in`, in a transaction of its own."""
+        with self._engine.begin() as c:
+            return self.switch_in(c)
+
+    def switch_in(self, c: Connection) -> Issuer:
         """Sign with the newest key from now on; every lock must have it.
 
         Raises:
             LockKeyError: no key waits.
         """
-        with self._engine.begin() as c:
-            alone(c, issuer_keys)
-            rows = _live(c)
-            if not rows or rows[-1]["issues_ns"] is not None:
-                raise LockKeyError(LockKeyReason.NO_KEY_WAITS, "no issuer key waits to be used")
-            c.execute(
-                update(issuer_keys)
-                .where(issuer_keys.c.kid == rows[-1]["kid"])
-                .values(issues_ns=self._clock.now_ns())
-            )
-            return self._opened(_live(c)[-1])
+        alone(c, issuer_keys)
+        rows = _live(c)
+        if not rows or rows[-1]["issues_ns"] is not None:
+            raise LockKeyError(LockKeyReason.NO_KEY_WAITS, "no issuer key waits to be used")
+        mine = issuer_keys.c.kid == rows[-1]["kid"]
+        c.execute(update(issuer_keys).where(mine).values(issues_ns=self._clock.now_ns()))
+        return self._opened(_live(c)[-1])
 
     def _make(self, c: Connection, number: int, issues_ns: int | None) -> None:
         seed = secrets.token_bytes(KEY_BYTES)

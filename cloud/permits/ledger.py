@@ -36,13 +36,26 @@ class AskedKey(msgspec.Struct, frozen=True, omit_defaults=True):
     refused: str = ""
 
 
-Item = Space | Instrument | Qualified | AskedKey
-T = TypeVar("T", Space, Instrument, Qualified, AskedKey)
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody did to keys, which stays. `about`: site/device of a lock, or an issuer key."""
+
+    id: str
+    at_ns: int
+    by: str
+    what: str
+    about: str
+    site: str = ""
+    reason: str = ""
+
+
+Item = Space | Instrument | Qualified | AskedKey | Change
+T = TypeVar("T", Space, Instrument, Qualified, AskedKey, Change)
 KINDS: dict[type[Item], str] = {
     Space: "space",
     Instrument: "instrument",
     Qualified: "person",
     AskedKey: "asked-key",
+    Change: "change",
 }
 
 

@@ -112,19 +112,23 @@ class Locks:
             return _lock(_row(c, lock))
 
     def revoke(self, lock: str, by: str, *, gateways_too: bool = False) -> Lock:
-        """Void every grant issued so far; `gateways_too`: gateway keys of this lock as well (one was stolen)."""
+        """As `revoke_in`, in a transaction of its own."""
         with self._engine.begin() as c:
-            row = _row(c, lock, lock_it=True)
-            values = {
-                "min_ctr": row["next_ctr"],
-                "epoch": row["epoch"] + int(gateways_too),
-                "changed_ns": self._clock.now_ns(),
-                "changed_by": by,
-            }
-            c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(values))
-            live = and_(grants.c.lock == lock, grants.c.void_ns.is_(None))
-            c.execute(update(grants).where(live).values(void_ns=self._clock.now_ns()))
-            return _lock(_row(c, lock))
+            return self.revoke_in(c, lock, by, gateways_too=gateways_too)
+
+    def revoke_in(self, c: Connection, lock: str, by: str, *, gateways_too: bool = False) -> Lock:
+        """Void every grant issued so far; `gateways_too`: gateway keys of this lock as well (one was stolen)."""
+        row, now_ns = _row(c, lock, lock_it=True), self._clock.now_ns()
+        values = {
+            "min_ctr": row["next_ctr"],
+            "epoch": row["epoch"] + int(gateways_too),
+            "changed_ns": now_ns,
+            "changed_by": by,
+        }
+        c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(values))
+        live = and_(grants.c.lock == lock, grants.c.void_ns.is_(None))
+        c.execute(update(grants).where(live).values(void_ns=now_ns))
+        return _lock(_row(c, lock))
 
     def raise_min(self, c: Connection, lock: str, now_ns: int) -> None:
         """As high as the grants of this lock that are live let it, within the caller's transaction; void ones above are named."""

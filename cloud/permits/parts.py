@@ -13,6 +13,7 @@ from cloud.permits.asked_keys import AskedKeys
 from cloud.permits.holders import Holders
 from cloud.permits.issued import Issued
 from cloud.permits.issuers import Issuers
+from cloud.permits.key_changes import KeyChanges
 from cloud.permits.ledger import Ledger
 from cloud.permits.locks import Locks
 from cloud.permits.packs import Packs
@@ -34,6 +35,7 @@ class PermitParts:
     issuers: Issuers
     issued: Issued
     orders: LocksTold
+    keys: KeyChanges
 
     @classmethod
     def of(cls, config: CloudConfig, engine: Engine, clock: Clock, sealing: Sealing) -> PermitParts:
@@ -41,6 +43,7 @@ class PermitParts:
         locks = Locks(engine, clock, sealing, commissioned)
         ledger, holders = Ledger(engine, clock), Holders(engine, clock)
         folder = config.cloud.data_dir / "permits" / "photos"
+        issuers, orders = Issuers(engine, clock, sealing), LocksTold(engine, clock)
         return cls(
             Packs(config.permits.rules_folder),
             ledger,
@@ -48,7 +51,8 @@ class PermitParts:
             locks,
             holders,
             AskedKeys(engine, clock, ledger, holders),
-            Issuers(engine, clock, sealing),
+            issuers,
             Issued(engine, locks),
-            LocksTold(engine, clock),
+            orders,
+            KeyChanges(engine, clock, locks, issuers, orders.behind),
         )

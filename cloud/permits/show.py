@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cloud.alarms.show import utc
-from tocsin.cli.output import table
+from tocsin.cli.output import printable, table
 
 Row = Mapping[str, object]
 
@@ -39,6 +39,17 @@ def lock_pages(report: Row, now_ns: int) -> str:
             table(keys, [_issuer(row) for row in issuers]),
         ]
     )
+
+
+def change_table(rows: Sequence[Row]) -> str:
+    """One line per change of keys."""
+    if not rows:
+        return "none"
+    lines = [
+        [utc(r["at_ns"]), *(printable(str(r.get(name, ""))) for name in ("by", "what", "about", "reason"))]
+        for r in rows
+    ]  # fmt: skip
+    return table(["time (UTC)", "who", "did", "to", "reason"], lines)
 
 
 def _lock(row: Row, now_ns: int) -> list[str]:

@@ -100,7 +100,9 @@ class Operations:
         self._state_file = state_file
         self._queries = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="query")
         self._state = ThreadPoolExecutor(2, thread_name_prefix="state")
-        self._permits = PermitOperations(permits.book, permits.keeper, permits.locks, self._state)
+        self._permits = PermitOperations(
+            permits.book, permits.keeper, permits.locks, permits.keys, self._state
+        )
         self._vision = VisionOperations(vision, orders, self._state)
 
     @property

@@ -21,6 +21,7 @@ from cloud.permits.exporting import Exporter
 from cloud.permits.granting import Granter
 from cloud.permits.holders import Holders
 from cloud.permits.keeping import Keeper
+from cloud.permits.key_changes import KeyChanges
 from cloud.permits.parts import PermitParts
 from cloud.permits.situations import HEARD_NS, Situations
 from cloud.sealing import Sealing
@@ -68,6 +69,7 @@ class PermitDesk:
     seals: Seals
     orders: LockOrderBook
     locks: LocksTold
+    keys: KeyChanges
 
     def look(self) -> None:
         """Once a second."""
@@ -141,7 +143,7 @@ def permit_desk(
     )
     keeper = Keeper(engine, clock, book, exporter, folder)
     seals = Seals(presence, parts.holders)
-    return PermitDesk(book, keeper, seals, orders, parts.orders)
+    return PermitDesk(book, keeper, seals, orders, parts.orders, parts.keys)
 
 
 def _gateway_of(presence: Presence, site: str, device: str) -> str:

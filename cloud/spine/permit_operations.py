@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import msgspec
 from cloud.lock_orders.told import LocksTold
 from cloud.permits.book import PermitBook
 from cloud.permits.keeping import Keeper
+from cloud.permits.key_changes import KeyChanges
 from cloud.permits.ruling import Ask
 from cloud.rpc import Handler
 from tocsin.errors import BadRequestError, PermitRefusedError
@@ -24,8 +26,16 @@ T = TypeVar("T")
 class PermitOperations:
     """`handlers` for the server. A refusal of the rules is an answer, with everything that is known of it."""
 
-    def __init__(self, book: PermitBook, keeper: Keeper, locks: LocksTold, pool: Executor) -> None:
-        self._book, self._keeper, self._locks, self._pool = book, keeper, locks, pool
+    def __init__(
+        self,
+        book: PermitBook,
+        keeper: Keeper,
+        locks: LocksTold,
+        keys: KeyChanges,
+        pool: Executor,
+    ) -> None:
+        self._book, self._keeper, self._pool = book, keeper, pool
+        self._locks, self._keys = locks, keys
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -41,6 +51,10 @@ class PermitOperations:
             "permit_act": self.permit_act,
             "permit_export": self.permit_export,
             "lock_orders": self.lock_orders,
+            "locks_revoke": self.locks_revoke,
+            "issuer_prepare": self.issuer_prepare,
+            "issuer_switch": self.issuer_switch,
+            "key_changes": self.key_changes,
         }
 
     async def permits(
@@ -76,6 +90,31 @@ class PermitOperations:
     async def lock_orders(self) -> object:
         """Which locks have taken what."""
         return await self._in(self._locks.report)
+
+    async def locks_revoke(
+        self, locks: list[str], actor: str, reason: str, gateways_too: bool = False
+    ) -> object:
+        """What the locks are now. `locks`: ids or site/device."""
+
+        def work() -> list[object]:
+            ids = [k.lock for k in self._keys.named(locks)] if locks else []
+            done = self._keys.revoke(ids, actor, reason, gateways_too=gateways_too)
+            return [asdict(k) for k in done]
+
+        return await self._in(work)
+
+    async def issuer_prepare(self, actor: str, reason: str) -> object:
+        """The new key, as locks know it."""
+        return {"kid": (await self._in(partial(self._keys.prepare, actor, reason))).kid.hex()}
+
+    async def issuer_switch(self, actor: str, reason: str, force: bool = False) -> object:
+        """The key that signs now."""
+        made = await self._in(partial(self._keys.switch, actor, reason, force=force))
+        return {"kid": made.kid.hex()}
+
+    async def key_changes(self, limit: int = 100) -> object:
+        """Who revoked grants and replaced issuer keys, newest first."""
+        return msgspec.to_builtins(await self._in(partial(self._keys.all, limit=limit)))
 
     async def _ruled(self, work: Callable[[], dict[str, object]]) -> object:
         try:

@@ -388,7 +388,7 @@ class RunningCloud:
         self.keeper = Keeper(self.engine, self.permit_clock, book, exporter, folder)
         self._permit_pool = ThreadPoolExecutor(2)
         self._permit_operations = PermitOperations(
-            book, self.keeper, parts.orders, self._permit_pool
+            book, self.keeper, parts.orders, parts.keys, self._permit_pool
         )
         self.accounts = Accounts(self.engine, SystemClock())
         self.tokens = Tokens(self.engine, SystemClock())
