@@ -24,12 +24,13 @@ class Limits(msgspec.Struct, frozen=True):
 
     per_week: float = 1.0  # false alarms that a camera may give for one class
     floor: float = 0.35  # no threshold below it
-    start: float = 0.6  # until the camera was seen long enough
+    start: float = 0.6  # no threshold below it on a camera's first day
     margin: float = 0.02
     reach: float = 0.25  # in log-odds: how far beyond the largest quiet score the tail may lead
     half_life_s: float = WEEK_S
     learn_frames: int = 10  # how long that is
     learn_s: float = 300.0
+    day_s: float = 86_400.0  # `start` stays the least until then: night teaches nothing about dawn
     hour_s: float = 4 * 3600.0  # an hour of the day is judged by itself once it was seen so long
     lag_frames: int = 12  # what was seen so lately is not learned yet: an alarm may follow
     lag_s: float = 600.0
@@ -100,7 +101,10 @@ def threshold(
         reach=limits.reach,
     )
     known = hours.frames >= limits.learn_frames and hours.watched_s >= limits.learn_s
-    return Threshold(learned if known else max(limits.start, learned), known)
+    begin = f"{label}/{spectrum}/"
+    watched_s = sum(c.watched_s for k, c in calibration.curves.items() if k.startswith(begin))
+    first_day = not known or watched_s < limits.day_s
+    return Threshold(max(limits.start, learned) if first_day else learned, known)
 
 
 def share_limit(

@@ -69,7 +69,7 @@ class JudgeOptions(Section):
         default=0.6,
         ge=0.01,
         le=0.99,
-        description="Least threshold until the camera was seen for ten frames and five minutes.",
+        description="Least threshold until the camera was seen for a day: night teaches nothing about dawn.",
     )
     half_life_days: float = Field(
         default=7.0, ge=0.1, le=365, description="What was learned counts half after so long."

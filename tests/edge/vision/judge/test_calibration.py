@@ -74,7 +74,7 @@ def _watched(score: float, hours: range, per_hour: int = 60) -> Calibration:
 def test_hours_spectra_and_classes_have_thresholds_of_their_own_once_they_were_seen_enough() -> (
     None
 ):
-    limits = Limits()
+    limits = Limits(day_s=20 * 3600)
     noisy = _watched(0.7, range(8, 9), per_hour=30)  # a sunset in one hour of the day
     calm = _watched(0.05, range(24))
     both = Calibration({**calm.curves, **noisy.curves})

@@ -63,9 +63,12 @@ def test_growing_smoke_alarms_at_its_third_frame_once_and_ends_when_it_is_gone()
 
 def test_what_neither_grows_nor_rises_nor_is_strong_waits_until_it_was_there_long() -> None:
     known, _ = run(quiet(0, 40))
-    still = [observed(40 + i, smoke(0.45)) for i in range(20)]
+    still = [observed(40 + i, smoke(0.55)) for i in range(20)]
     strong = [observed(40 + i, smoke(0.8)) for i in range(20)]
     assert kinds(run(still, watch=known)[1]) == [(KIND.ALARM, 45)]
+    first_day = Settings(hold_at_start=0, limits=Limits())
+    assert kinds(run(still, first_day, known)[1]) == []
+    assert kinds(run(strong, first_day, known)[1]) == [(KIND.ALARM, 45)]
     assert kinds(
         run(still, Settings(hold_at_start=0, limits=Limits(start=0.5), second_sign=False), known)[1]
     ) == [(KIND.ALARM, 42)]
@@ -156,7 +159,7 @@ def test_an_alarm_is_never_learned_unless_an_operator_rejects_it() -> None:
     now_ns = observed(71).ts_ns
 
     def limit(w: Watch) -> float:
-        return threshold(w.calibration, "smoke", "visible", now_ns, Limits()).score
+        return threshold(w.calibration, "smoke", "visible", now_ns, Limits(day_s=0)).score
 
     assert limit(watch) < 0.5
     assert limit(answered(watch, number, fire=True, settings=rules)) == limit(watch)
