@@ -39,9 +39,9 @@ def test_what_went_wrong_is_said_plainly() -> None:
     good = CameraTold("eye", "visible", 180, 0.2, 60, 66, "smoke", "ab", True, [])
     assert good.as_it_should
     assert good.text() == "eye: smoke began at frame 60, alarm (smoke) at frame 66, its picture is on the console; 0 alarms before"  # fmt: skip
-    missed = CameraTold("eye", "visible", 180, 0.2, 60, None, "", "", False, [13])
+    missed = CameraTold("eye", "visible", 180, 0.2, 60, None, "", "", False, [13], True)
     assert not missed.as_it_should
-    assert "NO ALARM in the 120 frames after it; before that 1 FALSE ALARM(S), at frame 13" in missed.text()  # fmt: skip
+    assert "NO ALARM of its own in the 120 frames after it (a false one is still open); before that 1 FALSE ALARM(S), at frame 13" in missed.text()  # fmt: skip
     quiet = CameraTold("eye", "visible", 180, 4.5, None, None, "", "", False, [7, 9])
     assert not quiet.as_it_should
     assert "2 FALSE ALARM(S), at frame 7, 9 in 180 frames" in quiet.text()

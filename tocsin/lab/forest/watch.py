@@ -32,6 +32,7 @@ class CameraTold(msgspec.Struct, frozen=True):
     picture: str
     in_alarm_list: bool
     false_alarm_frames: list[int]
+    false_alarm_open: bool = False  # at the end: what begins within it raises none of its own
 
     @property
     def as_it_should(self) -> bool:
@@ -48,7 +49,9 @@ class CameraTold(msgspec.Struct, frozen=True):
             return f"{self.camera}: {what}: {many if false else '0 alarms'} in {self.frames} frames"
         began = f"{'fire' if self.kind == 'thermal' else 'smoke'} began at frame {self.fire_frame}"
         if self.alarm_frame is None:
-            told = f"NO ALARM in the {self.frames - self.fire_frame} frames after it"
+            told = f"NO ALARM of its own in the {self.frames - self.fire_frame} frames after it"
+            if self.false_alarm_open:
+                told += " (a false one is still open)"
         else:
             shown = "its picture is on the console" if self.picture else "its picture did NOT come"
             told = f"alarm ({self.label}) at frame {self.alarm_frame}, {shown}"
@@ -120,6 +123,7 @@ def _camera(
     mine = sorted(seen, key=lambda pair: pair[0])
     fire = camera.fire_frame
     true = [(n, r) for n, r in mine if fire is not None and n >= fire]
+    false = [(n, r) for n, r in mine if fire is None or n < fire]
     frame, row = true[0] if true else (None, None)
     return CameraTold(
         camera.id,
@@ -131,7 +135,8 @@ def _camera(
         "" if row is None else row["label"],
         "" if row is None else _whole(run, row["detection"]),
         row is not None and row["thumbnail"] in listed,
-        [n for n, _ in mine if fire is None or n < fire],
+        [n for n, _ in false],
+        any(r["ended_ns"] is None for _, r in false),
     )
 
 
