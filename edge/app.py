@@ -24,6 +24,7 @@ from edge.evidence import EvidenceDesk, EvidenceRing
 from edge.figures import SelfReader, metrics, own_device
 from edge.flow import Flow
 from edge.frames import FrameLog
+from edge.garbage import leave_out_what_stands
 from edge.keeping import alarm_file, disk_returns, open_outbox
 from edge.kept_before import CHUNKS, KeptBefore
 from edge.link import delivered, open_link
@@ -332,6 +333,7 @@ class Agent:
         )
 
     def _ready(self) -> None:
+        leave_out_what_stands()
         self._notifier.send("READY=1", f"STATUS=reading {len(self.devices.specs())} devices")
 
     def _hup(self) -> None:

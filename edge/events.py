@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
-from edge.journal import Journal
+from edge.journal import Journal, Told
 from tocsin.errors import OutboxCorruptError, OutboxError
 from tocsin.sdk import Clock
 
 _log = logging.getLogger("edge.events")
 _LONGEST = 4096
+_AT_ONCE = 32  # events in one commit; an alarm waits for no more
 _RETRY_S = 1.0
 
 
@@ -19,9 +21,7 @@ class EventQueue:
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal, self._clock = journal, clock
-        self._queue: asyncio.Queue[tuple[str, str, str, dict[str, object]]] = asyncio.Queue(
-            _LONGEST
-        )
+        self._queue: asyncio.Queue[Told] = asyncio.Queue(_LONGEST)
         self.dropped = 0
 
     def say(self, kind: str, device: str, text: str, data: dict[str, object]) -> None:
@@ -34,17 +34,20 @@ class EventQueue:
     async def run(self) -> None:
         """Hand events to the outbox until cancelled."""
         while True:
-            kind, device, text, data = await self._queue.get()
+            told = [await self._queue.get()]
+            while len(told) < _AT_ONCE and not self._queue.empty():
+                told.append(self._queue.get_nowait())
             try:
-                await self._keep(kind, device, text, data)
+                await self._keep(told)
             finally:
-                self._queue.task_done()
+                for _ in told:
+                    self._queue.task_done()
 
-    async def _keep(self, kind: str, device: str, text: str, data: dict[str, object]) -> None:
+    async def _keep(self, told: Sequence[Told]) -> None:
         refused = False
         while True:
             try:
-                await self._journal.put_event(kind, device, text, data)
+                await self._journal.put_events(told)
             except OutboxCorruptError:
                 raise
             except OutboxError as exc:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from edge.outbox.held import HeldPart
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
 from tocsin.contract.messages import Alarm, ClockState, Event
+
+Told: TypeAlias = tuple[str, str, str, dict[str, object]]  # an event: kind, device, text, data
 
 
 class Journal(Protocol):
@@ -80,6 +82,10 @@ class Journal(Protocol):
         order: tuple[str, str] | None = None,
     ) -> Event:
         """Keep an event; returns after its commit. With it the note of an open command is replaced ("": dropped)."""
+        ...
+
+    async def put_events(self, told: Sequence[Told]) -> list[Event]:
+        """Keep events, all or none; returns after their commit."""
         ...
 
     async def remember_command(self, command_id: str, expires_ns: int, note: str = "") -> None:

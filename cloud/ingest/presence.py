@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from cloud.db import read, write
 from cloud.ingest.last import Last
@@ -52,6 +52,7 @@ class Presence:
         self._lock = threading.Lock()
         self._gateways = {g: GatewayState(site, heard_mono=now_mono) for g, site in sites.items()}
         self._devices: dict[tuple[str, str], DeviceState] = {}
+        self._owed: dict[tuple[str, str], int] = {}  # announced and not durable: when it came, ns
         with read(engine) as connection:
             for row in connection.execute(select(seen_devices)).mappings():
                 self._devices[row["gateway"], row["device"]] = DeviceState(
@@ -87,17 +88,43 @@ class Presence:
                 state.heard_mono = now_mono
 
     def on_announced(self, event: Event, received_ns: int, now_mono: int) -> None:
-        """`device.announced`: measurement, expected period and whatever else the gateway says of a device."""
+        """`device.announced`: measurement, expected period and whatever else the gateway says of a device.
+
+        It is durable after the next `keep`.
+        """
         measurement = event.data.get("measurement")
         period = event.data.get("period_s")
+        place = event.gateway, event.device
         with self._lock:
-            device = self._device(event.gateway, event.device, event.site, received_ns, now_mono)
+            device = self._devices.get(place)
+            if device is None:
+                device = DeviceState(event.site, *place, alive_mono=now_mono)
+                self._devices[place] = device
+                self._owed[place] = received_ns
+            before = device.measurement, device.period_s, device.announced
             device.measurement = measurement if isinstance(measurement, str) else device.measurement
             device.period_s = (
                 float(period) if isinstance(period, int | float) and period > 0 else None
             )
             device.announced = dict(event.data)
-            self._save(device)
+            if before != (device.measurement, device.period_s, device.announced):
+                self._owed.setdefault(place, received_ns)
+
+    def keep(self) -> None:
+        """Make what was announced durable, all in one commit.
+
+        Raises:
+            StoreUnavailableError: nothing is; try again later.
+        """
+        with self._lock:
+            if not self._owed:
+                return
+            with write(self._engine) as connection:
+                for place, received_ns in self._owed.items():
+                    device = self._devices[place]
+                    if not self._update(connection, device):
+                        self._insert(connection, device, received_ns)
+            self._owed.clear()
 
     def on_removed(self, gateway: str, device: str) -> None:
         """`device.removed`: it left the gateway's configuration, so nobody waits for it any more."""
@@ -105,7 +132,8 @@ class Presence:
             known = self._devices.get((gateway, device))
             if known is not None:
                 known.period_s, known.health = None, None
-                self._save(known)
+                with write(self._engine) as connection:
+                    self._update(connection, known)
 
     def on_stored(self, blocks: Iterable[Block], received_ns: int, now_mono: int) -> None:
         """Rows of these devices were stored. A new device that cannot be noted now is noted with its next rows."""
@@ -153,35 +181,38 @@ class Presence:
         if state is None:
             state = DeviceState(site, gateway, device, measurement, alive_mono=now_mono)
             with write(self._engine) as connection:
-                connection.execute(
-                    insert(seen_devices).values(
-                        gateway=gateway,
-                        device=device,
-                        site=site,
-                        measurement=measurement,
-                        announced={},
-                        first_ns=received_ns,
-                    )
-                )
+                self._insert(connection, state, received_ns)
             self._devices[gateway, device] = state
         elif measurement and not state.measurement:
             state.measurement = measurement
         return state
 
-    def _save(self, device: DeviceState) -> None:
-        with write(self._engine) as connection:
-            connection.execute(
-                update(seen_devices)
-                .where(
-                    seen_devices.c.gateway == device.gateway,
-                    seen_devices.c.device == device.device,
-                )
-                .values(
-                    measurement=device.measurement,
-                    period_s=device.period_s,
-                    announced=msgspec.to_builtins(device.announced),
-                )
+    @staticmethod
+    def _insert(connection: Connection, device: DeviceState, received_ns: int) -> None:
+        connection.execute(
+            insert(seen_devices).values(
+                gateway=device.gateway,
+                device=device.device,
+                site=device.site,
+                first_ns=received_ns,
+                **_kept(device),
             )
+        )
+
+    @staticmethod
+    def _update(connection: Connection, device: DeviceState) -> bool:
+        """Whether it is there."""
+        mine = (seen_devices.c.gateway == device.gateway) & (seen_devices.c.device == device.device)
+        done = connection.execute(update(seen_devices).where(mine).values(**_kept(device)))
+        return bool(done.rowcount)
+
+
+def _kept(device: DeviceState) -> dict[str, object]:
+    return {
+        "measurement": device.measurement,
+        "period_s": device.period_s,
+        "announced": msgspec.to_builtins(device.announced),
+    }
 
 
 def _is_fresh(told: DeviceHealth, health_t: int) -> bool:

@@ -326,6 +326,7 @@ class Ingest:
         gathered.close()
         blocks = [*gathered.blocks, *gathered.late, *gathered.events]
         try:
+            self._presence.keep()
             self._post()
             entries = merged(gathered.entries)
             if blocks or entries:

@@ -119,17 +119,26 @@ class ModelBook:
     def expire(self) -> None:
         """Give up those that nobody can take any more, and send the others again now and then."""
         now_ns, mono_ns = self._clock.now_ns(), self._clock.mono_ns()
-        again = []
+        with read(self._engine) as c:
+            waiting = _all(c, models.c.state == "sent")
+        if any(overdue(sent, now_ns) is not None for sent in waiting):
+            waiting = self._give_up(now_ns)
+        for sent in waiting:
+            if mono_ns - self._sent_ns.get(sent.id, mono_ns) >= AGAIN_S * 1e9:
+                self._go(sent)
+
+    def _give_up(self, now_ns: int) -> list[Sent]:
+        """Close the overdue ones; the others."""
+        waiting = []
         with self._lock, write(self._engine) as c:
             for sent in _all(c, models.c.state == "sent"):
                 after = overdue(sent, now_ns)
-                if after is not None:
+                if after is None:
+                    waiting.append(sent)
+                else:
                     _save(c, after)
                     self._sent_ns.pop(sent.id, None)
-                elif mono_ns - self._sent_ns.get(sent.id, mono_ns) >= AGAIN_S * 1e9:
-                    again.append(sent)
-        for sent in again:
-            self._go(sent)
+        return waiting
 
     def resend(self, gateway: str) -> None:
         """Send a gateway what it has not taken yet; it knows what it has seen."""

@@ -49,6 +49,8 @@ _REFUSALS = tuple(
         "READONLY",
     )
 )
+LOG_PAGES = 1000  # so long may SQLite's log get before a commit of telemetry folds it into the file
+URGENT_LOG_PAGES = 2000  # and before that of an alarm does, with two more syncs while people wait
 _SYNCHRONOUS = {"none": "OFF", "batch": "NORMAL", "always": "FULL"}
 
 
@@ -129,6 +131,11 @@ def connect(path: Path, fsync: Fsync) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def fold_log_at(db: sqlite3.Connection, pages: int) -> None:
+    """The commit that makes the log so long folds it into the file."""
+    db.execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchone()
 
 
 def is_volatile(directory: Path) -> bool:

@@ -292,6 +292,21 @@ class Outbox:
         self._take_note(dropped)
         return event
 
+    async def put_events(
+        self, told: Sequence[tuple[str, str, str, dict[str, object]]]
+    ) -> list[Event]:
+        """Commit several events (kind, device, text, data) now, all or none.
+
+        Raises:
+            OutboxFullError: the cap is reached by alarms alone.
+        """
+        events, dropped = await self._disk.call(
+            self._store.append_events, told, self._clock.now_ns()
+        )
+        self.changed.set()
+        self._take_note(dropped)
+        return events
+
     async def pending(
         self, cls: str, *, after: int = 0, upto: int | None = None, limit: int = 32
     ) -> list[Chunk]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from edge.options import OutboxOptions
 from edge.outbox import reading, settling, streams
 from edge.outbox.chunks import Chunk, readings, split
-from edge.outbox.database import FILE, connect
+from edge.outbox.database import FILE, LOG_PAGES, URGENT_LOG_PAGES, connect, fold_log_at
 from edge.outbox.held import Held, HeldPart
 from edge.outbox.high_water import HighWater
 from edge.outbox.markers import MAX_GAPS, Marker
@@ -197,6 +197,15 @@ class Store:
             self._make_room(now_ns, dropped)
         return event, dropped
 
+    def append_events(
+        self, told: Sequence[tuple[str, str, str, dict[str, object]]], now_ns: int
+    ) -> tuple[list[Event], list[Gap]]:
+        """Seal and commit several events together."""
+        with self._transaction() as dropped:
+            events = [self._append_event(*event, now_ns)[1] for event in told]
+            self._make_room(now_ns, dropped)
+        return events, dropped
+
     def adopt(self, chunks: Sequence[Chunk], now_ns: int) -> None:
         """Take over chunks of a damaged file under their old streams, bytes unchanged."""
         with self._transaction():
@@ -288,6 +297,7 @@ class Store:
             if not self._marked:
                 self.memory.mark_open(self._power_on)
             yield dropped
+            fold_log_at(self.db, URGENT_LOG_PAGES if self._urgent else LOG_PAGES)
             self.db.execute("COMMIT")
             self._high_water.note(self._power_on, {s.ulid: s.next_seq for s in self._live.values()})
             self.newest_ids |= self._given

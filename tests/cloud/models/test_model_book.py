@@ -128,3 +128,21 @@ def test_what_nobody_took_in_time_is_given_up_and_lost_parts_go_again(
     book.push("gw-1", toml(b"graph", "2"), {"a.onnx": b"graph"}, "li", expires_s=-20)
     book.expire()
     assert [r["state"] for r in book.rows("gw-1", 5)] == ["expired", "replaced"]
+
+
+def test_the_look_for_overdue_models_waits_for_nobody_who_writes(
+    book: ModelBook, engine: Engine, out: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes every second; an alarm's commit must not wait for it either."""
+    book.push("gw-1", toml(b"m"), {"a.onnx": b"m"}, "li")
+
+    def write(_: Engine) -> None:
+        pytest.fail("it takes the writers' turn")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(book_module, "write", write)
+        book.expire()
+        sent = len(out)
+        patch.setattr(book_module, "AGAIN_S", 0.0)
+        book.expire()
+        assert len(out) == 2 * sent, "and those that wait are sent again all the same"

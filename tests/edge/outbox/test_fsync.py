@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.outbox import store
+from edge.outbox import database, store
 from tests.edge.outbox.test_outbox import alarm, opened, rows
 
 
@@ -78,3 +78,28 @@ async def test_batch_has_a_gap_marker_synced_before_it_can_be_sent(
             await outbox.put_rows_durable(rows(2_500, start))
             start += 2_500
         assert syncs["outbox.db-wal"] > begun
+
+
+async def test_an_alarms_commit_leaves_the_log_to_the_next_commit_of_telemetry(
+    tmp_path: Path,
+) -> None:
+    """Folding the log into the file takes two more syncs, and people wait for the alarm."""
+    file, log = tmp_path / "outbox.db", tmp_path / "outbox.db-wal"
+    async with opened(tmp_path) as outbox:
+        before, number = file.stat().st_size, 0
+        while log.stat().st_size < (database.LOG_PAGES + 100) * 4096:
+            number += 1
+            await outbox.put_alarms([alarm(number)])
+        assert file.stat().st_size == before
+        await outbox.put_rows_durable(rows(1))
+        assert file.stat().st_size > before
+
+
+async def test_a_log_of_alarms_alone_does_not_grow_without_end(tmp_path: Path) -> None:
+    file, log = tmp_path / "outbox.db", tmp_path / "outbox.db-wal"
+    async with opened(tmp_path) as outbox:
+        before, number = file.stat().st_size, 0
+        while file.stat().st_size == before:
+            number += 1
+            await outbox.put_alarms([alarm(number)])
+            assert log.stat().st_size < (database.URGENT_LOG_PAGES + 100) * 4200
