@@ -14,7 +14,7 @@ from cloud.api.gate import Reader, allow, need_site
 from cloud.api.models import Body, Id
 from cloud.api.permit_bodies import Line, Lines, Ns, PhotoTold, Sha256
 from cloud.api.persons import person_of
-from cloud.api.services import services
+from cloud.api.services import Services, services
 from cloud.identity.rules import Action, Principal, sees
 from cloud.permits.ledger import Qualified
 from tocsin.permits.context import Instrument
@@ -75,20 +75,32 @@ def put_space(
 ) -> dict[str, Any]:
     """Enter a space, or change it; permits under way keep what they began with."""
     need_site(principal, site)
-    parts = services(request).permits
-    parts.packs.pack(body.rules)
-    parts.packs.template(body.template)
-    told = body.model_dump(exclude={"live", "locks", "near"})
-    entered = Space(
-        id=space,
-        site=site,
-        locks=tuple(body.locks),
-        near=tuple(body.near),
-        live=Live(tuple(body.live.gas_devices), body.live.ventilation, body.live.siren),
-        **told,
-    )
-    parts.ledger.put(site, space, entered, principal.name)
+    entered = enter_space(services(request), site, space, body, principal.name)
     return dict(msgspec.to_builtins(entered))
+
+
+def enter_space(parts: Services, site: str, space: str, body: SpaceBody, by: str) -> Space:
+    """As it is in the ledger now.
+
+    Raises:
+        NotFoundError: there is no such rule pack or template.
+    """
+    parts.permits.packs.pack(body.rules)
+    parts.permits.packs.template(body.template)
+    told = body.model_dump(exclude={"live", "locks", "near"})
+    live = Live(tuple(body.live.gas_devices), body.live.ventilation, body.live.siren)
+    entered = Space(
+        id=space, site=site, locks=tuple(body.locks), near=tuple(body.near), live=live, **told
+    )
+    parts.permits.ledger.put(site, space, entered, by)
+    return entered
+
+
+@router.get("/changes")
+def changes(request: Request, principal: Principal = Reader) -> list[dict[str, Any]]:
+    """Who changed spaces, instruments, people and roles: the newest 100, each with what was there before."""
+    found = services(request).permits.ledger.changes(principal.sites)
+    return [msgspec.to_builtins(k) for k in found]
 
 
 @router.get("/instruments/{site}")

@@ -7,14 +7,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import Field
+from sqlalchemy import Connection
 
 from cloud.api.gate import Reader, allow, need_site
 from cloud.api.models import Body, Id, Told
 from cloud.api.persons import Code, person_of
-from cloud.api.services import services
+from cloud.api.services import Services, services
 from cloud.identity.permit_roles import EVERY_SITE, PermitRole, Post
 from cloud.identity.rules import Action, Principal
 from cloud.identity.second_factor import FactorState
+from cloud.permits.ledger import ROLES, note
 from tocsin.errors import BadRequestError, IdentityError, IdentityReason
 
 router = APIRouter(prefix="/api/v1", tags=["identity"])
@@ -129,7 +131,20 @@ def give_posts(
     if len(body) > 1000:
         raise BadRequestError("more than 1000 roles for one account")
     wanted = [Post(p.role, p.site or EVERY_SITE) for p in body]
-    return _posts(services(request).permit_roles.post(account, wanted))
+    return _posts(post_roles(services(request), account, wanted, principal.name))
+
+
+def post_roles(parts: Services, account: int, wanted: list[Post], by: str) -> list[Post]:
+    """Give an account exactly these, with an entry in the ledger of what it had."""
+    names = {a.id: a.name for a in parts.accounts.list()}
+
+    def changed(c: Connection, was: list[Post], now: list[Post]) -> None:
+        told = (
+            ", ".join(f"{p.role}@{p.site or '*'}" for p in sorted(ps, key=str)) for ps in (was, now)
+        )
+        note(c, "", ROLES, names.get(account, str(account)), by, parts.clock.now_ns(), *told)
+
+    return parts.permit_roles.post(account, wanted, changed)
 
 
 @router.get("/sites/{site}/people")

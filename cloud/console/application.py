@@ -16,6 +16,7 @@ from cloud.console import (
     factor_pages,
     forms,
     gateway_pages,
+    ledger_edit,
     ledger_pages,
     letter_pages,
     lock_pages,
@@ -33,7 +34,7 @@ CSP = (
 )
 WORKER = "/static/js/worker.js"  # serves the pages of permits where there is no network, so it works above its own folder
 ROOMS = (
-    pages, camera_pages, gateway_pages, letter_pages, ledger_pages, lock_pages, permit_pages, permit_forms, unlock, factor_pages, forms, admin,
+    pages, camera_pages, gateway_pages, letter_pages, ledger_pages, ledger_edit, lock_pages, permit_pages, permit_forms, unlock, factor_pages, forms, admin,
 )  # fmt: skip
 HEADERS = {
     "content-security-policy": CSP,

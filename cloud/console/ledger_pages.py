@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
@@ -15,9 +16,10 @@ from cloud.console.permit_show import PermitView
 from cloud.console.permit_words import PermitWords
 from cloud.console.raised import active_alarms
 from cloud.console.render import language, page, translator
+from cloud.console.show import stamp
 from cloud.identity.permit_roles import PermitRole
-from cloud.identity.rules import Principal, sees
-from cloud.permits.ledger import Qualified
+from cloud.identity.rules import Action, Principal, may, sees
+from cloud.permits.ledger import ROLES, LedgerChange, Qualified
 from tocsin.permits.context import Instrument
 from tocsin.permits.gas_limits import in_order
 from tocsin.permits.names import ENDED
@@ -66,9 +68,12 @@ async def ledger(request: Request, principal: Principal = Reader) -> HTMLRespons
         seen_permits(request, principal, live=False), active_alarms(parts, principal)
     )
     sites = await asyncio.to_thread(_sites, parts, principal, permits)
+    may_edit = may(principal, Action.ADMIN)
+    changes = await asyncio.to_thread(parts.permits.ledger.changes, None, 30) if may_edit else []
     words = PermitWords(translator(language(request)), language(request))
     return page(
-        request, "permit_ledger.html", sites=sites, words=words, roles=list(PermitRole), active=active
+        request, "permit_ledger.html", sites=sites, words=words, roles=list(PermitRole), active=active,
+        changes=[_told(k) for k in changes],
     )  # fmt: skip
 
 
@@ -96,6 +101,45 @@ async def one_space(
         words=PermitWords(translator(language(request)), language(request), template),
         active=active,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """One change; `was` and `now` name only what differs."""
+
+    at_ns: int
+    by: str
+    kind: str
+    about: str
+    site: str
+    was: str
+    now: str
+
+
+def _told(change: LedgerChange) -> ChangeView:
+    """For people: times as days, nothing that stayed as it was."""
+    was, now = change.before, change.after
+    if change.kind != ROLES:
+        before, after = (_flat(msgspec.json.decode(b)) if b else {} for b in (was, now))
+        names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
+        was, now = (
+            "; ".join(f"{n} {side[n]}" for n in names if side.get(n)) for side in (before, after)
+        )
+    return ChangeView(change.at_ns, change.by, change.kind, change.about, change.site, was, now)
+
+
+def _flat(body: dict[str, object]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in body.items():
+        if isinstance(value, dict):
+            found |= _flat(value)
+        elif name.endswith("_ns") and isinstance(value, int):
+            found[name.removesuffix("_ns")] = stamp(value) if value else ""
+        elif isinstance(value, list):
+            found[name] = ", ".join(map(str, value))
+        elif name != "code":  # what the label says proves that somebody stood there
+            found[name] = str(value or "")
+    return found
 
 
 def _sites(parts: Services, principal: Principal, permits: list[PermitView]) -> list[SiteView]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,8 +56,13 @@ class PermitRoles:
         with read(self._engine) as c:
             return _posts(c, account_id)
 
-    def post(self, account_id: int, posts: Iterable[Post]) -> list[Post]:
-        """Give an account exactly these.
+    def post(
+        self,
+        account_id: int,
+        posts: Iterable[Post],
+        changed: Callable[[Connection, list[Post], list[Post]], None] = lambda c, was, now: None,
+    ) -> list[Post]:
+        """Give an account exactly these. `changed` is told what it had and has, in the same transaction.
 
         Raises:
             IdentityError: no such account.
@@ -65,6 +70,7 @@ class PermitRoles:
         with self._engine.begin() as c:
             if c.execute(select(accounts.c.id).where(accounts.c.id == account_id)).first() is None:
                 raise IdentityError(IdentityReason.NOT_ALLOWED, "there is no such account")
+            was = _posts(c, account_id)
             c.execute(delete(permit_roles).where(permit_roles.c.account_id == account_id))
             for one in set(posts):
                 c.execute(
@@ -72,7 +78,9 @@ class PermitRoles:
                         account_id=account_id, role=one.role.value, site=one.site
                     )
                 )
-            return _posts(c, account_id)
+            now = _posts(c, account_id)
+            changed(c, was, now)
+            return now
 
     def roles(self, account_id: int, site: str) -> frozenset[PermitRole]:
         """What an account is at a site; whether it sees the site at all is the caller's to check."""

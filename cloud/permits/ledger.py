@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypeVar
 
 import msgspec
@@ -9,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, 
 
 from cloud.db import alone, read
 from cloud.permits.tables import permit_ledger
+from tocsin.contract.ids import ulid
 from tocsin.errors import NotFoundError, StoreError
 from tocsin.permits.context import Instrument
 from tocsin.permits.space import Space
@@ -48,15 +50,31 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-Item = Space | Instrument | Qualified | AskedKey | Change
-T = TypeVar("T", Space, Instrument, Qualified, AskedKey, Change)
+class LedgerChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody changed here, which stays. `before` and `after` are JSON, "" where there was none; `kind`: see `KEPT`, or `roles`."""
+
+    id: str
+    at_ns: int
+    by: str
+    kind: str
+    about: str
+    site: str
+    before: str
+    after: str
+
+
+Item = Space | Instrument | Qualified | AskedKey | Change | LedgerChange
+T = TypeVar("T", Space, Instrument, Qualified, AskedKey, Change, LedgerChange)
 KINDS: dict[type[Item], str] = {
     Space: "space",
     Instrument: "instrument",
     Qualified: "person",
     AskedKey: "asked-key",
     Change: "change",
+    LedgerChange: "ledger-change",
 }
+KEPT = frozenset({"space", "instrument", "person"})  # a change of these leaves an entry
+ROLES = "roles"
 
 
 class Ledger:
@@ -66,9 +84,25 @@ class Ledger:
         self._engine, self._clock = engine, clock
 
     def put(self, site: str, key: str, item: Item, by: str) -> None:
-        """Enter it, in place of what was there under its id."""
+        """Enter it, in place of what was there under its id, with an entry that says what was there."""
+        now_ns, kind = self._clock.now_ns(), KINDS[type(item)]
         with self._engine.begin() as c:
-            put(c, site, key, item, by, self._clock.now_ns())
+            if kind in KEPT:
+                alone(c, permit_ledger)
+                before = c.scalar(select(permit_ledger.c.body).where(_at(kind, site, key)))
+                was = bytes(before).decode() if before is not None else ""
+                note(c, site, kind, key, by, now_ns, was, msgspec.json.encode(item).decode())
+            put(c, site, key, item, by, now_ns)
+
+    def changes(self, sites: Collection[str] | None = None, limit: int = 100) -> list[LedgerChange]:
+        """At these sites, newest first; roles reach across sites."""
+        t = permit_ledger.c
+        query = select(permit_ledger).where(t.kind == KINDS[LedgerChange])
+        if sites is not None:
+            query = query.where(t.site.in_(sites))
+        with read(self._engine) as c:
+            rows = c.execute(query.order_by(t.id.desc()).limit(limit)).mappings().all()
+        return [_read(bytes(r["body"]), LedgerChange, str(r["id"])) for r in rows]
 
     def remove(self, kind: type[Item], site: str, key: str) -> None:
         """Take it out; permits that name it keep what they were written with.
@@ -93,6 +127,15 @@ class Ledger:
         """
         with read(self._engine) as c:
             return item(c, kind, site, key)
+
+
+def note(
+    c: Connection, site: str, kind: str, about: str, by: str, now_ns: int, before: str, after: str
+) -> None:
+    """An entry on a change, where it is one."""
+    if before != after:
+        change = LedgerChange(ulid(now_ns), now_ns, by, kind, about, site, before, after)
+        put(c, site, change.id, change, by, now_ns)
 
 
 def put(c: Connection, site: str, key: str, item: Item, by: str, now_ns: int) -> None:
