@@ -35,6 +35,20 @@ def test_heat_raises_an_alarm_with_its_picture_and_a_sunset_raises_none(tmp_path
     assert len(said) == 1
 
 
+@pytest.mark.release
+@pytest.mark.timeout(300)
+def test_all_four_cameras_see_the_fire_and_nothing_else(tmp_path: Path) -> None:
+    forest = Forest()
+    with Demo(tmp_path, forest, broker="mosquitto") as run:
+        run.start(lambda _part: None)
+        told = watch(run, forest, lambda _line: None)
+    assert told.as_it_should, told.text()
+    for camera in told.cameras:
+        if camera.fire_frame is not None and camera.kind == "visible":
+            assert camera.alarm_frame is not None
+            assert camera.alarm_frame - camera.fire_frame <= 5
+
+
 def test_what_went_wrong_is_said_plainly() -> None:
     good = CameraTold("eye", "visible", 180, 0.2, 60, 66, "smoke", "ab", True, [])
     assert good.as_it_should

@@ -27,8 +27,8 @@ class Usual:
     """Of one camera and one version of a model. It learns a frame only once later ones followed it without an alarm."""
 
     def __init__(self, apart_s: float = 0.0) -> None:
-        """Frames nearer together than `apart_s`, or 10 s, count once."""
-        self._apart_ns = max(_APART_NS, int(apart_s * 1e9))
+        """Frames nearer together than `apart_s`, or 10 s once something is known, count once."""
+        self._apart_ns = int(apart_s * 1e9)
         self._waiting: deque[tuple[int, NDArray[np.float16]]] = deque()
         self._last_ns: int | None = None
         self._frames, self._mean, self._square = 0, _NONE, _NONE
@@ -50,7 +50,8 @@ class Usual:
         if self._mean.shape != odds.shape:
             self.clear()
             self._mean = self._square = np.zeros_like(odds)
-        if self._last_ns is not None and 0 <= ts_ns - self._last_ns < self._apart_ns:
+        apart_ns = max(_APART_NS, self._apart_ns) if self.known else self._apart_ns
+        if self._last_ns is not None and 0 <= ts_ns - self._last_ns < apart_ns:
             return
         self._last_ns = ts_ns
         self._waiting.append((ts_ns, odds.astype(np.float16)))
