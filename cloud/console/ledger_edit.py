@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -66,6 +67,8 @@ async def save(request: Request, kind: Kind, principal: Principal = Admin) -> Re
 def _enter(parts: Services, kind: Kind, site: str, key: str, form: FormData, by: str) -> None:
     for name in (site,) if kind == "person" else (site, key):
         _IDS.validate_python(name)
+    if form.get("new") and _is_there(parts, kind, site, key):
+        raise BadRequestError(f"{key!r} is in the ledger of {site} already: change that entry")
     if kind == "space":
         enter_space(parts, site, key, _space(form), by)
     elif kind == "instrument":
@@ -73,6 +76,19 @@ def _enter(parts: Services, kind: Kind, site: str, key: str, form: FormData, by:
         parts.permits.ledger.put(site, key, entered, by)
     else:
         _person(parts, site, key, form, by)
+
+
+def _is_there(parts: Services, kind: Kind, site: str, key: str) -> bool:
+    ledger = parts.permits.ledger
+    with suppress(NotFoundError):
+        if kind == "space":
+            ledger.get(Space, site, key)
+        elif kind == "instrument":
+            ledger.get(Instrument, site, key)
+        else:
+            ledger.get(Qualified, site, key)
+        return True
+    return False
 
 
 def _space(form: FormData) -> SpaceBody:

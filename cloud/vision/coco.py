@@ -60,7 +60,10 @@ class LabelledZip:
             box = [x * size[0], y * size[1], width * size[0], height * size[1]]
             if box[2] > 0 and box[3] > 0:
                 self._regions.append((number, region["label"], box, region["ignored"]))
-        self._zip.writestr(zipfile.ZipInfo(f"images/{name}", when.timetuple()[:6]), data)
+        t = when.timetuple()  # a zip knows 1980 to 2107; a clock may not have been set
+        year = min(max(t.tm_year, 1980), 2107)
+        dated = (year, t.tm_mon, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec)
+        self._zip.writestr(zipfile.ZipInfo(f"images/{name}", dated), data)
         return self._out.taken()
 
     def _without(self, why: str) -> bytes:

@@ -65,7 +65,8 @@ class Look:
             return FrameFound(
                 str(self._file), index, at_s, 0, 0, {}, (), model.name, model.version, picture
             )
-        found = self._sight.see(picture, round((index if at_s is None else at_s) * 1e9))
+        at_ns = round((index if at_s is None else at_s) * 1e9)
+        found = self._sight.see(picture, at_ns, learn=False)  # nobody says here what may burn
         boxes = tuple(b for b in found.boxes if b.score >= self._least)
         height, width = picture.shape[:2]
         return FrameFound(

@@ -16,7 +16,7 @@ from edge.vision.frame import Picture
 from edge.vision.nn.detector import Detector, Found
 from edge.vision.nn.fit import Mask
 from edge.vision.nn.sight import Sight
-from edge.vision.nn.usual import Odds, usual_of
+from edge.vision.nn.usual import Odds, Recorded
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Reject
@@ -65,14 +65,14 @@ def _camera(
     # Pictures of a labelled set are taken as far apart as the model wants them.
     table = detector.settings.reference
     apart_ns = int(max(1.0, table.every_s if table else 0.0) * _SECOND_NS)
-    usual, out = _usual(detector, frames, folder, apart_ns), []
+    usual, taught, out = *_usual(detector, frames, folder, apart_ns), []
     sight = Sight(detector, all_tiles=True)
     for i, truth in enumerate(frames):
         picture = _picture(truth, folder)
         if isinstance(picture, str):
             out.append(Seen(truth, skipped=picture))
         else:
-            limit = usual_of([odds for k, odds in usual.items() if k != i])
+            limit = usual.limit(without=taught.get(i))
             found = sight.see(picture, i * apart_ns, mask_of(truth), learn=False, usual=limit)
             out.append(Seen(truth, msgspec.structs.replace(found, odds=None)))
         step()
@@ -81,20 +81,20 @@ def _camera(
 
 def _usual(
     detector: Detector, frames: Sequence[Labelled], folder: Path, apart_ns: int
-) -> dict[int, Odds]:
+) -> tuple[Recorded, dict[int, Odds]]:
     """Heat maps of the frames that teach, by their number; a frame is never compared with itself. Ignored regions are learned as a gateway learns them, which knows none."""
     if sum(t.quiet for t in frames) < LEAST_QUIET:
-        return {}
-    sight, out = Sight(detector, all_tiles=True), dict[int, Odds]()
+        return Recorded(), {}
+    usual, sight, out = Recorded(), Sight(detector, all_tiles=True), dict[int, Odds]()
     for i, truth in enumerate(frames):
         picture = _picture(truth, folder)
         if not isinstance(picture, str):
             found = sight.see(picture, i * apart_ns, learn=False)
             if found.odds is None:
-                return {}
-            if for_calibration(truth.file, truth.quiet):
+                return usual, {}
+            if for_calibration(truth.file, truth.quiet) and usual.add(found.odds):
                 out[i] = found.odds
-    return out
+    return usual, out
 
 
 def _picture(truth: Labelled, folder: Path) -> Picture | str:

@@ -109,9 +109,14 @@ def answered(watch: Watch, track: int, *, fire: bool, settings: Settings) -> Wat
 def threshold_of(watch: Watch, label: str, seen: Observation, settings: Settings) -> Threshold:
     """The threshold of a class at this frame."""
     known = watch.thresholds.get(f"{label}/{seen.spectrum}")
+    limits = settings.limits_of(label)
     if known is not None and _fresh(known, seen):
-        return known[1]
-    return threshold(watch.calibration, label, seen.spectrum, seen.ts_ns, settings.limits_of(label))
+        found = known[1]
+    else:
+        found = threshold(watch.calibration, label, seen.spectrum, seen.ts_ns, limits)
+    if not seen.settled:  # what was learned counted nothing that is always hot
+        return Threshold(max(found.score, limits.start), known=False)
+    return found
 
 
 def _fresh(known: tuple[int, Threshold] | None, seen: Observation) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 class Packed(msgspec.Struct, frozen=True):
     """As it is kept over a restart: mean and mean square in half precision, for one version of a model."""
 
-    version: str
+    model: str  # and its version
     frames: int
     shape: tuple[int, int, int]
     mean: bytes

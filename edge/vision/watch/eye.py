@@ -33,13 +33,18 @@ class Eye:
         if self._flames is not None:
             self._flames.add(frame)
 
+    @property
+    def _model(self) -> str:
+        detector = self._sight.detector
+        return f"{detector.name} {detector.version}"
+
     def kept(self) -> Packed | None:
         """What is usual at the camera, to be kept over a restart."""
-        return self._sight.usual.packed(self._sight.detector.version)
+        return self._sight.usual.packed(self._model)
 
     def goes_on(self, packed: Packed) -> None:
         """With what is usual there, if the same version of the model found it so."""
-        if packed.version == self._sight.detector.version:
+        if packed.model == self._model:
             self._sight.usual.unpack(packed)
 
     def look(self, frame: Frame, *, learn: bool = True) -> Observation:

@@ -72,6 +72,12 @@ def test_an_admin_changes_a_person_and_a_detector_and_adds_one(
     page.get_by_role("button", name="Save").click()
     expect(page.locator("[data-instrument=gd-7]")).to_contain_text("2031-05-06")
     assert parts.ledger.get(Instrument, "north", "gd-7").bumped_ns > 0
+    page.locator("h3", has_text="Instruments").get_by_role("link", name="Add").click()
+    page.fill("[name=id]", "gd-7")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("already")
+    assert parts.ledger.get(Instrument, "north", "gd-7").bumped_ns > 0
+    page.goto("/permits/ledger")
     kinds = [c["kind"] for c in crew.must("li", "GET", "/permit-ledger/changes")][:2]
     assert kinds == ["instrument", "roles"]
     tab.done()

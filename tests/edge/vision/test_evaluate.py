@@ -172,7 +172,7 @@ def test_eval_calibrates_on_one_half_scores_the_other_and_agrees_with_counting_b
     fire = report["classes"]["fire"]
     assert fire["calibrated_recall"] == pytest.approx(np.mean(hits))
     assert fire["false_frame_rate"] == pytest.approx(np.mean(false))
-    assert limits["b"] == limits["a"], "a lamp that is always there is usual and counts for nothing"
+    assert limits["b"] > limits["a"], "a lamp in sight makes the threshold higher"
     assert report["any"]["calibrated_recall"] == fire["calibrated_recall"]
     tight = fire["boxes"]["0.5"]
     assert tight["labelled"] == 30

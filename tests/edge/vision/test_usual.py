@@ -12,7 +12,7 @@ from edge.drivers.camera.learned import Learned
 from edge.vision.frame import Frame, Picture
 from edge.vision.nn.load import load_detector
 from edge.vision.nn.sight import Sight
-from edge.vision.nn.usual import LEAST_FRAMES, Odds, Usual, above, log_odds, usual_of
+from edge.vision.nn.usual import LEAST_FRAMES, Odds, Recorded, Usual, above, log_odds
 from edge.vision.watch.eye import Eye
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
 
@@ -108,7 +108,7 @@ def test_what_is_usual_survives_a_restart_with_the_same_model_only(tmp_path: Pat
     eye = Eye(detector)
     eye.goes_on(packed)
     assert eye.kept() is None
-    eye.goes_on(msgspec.structs.replace(packed, version=detector.version))
+    eye.goes_on(msgspec.structs.replace(packed, model=f"{detector.name} {detector.version}"))
     assert eye.kept() is not None
 
 
@@ -137,11 +137,45 @@ def test_a_red_roof_teaches_no_threshold_until_it_is_known_and_then_is_not_told(
 
 
 def test_recorded_frames_that_teach_are_too_few_or_of_one_size() -> None:
-    assert usual_of([heat({})] * (LEAST_FRAMES - 1)) is None
-    assert usual_of([heat({})] * 5 + [heat({})[:, :6]]) is None
-    limit = usual_of([heat({(1, 1): 0.7}, i) for i in range(20)])
+    recorded = Recorded()
+    for i in range(LEAST_FRAMES):
+        assert recorded.limit() is None
+        assert recorded.add(heat({(1, 1): 0.7}, i))
+    assert not recorded.add(heat({})[:, :6])
+    limit = recorded.limit()
     assert limit is not None
     assert limit[0, 1, 2] > 0.5  # and beside it
+    assert recorded.limit(without=heat({(1, 1): 0.7}, 0)) is None
+    odd = heat({(9, 9): 0.9}, 77)
+    assert recorded.add(odd)
+    seen, left_out = recorded.limit(), recorded.limit(without=odd)
+    assert seen is not None
+    assert left_out is not None
+    assert seen[0, 9, 9] > 0 > left_out[0, 9, 9]
+
+
+def test_a_place_that_is_hot_half_of_the_day_does_not_hide_a_fire_there() -> None:
+    usual = Usual()
+    for i in range(400):
+        usual.saw(heat({(4, 4): 0.9} if i % 2 else {}, i), i * 30 * SECOND_NS)
+    limit = usual.limit()
+    assert limit is not None
+    assert left({(4, 4): 0.9999}, 1, limit)[4, 4] > 0.9
+    assert left({(4, 4): 0.9}, 1, limit)[4, 4] < 0.3
+
+
+def test_a_clock_that_was_set_back_stops_no_learning_and_fills_no_memory() -> None:
+    usual = Usual()
+    for i in range(100):
+        usual.saw(heat({}, i), (10_000_000 + 30 * i) * SECOND_NS)
+    first = usual.packed("m")
+    for i in range(5000):
+        usual.saw(heat({}, i % 50), 30 * i * SECOND_NS)
+    later = usual.packed("m")
+    assert first is not None
+    assert later is not None
+    assert later.frames > first.frames + 4000
+    assert len(usual._waiting) < 100
 
 
 def test_a_camera_that_turned_knows_nothing_as_usual(tmp_path: Path) -> None:

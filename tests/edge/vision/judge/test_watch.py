@@ -266,3 +266,14 @@ def test_nothing_alarms_behind_a_mask_over_the_whole_picture(frames: list[Observ
 def test_what_is_remembered_stays_small_however_often_frames_come(gap_s: float) -> None:
     watch, _ = run([observed(i, smoke(0.2 + 0.1 * (i % 3)), gap_s=gap_s) for i in range(1500)])
     assert len(msgspec.json.encode(watch)) < 40_000
+
+
+def test_while_nobody_knows_what_is_usual_a_lamp_over_the_learned_threshold_raises_nothing() -> (
+    None
+):
+    known, _ = run(quiet(0, 40), Settings(hold_at_start=0, limits=Limits(day_s=0)))
+    rules = Settings(hold_at_start=0, limits=Limits(day_s=0), second_sign=False)
+    lamp = [observed(40 + i, smoke(0.55)) for i in range(8)]
+    turned = [msgspec.structs.replace(o, settled=False) for o in lamp]
+    assert kinds(run(turned, rules, known)[1]) == []
+    assert kinds(run(lamp, rules, known)[1]) != []
