@@ -116,5 +116,8 @@ back = [4, 60]
 file = "smoke-fire-int8.onnx"
 sha256 = "{sha256(folder / "smoke-fire-int8.onnx")}"
 
+[calibration]
+floor = 0.2
+
 {metrics}"""
     (folder / "model.toml").write_text(text, "utf-8")
