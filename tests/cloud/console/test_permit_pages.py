@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from cloud.identity.totp import code_at, step_of
 from tests.cloud.console.watched import SHOTS, WALL, Watched
@@ -271,6 +271,37 @@ def test_a_registered_phone_opens_the_lock_by_a_tap_with_a_proof_that_only_it_ca
     li.tab.shot("permit-unlocked")
     crew.must("li", "POST", f"/permits/{permit}/suspend", {})
     expect(li.page.locator("[data-unlock]")).to_have_count(0)
+    li.tab.done()
+
+
+def test_no_tap_on_a_lock_is_lost_before_the_page_listens_or_while_a_part_of_it_is_fetched_again(
+    crew: Crew, browser: Browser, cloud: RunningCloud
+) -> None:
+    li = Seat(crew, browser, "li").at("/second-factor")
+    li.page.get_by_role("button", name="登记这部手机").click()
+    expect(li.page.locator("[data-phone] [role=status]")).to_contain_text("这部手机已登记")
+    permit = crew.approved()
+    li.at(f"/permits/{permit}").do("activate", place="QR-7")
+    li.state("active")
+    late: list[Route] = []
+    li.tab.context.route("**/phone.mjs*", lambda route: late.append(route))
+    li.page.goto(f"/permits/{permit}", wait_until="commit")
+    button = li.page.get_by_role("button", name="开锁 lock-7")
+    expect(button).to_have_css("pointer-events", "none")
+    wait_until_sync(lambda: li.page.evaluate("1") and late)
+    late[0].continue_()
+    button.hover()  # which waits until it can be pressed
+    li.page.mouse.down()
+    li.page.evaluate(
+        """() => {
+            const part = document.querySelector("section[data-forms]");
+            return htmx.ajax("GET", part.dataset.fragment, { source: part, target: part, swap: "innerHTML" });
+        }"""
+    )
+    li.page.mouse.up()
+    wait_until_sync(lambda: li.page.evaluate("1") and len(cloud.spine.sent) == 1)
+    _lock_says(cloud, "failed", "out of range")
+    expect(li.page.locator(".unlock-told")).to_have_text("未能打开：out of range")
     li.tab.done()
 
 

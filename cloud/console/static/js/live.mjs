@@ -26,14 +26,22 @@ function refresh(kind) {
 }
 function fetchFragment(section) {
   due.delete(section);
-  if (beingTypedIn(section)) {
+  if (underFingers(section)) {
     due.set(section, setTimeout(() => fetchFragment(section), 2000));
     return;
   }
   // Its own source each: htmx keeps only the last of what one element asks for at once.
   htmx.ajax("GET", section.dataset.fragment, { source: section, target: section, swap: "innerHTML" }).catch(() => {});
 }
-const beingTypedIn = (section) =>
+// A button that is swapped away between a press and its release gets no click. A release may be lost, outside the window.
+addEventListener("DOMContentLoaded", () => document.body.removeAttribute("data-loading")); // all modules have run
+let press = { section: null, at_ms: 0 };
+addEventListener("pointerdown", (event) => {
+  press = { section: event.target.closest?.("[data-fragment]"), at_ms: performance.now() };
+});
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { press.section = null; })); // after the click
+const underFingers = (section) =>
+  (press.section === section && performance.now() - press.at_ms < 2000) ||
   (section.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) ||
   section.querySelector("form[data-dirty]") !== null;
 
@@ -43,7 +51,7 @@ const notes = (section) => section.querySelectorAll("[data-alarm-id] input[name=
 const alarmOf = (input) => input.closest("[data-alarm-id]").dataset.alarmId;
 document.body.addEventListener("htmx:beforeSwap", (event) => {
   const section = event.detail.target;
-  if (beingTypedIn(section)) {
+  if (underFingers(section)) {
     event.detail.shouldSwap = false;
     if (!due.has(section)) due.set(section, setTimeout(() => fetchFragment(section), 2000));
   }
