@@ -163,7 +163,8 @@ def test_a_sealed_secret_opens_for_its_purpose_alone(tmp_path: Path) -> None:
     sealing = Sealing.of(tmp_path / "k")
     sealed = sealing.seal(b"secret", "lock 1")
     assert Sealing.of(tmp_path / "k").open(sealed, "lock 1") == b"secret"
-    for wrong, purpose in ((sealed, "lock 2"), (sealed[:-1] + b"\0", "lock 1"), (b"", "lock 1")):
+    flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    for wrong, purpose in ((sealed, "lock 2"), (flipped, "lock 1"), (b"", "lock 1")):
         with pytest.raises(StoreError):
             sealing.open(wrong, purpose)
     (tmp_path / "k").write_text("beef\n")

@@ -15,6 +15,7 @@ from tocsin.broker import Account
 from tocsin.contract import topics
 from tocsin.contract.codec import encode
 from tocsin.contract.columns import Row
+from tocsin.contract.ids import ulid
 from tocsin.contract.messages import VERSION, Alarm, AlarmChange, ClockState, Health
 from tocsin.testing import throwaway_broker, wait_until_sync
 from tocsin.testing.gateway import WireGateway
@@ -38,7 +39,7 @@ def test_a_full_disk_holds_readings_back_without_loss_and_is_said_once(
         _fill(spine.process.pid)
         for _ in range(300):
             gateway.put(scan(100, gateway.rows))
-        gateway.publish(topics.up("plant", "gw-1", topics.ALARM), encode(_alarm(gateway.stream)))
+        gateway.publish(topics.up("plant", "gw-1", topics.ALARM), encode(_alarm()))
         wait_until_sync(lambda: spine.call("counters")["overflows"], 30.0, "a full hand-over")
         wait_until_sync(
             lambda: spine.call("counters").get("store_unavailable", 0) >= 4, 30.0, "tries"
@@ -70,7 +71,7 @@ def test_a_state_database_that_takes_nothing_holds_alarms_back_without_loss(
         WireGateway(broker.port, "gw-1", "plant", gateway_account.password) as gateway,
     ):
         _fill(spine.process.pid)
-        gateway.publish(topics.up("plant", "gw-1", topics.ALARM), encode(_alarm(gateway.stream)))
+        gateway.publish(topics.up("plant", "gw-1", topics.ALARM), encode(_alarm()))
         gateway.publish(topics.up("plant", "gw-1", topics.TELEMETRY), b"garbage" * 20)
         wait_until_sync(lambda: spine.call("counters").get("store_unavailable", 0) >= 3, 30.0)
         assert "state database" in spine.call("counters")["store_error"]
@@ -135,8 +136,8 @@ def _resident_kb(pid: int) -> int:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
 
 
-def _alarm(stream: str) -> Alarm:
+def _alarm() -> Alarm:
     return Alarm(
-        VERSION, "plant", "gw-1", stream[:-1] + "0", 0, "A1", "gas-01", "gas", "h2s", "h2s-high",
+        VERSION, "plant", "gw-1", ulid(time.time_ns()), 0, "A1", "gas-01", "gas", "h2s", "h2s-high",
         AlarmChange.RAISED, 1, time.time_ns(), value=21.0, unit="[ppm]", limit=20.0,
     )  # fmt: skip
