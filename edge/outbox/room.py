@@ -5,27 +5,19 @@ then rows whose time is not known yet. Never an alarm, nor an event that tells o
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from heapq import merge
 
 from edge.outbox.held import Held
 from edge.outbox.markers import gap_of
+from edge.outbox.streams import Stream, first_kept
 from tocsin.contract import topics
 from tocsin.contract.gaps import THINNED, Gap, join
-from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxFullError
 
 _STEP = 128
 _VACUUM_PAGES = 512
 _MARKER = f'"kind":"{THINNED}"'.encode()
-
-
-class _Stream(Protocol):
-    id: int
-    cls: str
-    ulid: str
-    first_kept: int
-    settled: RangeSet
 
 
 class Room:
@@ -48,14 +40,14 @@ class Room:
         self.used = (pages - free) * self._page
         return self.used
 
-    def note_settled(self, stream: _Stream, lo: int, hi: int) -> None:
+    def note_settled(self, stream: Stream, lo: int, hi: int) -> None:
         """Count the bytes of [lo, hi) as committed."""
         self.settled_bytes += self._db.execute(
             "SELECT coalesce(sum(bytes), 0) FROM chunk WHERE stream = ? AND first_seq >= ? AND first_seq < ?",
             (stream.id, lo, hi),
         ).fetchone()[0]
 
-    def evict_settled(self, streams: Mapping[str, _Stream]) -> None:
+    def evict_settled(self, streams: Mapping[str, Stream]) -> None:
         """Delete the oldest committed chunks beyond the bytes kept of them, and give the pages back."""
         excess = self.settled_bytes - self._keep
         if excess > 0:
@@ -65,7 +57,7 @@ class Room:
             self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
         self.recount()
 
-    def make(self, streams: Mapping[str, _Stream], *, urgent: bool) -> list[Gap]:
+    def make(self, streams: Mapping[str, Stream], *, urgent: bool) -> list[Gap]:
         """Free room when the telemetry limit (for an alarm: the cap itself) is passed; what was given up for it.
 
         Raises:
@@ -92,28 +84,41 @@ class Room:
             )
         return dropped
 
-    def _delete_settled(self, by_id: Mapping[int, _Stream], want: int) -> int:
-        freed, after = 0, 0
-        while freed < want:
-            found = self._db.execute(
-                "SELECT id, stream, first_seq, rows, bytes FROM chunk WHERE id > ? ORDER BY id LIMIT ?",
-                (after, _STEP),
-            ).fetchall()
-            gone = []
-            for row_id, stream_id, first, rows, size in found:
-                after = row_id
-                stream = _known(by_id, stream_id)
-                if freed < want and not stream.settled.missing(first, first + rows):
-                    gone.append((row_id, stream_id, first + rows))
-                    freed += size
-                    self.settled_bytes -= size
-            self._delete(by_id, gone)
-            if len(found) < _STEP or not gone:
-                break  # the oldest uncommitted chunks begin here
+    def _delete_settled(self, by_id: Mapping[int, Stream], want: int) -> int:
+        """Committed chunks go, the oldest first, wherever they lie among those that wait."""
+        freed = 0
+        gone: list[tuple[int, int]] = []
+        for row_id, stream_id, size in merge(*(self._settled(s) for s in by_id.values())):
+            if freed >= want:
+                break
+            gone.append((row_id, stream_id))
+            freed += size
+            if len(gone) >= _STEP:
+                self._delete(by_id, gone)
+                gone = []
+        else:
+            self.settled_bytes = freed  # there are no more
+        self.settled_bytes -= freed
+        self._delete(by_id, gone)
         return freed
 
+    def _settled(self, stream: Stream) -> Iterator[tuple[int, int, int]]:
+        """(id, stream, bytes) of its committed chunks, oldest first; the index alone tells them."""
+        for start, hi in list(stream.settled):
+            lo = max(start, stream.first_kept)
+            while lo < hi:
+                found = self._db.execute(
+                    "SELECT id, first_seq, rows, bytes FROM chunk"
+                    " WHERE stream = ? AND first_seq >= ? AND first_seq < ? ORDER BY first_seq LIMIT ?",
+                    (stream.id, lo, hi, _STEP),
+                ).fetchall()
+                for row_id, first, rows, size in found:
+                    if first + rows <= hi:
+                        yield row_id, stream.id, size
+                lo = found[-1][1] + 1 if len(found) == _STEP else hi
+
     def _drop_oldest(
-        self, by_id: Mapping[int, _Stream], cls: str, want: int, dropped: list[Gap]
+        self, by_id: Mapping[int, Stream], cls: str, want: int, dropped: list[Gap]
     ) -> int:
         freed = 0
         found = self._db.execute(
@@ -127,7 +132,7 @@ class Room:
             if cls == topics.EVENT and _MARKER in payload:
                 continue
             stream = _known(by_id, stream_id)
-            gone.append((row_id, stream_id, first + rows))
+            gone.append((row_id, stream_id))
             freed += size
             for lo, hi in stream.settled.missing(first, first + rows):
                 join(dropped, gap_of(cls, stream.ulid, lo, hi, payload))
@@ -135,13 +140,13 @@ class Room:
         self._delete(by_id, gone)
         return freed
 
-    def _delete(self, by_id: Mapping[int, _Stream], gone: list[tuple[int, int, int]]) -> None:
-        self._db.executemany("DELETE FROM chunk WHERE id = ?", [(row_id,) for row_id, _, _ in gone])
-        for _, stream_id, end in gone:
-            by_id[stream_id].first_kept = max(by_id[stream_id].first_kept, end)
+    def _delete(self, by_id: Mapping[int, Stream], gone: list[tuple[int, int]]) -> None:
+        self._db.executemany("DELETE FROM chunk WHERE id = ?", [(row_id,) for row_id, _ in gone])
+        for stream in {by_id[stream_id] for _, stream_id in gone}:
+            stream.first_kept = first_kept(self._db, stream.id, stream.next_seq)
 
 
-def _known(by_id: Mapping[int, _Stream], stream_id: int) -> _Stream:
+def _known(by_id: Mapping[int, Stream], stream_id: int) -> Stream:
     found = by_id.get(stream_id)
     if found is None:
         raise sqlite3.DatabaseError(f"chunks of no stream: {stream_id}")

@@ -289,7 +289,7 @@ class Store:
         before = {
             s.ulid: (s.next_seq, s.first_kept, RangeSet(s.settled)) for s in self.streams.values()
         }
-        totals = self.rows, self.readings, self.payload_bytes
+        totals = self.rows, self.readings, self.payload_bytes, self.room.settled_bytes
         dropped: list[Gap] = []
         self._given = {}
         self.db.execute("BEGIN IMMEDIATE")
@@ -314,7 +314,7 @@ class Store:
                     continue
                 stream = self.streams[name]
                 stream.next_seq, stream.first_kept, stream.settled = before[name]
-            self.rows, self.readings, self.payload_bytes = totals
+            self.rows, self.readings, self.payload_bytes, self.room.settled_bytes = totals
             self.repeats.forget()
             self._marker.forget()
             self.held.recount()

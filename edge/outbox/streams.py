@@ -47,12 +47,15 @@ def load(db: sqlite3.Connection) -> list[Stream]:
             "SELECT lo, hi FROM settled WHERE stream = ?", (row_id,)
         ).fetchall():
             stream.settled.add(lo, hi)
-        first = db.execute(
-            "SELECT min(first_seq) FROM chunk WHERE stream = ?", (row_id,)
-        ).fetchone()[0]
-        stream.first_kept = next_seq if first is None else first
+        stream.first_kept = first_kept(db, row_id, next_seq)
         found.append(stream)
     return found
+
+
+def first_kept(db: sqlite3.Connection, row_id: int, next_seq: int) -> int:
+    """The first number of the oldest chunk there is of a stream."""
+    (first,) = db.execute("SELECT min(first_seq) FROM chunk WHERE stream = ?", (row_id,)).fetchone()
+    return next_seq if first is None else int(first)
 
 
 def create(db: sqlite3.Connection, cls: str, name: str, *, live: bool) -> Stream:
