@@ -19,6 +19,7 @@ from edge.vision.nn.settings import InputTable
 from edge.vision.reference import Reference
 
 INPUT = InputTable(width=512, height=384, layout="nhwc", dtype="uint8", colour="bgr", fit="aspect")
+"""Of training. Running, the network looks at 640 x 480, where a small plume has more cells; crops are zoomed by 0.7 to 1.5."""
 HEIGHT, WIDTH, STRIDE = 192, 256, 8
 IGNORED = 0.3
 """Weight of a cell where smoke may be that nobody labelled. With 0 the network learns that wherever fires were is always hot:

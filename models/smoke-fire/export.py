@@ -15,6 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 _OPSET = 17
+_WIDTH, _HEIGHT = 640, 480  # of what a running camera is looked at; the graph takes any
 
 
 def write_onnx(net: Net, path: Path) -> None:
@@ -96,8 +97,8 @@ licence = "Apache-2.0; see CARD.md for the pictures it was trained on"
 classes = [{names}]
 
 [input]
-width = {INPUT.width}
-height = {INPUT.height}
+width = {_WIDTH}
+height = {_HEIGHT}
 layout = "nhwc"
 dtype = "uint8"
 colour = "bgr"

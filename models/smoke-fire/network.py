@@ -79,12 +79,14 @@ class Net(nn.Module):
 
 
 class Graph(nn.Module):
-    """What is exported: uint8 pictures in, heat and the score of the whole out."""
+    """What is exported: uint8 pictures in, heat and the score of the whole out. It looks twice, the second time in a mirror, and takes the mean of the log-odds."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, image: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-        heat = torch.sigmoid(self.net(prepare(image, reference)))
+        now, then = (torch.cat([x, x.flip(2)]) for x in (image, reference))
+        odds = self.net(prepare(now, then))
+        heat = torch.sigmoid((odds[:1] + odds[1:].flip(3)) * 0.5)
         return heat, heat.flatten(2).topk(HOTTEST, dim=2).values.mean(dim=2)

@@ -50,9 +50,10 @@ class Sight:
         ignore: Mask | None = None,
         *,
         learn: bool = True,
+        keep: bool = True,
         usual: Odds | None = None,
     ) -> Found:
-        """The next frame of the camera, which then is part of what was seen before; with `learn`, of what is usual there.
+        """The next frame of the camera, which with `keep` then is part of what was seen before; with `learn`, of what is usual there.
 
         `usual`, where it is given, is that instead of what was learned.
 
@@ -63,7 +64,7 @@ class Sight:
             if self._slot.current is not self.detector:
                 self._take(self._slot.current)
             try:
-                found = self._see(picture, ts_ns, ignore, usual)
+                found = self._see(picture, ts_ns, ignore, keep, usual)
             except ModelError as exc:
                 if not self._slot.failed(self.detector, exc.message):
                     raise
@@ -75,7 +76,9 @@ class Sight:
                     self.usual.saw(found.odds, ts_ns)
                 return found
 
-    def _see(self, picture: Picture, ts_ns: int, ignore: Mask | None, usual: Odds | None) -> Found:
+    def _see(
+        self, picture: Picture, ts_ns: int, ignore: Mask | None, keep: bool, usual: Odds | None
+    ) -> Found:
         height, width = picture.shape[:2]
         if self._size != (width, height):
             first, self._size = self._size is None, (width, height)
@@ -93,7 +96,7 @@ class Sight:
         )
         if self._rotation is not None:
             self._rotation.saw(found.heat)
-        if self._reference is not None:
+        if self._reference is not None and keep:
             self._reference.add(seen, ts_ns)
         return found
 

@@ -11,6 +11,10 @@ from edge.vision.nn.sight import Sight
 from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation, Quality
 
+HELD_NS = 600_000_000_000
+"""So long an alarm keeps its frames out of what was seen before: smoke that stands must not become part of it and seem to end. Beyond that the
+light is another, and what a false alarm was about may be seen as it is."""
+
 
 class Eye:
     """Belongs to one camera and one thread at a time."""
@@ -27,6 +31,7 @@ class Eye:
         self._sight = Sight(model, all_tiles=all_tiles, apart_s=apart_s)
         knows_fire = FIRE in self._sight.detector.classes
         self._flames = flames if flames is not None and knows_fire else None
+        self._alarm_ns: int | None = None  # since when an alarm is open
 
     def glance(self, frame: Frame) -> None:
         """A frame between two looks."""
@@ -37,6 +42,11 @@ class Eye:
     def _model(self) -> str:
         detector = self._sight.detector
         return f"{detector.name} {detector.version}"
+
+    def _held(self, now_ns: int) -> bool:
+        if self._alarm_ns is None:
+            self._alarm_ns = now_ns
+        return 0 <= now_ns - self._alarm_ns < HELD_NS
 
     def kept(self) -> Packed | None:
         """What is usual at the camera, to be kept over a restart."""
@@ -55,10 +65,16 @@ class Eye:
         """
         if frame.moved:
             self._sight.reset()
+            self._alarm_ns = (
+                frame.ts_ns - HELD_NS
+            )  # what was seen before is gone: an open alarm keeps nothing out
         if frame.quality is not Quality.GOOD or frame.picture is None:
             return unseen(frame)
         settled = self._sight.usual.known
-        found = self._sight.see(frame.picture, frame.ts_ns, learn=learn)
+        if learn:
+            self._alarm_ns = None
+        keep = learn or not self._held(frame.ts_ns)
+        found = self._sight.see(frame.picture, frame.ts_ns, learn=learn, keep=keep)
         scores, boxes, cues = found.scores, found.boxes, dict[str, float]()
         if self._flames is not None:
             flames = self._flames.look(frame)

@@ -66,7 +66,7 @@ class JudgeOptions(Section):
     )
     floor: float = Field(default=0.35, ge=0.01, le=0.99, description="No threshold is below this.")
     start: float = Field(
-        default=0.6,
+        default=0.75,
         ge=0.01,
         le=0.99,
         description="Least threshold until the camera was seen for a day: night teaches nothing about dawn.",

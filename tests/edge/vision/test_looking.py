@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.vision.frame import Frame
+from edge.vision.frame import Frame, Picture
 from edge.vision.nn.load import load_detector
 from edge.vision.pipeline.looking import ModelLook
 from edge.vision.pipeline.pace import Attention
+from edge.vision.watch.eye import Eye
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
 
 S = 1_000_000_000
@@ -45,3 +46,35 @@ def test_a_moved_camera_begins_anew_and_a_thermal_frame_is_no_models(tmp_path: P
     assert (moved.scores["smoke"], moved.moved) == (0, True)
     celsius = np.zeros((64, 64), np.float32)
     assert look(Frame("hot", 0, 0, None, celsius, celsius == 0)).observations == ()
+
+
+def test_smoke_that_stands_is_seen_as_long_as_its_alarm_is_open_but_a_false_alarm_ends(
+    tmp_path: Path,
+) -> None:
+    eye = Eye(load_detector(write_model(tmp_path, heat_graph(), HEAT_SETTINGS)))
+    quiet = np.full((256, 320, 3), 90, np.uint8)
+    smoke = quiet.copy()
+    smoke[100:140, 50:120] = 240
+
+    def look(picture: Picture, half_seconds: int, *, learn: bool, moved: bool = False) -> float:
+        frame = Frame(
+            "hill", half_seconds, half_seconds * S // 2, picture, moved=moved
+        )  # twice a second
+        return eye.look(frame, learn=learn).scores["smoke"]
+
+    for i in range(100):
+        look(quiet, i, learn=True)
+    assert look(smoke, 100, learn=True) > 0.5
+    standing = [look(smoke, i, learn=False) for i in range(101, 1300)]  # for ten minutes
+    assert min(standing) > 0.5
+    after = [look(smoke, i, learn=False) for i in range(1300, 1400)]
+    assert after[-1] < 0.1
+    for i in range(1400, 1500):
+        look(quiet, i, learn=True)
+    assert look(smoke, 1500, learn=True) > 0.5
+    look(quiet, 1501, learn=False, moved=True)
+    for i in range(1502, 1510):
+        look(quiet, i, learn=False)
+    assert (
+        look(smoke, 1510, learn=False) > 0.5
+    )  # it has a reference again although an alarm is open

@@ -55,9 +55,9 @@ def test_the_tail_of_few_quiet_scores_foretells_what_many_would_show() -> None:
 
 
 def test_a_camera_that_is_new_keeps_the_threshold_that_the_model_came_with() -> None:
-    limits = Limits(start=0.6)
+    limits = Limits(start=0.75)
     now = threshold(Calibration(), "smoke", "visible", START_NS, limits)
-    assert (now.score, now.known) == (0.6, False)
+    assert (now.score, now.known) == (0.75, False)
 
 
 def _watched(score: float, hours: range, per_hour: int = 60) -> Calibration:
