@@ -55,7 +55,7 @@ _QUALITY = {
 }
 _SAFE = frozenset(  # what holds even when the disk refuses it
     {Action.EXIT, Action.SUSPEND, Action.SOS, Action.EMERGENCY, Action.EXPIRE, Action.COUNT_PEOPLE,
-     Action.LOCK, Action.REOPEN, Action.VENTILATE}
+     Action.LOCK, Action.REOPEN, Action.VENTILATE, Action.WARN}
 )  # fmt: skip
 _T = TypeVar("_T")
 _log = logging.getLogger("edge.permits")
@@ -338,7 +338,11 @@ class PermitDesk:
                     self._said.add(watched.id + outcome.reason)
                     _log.error("permit %s: %s: %s", watched.id, request.action, outcome.reason)
                 return
-            await self._write(watched, request, outcome.facts, outcome.effects)
+            try:
+                await self._write(watched, request, outcome.facts, outcome.effects)
+            except OutboxError as exc:  # the next look asks again
+                self._complain(exc)
+                return
 
     def _due(self, watched: Watched, context: Context, now_ns: int) -> Request | None:
         """As the rules say; but just after a start nothing that was not heard yet counts as silent."""
@@ -444,7 +448,11 @@ class PermitDesk:
             self._sent[watched.id] = up.entries[-1].seq
 
     async def _forget(self, watched: Watched) -> None:
-        await self._journal.forget(watched.id)
+        try:
+            await self._journal.forget(watched.id)
+        except OutboxError as exc:
+            self._complain(exc)
+            return
         del self._permits[watched.id]
         self.watch.forget(watched.id)
         self._changed()

@@ -163,6 +163,9 @@ def _open(directory: Path, now_ns: int) -> sqlite3.Connection:
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
     try:
+        db.execute(
+            "PRAGMA locking_mode = EXCLUSIVE"
+        )  # no file of shared memory, for which a full disk has no room
         path.chmod(0o600)  # it holds capability keys, sealed, and people's names
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > _LAYOUT:
@@ -176,8 +179,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
-        db.executescript(_TABLES)
-        db.execute(f"PRAGMA user_version = {_LAYOUT}")
+        if version < _LAYOUT:
+            db.executescript(_TABLES)
+            db.execute(f"PRAGMA user_version = {_LAYOUT}")
         opened = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(opened)

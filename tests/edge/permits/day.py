@@ -53,12 +53,21 @@ class CloudSide:
         self.ups: list[PermitUp] = []
         self._taken = 0
 
+    def to_submitted(self) -> CloudSide:
+        """Applied for."""
+        form = msgspec.structs.replace(FORM, from_ns=self.site.now_ns, until_ns=self.until_ns)
+        self.site.must(Action.DRAFT, "zhao", facts.Drafted(form))
+        self.site.must(Action.SUBMIT, "zhao")
+        return self
+
+    def to_rejected(self) -> CloudSide:
+        """Applied for in vain: it has ended."""
+        self.to_submitted().site.must(Action.REJECT, "qian")
+        return self
+
     def to_active(self, *inside: str) -> CloudSide:
         """Applied, prepared, tested, approved, released; some have gone in."""
-        site = self.site
-        form = msgspec.structs.replace(FORM, from_ns=site.now_ns, until_ns=self.until_ns)
-        site.must(Action.DRAFT, "zhao", facts.Drafted(form))
-        site.must(Action.SUBMIT, "zhao")
+        site = self.to_submitted().site
         site.must(Action.PREPARE, "qian")
         for item in SEWER.isolations:
             site.must(Action.ISOLATE, "zhao", facts.Isolated(item.id, photo="ab" * 32))

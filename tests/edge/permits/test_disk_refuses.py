@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from edge.permits.desk import PermitDesk, Surroundings
 from edge.permits.journal import RESERVE_BYTES, PermitJournal
 from edge.permits.options import SpaceConfig
 from tests.edge.permits.day import KEY, CloudSide
+from tests.own_mounts import OWN_MOUNTS
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.columns import Layout, Row
 from tocsin.contract.messages import Event
@@ -130,3 +133,95 @@ async def test_a_gateway_whose_journal_was_lost_still_stops_the_work(
     await desk.take(cloud.down(have=7))
     assert watched.permit.state is State.SUSPENDED
     await desk.aclose()
+
+
+async def test_a_full_journal_in_the_last_minutes_of_a_permit_ends_no_watch_over_it(
+    tmp_path: Path, outbox: Outbox
+) -> None:
+    cloud = CloudSide(hours=0.15).to_active("zhou")  # nine minutes are left
+    journal = await PermitJournal.open(tmp_path / "permits", RESERVE_BYTES + (96 << 10), 1)
+    down = msgspec.json.decode(cloud.down(), type=PermitDown)
+    await journal.keep(down, down.entries)
+    await fill(journal, cloud)
+    desk = desk_on(journal, outbox)
+    await desk.restore()
+    watched = desk.find("P1")
+    assert watched is not None
+    running = asyncio.create_task(desk.run())
+    await wait_until(lambda: running.done() or watched.permit.warned)
+    assert watched.permit.warned == {"10"}
+    desk.watch.stored(Row(AIR, SystemClock().now_ns(), (20.9, 0.0, 90.0, 2.0)))
+    await wait_until(lambda: running.done() or watched.permit.state is State.SUSPENDED)
+    assert not running.done(), "it goes on watching"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await desk.aclose()
+
+
+ON_A_FULL_DISK = """
+import asyncio, os, subprocess, sys
+from pathlib import Path
+
+from edge.permits.journal import PermitJournal
+from tests.edge.permits.day import CloudSide
+from tests.edge.permits.test_disk_refuses import desk_on
+from tests.edge.permits.test_permit_desk import Nowhere
+from tocsin.permits.facts import Exited
+from tocsin.permits.names import Action, Role, State
+from tocsin.permits.requests import Request
+
+place, at_work, ended = Path(sys.argv[1]), CloudSide().to_active("zhou", "wu"), CloudSide()
+ended.to_rejected()
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], check=True)
+
+async def desk_in(folder):
+    desk = desk_on(await PermitJournal.open(place / folder, 1 << 20, 1), Nowhere())
+    await desk.restore()
+    return desk
+
+async def cut_short():
+    await (await desk_in("at-work")).take(at_work.down())
+    os._exit(0)
+
+async def until(desk, holds):
+    running = asyncio.create_task(desk.run())
+    while not holds():
+        await asyncio.sleep(0.01)
+        if running.done():
+            await running
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+async def over():
+    desk = await desk_in("ended")
+    await desk.take(ended.down())
+    with (place / "others").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(512))
+        except OSError:
+            pass
+    await until(desk, lambda: "disk" in desk._said)
+    print("forgotten on a full disk:", not desk.permits())
+    (again,) = (await desk_in("at-work")).permits()
+    print("after a start:", again.permit.state, sorted(again.permit.inside))
+    (place / "others").unlink()
+    await until(desk, lambda: not desk.permits())
+
+if os.fork() == 0:
+    asyncio.run(cut_short())
+os.wait()
+asyncio.run(over())
+"""
+
+
+def test_a_gateway_that_starts_on_a_full_disk_watches_what_it_kept(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*OWN_MOUNTS, sys.executable, "-c", ON_A_FULL_DISK, str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "forgotten on a full disk: False",
+        "after a start: active ['wu', 'zhou']",
+    ], done.stderr
+    assert done.returncode == 0, done.stderr
