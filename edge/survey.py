@@ -154,7 +154,11 @@ class _Finder:
         config = self._loaded.value
         self.unique("spaces", [space.id for space in config.spaces], "id")
         specs = {spec.id: spec for spec in devices}
+        locked: dict[str, str] = {}
         for i, space in enumerate(config.spaces):
+            for lock in space.locks:
+                if locked.setdefault(lock, space.id) != space.id:
+                    self.problem(("spaces", i, "locks"), lock, f"space {locked[lock]} has it")
             named = [("gas", d) for d in space.gas] + [("locks", d) for d in space.locks]
             fan, _, quantity = (space.ventilation or "").partition("/")
             named += [("ventilation", fan)] if fan else []

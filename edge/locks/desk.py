@@ -82,6 +82,7 @@ class LockDesk:
         self._time_keys: dict[str, TimeKey] = {}
         self._capabilities: list[Callable[[Claims], bytes | None]] = []
         self._rules: list[Callable[[str, Claims], str]] = []
+        self._relock_rules: list[Callable[[str], str]] = []
         self._hearers: list[Callable[[LockNews], None]] = []
 
     def adopt(self, driver: Driver) -> Driver:
@@ -171,6 +172,10 @@ class LockDesk:
         """`rule(lock, claims)` is asked before every unlock."""
         self._rules.append(rule)
 
+    def keep_open_when(self, rule: Callable[[str], str]) -> None:
+        """`rule(lock)` is asked before every relock."""
+        self._relock_rules.append(rule)
+
     def open_with(self, find: Callable[[Claims], bytes | None]) -> None:
         """`find(claims)` has the capability of a grant that came without it."""
         self._capabilities.append(find)
@@ -186,6 +191,10 @@ class LockDesk:
     def why_not(self, lock: str, claims: Claims) -> str:
         """The first rule that stands against it."""
         return next((said for rule in self._rules if (said := rule(lock, claims))), "")
+
+    def why_not_relock(self, lock: str) -> str:
+        """The same for a relock."""
+        return next((said for rule in self._relock_rules if (said := rule(lock))), "")
 
     def capability(self, claims: Claims) -> bytes | None:
         """What is kept for it here."""

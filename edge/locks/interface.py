@@ -177,6 +177,10 @@ class Locks(Protocol):
         """`rule(lock, claims)` is asked before every unlock: why not (one sentence), or "" to let it pass."""
         ...
 
+    def keep_open_when(self, rule: Callable[[str], str]) -> None:
+        """`rule(lock)` is asked before every relock, whoever asks and whatever they counted: why not, or "" to let it pass."""
+        ...
+
     def open_with(self, find: Callable[[Claims], bytes | None]) -> None:
         """`find(claims)` is asked for the capability of a grant that came without it: through the cloud only its COSE copy comes."""
         ...

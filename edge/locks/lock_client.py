@@ -210,14 +210,22 @@ class LockClient:
             return await self._settle(_Doubt("rescue", cti), doubt)
 
     async def relock(self, grant: HeldGrant | None, headcount: Headcount) -> dict[str, Any]:
-        """Lock again. The headcount is checked before the lock is even looked for."""
-        cti = guard.check_relock(self._gate(None), grant.raw if grant else None, headcount)
+        """Lock again. Headcount and permits are asked before the lock is even looked for, and once more when it is found."""
+        raw = grant.raw if grant else None
+        cti = self._may_relock(raw, headcount)
         self._refuse_if_open()
         try:
             async with self._session() as dialogue:
+                self._may_relock(raw, headcount)
                 return await self._move("relock", dialogue, lambda s: client.relock(s, cti, 0))
         except InDoubtError as doubt:
             return await self._settle(_Doubt("relock", cti), doubt)
+
+    def _may_relock(self, raw: bytes | None, headcount: Headcount) -> bytes:
+        cti = guard.check_relock(self._gate(None), raw, headcount)
+        if why_not := self._around.rules.why_not_relock(self.name):
+            raise GrantRefusedError(LockRefusal.OCCUPIED, why_not)
+        return cti
 
     async def order(self, build: Build, nonce: bytes | None) -> dict[str, Any]:
         """Hand over an order of the cloud. A TIME is bound to the nonce of the session that waits."""

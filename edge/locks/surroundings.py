@@ -25,6 +25,10 @@ class LockRules(Protocol):
         """Why this grant must not open now; "" where nothing stands against it."""
         ...
 
+    def why_not_relock(self, lock: str) -> str:
+        """Why it must not be locked now, whatever whoever asks has counted; "" where nothing stands against it."""
+        ...
+
     def capability(self, claims: Claims) -> bytes | None:
         """K_grant of a grant that came without it, where this gateway keeps one."""
         ...
@@ -52,6 +56,9 @@ class NoRules:
     orders: OrderBook | None = None
 
     def why_not(self, lock: str, claims: Claims) -> str:
+        return ""
+
+    def why_not_relock(self, lock: str) -> str:
         return ""
 
     def capability(self, claims: Claims) -> bytes | None:

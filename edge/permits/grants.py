@@ -20,6 +20,7 @@ from tocsin.permits.messages import SealedGrant
 from tocsin.permits.names import MAY_HAVE_GRANTS, State
 from tocsin.permits.outcomes import Refused, refused
 from tocsin.permits.refusals import PermitRefusal as Why
+from tocsin.permits.sentences import sentence
 from tocsin.sdk import Clock
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ class Found(msgspec.Struct, frozen=True):
     permit: str
     noted: GrantNoted
     grant: HeldGrant
+
+
+class Occupied(msgspec.Struct, frozen=True):
+    """By this permit a lock must stay open."""
+
+    permit: str
+    why: Refused
 
 
 class Unlocker:
@@ -123,11 +131,25 @@ class Unlocker:
         """Open; what came of it."""
         return await self._locks.unlock(waiting.challenge, waiting.grant, proof, actor=actor)
 
+    def occupied(self, lock: str) -> Occupied | None:
+        """A permit by which somebody is, or may be, behind this lock: of all that are kept, in whatever state they are."""
+        for watched in self._desk.permits():
+            known = {*self._desk.space(watched).locks, *watched.told.space.locks}
+            if lock in known | {grant.lock for grant in watched.permit.grants}:
+                wrong = may_relock(watched.permit)
+                if wrong is not None:
+                    return Occupied(watched.id, wrong)
+        return None
+
+    def why_not_relock(self, lock: str) -> str:
+        """Asked by the locks' guard before every relock, whoever asks for it and whatever they counted."""
+        found = self.occupied(lock)
+        return f"permit {found.permit}: {sentence(found.why, 'en')}" if found else ""
+
     async def relock(self, watched: Watched, lock: str, actor: str) -> Result | Refused:
         """Lock again, also what the inside handle or a key opened. Refused while anyone is inside, or nobody knows; the attendant attests it by asking."""
-        wrong = may_relock(watched.permit)
-        if wrong is not None:
-            return wrong
+        if found := self.occupied(lock):
+            return found.why
         cti = watched.opener(lock)
         held = self._held(watched, cti) if cti else None
         if held is None and cti:

@@ -17,6 +17,7 @@ from edge.permits.page_desk import PageDesk
 from edge.permits.seal_key import seal_key
 from edge.permits.siren import Siren
 from tocsin.errors import OutboxError
+from tocsin.grants.claims import Op
 from tocsin.grants.primitives import exchange_public
 from tocsin.sdk import Clock
 
@@ -31,7 +32,7 @@ _log = logging.getLogger("edge.permits")
 
 
 async def open_permits(agent: Agent) -> PermitDesk | None:
-    """The desk with what the last run kept; None where none is wanted, or its disk refuses (said, and told as an event)."""
+    """The desk with what the last run kept; None where none is wanted, or its disk refuses (said, told as an event, and then locks open for a rescue only)."""
     config, clock = agent.config, agent.clock
     options = config.permits
     if options is None:
@@ -44,6 +45,8 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
         text = f"no permit is watched: {exc}"
         _log.error("%s", text)
         agent.events.say("permit.refused", "", text, {})
+        agent.locks.refuse_when(lambda _, claims: "" if Op.RESCUE in claims.ops else text)
+        agent.locks.keep_open_when(lambda _: text)
         return None
     watch = Watch(clock, lambda device: agent.pipeline.judge(device).units, grace.used_s)
     cloud = _Cloud(lambda: agent.link is not None and agent.link.connected, clock)
@@ -84,6 +87,7 @@ async def open_permits(agent: Agent) -> PermitDesk | None:
     agent.flow.sample(watch.sampled)
     agent.locks.listen(desk.lock_news)
     agent.locks.refuse_when(desk.unlocker.why_not)
+    agent.locks.keep_open_when(desk.unlocker.why_not_relock)
     agent.locks.open_with(desk.unlocker.capability)
     agent.orders_to_locks.unseal = desk.unlocker.unseal
     return desk

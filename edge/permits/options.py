@@ -83,4 +83,6 @@ class SpaceConfig(Section):
     siren: SirenConfig | None = Field(
         default=None, description="What sounds when work must stop; without it nothing is heard."
     )
-    locks: tuple[str, ...] = Field(default=(), description="Device ids of the locks of the space.")
+    locks: tuple[str, ...] = Field(
+        default=(), description="Device ids of the locks of the space; a lock belongs to one space."
+    )

@@ -207,6 +207,10 @@ class PageDesk:
             return _no(refused(Why.NOT_NAMED, person=account, role=Role.ATTENDANT.value))
         if not self._is_lock(watched, lock):
             return Answer(False, "请求不完整。", "The request is not complete.")
+        found = self._desk.unlocker.occupied(lock)
+        if found is not None and found.permit != watched.id:
+            zh, en = sentence(found.why, "zh"), sentence(found.why, "en")
+            return Answer(False, f"作业票 {found.permit}：{zh}", f"Permit {found.permit}: {en}")
         came = await self._desk.unlocker.relock(watched, lock, account)
         return _no(came) if isinstance(came, Refused) else _came(came)
 

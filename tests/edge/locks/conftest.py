@@ -56,6 +56,7 @@ class Rules:
         self._keys = keys
         self.orders: OrderBook | None = None
         self.against = ""
+        self.against_relock: list[str] = []  # one word each time it is asked; none left: nothing
         self.kept: dict[bytes, bytes] = {}  # capabilities by grant
         self.knows = True
         self.tells_time = True
@@ -63,6 +64,9 @@ class Rules:
 
     def why_not(self, lock: str, claims: Claims) -> str:
         return self.against
+
+    def why_not_relock(self, lock: str) -> str:
+        return self.against_relock.pop(0) if self.against_relock else ""
 
     def capability(self, claims: Claims) -> bytes | None:
         return self.kept.get(claims.cti)

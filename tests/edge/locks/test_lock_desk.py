@@ -12,16 +12,18 @@ import pytest
 from edge.app import Agent
 from edge.config import load_gateway
 from edge.locks.interface import Headcount, LockNews, Locks, TimeKey
-from tests.edge.locks.conftest import GATEWAY, Site
+from tests.edge.locks.conftest import GATEWAY, ISSUERS, Site
 from tocsin.contract.orders import Outcome
 from tocsin.errors import LinkError, UsageError
+from tocsin.grants.claims import Op
+from tocsin.grants.grant import verify
 from tocsin.grants.lock_keys import time_key
 from tocsin.grants.lock_log import LockEventKind
 from tocsin.testing import wait_until
 
 
 @asynccontextmanager
-async def agent_of(site: Site) -> AsyncIterator[Agent]:
+async def agent_of(site: Site, more: str = "") -> AsyncIterator[Agent]:
     """A gateway whose only driver has the site's locks."""
     config = site.config()
     devices = ",\n".join(
@@ -48,7 +50,7 @@ clock_error_s = 1
 find_s = 1
 connect_s = 0.5
 devices = [{devices}]
-""",
+{more}""",
         "utf-8",
     )
     agent = await Agent.open(load_gateway(path))
@@ -117,3 +119,26 @@ async def test_a_lock_that_vanishes_is_told_as_unknown_and_an_absent_one_is_no_c
             await locks.challenge("hatch-1", actor="zhang")
         with pytest.raises(UsageError, match="hatch-9"):
             await locks.challenge("hatch-9", actor="zhang")
+
+
+async def test_where_no_permit_can_be_kept_locks_open_for_a_rescue_only_and_lock_nobody_in(
+    site: Site,
+) -> None:
+    lock = site.add()
+    (site.folder / "data").mkdir()
+    (site.folder / "data" / "permits").write_text("a file where the folder should be", "utf-8")
+    async with agent_of(site, "[permits]\n") as agent:
+        assert agent.permits is None
+        locks: Locks = agent.locks
+        await wait_until(lambda: locks.state("hatch-1").available)
+        grant, count = site.grant(), Headcount(0, "li", time.time_ns())
+        challenge = await locks.challenge("hatch-1", actor="zhang")
+        proof = site.proof(challenge.nonce, grant)
+        opened = await locks.unlock(challenge, grant, proof, actor="zhang")
+        locked = await locks.relock("hatch-1", None, count, actor="li")
+        assert (opened.reason, locked.reason) == ("not-allowed", "occupied")
+        assert "no permit is watched" in opened.text
+        assert not lock.lock.state.is_unlocked
+        raw, rescue = (site.grant(ops=op) for op in (Op.UNLOCK, Op.RESCUE))
+        claims = [verify(one.raw, ISSUERS).claims for one in (raw, rescue)]
+        assert [bool(agent.locks.why_not("hatch-1", one)) for one in claims] == [True, False]

@@ -60,7 +60,7 @@ async def test_what_a_lock_shows_in_the_air_brings_the_gateway_to_it(site: Site)
     assert [news for news in site.rules.news if news.state.tamper]
 
 
-async def test_the_permits_word_stands_against_an_unlock_and_never_against_a_relock(
+async def test_the_permits_word_stands_against_an_unlock_and_not_against_locking_an_empty_space(
     site: Site,
 ) -> None:
     lock = site.add()
@@ -73,6 +73,23 @@ async def test_the_permits_word_stands_against_an_unlock_and_never_against_a_rel
         assert refused.value.reason is LockRefusal.NOT_ALLOWED
         await site.relock(grant)
         assert not lock.lock.state.is_unlocked
+
+
+@pytest.mark.parametrize("words", [["3 inside"], ["", "3 inside"]], ids=["before", "found"])
+async def test_nobody_is_locked_in_by_whoever_counts_otherwise_than_the_permit(
+    site: Site, words: list[str]
+) -> None:
+    lock = site.add()
+    async with site.gateway():
+        grant = site.grant()
+        await site.unlock(grant)
+        site.rules.against_relock = list(words)
+        with pytest.raises(GrantRefusedError, match="3 inside") as refused:
+            await site.driver.command(
+                "hatch-1", "relock", {"grant": grant, "inside": 0, "by": "cloud"}, 30
+            )
+        assert refused.value.reason is LockRefusal.OCCUPIED
+        assert lock.lock.state.is_unlocked
 
 
 async def test_what_no_lock_takes_is_a_usage_error(site: Site) -> None:

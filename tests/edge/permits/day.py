@@ -14,7 +14,7 @@ from tocsin.contract.messages import Event
 from tocsin.permits import facts
 from tocsin.permits.context import Account, Instrument
 from tocsin.permits.intervals import NS
-from tocsin.permits.journal import CLOUD, Entry, entry_hash, faults
+from tocsin.permits.journal import CLOUD, START, Entry, entry_hash, faults
 from tocsin.permits.merge import merge
 from tocsin.permits.messages import UP, PermitDown, PermitUp, Person, SealedGrant
 from tocsin.permits.names import Action, Role
@@ -110,6 +110,16 @@ class CloudSide:
             instruments=tuple(self.site.context.instruments.values()),
         )  # fmt: skip
         return msgspec.json.encode(sign_down(msgspec.structs.replace(told, **changes), key))
+
+    def waiting(self, permit: str) -> bytes:
+        """Another permit for the same space: as this one stood before work began."""
+        entries: list[Entry] = []
+        for entry in self.entries:
+            if entry.action is Action.ACTIVATE:
+                break
+            prev = entry_hash(entries[-1]) if entries else START
+            entries.append(msgspec.structs.replace(entry, permit=permit, prev=prev))
+        return self.down(permit=permit, entries=tuple(entries), grants=())
 
     def hear(self, peer: Peer) -> None:
         """Take what the gateway wrote: merged, and its chains looked through."""

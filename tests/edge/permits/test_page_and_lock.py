@@ -90,8 +90,8 @@ devices = [{{ {keys} }}]
         told = self.http.post("/api/login", json={"account": "li", "pin": PIN}).json()
         self._headers = {"x-csrf": told["csrf"]}
 
-    def tap(self, action: str, **said: str) -> dict[str, Any]:
-        body = {"permit": "P1", "action": action, "said": said}
+    def tap(self, action: str, on: str = "P1", **said: str) -> dict[str, Any]:
+        body = {"permit": on, "action": action, "said": said}
         told: dict[str, Any] = self.http.post("/api/ask", json=body, headers=self._headers).json()
         return told
 
@@ -184,6 +184,27 @@ def test_the_attendant_opens_under_a_live_grant_and_nobody_is_locked_in_with_the
     locked = hatch.tap("relock", lock="hatch-1")
     assert locked["done"], locked
     plant.until(lambda: hatch.last_event() == "relock", "it is locked again")
+
+
+def test_neither_another_permit_nor_a_command_locks_over_people_whom_a_permit_knows_inside(
+    hatch: Hatch,
+) -> None:
+    hatch.tell_time()
+    hatch.plant.tell(hatch.cloud.waiting("P2"))
+    hatch.plant.until(lambda: len(hatch.plant.permits()) == 2, "the other permit")
+    hatch.use_handle()
+    hatch.plant.until(lambda: hatch.last_event() == "egress", "the inside handle")
+    assert hatch.tap("enter", person="zhou")["done"]
+    refused = hatch.tap("relock", on="P2", lock="hatch-1")
+    assert not refused["done"]
+    assert refused["en"] == "Permit P1: Still inside: 1."
+    assert refused["zh"] == "作业票 P1：里面还有 1 人。"
+    ordered = hatch.order("relock", inside="0", by="cloud")
+    assert (ordered["outcome"], ordered["reason"]) == ("refused", "occupied")
+    assert "Still inside: 1" in ordered["text"]
+    assert hatch.last_event() == "egress"
+    assert hatch.tap("exit", person="zhou")["done"]
+    assert hatch.order("relock", inside="0", by="cloud")["outcome"] == "done"
 
 
 def _picture(hatch: Hatch) -> None:

@@ -18,6 +18,8 @@ from tocsin.testing import wait_until
 
 RIGHT = plant_toml(1502, 1503, 1883)
 
+OTHER = '[[spaces]]\nid = "well-8"\ngas = ["gas-01"]\nlocks = ["gas-01"]\n'
+
 
 def mistakes(folder: Path, toml: str) -> str:
     path = folder / "gateway.toml"
@@ -40,6 +42,7 @@ def mistakes(folder: Path, toml: str) -> str:
         ('device = "siren-01", command = "relay-1", ', 'output = "horn", ', "no [[outputs]] has this name"),
         ("[permits]", '[permits]\nlisten = "0.0.0.0:8443"', "tocsin provision page"),
         ("[permits]", '[permits]\nlisten = "127.0.0.1:8443"\ncert = "a.pem"', "belong together"),
+        ('gas = ["gas-01"]\n', f'gas = ["gas-01"]\nlocks = ["gas-01"]\n{OTHER}', "space well-7 has it"),
         ("[permits]", '[[spaces]]\nid = "well-7"\ngas = ["gas-01"]\n[permits]', "already used above"),
     ],
 )  # fmt: skip
