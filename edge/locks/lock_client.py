@@ -147,10 +147,10 @@ class LockClient:
                 claims = guard.check_unlock(
                     self._gate(challenge), grant.raw, proof, nonce=nonce
                 ).claims
-                if why_not := self._around.rules.why_not(self.name, claims):
-                    raise GrantRefusedError(LockRefusal.NOT_ALLOWED, why_not)
+                self._may_open(claims)
                 if challenge.profile is Profile.SIGNATURES:
                     await self._show_grant(dialogue, grant)
+                    self._may_open(claims)  # work may have been stopped while the lock read it
                 else:
                     grant = self._with_secret(grant, claims)
                 build = _opening(challenge.profile, grant, claims, proof)
@@ -158,6 +158,10 @@ class LockClient:
         except InDoubtError as doubt:
             assert claims is not None  # noqa: S101 - something was sent
             return await self._settle(_Doubt("unlock", claims.cti), doubt)
+
+    def _may_open(self, claims: Claims) -> None:
+        if why_not := self._around.rules.why_not(self.name, claims):
+            raise GrantRefusedError(LockRefusal.NOT_ALLOWED, why_not)
 
     def _with_secret(self, grant: HeldGrant, claims: Claims) -> HeldGrant:
         """For a lock without signatures: the capability that came with it, else the one kept here."""
@@ -189,8 +193,7 @@ class LockClient:
                 gate = self._gate(dialogue.challenge)
                 checked = guard.check_rescue(gate, raws, proofs, nonce=nonce)
                 for one in checked:
-                    if why_not := self._around.rules.why_not(self.name, one.claims):
-                        raise GrantRefusedError(LockRefusal.NOT_ALLOWED, why_not)
+                    self._may_open(one.claims)
                 cti = checked[0].claims.cti
                 parts = [
                     (grant.raw, proof.public + proof.signature)

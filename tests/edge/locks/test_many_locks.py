@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from firmware_bridges.lock.gatt import Profile
 from firmware_bridges.lock.happenings import Tampered
 from tests.edge.locks.conftest import Site
 from tocsin.errors import GrantRefusedError, LinkError, LockRefusal, UsageError
@@ -72,6 +74,20 @@ async def test_the_permits_word_stands_against_an_unlock_and_not_against_locking
             await site.unlock()
         assert refused.value.reason is LockRefusal.NOT_ALLOWED
         await site.relock(grant)
+        assert not lock.lock.state.is_unlocked
+
+
+async def test_work_that_stops_while_the_lock_reads_the_grant_opens_nothing(site: Site) -> None:
+    lock = site.add()
+    if site.profile is Profile.MAC_ONLY:
+        pytest.skip("it opens by one message, before which nothing is sent")
+    async with site.gateway():
+        grant, nonce = site.grant(), await site.challenge()
+        stops = partial(setattr, site.rules, "against", "suspended: H2S 12 ppm")
+        site.at_move(lambda: None, stops, nth=1)
+        with pytest.raises(GrantRefusedError, match="H2S 12 ppm") as refused:
+            await site.opened(nonce, grant)
+        assert refused.value.reason is LockRefusal.NOT_ALLOWED
         assert not lock.lock.state.is_unlocked
 
 
