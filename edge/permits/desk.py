@@ -225,7 +225,8 @@ class PermitDesk:
             text = f"{told.permit}: entry {fault.seq} of {fault.source}: {fault.kind}"
             self._refuse(text)
         after = Watched(watched.told, watched.entries, self._own)
-        after.take(told, news)
+        now_ns = self.now_ns()
+        after.take(told, news, now_ns)
         watched_is_new = told.permit not in self._permits
         if watched_is_new or news or after.told != watched.told:
             try:
@@ -233,7 +234,7 @@ class PermitDesk:
             except OutboxError as exc:
                 self._refuse(f"{told.permit}: not kept: {exc.message}")
                 return
-        watched.take(told, news)
+        watched.take(told, news, now_ns)
         self._permits[told.permit] = watched
         self.borrow(watched)
         if told.space.id not in self._spaces and watched_is_new:

@@ -8,12 +8,11 @@ import msgspec
 
 from edge.locks.interface import Challenge, Headcount, HeldGrant, HolderProof, Locks, TimeKey
 from edge.orders.results import Result
-from edge.permits.watched import Watched
+from edge.permits.watched import Watched, claims_of
 from tocsin.errors import GrantRefusedError
-from tocsin.grants.claims import Claims, Op, decode_claims, holder_id
+from tocsin.grants.claims import Claims, Op, holder_id
 from tocsin.grants.ids import id_of
 from tocsin.grants.lock_keys import open_sealed
-from tocsin.grants.sign1 import parse_sign1
 from tocsin.permits.facts import GrantNoted
 from tocsin.permits.grant_policy import may_relock, may_unlock
 from tocsin.permits.messages import SealedGrant
@@ -164,7 +163,8 @@ class Unlocker:
 
     def _held(self, watched: Watched, cti: str) -> HeldGrant | None:
         for grant in watched.told.grants:
-            if _cti(grant) == cti:
+            claims = claims_of(grant)
+            if claims is not None and claims.cti.hex() == cti:
                 return self._opened(grant, cti)
         return None
 
@@ -173,10 +173,3 @@ class Unlocker:
             return HeldGrant(grant.cose)
         key = self.unseal(grant.sealed_key, b"grant " + bytes.fromhex(cti))
         return None if key is None else HeldGrant(grant.cose, key)
-
-
-def _cti(grant: SealedGrant) -> str:
-    try:
-        return decode_claims(parse_sign1(grant.cose).payload).cti.hex()
-    except GrantRefusedError:
-        return ""

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from edge.permits.options import SpaceConfig
+from tocsin.errors import GrantRefusedError
+from tocsin.grants.claims import Claims, decode_claims
+from tocsin.grants.sign1 import parse_sign1
 from tocsin.permits.context import Account, Conditions, Context
 from tocsin.permits.facts import HANDS, OPENERS, LockTold
+from tocsin.permits.intervals import NS
 from tocsin.permits.journal import CLOUD, Entry
 from tocsin.permits.merge import merge
-from tocsin.permits.messages import PermitDown, PermitUp
+from tocsin.permits.messages import PermitDown, PermitUp, SealedGrant
 from tocsin.permits.names import ENDED, Role
 from tocsin.permits.permit import Permit, fold, permit_of
 from tocsin.permits.space import Live
 
 MOST_UP = 100  # entries in one message
-MOST_GRANTS = 64  # kept beyond their end: the one that opened a lock is what locks it again
+MOST_GRANTS = 64  # of those that have ended and opened no lock last
+
+
+def claims_of(grant: SealedGrant) -> Claims | None:
+    """What it says; None where it cannot be read."""
+    try:
+        return decode_claims(parse_sign1(grant.cose).payload)
+    except GrantRefusedError:
+        return None
 
 
 class Watched:
@@ -37,17 +49,31 @@ class Watched:
         """The permit's."""
         return self.told.permit
 
-    def take(self, told: PermitDown, news: Iterable[Entry]) -> None:
+    def take(self, told: PermitDown, news: Iterable[Entry], now_ns: int) -> None:
         """A message of the cloud, once it is kept. An older one brings entries and nothing else."""
         if told.have >= self.told.have:
             denied = tuple(sorted({*self.told.denied, *told.denied}))
-            grants = (*(g for g in self.told.grants if g not in told.grants), *told.grants)
+            before = self._worth_keeping(set(told.grants), now_ns)
             self.told = msgspec.structs.replace(
-                told, entries=(), denied=denied, grants=grants[-MOST_GRANTS:]
+                told, entries=(), denied=denied, grants=(*before, *told.grants)
             )
         if news := list(news):
             self.entries = merge([*self.entries, *news])
             self.permit = permit_of(self.id, self.entries)
+
+    def _worth_keeping(self, told: set[SealedGrant], now_ns: int) -> Iterator[SealedGrant]:
+        """Of the grants that came before: each that is live, each that opened a lock last (it locks it again), and the newest others."""
+        locks = {e.fact.lock for e in self.entries if isinstance(e.fact, LockTold)}
+        openers = {self.opener(lock) for lock in locks}
+        before = [(g, claims_of(g)) for g in self.told.grants if g not in told]
+        needed = [
+            c is not None and (c.exp * NS > now_ns or c.cti.hex() in openers) for _, c in before
+        ]
+        too_many = needed.count(False) - MOST_GRANTS
+        for (grant, _), must in zip(before, needed, strict=True):
+            too_many -= not must
+            if must or too_many < 0:
+                yield grant
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Own entries: their writer has seen all others."""
