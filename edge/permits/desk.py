@@ -57,6 +57,10 @@ _SAFE = frozenset(  # what holds even when the disk refuses it
     {Action.EXIT, Action.SUSPEND, Action.SOS, Action.EMERGENCY, Action.EXPIRE, Action.COUNT_PEOPLE,
      Action.LOCK, Action.REOPEN, Action.VENTILATE, Action.WARN}
 )  # fmt: skip
+_LOCK_EVENTS = frozenset(  # the others, like refusals, anybody near the lock can cause without end
+    {LockEventKind.UNLOCK, LockEventKind.RELOCK, LockEventKind.OPENED, LockEventKind.CLOSED, LockEventKind.FORCED,
+     LockEventKind.TAMPER, LockEventKind.EGRESS, LockEventKind.RESCUE, LockEventKind.JAMMED, LockEventKind.BY_HAND}
+)  # fmt: skip
 _T = TypeVar("_T")
 _log = logging.getLogger("edge.permits")
 
@@ -280,10 +284,10 @@ class PermitDesk:
         """A lock tells something; must not block."""
         self.watch.lock_told(news)
         self._moved.set()
-        if news.kind is not None and len(self._lock_events) < MAX_LOCK_EVENTS:
-            self._lock_events.append(
-                news
-            )  # beyond: it stands in the lock's own log, which is journalled apart
+        if news.kind in _LOCK_EVENTS and len(self._lock_events) < MAX_LOCK_EVENTS:
+            self._lock_events.append(news)
+        elif news.kind is not None:  # it stands in the lock's own log, which is journalled apart
+            self.counters["lock_events_passed_over"] += 1
 
     def moved(self, device: str) -> None:
         """A value of a device has changed: look at once if it is at a space with a permit."""
@@ -364,7 +368,7 @@ class PermitDesk:
         fact = LockTold(news.lock, kind, news.state.synced_seq or 0, news.cti.hex())
         request = Request(Action.LOCK, self._around.gateway, Role.SYSTEM, news.text, fact)
         for watched in self._permits.values():
-            if news.lock in self.space(watched).locks and watched.permit.state in IN_FORCE:
+            if news.lock in self.space(watched).locks and watched.has_begun:
                 context = self.context(watched)
                 outcome = decide(watched.permit, request, context, self.now_ns())
                 if isinstance(outcome, Accepted):

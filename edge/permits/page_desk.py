@@ -20,7 +20,7 @@ from tocsin.grants.primitives import is_signed
 from tocsin.permits import facts
 from tocsin.permits.live import too_much
 from tocsin.permits.messages import WAITING, KeyUp
-from tocsin.permits.names import IN_FORCE, Action, Cause, Role, State
+from tocsin.permits.names import Action, Cause, Role, State
 from tocsin.permits.outcomes import Refused, refused
 from tocsin.permits.pins import is_pin
 from tocsin.permits.refusals import PermitRefusal as Why
@@ -34,7 +34,6 @@ HOLD = b"HOLD1"
 MOST_WAITING = 32  # challenges nobody answered; the oldest goes first
 _AT_ONCE = 2  # PINs that are tried at the same time: each takes 16 MiB
 _TRIES_LONGEST_S = 10.0
-_SHOWN = IN_FORCE | {State.APPROVED}
 MOST_KEYS = 20  # carried up in one run: nobody has so many phones
 _FOR: Final = {
     "enter": Action.ENTER,
@@ -68,11 +67,11 @@ class PageDesk:
         self._waiting: OrderedDict[tuple[str, str, str], Waiting] = OrderedDict()
 
     def permits(self) -> tuple[page.PermitView, ...]:
-        """Those that hold their space, and those that wait for the attendant."""
+        """Those whose work began and that have not ended, and those that wait for the attendant."""
         return tuple(
             self._view(w)
             for w in self._desk.permits()
-            if w.permit.state in _SHOWN and w.permit.form
+            if (w.has_begun or w.permit.state is State.APPROVED) and w.permit.form
         )
 
     async def login(self, account: str, pin: str) -> str | None:

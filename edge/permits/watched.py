@@ -16,7 +16,7 @@ from tocsin.permits.intervals import NS
 from tocsin.permits.journal import CLOUD, Entry
 from tocsin.permits.merge import merge
 from tocsin.permits.messages import PermitDown, PermitUp, SealedGrant
-from tocsin.permits.names import ENDED, Role
+from tocsin.permits.names import ENDED, IN_FORCE, Role
 from tocsin.permits.permit import Permit, fold, permit_of
 from tocsin.permits.space import Live
 
@@ -99,6 +99,13 @@ class Watched:
             e for e in self.entries
             if e.source == self.own and e.seq > self.told.have and id(e) not in owed
         ]  # fmt: skip
+
+    @property
+    def has_begun(self) -> bool:
+        """In force, or it was: back in preparation it still waits for its lock to be locked and to be closed."""
+        permit = self.permit
+        began = permit.activated_ns is not None and permit.state not in ENDED
+        return began or permit.state in IN_FORCE
 
     @property
     def is_over(self) -> bool:

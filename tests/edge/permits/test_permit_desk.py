@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from edge.locks.desk import LockDesk
+from edge.locks.interface import LockNews, LockState
 from edge.permits.conditions import Watch
 from edge.permits.desk import PermitDesk, Surroundings
 from edge.permits.grace import Grace
 from edge.permits.journal import PermitJournal
 from edge.permits.options import SpaceConfig
-from tests.edge.permits.day import KEY, CloudSide
+from edge.permits.page_desk import PageDesk
+from tests.edge.permits.day import KEY, SOURCE, CloudSide
+from tocsin.grants.lock_log import LockEventKind
 from tocsin.permits import facts
 from tocsin.permits.intervals import NS
 from tocsin.permits.live import breaches
@@ -60,7 +64,7 @@ class Bench:
         around = Surroundings(
             "gw-1", "plant", self.clock, lambda: "ntp", lambda: KEY, outbox, lambda *_: None
         )
-        spaces = {"well-7": SpaceConfig(id="well-7", gas=("gas-01",))}
+        spaces = {"well-7": SpaceConfig(id="well-7", gas=("gas-01",), locks=("hatch-1",))}
         desk = PermitDesk(around, journal, self.watch, spaces, {}, watches_attendant=has_page)
         await desk.restore()
         return desk
@@ -148,4 +152,51 @@ async def test_a_permit_that_comes_to_an_old_gateway_gives_its_attendant_time(be
     assert bench.silent(desk)
     bench.watch.sign("P1")
     assert not bench.silent(desk)
+    await desk.aclose()
+
+
+def page_of(desk: PermitDesk) -> PageDesk:
+    """Its page, at a gateway whose locks are not there."""
+    nothing: Any = None
+    return PageDesk(desk, LockDesk(nothing, nothing, lambda: (), nothing))
+
+
+def lock_said(kind: int) -> LockNews:
+    """A lock that is locked tells of an event."""
+    return LockNews("hatch-1", LockState("hatch-1", available=True, bolt_out=True), kind)
+
+
+async def test_a_flood_of_refusals_at_a_lock_fills_no_journal(bench: Bench) -> None:
+    desk = await bench.desk()
+    await desk.take(bench.cloud.down())
+    of_newer_firmware = 99
+    for kind in (*[LockEventKind.DENY] * 2000, LockEventKind.BATTERY, of_newer_firmware):
+        desk.lock_news(lock_said(kind))
+    desk.lock_news(lock_said(LockEventKind.JAMMED))
+    desk.lock_news(lock_said(LockEventKind.RELOCK))
+    await desk._round()
+    own = [e.fact for e in desk.permits()[0].entries if e.source == SOURCE]
+    assert [f.event for f in own if isinstance(f, facts.LockTold)] == ["jammed", "relock"]
+    assert desk.counters["lock_events_passed_over"] == 2002
+    await desk.aclose()
+
+
+async def test_a_permit_back_in_preparation_hears_that_its_lock_is_locked_and_is_shown(
+    bench: Bench,
+) -> None:
+    cloud = CloudSide().to_active()
+    cloud.note(facts.LockTold("hatch-1", "unlock"), Action.LOCK)
+    cloud.site.must(Action.SUSPEND, "qian")
+    cloud.site.must(Action.BACK_TO_PREPARED, "qian")
+    desk = await bench.desk()
+    await desk.take(cloud.down())
+    (watched,) = desk.permits()
+    assert (watched.permit.state, watched.permit.lock_events) == (
+        State.PREPARED,
+        {"hatch-1": "unlock"},
+    )
+    desk.lock_news(lock_said(LockEventKind.RELOCK))
+    await desk._round()
+    assert watched.permit.lock_events == {"hatch-1": "relock"}
+    assert [p.state for p in page_of(desk).permits()] == ["prepared"]
     await desk.aclose()
