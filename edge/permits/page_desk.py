@@ -45,7 +45,8 @@ _FOR: Final = {
     "end-rescue": Action.END_RESCUE,
     "roll-call": Action.COUNT_PEOPLE,
 }
-_ROLES: Final = {  # in which capacity somebody asks: the first that they hold
+_WRONG_ROLE = frozenset({Why.ROLE_MAY_NOT, Why.ROLE_NOT_HELD, Why.NOT_NAMED})
+_ROLES: Final = {  # in which capacity somebody asks: the first that they hold in which they may
     Action.ENTER: (Role.ATTENDANT, Role.RESCUE, Role.ENTRANT),
     Action.EXIT: (Role.ATTENDANT, Role.RESCUE, Role.ENTRANT),
     Action.SUSPEND: (Role.ATTENDANT, Role.APPROVER, Role.REGULATOR),
@@ -151,8 +152,8 @@ class PageDesk:
         self, watched: Watched, account: str, action: Action, said: dict[str, str]
     ) -> Answer:
         held = next((p.roles for p in watched.told.people if p.account == account), ())
-        role = next((r for r in _ROLES[action] if r.value in held), None)
-        if role is None:
+        roles = [role for role in _ROLES[action] if role.value in held]
+        if not roles:
             return _no(refused(Why.ROLE_NOT_HELD, person=account, role=Role.ATTENDANT.value))
         fact: facts.Entered | facts.Exited | facts.Counted | None = None
         match action:
@@ -169,9 +170,14 @@ class PageDesk:
             case _:
                 pass
         cause = Cause.SOS if action is Action.SOS else None
-        request = Request(action, account, role, said.get("reason", ""), fact, cause)
-        outcome = await self._desk.ask(watched.id, request)
-        return _no(outcome) if isinstance(outcome, Refused) else Answer(outcome is not None)
+        refusals: list[Refused] = []
+        for role in roles:
+            request = Request(action, account, role, said.get("reason", ""), fact, cause)
+            outcome = await self._desk.ask(watched.id, request)
+            if not isinstance(outcome, Refused):
+                return Answer(outcome is not None)
+            refusals.append(outcome)
+        return _no(next((r for r in refusals if r.reason not in _WRONG_ROLE), refusals[0]))
 
     async def _challenge(self, watched: Watched, account: str, said: dict[str, str]) -> Answer:
         lock, public = said.get("lock", ""), _bytes(said.get("public", ""), 32)

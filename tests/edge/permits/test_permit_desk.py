@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from edge.lan.desk import Asked
 from edge.locks.desk import LockDesk
 from edge.locks.interface import LockNews, LockState
 from edge.permits.conditions import Watch
@@ -18,10 +20,12 @@ from edge.permits.journal import PermitJournal
 from edge.permits.options import SpaceConfig
 from edge.permits.page_desk import PageDesk
 from tests.edge.permits.day import KEY, SOURCE, CloudSide
+from tocsin.contract.columns import Layout, Row
 from tocsin.grants.lock_log import LockEventKind
 from tocsin.permits import facts
 from tocsin.permits.intervals import NS
 from tocsin.permits.live import breaches
+from tocsin.permits.messages import Person
 from tocsin.permits.names import Action, Cause, Role, State
 from tocsin.permits.outcomes import Accepted
 from tocsin.permits.requests import Request
@@ -199,4 +203,37 @@ async def test_a_permit_back_in_preparation_hears_that_its_lock_is_locked_and_is
     await desk._round()
     assert watched.permit.lock_events == {"hatch-1": "relock"}
     assert [p.state for p in page_of(desk).permits()] == ["prepared"]
+    await desk.aclose()
+
+
+def with_roles(people: tuple[Person, ...], account: str, *roles: str) -> tuple[Person, ...]:
+    """One of them holds these roles."""
+    return tuple(
+        msgspec.structs.replace(p, roles=roles) if p.account == account else p for p in people
+    )
+
+
+async def test_whoever_holds_two_roles_acts_in_the_one_in_which_they_may(bench: Bench) -> None:
+    bench.watch = Watch(bench.clock, lambda _: ("%{vol}", "%{LEL}", "[ppm]", "[ppm]"))
+    air = Layout("gas-01", "gas", ("o2", "ex", "h2s", "co"), "ffff")
+    desk = await bench.desk()
+    page = page_of(desk)
+    people = with_roles(bench.cloud.people, "wu", "attendant", "entrant")
+    people = with_roles(people, "wang", "attendant", "rescue")
+    people = with_roles(people, "zhao", "approver", "rescue")
+    await desk.take(bench.cloud.down(people=people))
+    bench.watch.stored(Row(air, bench.clock.now_ns(), (20.9, 0.0, 1.0, 2.0)))
+    (watched,) = desk.permits()
+
+    async def tap(account: str, action: str, **said: str) -> bool:
+        return (await page.ask(account, Asked("P1", action, said))).done
+
+    assert not await tap("wu", "enter", person="zheng"), "the attendant of another permit"
+    assert await tap("wu", "enter", person="wu"), "an entrant, for himself"
+    assert await tap("li", "emergency")
+    assert not await tap("li", "enter", person="zheng")
+    assert await tap("wang", "enter", person="wang"), "a rescuer"
+    assert watched.permit.inside == {"zhou", "wu", "wang"}
+    assert await tap("zhao", "end-rescue"), "the applicant approves nothing of his own; he rescues"
+    assert watched.permit.rescue_ended
     await desk.aclose()
