@@ -107,7 +107,9 @@ class Routes:
 
     async def _post(self, request: Request) -> Response:
         if request.path == "/api/login":
-            return await self._login(msgspec.json.decode(request.body, type=Credentials))
+            return await self._login(
+                msgspec.json.decode(request.body, type=Credentials), request.peer
+            )
         token = _token(request)
         session = self.sessions.find(token)
         if session is None:
@@ -123,16 +125,16 @@ class Routes:
         answer = await self._desk.ask(session.account, asked)
         return Response(200 if answer.done else 409, msgspec.json.encode(answer), headers=_ARMOUR)
 
-    async def _login(self, given: Credentials) -> Response:
-        if wait_s := self.sessions.barred_s(given.account):
+    async def _login(self, given: Credentials, peer: str) -> Response:
+        if wait_s := self.sessions.barred_s(given.account, peer):
             told = Answer(False, f"尝试次数过多，请 {wait_s} 秒后再试。", f"Too many tries: wait {wait_s} s.")  # fmt: skip
             return Response(429, msgspec.json.encode(told), headers=(*_ARMOUR, ("retry-after", str(wait_s))))  # fmt: skip
         name = await self._desk.login(given.account, given.pin)
         if name is None:
-            self.sessions.failed(given.account)
+            self.sessions.failed(given.account, peer)
             told = Answer(False, "账号或 PIN 不正确。", "Account or PIN is wrong.")
             return Response(401, msgspec.json.encode(told), headers=_ARMOUR)
-        token, session = self.sessions.begin(given.account, name)
+        token, session = self.sessions.begin(given.account, name, peer)
         return _told(200, {"done": True, "csrf": session.csrf}, ("set-cookie", self._cookie(token)))
 
     def _cookie(self, token: str, max_age_s: int = 12 * 3600) -> str:

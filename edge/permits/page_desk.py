@@ -110,6 +110,8 @@ class PageDesk:
         watched = self._desk.find(asked.permit)
         if watched is None:
             return Answer(False, "网关上没有这张作业票。", "This gateway keeps no such permit.")
+        if account not in {person.account for person in watched.told.people}:
+            return _no(refused(Why.UNKNOWN_PERSON, person=account))
         try:
             match asked.action:
                 case "heartbeat":

@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from edge.lan.server import MOST_CONNECTIONS, LanPage
+from edge.lan.sessions import FREE_ANYWHERE, MOST_TRIED, Sessions
 from edge.lan.wire import LONGEST_BODY
 from tests.edge.lan.desk import PIN, OnePermit
 from tests.edge.lan.serving import page
+from tocsin.sdk import SystemClock
 
 
 class Served:
@@ -98,6 +100,31 @@ def test_a_pin_cannot_be_guessed(served: Served) -> None:
     right = served.client.post("/api/login", json={"account": "wang", "pin": PIN})
     assert right.status_code == 429
     assert 0 < int(right.headers["retry-after"]) <= 60
+
+
+def test_who_guesses_a_pin_keeps_nobody_else_out(served: Served) -> None:
+    elsewhere = httpx.HTTPTransport(verify=served.context, local_address="127.0.0.2")
+    with httpx.Client(base_url=served.client.base_url, transport=elsewhere) as other:
+        told = [
+            other.post("/api/login", json={"account": "wang", "pin": str(n)}).status_code
+            for n in range(7)
+        ]
+    assert told == [401] * 5 + [429] * 2
+    assert served.client.post("/api/login", json={"account": "wang", "pin": PIN}).status_code == 200
+
+
+def test_guesses_from_many_addresses_bar_the_account_but_not_where_it_was_logged_in() -> None:
+    sessions = Sessions(SystemClock())
+    sessions.begin("wang", "Wang", "10.0.0.7")
+    for n in range(FREE_ANYWHERE):
+        assert not sessions.barred_s("wang", f"10.0.1.{n // 4}")
+        sessions.failed("wang", f"10.0.1.{n // 4}")
+    assert 0 < sessions.barred_s("wang", "10.0.2.1") <= 60
+    assert not sessions.barred_s("wang", "10.0.0.7")
+    assert not sessions.barred_s("li", "10.0.2.1")
+    for n in range(3 * MOST_TRIED):
+        sessions.failed(f"nobody-{n}", "10.0.1.1")
+    assert sessions.barred_s("wang", "10.0.2.1"), "a flood of other names clears no bar"
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'{"permit": 1}', b"\xff\xfe", b'{"permit": "a", "action": "b", "x": 1}'])  # fmt: skip

@@ -184,3 +184,16 @@ def test_an_exit_that_was_answered_outlives_a_kill(page: tuple[Plant, CloudSide,
     again = Phone(url, "li")
     assert again.inside() == {"wu"}
     assert again.shown()["state"] == "active", "a start alone stops nothing"
+
+
+def test_an_account_that_the_cloud_has_ended_gives_no_sign_and_locks_nothing(
+    page: tuple[Plant, CloudSide, str],
+) -> None:
+    plant, cloud, url = page
+    phone = Phone(url, "li")
+    assert phone.ask("heartbeat")["done"]
+    left = tuple(p for p in pinned(cloud) if p.account != "li")
+    plant.tell(cloud.down(after=10**6, people=left))
+    plant.until(lambda: not phone.ask("heartbeat")["done"], "the cloud's word")
+    for action in ("heartbeat", "relock", "challenge", "unlock", "exit"):
+        assert phone.ask(action, lock="hatch-1", person="zhou")["en"] == "There is no person li."
