@@ -51,7 +51,10 @@ class Acks:
         return settled is not None and settled.end > chunk.first_seq + chunk.rows
 
     def take(self, ack: CommitAck, next_seq: Mapping[str, int]) -> Told:
-        """Take in an ack; `next_seq` per stream bounds what can be true."""
+        """Take in an ack; `next_seq` per stream bounds what can be true.
+
+        What is lost is told with every ack of this ingester until it is `taken_back`.
+        """
         told = Told({}, {})
         for name, have in ack.streams.items():
             settled = self._settled.setdefault(name, RangeSet()) if name in next_seq else None
@@ -68,6 +71,12 @@ class Acks:
     def replace(self, stream: str, settled: RangeSet) -> None:
         """A stream's settled numbers are these now."""
         self._settled[stream] = RangeSet(settled)
+
+    def taken_back(self, ingester: str, lost: Mapping[str, Iterable[tuple[int, int]]]) -> None:
+        """It is on the disk that this ingester has lost these."""
+        for name, ranges in lost.items():
+            for lo, hi in ranges:
+                self._had[ingester, name].remove(lo, hi)
 
     def drop(self, stream: str, lo: int, hi: int) -> None:
         """Given up: nobody has to have them."""
@@ -86,4 +95,6 @@ class Acks:
         gone = [gap for have_before in before for gap in named.missing(*have_before)]
         for other in others:
             gone = [part for gap in gone for part in other.missing(*gap)]
+        for gap in gone:
+            named.add(*gap)
         return gone

@@ -18,7 +18,7 @@ from edge.outbox.database import DirectoryLock, is_volatile
 from edge.outbox.disk import Disk
 from edge.outbox.held import HeldPart
 from edge.outbox.opening import TakeOver, open_store
-from edge.outbox.store import Store
+from edge.outbox.store import RESTORED, Store
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec
 from tocsin.contract.columns import Row
@@ -353,30 +353,30 @@ class Outbox:
             known = sorted((*self._acks.ingesters, ack.ingester))
             await self._disk.call(self._store.memory.save_ingesters, known)
             self._acks.ingesters.add(ack.ingester)
-        if self._unsettled:
-            news, self._unsettled = self._unsettled, {}
-            try:
-                await self._disk.call(self._store.settle, news)
-            except OutboxError:
-                for stream, ranges in news.items():  # with the next one
-                    self._unsettled.setdefault(stream, []).extend(ranges)
-                raise
-            self._said_full = False
-        if told.lost:
-            await self._take_back(ack.ingester, told.lost)
+        if self._unsettled or told.lost:
+            await self._keep_told(ack.ingester, told.lost)
         return told.count
 
-    async def _take_back(self, ingester: str, lost: dict[str, list[tuple[int, int]]]) -> None:
-        count = await self._disk.call(self._store.take_back, lost)
+    async def _keep_told(self, ingester: str, lost: dict[str, list[tuple[int, int]]]) -> None:
+        """On the disk, all of it or none; what it refuses is kept with the next ack."""
+        news, self._unsettled = self._unsettled, {}
+        now_ns = self._clock.now_ns()
+        try:
+            count = await self._disk.call(self._store.settle, news, lost, ingester, now_ns)
+        except OutboxError:
+            for stream, ranges in news.items():
+                self._unsettled.setdefault(stream, []).extend(ranges)
+            raise
+        self._said_full = False
+        self._acks.taken_back(ingester, lost)
         for name in lost:
             if name in self._store.streams:
                 self._acks.replace(name, self._store.streams[name].settled)
         if count:
             self.taken_back += count
             self.rearranged += 1
-            text = f"{ingester} has lost what it had committed; {count} kept numbers are sent again"
-            self._log.warning(text)
-            await self.put_event("cloud.restored", "", text, {"ingester": ingester, "n": count})
+            self.changed.set()
+            self._log.warning(RESTORED, ingester, count)
 
     def stream_states(self) -> list[StreamState]:
         """Every stream with what it can still send."""

@@ -40,6 +40,8 @@ from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxError, WireError
 
 _SYNC_EVERY_S = 1.0
+RESTORED = "%s has lost what it had committed; %d kept numbers are sent again"
+Ranges = Mapping[str, Sequence[tuple[int, int]]]  # by stream
 _log = logging.getLogger("edge.outbox")
 
 
@@ -223,26 +225,30 @@ class Store:
                 self._insert(stream, chunk.rows, now_ns, now_ns, chunk.payload)
                 streams.save_settled(self.db, stream)
 
-    def settle(self, acks: dict[str, list[tuple[int, int]]]) -> None:
-        """Mark ranges of streams as committed by the cloud, then free what is beyond the room for committed ones."""
-        with self._transaction():
-            for name, ranges in acks.items():
-                stream = self.streams.get(name)
-                if stream is None:
-                    continue
-                settling.settle(self.db, self.room, stream, ranges)
-            self.room.evict_settled(self.streams)
-            self._forget_finished()
+    def settle(
+        self, news: Ranges, lost: Ranges | None = None, ingester: str = "", now_ns: int = 0
+    ) -> int:
+        """Mark ranges of streams as committed by the cloud, then free what is beyond the room for committed ones.
 
-    def take_back(self, lost: dict[str, list[tuple[int, int]]]) -> int:
-        """Ranges that the cloud had and has lost wait again, as far as they are kept; how many numbers."""
+        What `ingester` had and has `lost` waits again before that, as far as it is kept, and an event tells how many
+        numbers; so many are returned.
+        """
         with self._transaction():
-            return sum(
+            for name, ranges in news.items():
+                if name in self.streams:
+                    settling.settle(self.db, self.room, self.streams[name], ranges)
+            count = sum(
                 settling.take_back(self.db, self.room, self.streams[name], lo, hi)
-                for name, ranges in lost.items()
+                for name, ranges in (lost or {}).items()
                 if name in self.streams
                 for lo, hi in ranges
             )
+            if count:
+                data: dict[str, object] = {"ingester": ingester, "n": count}
+                self._append_event("cloud.restored", "", RESTORED % (ingester, count), data, now_ns)
+            self.room.evict_settled(self.streams)
+            self._forget_finished()
+        return count
 
     def pending(
         self, cls: str, after: int, upto: int | None, limit: int, now_ns: int

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from edge.outbox.acks import Acks, Told
 from tocsin.contract.messages import VERSION, CommitAck, StreamAck
 from tocsin.contract.ranges import RangeSet
@@ -16,8 +19,19 @@ def tell(acks: Acks, upto: int, *ranges: tuple[int, int], ingester: str = "cloud
 def test_an_ingester_that_was_restored_lost_what_it_no_longer_names() -> None:
     acks = Acks({}, [])
     assert tell(acks, 100).news == {S: [(0, 100)]}
+    lost = {S: [(60, 100)]}
+    assert tell(acks, 60).lost == lost
+    assert tell(acks, 60).lost == lost, "told until it is kept"
+    acks.taken_back("cloud-0", lost)
+    assert tell(acks, 60).lost == {}
+
+
+def test_what_an_ingester_found_again_before_its_loss_was_kept_is_not_lost() -> None:
+    acks = Acks({}, [])
+    tell(acks, 100)
     assert tell(acks, 60).lost == {S: [(60, 100)]}
-    assert tell(acks, 60).lost == {}, "told once"
+    assert tell(acks, 80).lost == {S: [(80, 100)]}
+    assert tell(acks, 100).lost == {}
 
 
 def test_what_it_was_sent_since_does_not_hide_what_it_lost() -> None:
@@ -25,6 +39,7 @@ def test_what_it_was_sent_since_does_not_hide_what_it_lost() -> None:
     told = tell(acks, 0, (1000, 1100))
     assert told.lost == {S: [(0, 1000)]}
     assert told.news == {S: [(1000, 1100)]}
+    acks.taken_back("cloud-0", told.lost)
     assert tell(acks, 400, (1000, 1200)).lost == {}
 
 
@@ -40,3 +55,39 @@ def test_an_ack_that_may_be_cut_tells_nothing_of_what_lies_beyond_it() -> None:
     tell(acks, 2000)
     holes = [(i * 2, i * 2 + 1) for i in range(1, 501)]
     assert tell(acks, 1, *holes).lost == {S: [(i, i + 1) for i in range(1, 1001, 2)][:500]}
+
+
+_ACK = st.tuples(
+    st.sampled_from(["cloud-0", "cloud-1"]),
+    st.integers(0, 12),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=3),
+    st.booleans(),
+)
+
+
+@given(st.lists(_ACK, max_size=12))
+def test_in_the_end_settled_is_what_ingesters_hold_whatever_the_disk_refused_meanwhile(
+    steps: list[tuple[str, int, list[tuple[int, int]], bool]],
+) -> None:
+    acks, holds, kept = Acks({}, []), dict[str, list[tuple[int, int]]](), RangeSet()
+    unkept: list[tuple[int, int]] = []
+
+    def take(ingester: str, *, refuses: bool) -> None:
+        (_, upto), *ranges = holds[ingester]
+        told = tell(acks, upto, *ranges, ingester=ingester)
+        unkept.extend(told.news.get(S, []))
+        if refuses:
+            return
+        while unkept:
+            kept.add(*unkept.pop())
+        for lo, hi in told.lost.get(S, []):
+            kept.remove(lo, hi)
+        acks.taken_back(ingester, told.lost)
+        acks.replace(S, kept)
+
+    for ingester, upto, ranges, refuses in steps:
+        holds[ingester] = [(0, upto), *((lo, lo + n) for lo, n in ranges)]
+        take(ingester, refuses=refuses)
+    for ingester in (*holds, *holds):
+        take(ingester, refuses=False)
+    assert kept == RangeSet(span for spans in holds.values() for span in spans)

@@ -82,6 +82,43 @@ async def test_an_ack_that_could_not_be_kept_is_kept_with_the_next(tmp_path: Pat
         assert second
 
 
+async def test_what_an_ingester_lost_while_the_disk_refused_is_sent_again_with_its_next_ack(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, commit_rows=10) as outbox:
+        for start in (0, 10):
+            await outbox.put_rows_durable(rows(10, start))
+        first, second = await everything(outbox)
+        await outbox.settle(ack(first, second))
+        await refuse(outbox)
+        restored = CommitAck(VERSION, "ingest-0", {first.stream: StreamAck(10)})
+        for _ in range(2):
+            with pytest.raises(OutboxError):
+                await outbox.settle(restored)
+        await refuse(outbox, refuse=False)
+        assert await everything(outbox) == []
+        await outbox.settle(restored)
+        assert await everything(outbox) == [second]
+        assert (outbox.taken_back, outbox.stats().pending_rows) == (10, 10)
+        await outbox.settle(restored)
+        (told,) = await everything(outbox, topics.EVENT)
+        assert b"cloud.restored" in told.payload
+        assert b'"n":10' in told.payload
+
+
+async def test_what_an_ack_makes_superfluous_never_costs_what_the_same_ack_asks_for(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, commit_rows=10) as outbox:
+        for start in (0, 10):
+            await outbox.put_rows_durable(rows(10, start))
+        first, second = await everything(outbox)
+        outbox._store.room._keep = len(first.payload)
+        await outbox.settle(ack(first))
+        await outbox.settle(ack(second))
+        assert await everything(outbox) == [first]
+
+
 async def test_a_disk_that_does_not_sync_takes_each_row_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
