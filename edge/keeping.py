@@ -108,9 +108,9 @@ async def _bring_back(outbox: Outbox, directory: Path) -> None:
         alarms = place / ALARMS
         if alarms.exists():
             await asyncio.to_thread(write_durably, directory.parent / ALARMS, alarms.read_bytes())
+        text = f"{rows} rows that were kept in memory are on the disk now"
+        await outbox.put_event("outbox.on-disk-again", "", text, {"rows": rows})
         await asyncio.to_thread(stand_in.remove, place)
     finally:
         lock.close()
-    text = f"{rows} rows that were kept in memory are on the disk now"
     _log.warning("%s", text)
-    await outbox.put_event("outbox.on-disk-again", "", text, {"rows": rows})

@@ -1,4 +1,4 @@
-"""Small things an outbox file remembers: whose it is, commands carried out, open alarms, ingesters heard."""
+"""Small things an outbox file remembers: whose it is, commands carried out, open alarms, ingesters heard, files taken over."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from tocsin.errors import OutboxError
 _ORDER = "order:"
 _ALARM = "alarm:"
 _ALARMS_N = "alarms_n"
+_TAKEN = "taken:"
+_ALL = "all"
 KEPT_COMMANDS = 1_000
 
 
@@ -94,6 +96,23 @@ class Memory:
     def lost_commands(self, now_ns: int) -> None:
         """What was carried out before now may be forgotten."""
         self._put("commands_since", str(now_ns))
+
+    def is_taken_over(self, file: str) -> bool:
+        """Whether all of a file that was set aside is in this one, and told."""
+        return self._get(_TAKEN + file) == _ALL
+
+    def note_taken_over(self, file: str) -> None:
+        """It is. Never forgotten: a power cut may undo that the file was renamed."""
+        self._put(_TAKEN + file, _ALL)
+
+    def note_taken(self, file: str, held_id: int) -> bool:
+        """This part of what another `file` holds without a time is taken over now; False: it was before."""
+        if not file:  # one that does not tell which it is
+            return True
+        if held_id <= int(self._get(_TAKEN + file) or 0):
+            return False
+        self._put(_TAKEN + file, str(held_id))
+        return True
 
     def ingesters(self) -> list[str]:
         """Everyone who ever sent a commit-ack."""

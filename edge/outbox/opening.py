@@ -13,7 +13,7 @@ from edge.outbox.database import SUSPECT, refuses
 from edge.outbox.markers import MAX_GAPS
 from edge.outbox.store import Store
 from tocsin.contract.codec import Codec
-from tocsin.contract.gaps import as_data
+from tocsin.contract.gaps import Gap, as_data
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxError
 
@@ -75,36 +75,46 @@ def open_store(
 
 
 class TakeOver:
-    """Takes over what is intact in a file that was set aside, part by part. A second time finds it done."""
+    """Takes over what is intact in another file, part by part. Each part is taken once, also when a kill lies between."""
 
-    def __init__(self, store: Store, aside: Path, now_ns: int) -> None:
-        self._store, self._aside, self._now_ns = store, aside, now_ns
-        self._found = salvage.rescue(aside)
+    def __init__(self, store: Store, file: Path, name: str, now_ns: int) -> None:
+        self._store, self._file, self._name, self._now_ns = store, file, name, now_ns
+        self._found, self._held = salvage.rescue(file), salvage.rescue_held(file)
         self._adopted: dict[str, RangeSet] = {}
-        self._chunks = self._rows = 0
+        self._chunks = self.rows = 0
 
     @property
     def streams(self) -> list[str]:
         """Whose chunks were taken over so far."""
         return list(self._adopted)
 
-    def step(self) -> bool:
-        """The next part; False when there is none."""
+    def step(self, dropped: list[Gap]) -> bool:
+        """The next part, and what had to make room for it; False when there is none."""
         part = list(islice(self._found, _PART))
+        if not part:
+            return self._step_held(dropped)
         self._store.adopt(part, self._now_ns)
         for chunk in part:
             have = self._adopted.setdefault(chunk.stream, RangeSet())
             have.add(chunk.first_seq, chunk.first_seq + chunk.rows)
-            self._rows += chunk.rows
+            self.rows += chunk.rows
         self._chunks += len(part)
-        return bool(part)
+        return True
 
-    def finish(self) -> dict[str, object]:
-        """Rows without a time, and what to tell of all of it."""
-        for held in salvage.rescue_held(self._aside):
-            self._store.append_rows((), self._now_ns, held.rows, held.power_on)
-            self._rows += len(held.rows)
-        lost = salvage.lost(self._aside, self._adopted)
-        name = salvage.damaged_name(self._aside).name
-        counts = {"chunks": self._chunks, "rows": self._rows, "lost": sum(g.rows for g in lost)}
-        return {"file": name, **as_data(lost[:MAX_GAPS]), **counts}
+    def _step_held(self, dropped: list[Gap]) -> bool:
+        held = next(self._held, None)
+        if held is None:
+            return False
+        dropped += self._store.adopt_held(held, self._name, self._now_ns)
+        self.rows += len(held.rows)
+        return True
+
+    def tell(self) -> str:
+        """Commit an event about all of it; what it says."""
+        lost = salvage.lost(self._file, self._adopted)
+        name = salvage.damaged_name(self._file).name
+        text = f"the outbox file was damaged; {self.rows} rows rescued, kept as {name}"
+        counts = {"chunks": self._chunks, "rows": self.rows, "lost": sum(g.rows for g in lost)}
+        data = {"file": name, **as_data(lost[:MAX_GAPS]), **counts}
+        self._store.tell_salvaged(self._name, text, data, self._now_ns)
+        return text

@@ -23,7 +23,7 @@ from tocsin.contract import topics
 from tocsin.contract.codec import Codec
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.gaps import SALVAGED, Gap
+from tocsin.contract.gaps import Gap
 from tocsin.contract.messages import Alarm, ClockState, CommitAck, Event, StreamState
 from tocsin.errors import OutboxError
 from tocsin.sdk import Clock
@@ -128,33 +128,34 @@ class Outbox:
         Raises:
             OutboxError: the disk refuses.
         """
-        found = await self._adopt(file)
+        name = await asyncio.to_thread(salvage.identity, file)
+        taking = await self._adopt(file, name)
         await self.distrust_commands()
-        return int(str(found["rows"]))
+        return taking.rows
 
     async def distrust_commands(self) -> None:
         """Which commands were carried out before now is not known."""
         await self._disk.call(self._store.memory.lost_commands, self._clock.now_ns())
 
-    async def _adopt(self, file: Path) -> dict[str, object]:
-        taking = TakeOver(self._store, file, self._clock.now_ns())
+    async def _adopt(self, file: Path, name: str) -> TakeOver:
+        taking = TakeOver(self._store, file, name, self._clock.now_ns())
         more = True
         while more:
-            more = await self._disk.call(taking.step)
-            for name in taking.streams:
-                if name in self._store.streams:
-                    self._acks.replace(name, self._store.streams[name].settled)
-            self.changed.set()
-        found = await self._disk.call(taking.finish)
+            dropped: list[Gap] = []
+            more = await self._disk.call(taking.step, dropped)
+            for stream in taking.streams:
+                if stream in self._store.streams:
+                    self._acks.replace(stream, self._store.streams[stream].settled)
+            self._committed(dropped)
         self.rearranged += 1
-        return found
+        return taking
 
     async def _take_over(self, aside: Path) -> None:
-        found = await self._adopt(aside)
-        text = f"the outbox file was damaged; {found['rows']} rows rescued, kept as {found['file']}"
-        self._log.error("%s", text)
+        if not await self._disk.call(self._store.memory.is_taken_over, aside.name):
+            taking = await self._adopt(aside, aside.name)
+            self._log.error("%s", await self._disk.call(taking.tell))
+            self.changed.set()
         self.salvaged += 1
-        await self.put_event(SALVAGED, "", text, found)
         await asyncio.to_thread(salvage.finish, aside)
 
     async def _tell_power_cut(self) -> None:

@@ -71,17 +71,27 @@ def rescue(path: Path) -> Iterator[Chunk]:
             db.close()
 
 
-def rescue_held(path: Path) -> list[HeldPart]:
-    """Rows that were not stamped yet, as far as they can be read."""
-    parts: list[HeldPart] = []
+def rescue_held(path: Path) -> Iterator[HeldPart]:
+    """Rows that were not stamped yet, as far as they can be read, by ascending id."""
+    with contextlib.suppress(sqlite3.DatabaseError):
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA writable_schema = ON")
+            yield from held.read(db)
+        finally:
+            db.close()
+
+
+def identity(path: Path) -> str:
+    """What no other outbox file is called, wherever it lies; empty where it does not tell."""
     with contextlib.suppress(sqlite3.DatabaseError):
         db = sqlite3.connect(path, isolation_level=None)
         try:
-            db.execute("PRAGMA writable_schema = ON")
-            parts += held.read(db)
+            row = db.execute("SELECT ulid FROM stream ORDER BY id LIMIT 1").fetchone()
+            return str(row[0]) if row else ""
         finally:
             db.close()
-    return parts
+    return ""
 
 
 def lost(path: Path, adopted: Mapping[str, RangeSet]) -> list[Gap]:

@@ -225,6 +225,22 @@ class Store:
                 self._insert(stream, chunk.rows, now_ns, now_ns, chunk.payload)
                 streams.save_settled(self.db, stream)
 
+    def adopt_held(self, held: HeldPart, file: str, now_ns: int) -> list[Gap]:
+        """Take over rows of another file that have no time yet, once; the rows that had to make room."""
+        with self._transaction() as dropped:
+            if self.memory.note_taken(file, held.id):
+                self.held.add(held.rows, held.power_on)
+                self.rows += len(held.rows)
+                self.readings += readings(held.rows)
+                self._make_room(now_ns, dropped)
+        return dropped
+
+    def tell_salvaged(self, file: str, text: str, data: dict[str, object], now_ns: int) -> None:
+        """All of a damaged file is here; the event about it."""
+        with self._transaction():
+            self.memory.note_taken_over(file)
+            self._append_event(SALVAGED, "", text, data, now_ns)
+
     def settle(
         self, news: Ranges, lost: Ranges | None = None, ingester: str = "", now_ns: int = 0
     ) -> int:

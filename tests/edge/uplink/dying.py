@@ -13,15 +13,20 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 import paho.mqtt.client as paho
 
 from edge.app import run_agent
+from edge.config import load_gateway
 from edge.drivers.mqtt_in.link import Link
 from edge.flow import Flow
+from edge.keeping import open_outbox
 from edge.options import OutboxOptions, UplinkOptions
-from edge.outbox import Outbox
+from edge.outbox import Outbox, salvage, stand_in
+from edge.outbox.held import Held
+from edge.outbox.memory import Memory
 from edge.outbox.room import Room
 from edge.outbox.store import Store
 from edge.remote import Sources
@@ -58,6 +63,19 @@ GATEWAY_STEPS: dict[str, tuple[type, str, str]] = {
     "answered": (Link, "ack", "after"),
 }
 GATEWAY_POINTS = list(GATEWAY_STEPS)
+# Of taking over a file that was set aside, or lies in memory.
+TAKING_STEPS: dict[str, tuple[type | ModuleType, str, str]] = {
+    "adopted": (Store, "adopt", "after"),
+    "noted": (Memory, "note_taken", "after"),
+    "added": (Held, "add", "after"),
+    "taken": (Store, "adopt_held", "after"),
+    "tell": (Store, "tell_salvaged", "before"),
+    "told": (Store, "tell_salvaged", "after"),
+    "renamed": (salvage, "finish", "after"),
+    "distrusted": (Outbox, "distrust_commands", "after"),
+    "said": (Outbox, "put_event", "after"),
+    "removed": (stand_in, "remove", "after"),
+}
 # name -> how the statement begins before which it dies
 STATEMENTS = {"commit": "COMMIT", "note-settled": "INSERT INTO settled"}
 TORN = "commit-torn"
@@ -69,7 +87,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_at(where: type, name: str, when: str, nth: int) -> None:
+def die_at(where: type | ModuleType, name: str, when: str, nth: int) -> None:
     """Wrap a method so that its `nth` call is the last thing this process does, or the last it comes back from."""
     original: Callable[..., Any] = getattr(where, name)
     seen = 0
@@ -195,6 +213,12 @@ def run_thinning(folder: Path, statement: str, nth: int) -> None:
             await outbox.put_rows_durable(rows)
 
     asyncio.run(fill())
+
+
+def run_taking_over(config: Path, point: str, nth: int) -> None:
+    """Open the outbox of a gateway, whatever it finds there to take over."""
+    die_at(*TAKING_STEPS[point], nth)
+    asyncio.run(open_outbox(load_gateway(config).value, SystemClock(), ""))
 
 
 def run_gateway(config: Path, point: str = "-", nth: int = 1) -> None:
