@@ -253,6 +253,7 @@ class Flow:
             rows: list[Row] = []
             held: list[Row] = []
             ends: list[tuple[int, int]] = []
+            polled: tuple[list[Row], list[Row]] = ([], [])
             drafts: list[AlarmDraft] = []
             for burst in bursts:
                 for judge, sample in burst.samples:
@@ -270,6 +271,10 @@ class Flow:
                     if out.alarms:
                         drafts += _shown(out.alarms, sample.evidence)
                 self.processed += len(burst.samples)
+                if not burst.pushed:
+                    row_end, hold_end = ends[-1] if ends else (0, 0)
+                    polled[0].extend(rows[row_end:])
+                    polled[1].extend(held[hold_end:])
                 ends.append((len(rows), len(held)))
             await self._desk.publish(drafts)
             for row in (*rows, *held):
@@ -277,7 +282,7 @@ class Flow:
                 self._devices.stored(row)
                 for listener in self._listeners:
                     listener(row)
-            if (rows or held) and not await self._journal.offer_rows(rows, held):
+            if (rows or held) and not await self._journal.offer_rows(rows, held, polled):
                 self._leave(bursts, rows, held, ends)
 
     def _leave(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from edge.outbox.committer import Polled
 from edge.outbox.held import HeldPart
 from tocsin.contract.columns import Row
 from tocsin.contract.drafts import AlarmDraft
@@ -20,8 +21,13 @@ class Journal(Protocol):
         """Keep rows; waits while the buffer is full. Those not `stamped` have monotonic times and are held."""
         ...
 
-    async def offer_rows(self, rows: Sequence[Row], held: Sequence[Row]) -> bool:
-        """`put_rows` for both; False, and nothing taken, when the disk refuses and no more rows may wait for it."""
+    async def offer_rows(
+        self, rows: Sequence[Row], held: Sequence[Row], polled: Polled | None = None
+    ) -> bool:
+        """`put_rows` for both; False, and nothing taken, when the disk refuses and no more rows may wait for it.
+
+        `polled` are those of both that no source sends again (None: all).
+        """
         ...
 
     def shed(self, rows: Sequence[Row], *, stamped: bool = True) -> None:

@@ -114,6 +114,14 @@ class Memory:
         self._put(_TAKEN + file, str(held_id))
         return True
 
+    def told_note(self) -> str:
+        """The last note of what was given up whose gap marker is in this file."""
+        return self._get("told_note")
+
+    def save_told_note(self, note: str) -> None:
+        """It is."""
+        self._put("told_note", note)
+
     def ingesters(self) -> list[str]:
         """Everyone who ever sent a commit-ack."""
         return self._get("ingesters").split()

@@ -13,7 +13,7 @@ from edge.options import OutboxOptions
 from edge.outbox import salvage
 from edge.outbox.acks import Acks
 from edge.outbox.chunks import Chunk, OutboxStats
-from edge.outbox.committer import Committer
+from edge.outbox.committer import Committer, Polled
 from edge.outbox.database import DirectoryLock, is_volatile
 from edge.outbox.disk import Disk
 from edge.outbox.held import HeldPart
@@ -194,13 +194,18 @@ class Outbox:
         """
         await self._committer.put_durable(rows)
 
-    async def offer_rows(self, rows: Sequence[Row], held: Sequence[Row]) -> bool:
+    async def offer_rows(
+        self, rows: Sequence[Row], held: Sequence[Row], polled: Polled | None = None
+    ) -> bool:
         """`put_rows` for both; False, and nothing taken, when the disk refuses and no more rows may wait for it.
+
+        `polled` are those of both that no source sends again (None: all): should the agent end while the disk refuses
+        them, the next one tells that they are lost.
 
         Raises:
             OutboxCorruptError: the file broke; a restart salvages it.
         """
-        return await self._committer.offer(rows, held)
+        return await self._committer.offer(rows, held, polled)
 
     def shed(self, rows: Sequence[Row], *, stamped: bool = True) -> None:
         """Rows that found no room are given up; a gap marker tells of them once the disk takes it."""

@@ -123,13 +123,16 @@ class Store:
         held: Sequence[Row] = (),
         power_on: str = "",
         shed: Sequence[Gap] = (),
+        note: str = "",
     ) -> list[Gap]:
         """Seal rows into chunks, keep `held` ones unsealed, commit all together; the rows that had to make room.
 
-        `shed` is what was given up before it came here.
+        `shed` is what was given up before it came here; what a `note` in memory says is told with it.
         """
         with self._transaction() as dropped:
             self._tell(shed, now_ns)
+            if note:
+                self.memory.save_told_note(note)
             for part in split(rows):
                 self._append_batch(part)
             self.held.add(held, power_on)

@@ -24,10 +24,11 @@ from edge.drivers.mqtt_in.link import Link
 from edge.flow import Flow
 from edge.keeping import open_outbox
 from edge.options import OutboxOptions, UplinkOptions
-from edge.outbox import Outbox, salvage, stand_in
+from edge.outbox import Outbox, committer, salvage, stand_in
 from edge.outbox.held import Held
 from edge.outbox.memory import Memory
 from edge.outbox.room import Room
+from edge.outbox.shed_note import ShedNote
 from edge.outbox.store import Store
 from edge.remote import Sources
 from edge.uplink import Uplink
@@ -75,6 +76,12 @@ TAKING_STEPS: dict[str, tuple[type | ModuleType, str, str]] = {
     "distrusted": (Outbox, "distrust_commands", "after"),
     "said": (Outbox, "put_event", "after"),
     "removed": (stand_in, "remove", "after"),
+}
+# Of telling what waited while the disk refused, by the agent after it.
+REFUSED_STEPS: dict[str, tuple[type | ModuleType, str, str]] = {
+    "tell": (Store, "_tell", "after"),
+    "told": (Store, "append_rows", "after"),
+    "clear": (ShedNote, "clear", "before"),
 }
 # name -> how the statement begins before which it dies
 STATEMENTS = {"commit": "COMMIT", "note-settled": "INSERT INTO settled"}
@@ -219,6 +226,37 @@ def run_taking_over(config: Path, point: str, nth: int) -> None:
     """Open the outbox of a gateway, whatever it finds there to take over."""
     die_at(*TAKING_STEPS[point], nth)
     asyncio.run(open_outbox(load_gateway(config).value, SystemClock(), ""))
+
+
+def run_refused(folder: Path, point: str, nth: int) -> None:
+    """Keep 5 rows, then refuse: 10 polled rows, 3 without a time and 7 pushed ones wait, 4 are given up."""
+    if point in REFUSED_STEPS:
+        die_at(*REFUSED_STEPS[point], nth)
+
+    async def wait_for_the_disk() -> None:
+        committer._RETRY_S = 0.02
+        outbox = await Outbox.open(
+            folder,
+            site="east",
+            gateway="gw-1",
+            clock=SystemClock(),
+            options=OutboxOptions(commit_interval_ms=5),
+        )
+        if outbox.stats().rows or await outbox.pending("telemetry"):
+            say("again")
+            await asyncio.sleep(600)
+        rows = [Row(LAYOUT, T0 + i, (float(i),)) for i in range(30)]
+        await outbox.put_rows_durable(rows[:5])
+        await outbox._disk.call(outbox._store.db.execute, "PRAGMA query_only = 1")
+        await outbox.offer_rows(rows[5:22], rows[22:25], (rows[5:15], rows[22:25]))
+        await wait_until(lambda: outbox.refuses)
+        outbox.shed(rows[25:29])
+        failures = outbox.stats().commit_failures
+        await wait_until(lambda: outbox.stats().commit_failures > failures)
+        say("noted")
+        await asyncio.sleep(600)
+
+    asyncio.run(wait_for_the_disk())
 
 
 def run_gateway(config: Path, point: str = "-", nth: int = 1) -> None:
