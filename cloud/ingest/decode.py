@@ -122,7 +122,9 @@ def _journalled(
         return
     missing = view.missing(out.gateway, header.stream, lo, hi)
     new = sum(b - a for a, b in missing)
-    out.count("duplicates", header.rows - new)
+    if new < header.rows:
+        out.count("duplicates", header.rows - new)
+        out.again.append(LedgerEntry(out.gateway, header.stream, lo, hi))
     if not new:
         return
     try:

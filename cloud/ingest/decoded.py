@@ -34,6 +34,7 @@ class Decoded:
     blocks: list[Block] = field(default_factory=list)
     late: list[Block] = field(default_factory=list)
     ledger: list[LedgerEntry] = field(default_factory=list)
+    again: list[LedgerEntry] = field(default_factory=list)  # stored, or on their way, already
     letters: list[Letter] = field(default_factory=list)
     alarm: Alarm | None = None
     event: Event | None = None

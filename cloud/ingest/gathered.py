@@ -28,6 +28,7 @@ class Gathered:
     rows: int = 0
     size: int = 0
     since_mono: int = 0
+    again: list[LedgerEntry] = field(default_factory=list)  # came though they are stored
     told: dict[str, set[str]] = field(default_factory=dict)  # gateway -> streams to acknowledge
 
     def came_in(self, blocks: Iterable[Block], message: Received) -> None:

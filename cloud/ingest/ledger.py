@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from cloud.stores import LedgerEntry
-from tocsin.contract.messages import VERSION, CommitAck, StreamAck
+from tocsin.contract.messages import MAX_RANGES, VERSION, CommitAck, StreamAck
 from tocsin.contract.ranges import RangeSet
 
-MAX_ACK_RANGES = 500
+LAST_RANGES = (
+    100  # told of a stream with more than MAX_RANGES: enough to see what a restored cloud lacks
+)
 
 Key = tuple[str, str]  # gateway, stream
 
@@ -83,20 +85,40 @@ class Ledger:
         """Every stream that was ever stored."""
         return list(self._stored)
 
-    def ack(self, gateway: str, stream: str) -> StreamAck:
-        """What to tell the gateway of one stream."""
+    def ack(self, gateway: str, stream: str, of: RangeSet | None = None) -> StreamAck:
+        """What to tell the gateway of one stream; `of`, as far as it is stored, is told in any case.
+
+        A stream may have any number of holes that nothing will fill. Were only its lowest ranges told, nothing new
+        would ever be.
+        """
         key = gateway, stream
         stored = self._stored.get(key)
         if stored is None:
             return StreamAck(upto=0)
         upto = stored.contiguous_from(0)
         ranges = [(lo, hi) for lo, hi in stored if lo > upto]
-        rejected = list(self._rejected.get(key, ()))
-        return StreamAck(upto, ranges[:MAX_ACK_RANGES], rejected[-MAX_ACK_RANGES:])
+        rejected = list(self._rejected.get(key, ()))[-MAX_RANGES:]
+        if len(ranges) < MAX_RANGES:
+            return StreamAck(upto, ranges, rejected)
+        named, beyond = ranges[:MAX_RANGES], ranges[MAX_RANGES:]
+        last = beyond[-LAST_RANGES:]
+        new = [r for r in beyond[:-LAST_RANGES] if of and of.missing(*r) != [r]][-MAX_RANGES:]
+        return StreamAck(upto, named, rejected, new + last, (last or named[-1:])[0][0])
 
-    def commit_ack(self, ingester: str, gateway: str, streams: Iterable[str]) -> CommitAck:
-        """The message for one gateway."""
-        return CommitAck(VERSION, ingester, {s: self.ack(gateway, s) for s in streams})
+    def commit_ack(
+        self, ingester: str, gateway: str, streams: Iterable[str], of: Mapping[Key, RangeSet]
+    ) -> CommitAck:
+        """The message for one gateway; `of`: the numbers for whose sake it is told."""
+        told = {s: self.ack(gateway, s, of.get((gateway, s))) for s in streams}
+        return CommitAck(VERSION, ingester, told)
+
+
+def numbers_of(entries: Iterable[LedgerEntry]) -> dict[Key, RangeSet]:
+    """The numbers of each stream."""
+    numbers: dict[Key, RangeSet] = {}
+    for entry in entries:
+        numbers.setdefault((entry.gateway, entry.stream), RangeSet()).add(entry.lo, entry.hi)
+    return numbers
 
 
 def merged(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:

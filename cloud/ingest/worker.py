@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -18,7 +18,7 @@ from cloud.ingest.event_rows import event_block, gap_blocks
 from cloud.ingest.gathered import Gathered
 from cloud.ingest.joined import plain
 from cloud.ingest.last import Key, LastValues
-from cloud.ingest.ledger import Ledger, merged
+from cloud.ingest.ledger import Ledger, merged, numbers_of
 from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting, posting_of
 from cloud.ingest.neighbours import Answers, Heard, Numbers, Wire
 from cloud.ingest.options import IngestOptions
@@ -270,6 +270,7 @@ class Ingest:
         self.counts["dead_letters_cut"] += max(len(got.letters) - MAX_PER_MESSAGE, 0)
         if got.stream:
             gathered.told.setdefault(got.gateway, set()).add(got.stream)
+            gathered.again += got.again
         if got.ledger:
             self._ledger.take(got.ledger)
             gathered.entries += got.ledger
@@ -352,8 +353,9 @@ class Ingest:
         self.counts["commits"] += 1
         if gathered.messages:
             self._wire.ack(*gathered.messages)
+        numbers = numbers_of([*entries, *gathered.again])
         for gateway, streams in gathered.told.items():
-            self._publish_ack(gateway, streams)
+            self._publish_ack(gateway, streams, numbers)
         self.attempts.done(gathered.messages)
         self._handover.release(gathered.size)
         if changed:
@@ -391,12 +393,14 @@ class Ingest:
         for gateway, stream in self._ledger.streams():
             by_gateway.setdefault(gateway, set()).add(stream)
         for gateway, streams in by_gateway.items():
-            self._publish_ack(gateway, streams)
+            self._publish_ack(gateway, streams, {})
 
-    def _publish_ack(self, gateway: str, streams: set[str]) -> None:
+    def _publish_ack(
+        self, gateway: str, streams: set[str], numbers: Mapping[tuple[str, str], RangeSet]
+    ) -> None:
         site = self._sites.get(gateway)
         if site is None:
             return
-        ack = self._ledger.commit_ack(self._options.name, gateway, sorted(streams))
+        ack = self._ledger.commit_ack(self._options.name, gateway, sorted(streams), numbers)
         topic = topics.down_ack(site, gateway, self._options.name)
         self._wire.publish(topic, msgspec.json.encode(ack))

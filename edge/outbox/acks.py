@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from edge.outbox.chunks import Chunk
-from tocsin.contract.messages import CommitAck, StreamAck
+from tocsin.contract.messages import MAX_RANGES, CommitAck, StreamAck
 from tocsin.contract.ranges import RangeSet
-
-_MAYBE_CUT_RANGES = 500  # an ack of so many ranges may be cut: what it does not name may be there
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -62,7 +60,7 @@ class Acks:
                 continue
             if lost := self._lost(ack.ingester, name, have):
                 told.lost[name] = lost
-            for lo, hi in ((0, have.upto), *have.ranges, *have.rejected):
+            for lo, hi in ((0, have.upto), *have.ranges, *have.also, *have.rejected):
                 for gap in settled.missing(lo, min(hi, next_seq[name])):
                     settled.add(*gap)
                     told.news.setdefault(name, []).append(gap)
@@ -83,13 +81,13 @@ class Acks:
         self._settled.setdefault(stream, RangeSet()).add(lo, hi)
 
     def _lost(self, ingester: str, stream: str, have: StreamAck) -> list[tuple[int, int]]:
-        """What it had and does not name now, and no other has. Where its ranges end tells nothing: it may hold newer ones."""
-        named = RangeSet([(0, have.upto), *have.ranges, *have.rejected])
+        """What it had and does not name now, and no other has. Where an ack may be cut it tells nothing."""
+        named = RangeSet([(0, have.upto), *have.ranges, *have.also, *have.rejected])
         before = self._had.get((ingester, stream), RangeSet())
-        if len(have.ranges) >= _MAYBE_CUT_RANGES:
+        if len(have.ranges) >= MAX_RANGES:
             end = max(hi for _, hi in have.ranges)
             for lo, hi in before:
-                named.add(max(lo, end), hi)
+                named.add(max(lo, end), min(hi, have.since) if have.since else hi)
         self._had[ingester, stream] = named
         others = [h for (i, s), h in self._had.items() if s == stream and i != ingester]
         gone = [gap for have_before in before for gap in named.missing(*have_before)]

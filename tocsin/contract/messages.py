@@ -181,16 +181,22 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     sig: str = ""
 
 
+MAX_RANGES = 500  # in `StreamAck.ranges`; so many may not be all there are
+
+
 class StreamAck(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one ingester holds of one stream. Ranges are half-open [lo, hi).
 
-    `upto`: everything below it is stored or rejected. `ranges`: stored or rejected beyond it. `rejected`: the part of
-    both that went to dead letters and must not be sent again.
+    `upto`: everything below it is stored or rejected. `ranges`: stored or rejected beyond it, the lowest `MAX_RANGES`.
+    `also`: of the ranges beyond those, what this commit stored or found stored, and the last ones; from `since` on (0:
+    nowhere) every range is named. `rejected`: the part of all that went to dead letters and must not be sent again.
     """
 
     upto: Seq
     ranges: list[tuple[Seq, Seq]] = []
     rejected: list[tuple[Seq, Seq]] = []
+    also: list[tuple[Seq, Seq]] = []
+    since: Seq = 0
 
 
 class CommitAck(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -92,6 +92,11 @@ class WireGateway:
         self._send(seq)
         return seq
 
+    def give_up(self, numbers: int) -> None:
+        """The next numbers never come."""
+        with self._lock:
+            self._next_seq += numbers
+
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Send anything once, with QoS 1."""
         self._client.publish(topic, payload, 1, retain)
@@ -164,7 +169,7 @@ class WireGateway:
         with self._lock:
             self.acks += 1
             self.settled.add(0, told.upto)
-            for lo, hi in told.ranges:
+            for lo, hi in (*told.ranges, *told.also):
                 self.settled.add(lo, hi)
             for lo, hi in told.rejected:
                 self.rejected.add(lo, hi)

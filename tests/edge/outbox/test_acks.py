@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,3 +93,35 @@ def test_in_the_end_settled_is_what_ingesters_hold_whatever_the_disk_refused_mea
     for ingester in (*holds, *holds):
         take(ingester, refuses=False)
     assert kept == RangeSet(span for spans in holds.values() for span in spans)
+
+
+def test_beyond_its_lowest_ranges_an_ack_settles_what_else_it_names() -> None:
+    acks = Acks({}, [])
+    assert cut(acks, also=[(3000, 3100), (9000, 9010)], since=9000).news[S][-2:] == [
+        (3000, 3100),
+        (9000, 9010),
+    ]
+
+
+def test_an_ack_that_says_from_where_on_it_is_whole_shows_what_was_lost_there() -> None:
+    acks = Acks({}, [])
+    cut(acks, also=[(3000, 3100), (9000, 9100)], since=9000)
+    lost = {S: [(9050, 9100)]}
+    assert cut(acks, also=[(8990, 9050)], since=8990).lost == lost
+    acks.taken_back("cloud-0", lost)
+    assert cut(acks, also=[(8990, 9050)], since=2000).lost == {S: [(3000, 3100)]}
+    assert cut(acks, also=[(8990, 9050)], since=8990).lost == {}, "it does not tell"
+    assert cut(acks, also=[(8990, 9050)], since=3050).lost == {S: [(3050, 3100)]}, "not forgotten"
+
+
+def test_an_ack_of_an_older_cloud_tells_nothing_beyond_its_ranges() -> None:
+    acks = Acks({}, [])
+    cut(acks, also=[(3000, 3100), (9000, 9100)], since=9000)
+    assert cut(acks).lost == {}
+
+
+def cut(acks: Acks, also: Sequence[tuple[int, int]] = (), since: int = 0) -> Told:
+    """An ack with as many ranges as fit, and more."""
+    ranges = [(i * 2, i * 2 + 1) for i in range(1, 501)]
+    have = StreamAck(0, ranges, also=list(also), since=since)
+    return acks.take(CommitAck(VERSION, "cloud-0", {S: have}), {S: 10_000})

@@ -14,7 +14,7 @@ if "cloud.spine" in sys.orig_argv:
         self._gathered.close()
         self._ledger.commit(self._gathered.entries[before:])
         for gateway, streams in self._gathered.told.items():
-            self._publish_ack(gateway, streams)
+            self._publish_ack(gateway, streams, {})
         self._wire.ack(message)
 
     Ingest._one = hasty  # type: ignore[method-assign]
