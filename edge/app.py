@@ -282,7 +282,7 @@ class Agent:
             self._notifier,
             self.clock,
             self._mark,
-            commit_interval_s=self.outbox.unjournalled_ms / 1000,
+            commit_interval_s=config.outbox.commit_interval_ms / 1000,
         )
         serving.append(tasks.create_task(watchdog.run(), name="watchdog"))
         disk = disk_returns(self.outbox, self.clock, self._move)

@@ -30,6 +30,7 @@ class _Waiting:
         self.held: list[Row] = []
         self.polled: list[Row] = []
         self.polled_held: list[Row] = []
+        self.since_ns: int | None = None  # monotonic
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.held)
@@ -91,6 +92,12 @@ class Committer:
     def held(self) -> int:
         """Those of the waiting ones that have no time yet."""
         return len(self._next.held)
+
+    @property
+    def waits_ns(self) -> int:
+        """How long the oldest row has waited for its commit."""
+        since = [w.since_ns for w in (self._under_way, self._next) if w.since_ns is not None]
+        return self._clock.mono_ns() - min(since) if since else 0
 
     @property
     def refuses(self) -> bool:
@@ -157,6 +164,8 @@ class Committer:
             self._raise_if_failed()
 
     def _take(self, rows: Sequence[Row], held: Sequence[Row]) -> int:
+        if self._next.since_ns is None and (rows or held):
+            self._next.since_ns = self._clock.mono_ns()
         self._next.rows.extend(rows)
         self._next.held.extend(held)
         self._appended += len(rows) + len(held)

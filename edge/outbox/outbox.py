@@ -390,8 +390,8 @@ class Outbox:
 
     @property
     def unjournalled_ms(self) -> int:
-        """Longest time an acquired row may wait for its commit: what a kill can cost."""
-        return self._options.commit_interval_ms
+        """Longest time an acquired row may wait for its commit, or has waited already: what a kill can cost."""
+        return max(self._options.commit_interval_ms, self._committer.waits_ns // 1_000_000)
 
     def stats(self) -> OutboxStats:
         """Counters and sizes now."""

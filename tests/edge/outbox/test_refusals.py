@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,22 @@ async def test_polled_rows_are_given_up_only_when_no_more_may_wait_and_a_marker_
             Gap("telemetry", "", 0, 16, T0 + taken * 1_000_000, last, {"gas-01": 16})
         ]
         assert outbox.stats().dropped_rows == 16
+
+
+async def test_what_a_kill_can_cost_grows_while_the_disk_refuses(tmp_path: Path) -> None:
+    async with opened(tmp_path, commit_interval_ms=20) as outbox:
+        assert outbox.unjournalled_ms == 20
+        await refuse(outbox)
+        assert await outbox.offer_rows(rows(10), [])
+        begun = time.monotonic()
+        await wait_until(lambda: outbox.unjournalled_ms >= 100)
+        assert time.monotonic() - begun >= 0.099
+        assert outbox.refuses
+        assert await outbox.offer_rows(rows(10, 10), [])
+        assert outbox.unjournalled_ms >= 100, "the oldest counts"
+        await refuse(outbox, refuse=False)
+        await outbox.put_rows_durable([])
+        assert outbox.unjournalled_ms == 20
 
 
 async def test_an_ack_that_could_not_be_kept_is_kept_with_the_next(tmp_path: Path) -> None:
