@@ -127,6 +127,8 @@ def _outbox(agent: Agent) -> Iterator[Metric]:
     yield _counter("outbox_commit_failures", "Commits the disk refused.", stats.commit_failures)
     yield _counter("outbox_written_bytes", "Bytes written to the disk.", stats.written_bytes)
     yield _counter("outbox_dropped_rows", "Rows thinned out for want of room.", stats.dropped_rows)
+    text = "Rows larger than any message, given up."
+    yield _counter("outbox_oversized_rows", text, stats.oversized_rows)
 
 
 def _parts(agent: Agent) -> Iterator[Metric]:

@@ -54,6 +54,7 @@ class OutboxStats(msgspec.Struct, frozen=True):
     payload_bytes: int
     written_bytes: int
     dropped_rows: int
+    oversized_rows: int
     coalesced_alarms: int
     commit_failures: int
 

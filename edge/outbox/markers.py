@@ -100,4 +100,7 @@ class Marker:
 
 
 def _text(gaps: list[Gap]) -> str:
-    return f"{sum(g.rows for g in gaps)} oldest rows were given up: the outbox is full"
+    rows = sum(gap.rows for gap in gaps)
+    if all(gap.stream for gap in gaps):
+        return f"{rows} oldest rows were given up: the outbox is full"
+    return f"{rows} rows were given up"

@@ -409,6 +409,7 @@ class Outbox:
             payload_bytes=store.payload_bytes,
             written_bytes=store.written_bytes,
             dropped_rows=self._dropped + self._committer.dropped,
+            oversized_rows=store.oversized,
             coalesced_alarms=store.repeats.folded,
             commit_failures=self._committer.failures,
         )

@@ -18,7 +18,7 @@ from edge.outbox.chunks import Chunk, readings, split
 from edge.outbox.database import FILE, LOG_PAGES, URGENT_LOG_PAGES, connect, fold_log_at
 from edge.outbox.held import Held, HeldPart
 from edge.outbox.high_water import HighWater
-from edge.outbox.markers import MAX_GAPS, Marker
+from edge.outbox.markers import MAX_GAPS, Marker, shed_gap
 from edge.outbox.memory import Memory
 from edge.outbox.repeats import Repeats
 from edge.outbox.room import Room
@@ -66,6 +66,7 @@ class Store:
         self._written_before = _written_by_this_thread()
         self._wal = directory / (FILE + "-wal")
         self._fsync, self._synced_s = options.fsync, 0.0
+        self._said_oversized = False
         self._urgent = (
             False  # what was written since the last sync may be sent only when it is synced
         )
@@ -134,7 +135,7 @@ class Store:
             if note:
                 self.memory.save_told_note(note)
             for part in split(rows):
-                self._append_batch(part)
+                self._append_batch(part, now_ns)
             self.held.add(held, power_on)
             self.rows += len(rows) + len(held)
             self.readings += readings(rows) + readings(held)
@@ -147,7 +148,7 @@ class Store:
         with self._transaction() as dropped:
             self.held.drop(held.id)
             for part in split(rows):
-                self._append_batch(part)
+                self._append_batch(part, now_ns)
             self._note_wall(now_ns)
             self._make_room(now_ns, dropped)
         return dropped
@@ -314,7 +315,8 @@ class Store:
         before = {
             s.ulid: (s.next_seq, s.first_kept, RangeSet(s.settled)) for s in self.streams.values()
         }
-        totals = self.rows, self.readings, self.payload_bytes, self.room.settled_bytes
+        totals = self.rows, self.readings, self.payload_bytes, self.oversized
+        settled_bytes = self.room.settled_bytes
         dropped: list[Gap] = []
         self._given = {}
         self.db.execute("BEGIN IMMEDIATE")
@@ -339,7 +341,8 @@ class Store:
                     continue
                 stream = self.streams[name]
                 stream.next_seq, stream.first_kept, stream.settled = before[name]
-            self.rows, self.readings, self.payload_bytes, self.room.settled_bytes = totals
+            self.rows, self.readings, self.payload_bytes, self.oversized = totals
+            self.room.settled_bytes = settled_bytes
             self.repeats.forget()
             self._marker.forget()
             self.held.recount()
@@ -349,7 +352,7 @@ class Store:
         self.commits += 1
         self.written_bytes = _written_by_this_thread() - self._written_before
 
-    def _append_batch(self, rows: Sequence[Row]) -> None:
+    def _append_batch(self, rows: Sequence[Row], now_ns: int) -> None:
         stream = self._live[topics.TELEMETRY]
         t0, unit, groups = group_rows(rows)
         batch = Batch(
@@ -368,10 +371,14 @@ class Store:
             payload = encode(batch, self.codec)
         except WireError:
             if len(rows) == 1:  # one row of more than a mebibyte: no message can carry it
+                if not self._said_oversized:
+                    _log.error("a row of %s is larger than any message", rows[0].layout.device)
+                self._said_oversized = True
                 self.oversized += 1
+                self._tell([shed_gap(rows, stamped=True)], now_ns)
                 return
-            self._append_batch(rows[: len(rows) // 2])
-            self._append_batch(rows[len(rows) // 2 :])
+            self._append_batch(rows[: len(rows) // 2], now_ns)
+            self._append_batch(rows[len(rows) // 2 :], now_ns)
             return
         self._insert(stream, len(rows), t0, max(r.time_ns for r in rows), payload)
 

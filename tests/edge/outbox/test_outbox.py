@@ -16,7 +16,7 @@ from tocsin.contract import topics
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.columns import Layout, Row
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.gaps import SALVAGED, THINNED, gaps_of
+from tocsin.contract.gaps import SALVAGED, THINNED, Gap, gaps_of
 from tocsin.contract.messages import (
     VERSION,
     Alarm,
@@ -148,6 +148,21 @@ async def test_a_message_too_large_for_the_wire_is_halved(tmp_path: Path) -> Non
         chunks = await everything(outbox)
     assert sum(c.rows for c in chunks) == 400
     assert len(chunks) > 1
+
+
+async def test_a_row_that_no_message_can_carry_is_told_of_and_takes_no_other_with_it(
+    tmp_path: Path,
+) -> None:
+    text = Layout("log", "event", ("text",), "s")
+    async with opened(tmp_path) as outbox:
+        sent = [Row(text, T0 + i, ("x" * (2 << 20 if i in (3, 5) else 10),)) for i in range(8)]
+        await outbox.put_rows_durable(sent)
+        chunks = await everything(outbox)
+        assert sum(c.rows for c in chunks) == 6
+        (marker,) = markers(await everything(outbox, topics.EVENT))
+        assert gaps_of(marker) == [Gap(topics.TELEMETRY, "", 0, 2, T0 + 3, T0 + 5, {"log": 2})]
+        assert marker.text == "2 rows were given up"
+        assert outbox.stats().oversized_rows == 2
 
 
 async def test_settled_chunks_are_not_handed_out_again(tmp_path: Path) -> None:
