@@ -155,7 +155,7 @@ def growth(result: dict[str, Any]) -> list[str]:
     lines = [
         "## `tocsin bench growth`",
         "",
-        "The same load into each step of [growth](growth.md), all processes on the cores of one machine: what counts is the CPU of a reading.",
+        "The same load into each step of [growth](growth.md), all processes on the cores of one machine: what counts is the CPU of a reading. In InfluxDB a repeat is the same point: nothing can be doubled there.",
         "",
         "| step | what runs | readings/s | of step 1 | CPU us/reading | stored after p50 / p99 ms | missing, doubled, wrong |",
         "|---|---|---|---|---|---|---|",
@@ -163,7 +163,7 @@ def growth(result: dict[str, Any]) -> list[str]:
     steps = result["steps"]
     lines += [
         f"| {s['step']} | {s['what']} | {s['readings_per_s']:,.0f} | {s['of_step_1']:.2f} | {s['cpu_us_per_reading']:.2f} "
-        f"| {s['commit_p50_ms']:.0f} / {s['commit_p99_ms']:.0f} | {s['missing']}, {s['doubled']}, {s['wrong']} |"
+        f"| {s['commit_p50_ms']:.0f} / {s['commit_p99_ms']:.0f} | {s['missing']}, {'-' if s['doubled'] is None else s['doubled']}, {s['wrong']} |"
         for s in steps
     ]
     runs = {f"step {s['step']}": s["processes"] for s in steps}

@@ -87,7 +87,7 @@ def chaos(report: dict[str, Any]) -> list[str]:
         f"{report['duplicated']}, wrong {report['wrong']}. {len(report['faults'])} faults in {report['seconds']:.0f} s, "
         f"{report['faults_landed']} landed with work in flight ({report['faults_needed']} needed). Answers of polled devices that a "
         f"killed gateway never acquired: {report['not_acquired']}. Longest gap of a device {report['longest_gap_s']:g} s "
-        f"({report['longest_gap_device']}); drained in {report['drain_s']:g} s; `tocsin audit`: {report['audit']}. Broker {report['broker']}. "
+        f"({report['longest_gap_device']}); drained in {report['drain_s']:g} s; `tocsin audit`: {report['audit']}; ended by itself: {report['restarts']} times. Broker {report['broker']}. "
         "What comes back late was often held up by the next fault.",
     ]
 

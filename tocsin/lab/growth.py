@@ -39,7 +39,7 @@ STEPS = {
 
 
 class GrowthStep(msgspec.Struct, frozen=True):
-    """One step. Latency is from the publish to the commit-ack, the window always full."""
+    """One step. Latency is from the publish to the commit-ack, the window always full. `doubled` null: in InfluxDB a repeat is the same point."""
 
     step: int
     what: str
@@ -51,7 +51,7 @@ class GrowthStep(msgspec.Struct, frozen=True):
     commit_p99_ms: float | None
     readings: int
     missing: int
-    doubled: int
+    doubled: int | None
     wrong: int
     processes: dict[str, ProcessFigures]
 
@@ -155,7 +155,7 @@ def _with_influxdb(step: int, folder: Path, children: Children, seconds: float) 
         sent,
         before,
         after,
-        ((rows - stored) * SHAPE.quantities, max(stored - rows, 0) * SHAPE.quantities, wrong),
+        ((rows - stored) * SHAPE.quantities, None, wrong),
     )
 
 
@@ -210,7 +210,7 @@ def _step(
     sent: Sent,
     before: dict[str, Usage],
     after: dict[str, Usage],
-    faults: tuple[int, int, int],
+    faults: tuple[int, int | None, int],
 ) -> GrowthStep:
     processes = figures(before, after, sent.readings, sent.seconds)
     ours = sum(p.cpu_us_per_reading for name, p in processes.items() if name != "load")
@@ -242,7 +242,7 @@ def growth_summary(result: GrowthResult) -> str:
             [
                 [
                     str(s.step), s.what, f"{s.readings_per_s:,.0f}", f"{s.of_step_1:.2f}", f"{s.cpu_us_per_reading:.2f}",
-                    f"{s.commit_p50_ms or 0:.0f} / {s.commit_p99_ms or 0:.0f}", f"{s.missing}, {s.doubled}, {s.wrong}",
+                    f"{s.commit_p50_ms or 0:.0f} / {s.commit_p99_ms or 0:.0f}", f"{s.missing}, {'-' if s.doubled is None else s.doubled}, {s.wrong}",
                 ]
                 for s in result.steps
             ],

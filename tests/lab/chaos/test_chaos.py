@@ -42,6 +42,7 @@ def test_a_minute_of_everything_loses_nothing_and_as_root_the_disks_are_really_f
     assert status == 0, told
     assert (told["lost"], told["duplicated"], told["wrong"]) == (0, 0, 0)
     assert told["acquired"] == told["stored"] > 3000
+    assert told["restarts"] == 0
     planned = [f.name for f in schedule(SEED, 60.0, available(disks=AS_ROOT))]
     assert [f"{f['kind']}:{f['target']}" for f in told["faults"]] == planned
     assert told["faults_landed"] == sum(f["landed"] for f in told["faults"]) >= 2
@@ -70,6 +71,19 @@ def test_a_build_that_acknowledges_before_it_commits_is_found_out(
     assert told["lost"] > 0
     assert not told["passed"]
     assert any(line.startswith("lost: push-") for line in told["examples"])
+
+
+@pytest.mark.timeout(200)
+def test_what_ends_by_itself_fails_a_run_that_lost_nothing(tmp_path: Path) -> None:
+    args = chaos(tmp_path, "--minutes", "0.3", "--seed", "3", "--only", "kill:spine")
+    with run_process(args, env={"PYTHONPATH": str(HERE / "falling_web")}) as run:
+        status = run.wait(ENDS_S)
+    assert run.stdout, run.stderr
+    told = report_of(run)
+    assert (told["lost"], told["duplicated"], told["wrong"], told["drained"]) == (0, 0, 0, True)
+    assert told["faults_landed"] >= told["faults_needed"]
+    assert told["restarts"] >= 1
+    assert (status, told["passed"]) == (9, False)
 
 
 @pytest.mark.release

@@ -55,8 +55,8 @@ def chaos(
 ) -> None:
     """Devices, gateway, broker and cloud on this machine; kills, stalls, cuts, full disks and clock jumps; then a ledger against the devices' own.
 
-    Ctrl-C ends the faults early and still counts. Exit code 9: something was lost, doubled or wrong, was not drained, or too few faults
-    landed while work was in flight.
+    Ctrl-C ends the faults early and still counts. Exit code 9: something was lost, doubled or wrong, was not drained, ended without being
+    killed, or too few faults landed while work was in flight.
     """
     if only == "list":
         names = available(disks=disks)

@@ -34,9 +34,10 @@ class Struck(msgspec.Struct):
 
 
 class ChaosReport(msgspec.Struct, frozen=True):
-    """Counts are readings (single values) of all devices. `passed`: nothing lost, doubled or wrong, drained, and enough faults landed.
+    """Counts are readings (single values) of all devices. `passed`: nothing lost, doubled or wrong, drained, enough faults landed, and nothing
+    ended that was not killed.
 
-    `audit`: what `tocsin audit` says of the gateway. `restarts`: how often the gateway ended by itself and was started again.
+    `audit`: what `tocsin audit` says of the gateway. `restarts`: how often gateway, spine or web ended by themselves and were started again.
     """
 
     passed: bool
@@ -94,7 +95,7 @@ def summary(report: ChaosReport) -> str:
             f"{len(report.faults)} faults, {report.faults_landed} landed with work in flight ({report.faults_needed} needed); longest gap "
             f"{report.longest_gap_s:g} s ({report.longest_gap_device})",
             f"drained in {report.drain_s:g} s" if report.drained else f"NOT DRAINED after {report.drain_s:g} s",
-            f"audit: {report.audit}; the gateway was started again {report.restarts} times beside the kills",
+            f"audit: {report.audit}; {report.restarts} times something ended by itself, beside the kills",
             f"again with: {report.repeat}",
             *report.examples,
         ]

@@ -38,6 +38,8 @@ ON_THE_WAY_NS = 1_700_000_000
 # A gateway that began without a disk takes it within a second; its drivers start anew, and a question to a device is dropped.
 BACK_TO_DISK_NS = 3_000_000_000
 
+_ENDED = b" ended with status "  # as the cloud's supervisor logs it
+
 Mend = Callable[[], None]
 
 
@@ -55,7 +57,7 @@ class Rig:
         self.folder, self.disks = folder, disks
         self.children = Children(folder / "logs")
         self.blind: list[Blind] = []
-        self.restarts = 0
+        self._gateway_ends = self._kills = 0
         self._kind = broker
         self.gateway: Child | None = None
         self._stack = contextlib.ExitStack()
@@ -172,11 +174,16 @@ class Rig:
             since_ns = self._full_since_ns or now_ns - ON_THE_WAY_NS
             self.blind.append(Blind(since_ns - ON_THE_WAY_NS, now_ns + ON_THE_WAY_NS))
             self._end_gateway()
-            self.restarts += 1
+            self._gateway_ends += 1
             self._again_at_s = time.monotonic() + RESTART_S
         if self.gateway is None and time.monotonic() >= self._again_at_s:
             self._start_gateway()
         self.children.check()
+
+    def restarts(self) -> int:
+        """How often gateway, spine or web ended by themselves and were started again."""
+        ended = (self.folder / "logs" / "cloud.log").read_bytes().count(_ENDED)
+        return self._gateway_ends + max(0, ended - self._kills)
 
     def waiting_rows(self) -> int | None:
         """Rows that the gateway has acquired and the cloud has not committed; None when it does not answer."""
@@ -217,6 +224,7 @@ class Rig:
         if not pid:
             return None
         if kind == "kill":
+            self._kills += 1
             _signal(pid, signal.SIGKILL)
             return lambda: None
         if kind == "stall":

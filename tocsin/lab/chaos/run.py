@@ -123,6 +123,7 @@ class Chaos:
         self._watch.stop()
         say("asking the audit, comparing the devices' ledgers with the store")
         verdict = self._audit(AUDIT_S if drained else 0.0)
+        restarts = self.rig.restarts()
         self.rig.stop()
         published = [c.t_ns for c in confirmed if c.device == site.PUSHED[0]]
         for struck in self.struck:
@@ -141,7 +142,8 @@ class Chaos:
             passed=not (lost or duplicated or wrong)
             and drained
             and landed >= wanted
-            and verdict == "complete",
+            and verdict == "complete"
+            and not restarts,
             seed=self.seed,
             seconds=round(seconds, 1),
             acquired=sum(d.acquired for d in devices),
@@ -158,7 +160,7 @@ class Chaos:
             drained=drained,
             drain_s=round(drain_s, 1),
             audit=verdict,
-            restarts=self.rig.restarts,
+            restarts=restarts,
             devices=devices,
             broker=self.rig.broker.kind,
             folder=str(self.folder),
