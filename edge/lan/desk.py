@@ -28,7 +28,7 @@ class Value(msgspec.Struct, frozen=True):
 
 
 class LockView(msgspec.Struct, frozen=True):
-    """One lock of the space. `grant_until_ns`: until when it may be opened under a grant that lies here."""
+    """One lock of the space. `grant_until_ns`: until when whoever looks may open it under a grant that lies here."""
 
     lock: str
     bolt_out: bool | None
@@ -75,8 +75,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 class Desk(Protocol):
     """Who knows the permits of this gateway."""
 
-    def permits(self) -> tuple[PermitView, ...]:
-        """What is in force here, worst first."""
+    def permits(self, account: str, holder: str | None) -> tuple[PermitView, ...]:
+        """What is in force here, worst first, for somebody with a phone's key (holder id, hex; "": without, None: not said)."""
         ...
 
     def phones(self, account: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from http.cookies import CookieError, SimpleCookie
 from importlib.resources import files
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -86,13 +87,15 @@ class Routes:
     def _get(self, request: Request) -> Response:
         if request.path == "/api/state":
             session = self.sessions.find(_token(request))
-            return _told(401, {"error": "login"}) if session is None else self._state(session)
+            if session is None:
+                return _told(401, {"error": "login"})
+            return self._state(session, parse_qs(request.query, keep_blank_values=True))
         if request.path not in _FILES:
             return _told(404, {"error": "not found"})
         name, kind = _FILES[request.path]
         return Response(200, _file(name), kind, _ARMOUR)
 
-    def _state(self, session: Session) -> Response:
+    def _state(self, session: Session, query: dict[str, list[str]]) -> Response:
         state = State(
             self._gateway,
             self._clock.now_ns(),
@@ -100,7 +103,7 @@ class Routes:
             session.name,
             session.csrf,
             self._cloud_lost_ns(),
-            self._desk.permits(),
+            self._desk.permits(session.account, next(iter(query.get("holder", ())), None)),
             self._desk.phones(session.account),
         )
         return Response(200, msgspec.json.encode(state), headers=_ARMOUR)

@@ -18,10 +18,12 @@ from tocsin.grants.claims import holder_id
 from tocsin.grants.grant import PROOF_UNLOCK, holder_message
 from tocsin.grants.primitives import is_signed
 from tocsin.permits import facts
+from tocsin.permits.context import Context
 from tocsin.permits.live import too_much
 from tocsin.permits.messages import WAITING, KeyUp
 from tocsin.permits.names import Action, Cause, Role, State
 from tocsin.permits.outcomes import Refused, refused
+from tocsin.permits.permit import Permit
 from tocsin.permits.pins import is_pin
 from tocsin.permits.refusals import PermitRefusal as Why
 from tocsin.permits.requests import Request
@@ -67,10 +69,10 @@ class PageDesk:
         self._carried: dict[str, set[bytes]] = {}  # keys that went up, by account
         self._waiting: OrderedDict[tuple[str, str, str], Waiting] = OrderedDict()
 
-    def permits(self) -> tuple[page.PermitView, ...]:
+    def permits(self, account: str, holder: str | None) -> tuple[page.PermitView, ...]:
         """Those whose work began and that have not ended, and those that wait for the attendant."""
         return tuple(
-            self._view(w)
+            self._view(w, account, holder)
             for w in self._desk.permits()
             if (w.has_begun or w.permit.state is State.APPROVED) and w.permit.form
         )
@@ -224,7 +226,7 @@ class PageDesk:
     def _is_lock(self, watched: Watched, lock: str) -> bool:
         return lock in self._desk.space(watched).locks and lock in self._locks.names()
 
-    def _view(self, watched: Watched) -> page.PermitView:
+    def _view(self, watched: Watched, account: str, holder: str | None) -> page.PermitView:
         permit, context, now_ns = watched.permit, self._desk.context(watched), self._desk.now_ns()
         form = permit.form
         assert form is not None  # noqa: S101 - permits() shows no other
@@ -253,24 +255,41 @@ class PageDesk:
             headcount_known=permit.headcount_known,
             cause=permit.cause.value if permit.cause else "",
             values=values,
-            locks=tuple(self._lock(watched, lock, now_ns) for lock in locks),
+            locks=tuple(
+                self._lock(lock, _until_ns(permit, context, now_ns, lock, account, holder))
+                for lock in locks
+            ),
             rescue_call=form.rescue_call,
             rescue_plan=form.rescue_plan,
         )
 
-    def _lock(self, watched: Watched, lock: str, now_ns: int) -> page.LockView:
-        ends = [g.exp_ns for g in watched.permit.grants if g.lock == lock and g.exp_ns > now_ns]
+    def _lock(self, lock: str, until_ns: int | None) -> page.LockView:
         if lock not in self._locks.names():
-            return page.LockView(lock, None, None, None, max(ends, default=None))
+            return page.LockView(lock, None, None, None, until_ns)
         state = self._locks.state(lock)
         return page.LockView(
             lock,
             state.bolt_out,
             state.door_open,
             state.heard_ns,
-            max(ends, default=None),
+            until_ns,
             state.in_doubt,
         )
+
+
+def _until_ns(
+    permit: Permit, context: Context, now_ns: int, lock: str, account: str, holder: str | None
+) -> int | None:
+    """Until when somebody may open a lock by themselves: while work goes on, under a live grant of their own that is not void."""
+    if permit.state is not State.ACTIVE:
+        return None
+    mine = [g for g in permit.grants if (g.lock, g.account, g.rescue) == (lock, account, False)]
+    ends = [
+        g.exp_ns
+        for g in mine
+        if g.exp_ns > now_ns and g.cti not in context.denied and holder in (None, g.holder)
+    ]
+    return max(ends, default=None)
 
 
 def _no(why: Refused) -> Answer:

@@ -204,7 +204,8 @@ function draw() {
 
 async function poll() {
   try {
-    const answer = await fetch("/api/state", { cache: "no-store", signal: AbortSignal.timeout(4000) });
+    const of = state && mine?.account === state.account ? `?holder=${mine.holder}` : "";
+    const answer = await fetch(`/api/state${of}`, { cache: "no-store", signal: AbortSignal.timeout(4000) });
     if (answer.ok) { state = await answer.json(); heardMs = Date.now(); if (mine?.account !== state.account) await findMine(); } else if (answer.status === 401) state = null;
   } catch { /* shown by its age */ }
   show();

@@ -19,6 +19,7 @@ class OnePermit:
         now = time.time_ns()
         self.asked: list[tuple[str, Asked]] = []
         self.known: dict[str, str] = {}
+        self.looked: set[tuple[str, str | None]] = set()  # who, with which phone's key
         self.view = PermitView(
             permit="P-17",
             space="污水井 3 / Sewer 3",
@@ -39,7 +40,8 @@ class OnePermit:
             locks=(LockView("hatch-1", True, False, now - 4 * 10**9, now + 1200 * 10**9),),
         )
 
-    def permits(self) -> tuple[PermitView, ...]:
+    def permits(self, account: str, holder: str | None) -> tuple[PermitView, ...]:
+        self.looked.add((account, holder))
         return (self.view,)
 
     def phones(self, account: str) -> dict[str, str]:

@@ -113,6 +113,7 @@ def test_a_phone_signs_the_locks_challenge_with_a_key_that_never_leaves_it(
         expect(shown.locator("#told")).to_contain_text("Done")
         asked = {a.action: a.said for _, a in desk.asked}
         public = asked["register"]["public"]
+        assert ("wang", holder) in desk.looked, "the grants of this phone's key are asked for"
         assert asked["unlock"]["public"] == asked["challenge"]["public"] == public
         key = bytes.fromhex(public)
         assert is_signed(key, bytes.fromhex(asked["register"]["proof"]), b"HOLD1wang")

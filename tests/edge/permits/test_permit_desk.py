@@ -202,7 +202,7 @@ async def test_a_permit_back_in_preparation_hears_that_its_lock_is_locked_and_is
     desk.lock_news(lock_said(LockEventKind.RELOCK))
     await desk._round()
     assert watched.permit.lock_events == {"hatch-1": "relock"}
-    assert [p.state for p in page_of(desk).permits()] == ["prepared"]
+    assert [p.state for p in page_of(desk).permits("li", None)] == ["prepared"]
     await desk.aclose()
 
 
@@ -236,4 +236,36 @@ async def test_whoever_holds_two_roles_acts_in_the_one_in_which_they_may(bench: 
     assert watched.permit.inside == {"zhou", "wu", "wang"}
     assert await tap("zhao", "end-rescue"), "the applicant approves nothing of his own; he rescues"
     assert watched.permit.rescue_ended
+    await desk.aclose()
+
+
+async def test_the_page_shows_the_grant_by_which_this_phone_opens_and_nobody_elses(
+    bench: Bench,
+) -> None:
+    now_ns, cloud = time.time_ns(), bench.cloud
+    for cti, holder, account, minutes, rescue in (
+        ("01", "aa", "li", 10, False),
+        ("02", "bb", "li", 15, False),
+        ("03", "cc", "xu", 20, False),
+        ("04", "aa", "li", 24 * 60, True),
+        ("05", "aa", "li", 25, False),  # void
+    ):
+        until_ns = now_ns + minutes * 60 * NS
+        noted = facts.GrantNoted(cti, "hatch-1", holder, until_ns, rescue, account)
+        cloud.note(noted, Action.GRANT)
+    desk = await bench.desk()
+    page = page_of(desk)
+    await desk.take(cloud.down(denied=("05",)))
+
+    def left_min(account: str, holder: str | None) -> int | None:
+        ((lock,),) = (view.locks for view in page.permits(account, holder))
+        return lock.grant_until_ns and (lock.grant_until_ns - now_ns) // (60 * NS)
+
+    assert [left_min("li", h) for h in ("aa", "bb", None, "", "cc")] == [10, 15, 15, None, None]
+    assert left_min("qian", None) is None
+    bench.clock.ahead_ns += 11 * 60 * NS
+    assert left_min("li", "aa") is None, "it has ended, and no rescue grant stands in for it"
+    assert left_min("li", "bb") == 15
+    assert isinstance(await desk.ask("P1", Request(Action.SUSPEND, "li", Role.ATTENDANT)), Accepted)
+    assert left_min("li", "bb") is None, "nothing opens while work is stopped"
     await desk.aclose()
