@@ -16,7 +16,7 @@ from tocsin.grants.lock_keys import open_sealed
 from tocsin.permits.facts import GrantNoted
 from tocsin.permits.grant_policy import may_relock, may_unlock
 from tocsin.permits.messages import SealedGrant
-from tocsin.permits.names import MAY_HAVE_GRANTS, State
+from tocsin.permits.names import State
 from tocsin.permits.outcomes import Refused, refused
 from tocsin.permits.refusals import PermitRefusal as Why
 from tocsin.permits.sentences import sentence
@@ -24,6 +24,14 @@ from tocsin.sdk import Clock
 
 if TYPE_CHECKING:
     from edge.permits.desk import PermitDesk
+
+
+Sentence = tuple[str, str]  # Chinese, English
+_CALL_FIRST = (
+    "救援授权只在应急状态下开锁，请先启动应急。",
+    "Rescue grants open in an emergency only: call it first.",
+)
+_NO_PERMIT = ("网关上没有这张作业票。", "This gateway keeps no such permit.")
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -49,6 +57,11 @@ class Occupied(msgspec.Struct, frozen=True):
     permit: str
     why: Refused
 
+    @property
+    def told(self) -> Sentence:
+        """For people."""
+        return _of(self.permit, self.why)
+
 
 class Unlocker:
     """Nothing here decides alone: the permit's rules first, then the lock's guard, then the lock."""
@@ -71,8 +84,8 @@ class Unlocker:
         except GrantRefusedError:
             return None
 
-    def why_not(self, lock: str, claims: Claims) -> str:
-        """Asked by the locks' guard before every opening, whoever asks for it.
+    def against(self, lock: str, claims: Claims) -> Sentence | None:
+        """What stands against an opening; None where nothing does.
 
         Rescue grants are here before they are needed: they open in an emergency, which anybody may call, and where nothing is
         known of their permit.
@@ -80,15 +93,20 @@ class Unlocker:
         watched = next((w for w in self._desk.permits() if id_of(w.id) == claims.pmt), None)
         if Op.RESCUE in claims.ops:
             in_emergency = watched is None or watched.permit.state is State.EMERGENCY
-            return "" if in_emergency else "rescue grants open in an emergency only: call it first"
+            return None if in_emergency else _CALL_FIRST
         if watched is None:
-            return "this gateway keeps no such permit"
-        if watched.permit.state not in MAY_HAVE_GRANTS:
-            return f"permit {watched.id} is {watched.permit.state.value}"
+            return _NO_PERMIT
+        state = watched.permit.state
+        if state is not State.ACTIVE:  # in an emergency nobody opens alone
+            return _of(watched.id, refused(Why.NO_GRANTS_NOW, state=state.value))
         if claims.cti.hex() in watched.told.denied:
-            return f"the grant is void ({watched.id})"
+            return _of(watched.id, refused(Why.GRANT_DENIED, lock=lock))
         wrong = self._usable(watched, lock, claims.sub.hex())
-        return f"permit {watched.id}: {wrong.reason.value}" if isinstance(wrong, Refused) else ""
+        return _of(watched.id, wrong) if isinstance(wrong, Refused) else None
+
+    def why_not(self, lock: str, claims: Claims) -> str:
+        """Asked by the locks' guard before every opening, whoever asks for it."""
+        return " · ".join(self.against(lock, claims) or ())
 
     def capability(self, claims: Claims) -> bytes | None:
         """The opened secret of a grant kept here, for a phone that asked through the cloud and has its COSE copy alone."""
@@ -120,6 +138,8 @@ class Unlocker:
         allowed = self._usable(watched, lock, sub)
         if isinstance(allowed, Refused):
             return allowed
+        if allowed.rescue:  # it takes two of them
+            return refused(Why.NO_GRANTS_NOW, state=watched.permit.state.value)
         held = self._held(watched, allowed.cti)
         if held is None:
             return refused(Why.NO_LIVE_GRANT, lock=lock)
@@ -143,7 +163,7 @@ class Unlocker:
     def why_not_relock(self, lock: str) -> str:
         """Asked by the locks' guard before every relock, whoever asks for it and whatever they counted."""
         found = self.occupied(lock)
-        return f"permit {found.permit}: {sentence(found.why, 'en')}" if found else ""
+        return " · ".join(found.told) if found else ""
 
     async def relock(self, watched: Watched, lock: str, actor: str) -> Result | Refused:
         """Lock again, also what the inside handle or a key opened. Refused while anyone is inside, or nobody knows; the attendant attests it by asking."""
@@ -163,7 +183,7 @@ class Unlocker:
 
     def _held(self, watched: Watched, cti: str) -> HeldGrant | None:
         for grant in watched.told.grants:
-            claims = claims_of(grant)
+            claims = claims_of(grant.cose)
             if claims is not None and claims.cti.hex() == cti:
                 return self._opened(grant, cti)
         return None
@@ -173,3 +193,7 @@ class Unlocker:
             return HeldGrant(grant.cose)
         key = self.unseal(grant.sealed_key, b"grant " + bytes.fromhex(cti))
         return None if key is None else HeldGrant(grant.cose, key)
+
+
+def _of(permit: str, why: Refused) -> Sentence:
+    return f"作业票 {permit}：{sentence(why, 'zh')}", f"Permit {permit}: {sentence(why, 'en')}"

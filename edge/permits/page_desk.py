@@ -11,9 +11,15 @@ from edge.lan.desk import Answer, Asked
 from edge.locks.interface import HolderProof, Locks
 from edge.orders.results import Result
 from edge.permits.grants import Waiting
-from edge.permits.watched import Watched
+from edge.permits.watched import Watched, claims_of
 from tocsin.contract.orders import Outcome as Came
-from tocsin.errors import DriverError, GrantRefusedError, OutboxError, TocsinError
+from tocsin.errors import (
+    DriverError,
+    GrantRefusedError,
+    LockRefusal,
+    OutboxError,
+    TocsinError,
+)
 from tocsin.grants.claims import holder_id
 from tocsin.grants.grant import PROOF_UNLOCK, holder_message
 from tocsin.grants.primitives import is_signed
@@ -208,7 +214,12 @@ class PageDesk:
         if waiting is None or public is None or signature is None:
             return Answer(False, "请重新开始开锁。", "Begin to unlock again.")
         proof = HolderProof(public, signature)
-        return _came(await self._desk.unlocker.unlock(waiting, proof, account))
+        came = await self._desk.unlocker.unlock(waiting, proof, account)
+        claims = claims_of(waiting.grant.raw)
+        if came.reason != LockRefusal.NOT_ALLOWED or claims is None:
+            return _came(came)
+        against = self._desk.unlocker.against(waiting.challenge.lock, claims)
+        return Answer(False, *against) if against else _came(came)
 
     async def _relock(self, watched: Watched, account: str, lock: str) -> Answer:
         form = watched.permit.form
@@ -218,8 +229,7 @@ class PageDesk:
             return Answer(False, "请求不完整。", "The request is not complete.")
         found = self._desk.unlocker.occupied(lock)
         if found is not None and found.permit != watched.id:
-            zh, en = sentence(found.why, "zh"), sentence(found.why, "en")
-            return Answer(False, f"作业票 {found.permit}：{zh}", f"Permit {found.permit}: {en}")
+            return Answer(False, *found.told)
         came = await self._desk.unlocker.relock(watched, lock, account)
         return _no(came) if isinstance(came, Refused) else _came(came)
 

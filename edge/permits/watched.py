@@ -24,10 +24,10 @@ MOST_UP = 100  # entries in one message
 MOST_GRANTS = 64  # of those that have ended and opened no lock last
 
 
-def claims_of(grant: SealedGrant) -> Claims | None:
-    """What it says; None where it cannot be read."""
+def claims_of(cose: bytes) -> Claims | None:
+    """What a grant says; None where it cannot be read."""
     try:
-        return decode_claims(parse_sign1(grant.cose).payload)
+        return decode_claims(parse_sign1(cose).payload)
     except GrantRefusedError:
         return None
 
@@ -65,7 +65,7 @@ class Watched:
         """Of the grants that came before: each that is live, each that opened a lock last (it locks it again), and the newest others."""
         locks = {e.fact.lock for e in self.entries if isinstance(e.fact, LockTold)}
         openers = {self.opener(lock) for lock in locks}
-        before = [(g, claims_of(g)) for g in self.told.grants if g not in told]
+        before = [(g, claims_of(g.cose)) for g in self.told.grants if g not in told]
         needed = [
             c is not None and (c.exp * NS > now_ns or c.cti.hex() in openers) for _, c in before
         ]

@@ -23,7 +23,7 @@ from tests.edge.permits.conftest import Plant
 from tests.edge.permits.day import CloudSide
 from tocsin.contract.orders import pack
 from tocsin.grants.claims import Claims, Op, holder_id
-from tocsin.grants.grant import issue
+from tocsin.grants.grant import PROOF_UNLOCK, issue, prove
 from tocsin.grants.ids import id_of
 from tocsin.grants.lock_orders import TimeOrder, signed_order
 from tocsin.grants.primitives import public_key, sign
@@ -77,6 +77,7 @@ devices = [{{ {keys} }}]
             claims.cti.hex(), "hatch-1", claims.sub.hex(), claims.exp * NS, account="li"
         )
         self.cloud.note(noted, Action.GRANT)
+        self.cti = claims.cti
         self.cloud.grants = (SealedGrant(issue(claims, kid=KID, seed=ISSUER).raw),)
         self.cloud.people = tuple(
             msgspec.structs.replace(p, pin=hash_pin(PIN, p.account.encode().ljust(16, b".")))
@@ -184,6 +185,25 @@ def test_the_attendant_opens_under_a_live_grant_and_nobody_is_locked_in_with_the
     locked = hatch.tap("relock", lock="hatch-1")
     assert locked["done"], locked
     plant.until(lambda: hatch.last_event() == "relock", "it is locked again")
+
+
+def test_work_that_stops_under_the_holders_finger_says_why_the_lock_stays_shut(
+    hatch: Hatch,
+) -> None:
+    hatch.tell_time()
+    public = public_key(HOLDER).hex()
+    begun = hatch.tap("challenge", lock="hatch-1", public=public)
+    assert hatch.tap("suspend", reason="smell of gas")["done"]
+    signature = sign(HOLDER, bytes.fromhex(begun["told"]["sign"])).hex()
+    told = hatch.tap("unlock", lock="hatch-1", public=public, signature=signature)
+    assert told["en"] == "Permit P1: No grant is given while the permit is suspended."
+    assert told["zh"] == "作业票 P1：作业票处于“已暂停”状态，不发放开锁授权。"
+    grant = urlsafe_b64encode(hatch.cloud.grants[0].cose).decode().rstrip("=")
+    nonce = hatch.order("challenge")["answer"]["nonce"]
+    lock_id, cti = bytes.fromhex(hatch.device["lock_id"]), hatch.cti
+    proof = prove(HOLDER, PROOF_UNLOCK, bytes.fromhex(nonce), lock_id, cti).hex()
+    by_hand = hatch.order("unlock", nonce=nonce, grant=grant, holder=public, signature=proof)
+    assert by_hand["text"].endswith(f"{told['zh']} · {told['en']}"), "the cloud's page shows both"
 
 
 def test_neither_another_permit_nor_a_command_locks_over_people_whom_a_permit_knows_inside(

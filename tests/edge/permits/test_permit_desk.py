@@ -16,18 +16,21 @@ from edge.locks.interface import LockNews, LockState
 from edge.permits.conditions import Watch
 from edge.permits.desk import PermitDesk, Surroundings
 from edge.permits.grace import Grace
+from edge.permits.grants import Unlocker
 from edge.permits.journal import PermitJournal
 from edge.permits.options import SpaceConfig
 from edge.permits.page_desk import PageDesk
 from tests.edge.permits.day import KEY, SOURCE, CloudSide
+from tests.edge.permits.test_kept_grants import claims_of
 from tocsin.contract.columns import Layout, Row
+from tocsin.grants.claims import Op, holder_id
 from tocsin.grants.lock_log import LockEventKind
 from tocsin.permits import facts
 from tocsin.permits.intervals import NS
 from tocsin.permits.live import breaches
 from tocsin.permits.messages import Person
 from tocsin.permits.names import Action, Cause, Role, State
-from tocsin.permits.outcomes import Accepted
+from tocsin.permits.outcomes import Accepted, Refused
 from tocsin.permits.requests import Request
 
 
@@ -89,6 +92,7 @@ def counted(n: int) -> Request:
     return Request(Action.COUNT_TOOLS, "li", Role.ATTENDANT, said=facts.ToolsCounted("out", n))
 
 
+RESCUER = b"r" * 32  # a phone's public key
 EXIT = Request(Action.EXIT, "li", Role.ATTENDANT, said=facts.Exited("zhou"))
 
 
@@ -268,4 +272,26 @@ async def test_the_page_shows_the_grant_by_which_this_phone_opens_and_nobody_els
     assert left_min("li", "bb") == 15
     assert isinstance(await desk.ask("P1", Request(Action.SUSPEND, "li", Role.ATTENDANT)), Accepted)
     assert left_min("li", "bb") is None, "nothing opens while work is stopped"
+    await desk.aclose()
+
+
+async def test_in_an_emergency_nobody_opens_alone_not_even_a_rescuer_who_is_the_attendant(
+    bench: Bench,
+) -> None:
+    nothing: Any = None
+    ordinary = msgspec.structs.replace(claims_of("P1"), sub=holder_id(RESCUER))
+    until_ns, holder = time.time_ns() + 600 * NS, holder_id(RESCUER).hex()
+    for cti, rescue in ((ordinary.cti.hex(), False), ("04", True)):
+        noted = facts.GrantNoted(cti, "hatch-1", holder, until_ns, rescue, "li")
+        bench.cloud.note(noted, Action.GRANT)
+    desk = await bench.desk()
+    await desk.take(bench.cloud.down())
+    unlocker = Unlocker(desk, nothing, b"g" * 32, bench.clock)
+    request = Request(Action.EMERGENCY, "li", Role.ATTENDANT, "zhou fell")
+    assert isinstance(await desk.ask("P1", request), Accepted)
+    assert "an emergency" in unlocker.why_not("hatch-1", ordinary)
+    assert unlocker.why_not("hatch-1", msgspec.structs.replace(ordinary, ops=Op.RESCUE)) == ""
+    watched = desk.permits()[0]
+    told = await unlocker.challenge(watched, "hatch-1", RESCUER, "li")
+    assert isinstance(told, Refused), "no lock is even asked"
     await desk.aclose()
