@@ -9,6 +9,7 @@ import msgspec
 from tocsin.permits import facts
 from tocsin.permits.journal import Entry
 from tocsin.permits.names import SEVERITY, Action, Cause, State
+from tocsin.permits.sightings import Sightings
 
 EXPIRY_WARNING = "expiry-warning"  # what a Noted is, `detail` the minutes
 _LOSES_COUNT = frozenset({Cause.HEADCOUNT, Cause.UNLISTED})
@@ -70,8 +71,11 @@ class Permit(msgspec.Struct, frozen=True):
 _BOLT_EVENTS = facts.OPENERS | facts.LOCKED | {"opened", "closed", "forced"}
 
 
-def fold(permit: Permit, entry: Entry) -> Permit:
-    """The permit after one more entry. Whether the entry was allowed is not asked here."""
+def fold(permit: Permit, entry: Entry, unknown: frozenset[str] = frozenset()) -> Permit:
+    """The permit after one more entry. Whether the entry was allowed is not asked here.
+
+    `unknown` are people of whom its writer did not know that they had come in: it takes none of them out.
+    """
     said = entry.fact
     match said:
         case facts.Drafted(form):
@@ -100,14 +104,17 @@ def fold(permit: Permit, entry: Entry) -> Permit:
                 "entered_ever": permit.entered_ever | {person},
                 "cleared_by": "",
             }
+        case facts.Exited(person) if person in unknown:
+            changes = {}
         case facts.Exited(person):
             changes = {"inside": permit.inside - {person}, "emptied_ns": entry.at_ns}
         case facts.Counted(inside):
+            counted = unknown | set(inside)
             changes = {
-                "inside": frozenset(inside),
-                "entered_ever": permit.entered_ever | set(inside),
-                "headcount_known": True,
-                "cleared_by": permit.cleared_by if not inside else "",
+                "inside": counted,
+                "entered_ever": permit.entered_ever | counted,
+                "headcount_known": not unknown,
+                "cleared_by": permit.cleared_by if not counted else "",
             }
         case facts.LockTold(lock, event):
             moved = event in _BOLT_EVENTS
@@ -157,6 +164,16 @@ def _moved(permit: Permit, entry: Entry, said: facts.Moved) -> dict[str, object]
 
 def permit_of(permit: str, entries: Iterable[Entry]) -> Permit:
     """The permit that entries in order tell."""
+    entries = list(entries)
+    folded, sightings = Permit(permit), Sightings(entries)
+    for entry in entries:
+        folded = fold(folded, entry, sightings.unknown_to(entry))
+        sightings.take(entry, folded.inside)
+    return folded
+
+
+def permit_told_before(permit: str, entries: Iterable[Entry]) -> Permit:
+    """As versions up to the one that first asks what a writer knew have told it: what they signed must still verify."""
     folded = Permit(permit)
     for entry in entries:
         folded = fold(folded, entry)

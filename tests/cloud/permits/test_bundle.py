@@ -9,6 +9,7 @@ import tarfile
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,13 +26,18 @@ from cloud.permits.bundle import (
 )
 from cloud.permits.bundle_check import check_bundle
 from cloud.permits.command_line import app
-from tests.permits.site import RULES, SEWER, SPACE, Site
+from tests.permits.journals import Writer
+from tests.permits.site import FORM, RULES, SEWER, SPACE, Site
 from tocsin.grants.claims import Claims, Op
 from tocsin.grants.grant import issue
 from tocsin.grants.ids import id_of
 from tocsin.grants.lock_log import LockEvent as Happened
 from tocsin.grants.lock_log import encode_event, first_head, verify_chain
 from tocsin.grants.primitives import public_key
+from tocsin.permits.facts import Counted, Drafted, Entered
+from tocsin.permits.journal import gateway_source
+from tocsin.permits.merge import merge
+from tocsin.permits.permit import permit_of, permit_told_before
 
 SEED, ISSUER, LOCK = b"b" * 32, b"i" * 32, b"LOCK0007"
 PHOTO = b"\xff\xd8\xff a picture"
@@ -82,6 +88,19 @@ def test_a_bundle_holds_together() -> None:
     assert report.counts == {
         "entries": len(contents().entries), "grants": 1, "gas values": 20, "lock events": 2, "pictures": 1,
     }  # fmt: skip
+
+
+def test_a_bundle_that_an_earlier_version_made_still_verifies() -> None:
+    cloud, gateway = Writer(), Writer(gateway_source("gw-1"))
+    cloud.write(Drafted(FORM), 1)
+    gateway.see(cloud)
+    gateway.write(Entered("zhou"), 10)
+    cloud.write(Counted(()), 11)
+    entries = merge([*cloud.entries, *gateway.entries])
+    rules = msgspec.structs.replace(RULES, version="r1")
+    for permit in (permit_of("P1", entries), permit_told_before("P1", entries)):
+        made = contents(permit=permit, entries=entries, basis=Basis(SPACE, SEWER, rules), grants=[])
+        assert check_bundle(make_bundle(made, seed=SEED, now_ns=1, version="0")).problems == []
 
 
 @settings(max_examples=300, deadline=None)
