@@ -87,8 +87,8 @@ class PermitWords:
             case _:
                 return said(name, value, self._lang)
 
-    def _known(self, key: str, otherwise: str) -> str:
-        told = self._t(key)
+    def _known(self, key: str, otherwise: str, **args: object) -> str:
+        told = self._t(key, **args)
         return otherwise if told == key else told
 
     def word(self, kind: str, value: str) -> str:
@@ -121,6 +121,10 @@ class PermitWords:
             case facts.Counted(inside):
                 people = ", ".join(inside) or t("permit.nobody")
                 return t("permit_fact.counted", people=people)
+            case facts.Noted(what, detail):
+                plain = t("permit_fact.noted", what=what, detail=detail)
+                known = f"permit_fact.noted_{what}"
+                return self._known(known, plain, detail=detail)
             case facts.Drafted():
                 return t("permit_fact.drafted")
             case _:

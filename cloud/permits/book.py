@@ -20,6 +20,7 @@ from cloud.permits.kept import Kept
 from cloud.permits.ledger import item
 from cloud.permits.loaded import Loaded, appended, loaded
 from cloud.permits.packs import Packs
+from cloud.permits.parting import heard
 from cloud.permits.ruling import Ask, refusal_told, rule
 from cloud.permits.shown import entry_row, permit_row, standing
 from cloud.permits.situations import Situations
@@ -44,6 +45,7 @@ from tocsin.permits.space import Space
 from tocsin.sdk import Clock
 
 UNTOLD = frozenset({State.DRAFT, State.SUBMITTED, State.REJECTED})  # nothing for a gateway
+APART_NS = 60 * 10**9  # the same, to one whose journal does not follow
 RESEND_NS = 5 * 10**9  # to a gateway that is heard and has not said that it keeps everything
 BY_ITSELF = 8  # requests of the system in one look at most; the next look goes on
 _log = logging.getLogger("cloud.permits")
@@ -70,6 +72,7 @@ class PermitBook:
         self._changed, self._send, self._watch = changed, send, watch
         self._broken: set[str] = set()
         self._told_ns: dict[str, int] = {}
+        self._apart: dict[str, PermitUp] = {}  # what was heard last, where it did not follow
         self._lock = threading.RLock()  # a decision looks at other permits: one after another
 
     def draft(self, site: str, form: Form, actor: str) -> dict[str, object]:
@@ -235,14 +238,24 @@ class PermitBook:
                     )
             for entry in taken.news:
                 journals.append(c, entry, received_ns)
-            told = min(up.have, found.own)  # less than before: its disk is a new one
             entries = merge([*found.entries, *taken.news]) if taken.news else found.entries
-            merged = Loaded(replace(kept, told=told), permit_of(kept.id, entries), entries)
+            merged = Loaded(kept, permit_of(kept.id, entries), entries)
+            says = heard(found, up, taken, merged.permit)
+            merged = replace(merged, kept=replace(kept, told=says.told))
+            if says.noted is not None:
+                _log.error("permit %s: %s: %s", up.permit, says.noted.what, says.noted.detail)
+                merged = self._noted(c, merged, Action.WARN, says.noted, now_ns)
             after = self._follow(c, merged, found.permit.state, now_ns)
+        before = self._apart.pop(up.permit, None)
+        if not says.whole:
+            self._apart[up.permit] = up
+        stuck = before is not None and (up.have, up.own) == (before.have, before.own)
         if after.entries != found.entries:
             self._tell(after)
-        elif after.kept.told < after.own or up.entries:
-            self._tell_gateway(after)
+        elif not (stuck and not says.whole) and (
+            after.kept.told < after.own or up.entries or up.lost
+        ):
+            self._tell_gateway(after)  # one that is stuck would answer for ever
 
     def _asked_key(self, event: Event) -> None:
         try:
@@ -322,7 +335,8 @@ class PermitBook:
             self._watch(standing(found.kept, found.permit))  # lest one was lost between two commits
         if found.kept.told < found.own and self._situations.is_heard(found.kept.gateway, now_ns):
             told_ns = self._told_ns.get(permit, 0)
-            if not told_ns <= now_ns < told_ns + RESEND_NS:
+            wait_ns = APART_NS if permit in self._apart else RESEND_NS
+            if not told_ns <= now_ns < told_ns + wait_ns:
                 self._tell_gateway(found)
 
     def _due(self, found: Loaded, context: Context, now_ns: int) -> Request | None:
@@ -392,7 +406,11 @@ class PermitBook:
         return Loaded(kept, permit, found.entries)
 
     def _granted(self, c: Connection, found: Loaded, noted: Fact, now_ns: int) -> Loaded:
-        request = Request(Action.GRANT, CLOUD, Role.SYSTEM)
+        return self._noted(c, found, Action.GRANT, noted, now_ns)
+
+    @staticmethod
+    def _noted(c: Connection, found: Loaded, action: Action, noted: Fact, now_ns: int) -> Loaded:
+        request = Request(action, CLOUD, Role.SYSTEM)
         entries = appended(c, found, request, [noted], now_ns)
         return Loaded(found.kept, permit_of(found.kept.id, entries), entries)
 
@@ -412,6 +430,7 @@ class PermitBook:
         if permit.state in ENDED:
             self._situations.attendants.forget(kept.id)
             self._told_ns.pop(kept.id, None)
+            self._apart.pop(kept.id, None)
         self._tell_gateway(found)
         return {"permit": told}
 
@@ -435,7 +454,11 @@ class PermitBook:
         with read(self._engine) as c:
             context = self._situations.context(c, found.kept, found.entries, now_ns)
             lent = self._effects.lent(c, found.kept, now_ns)
-            down = down_of(c, found.kept, found.permit, found.entries, context, lent, now_ns)
+            apart = self._apart.get(found.kept.id)
+            lost_from = apart.own if apart is not None and apart.lost else None
+            down = down_of(
+                c, found.kept, found.permit, found.entries, context, lent, now_ns, lost_from
+            )
         self._told_ns[found.kept.id] = now_ns
         topic = topics.down(found.kept.site, found.kept.gateway, DOWN)
         self._send(topic, msgspec.json.encode(sign_down(down, key)))

@@ -30,10 +30,19 @@ def down_of(
     context: Context,
     times: tuple[LentTime, ...],
     now_ns: int,
+    lost_from: int | None = None,
 ) -> PermitDown:
-    """Everything the gateway needs to go on alone, and the entries it has not said it keeps."""
+    """Everything the gateway needs to go on alone, and the entries it has not said it keeps.
+
+    `lost_from`: it has lost its own journal beyond that number, and gets it back in the order of causes.
+    """
     source = gateway_source(kept.gateway)
-    missing = [e for e in entries if e.source == CLOUD and e.seq > kept.told]
+    missing = [
+        e
+        for e in entries
+        if (e.source == CLOUD and e.seq > kept.told)
+        or (lost_from is not None and e.source == source and e.seq > lost_from)
+    ]
     issued = grants_of(c, kept.id)
     return PermitDown(
         v=VERSION,

@@ -224,7 +224,8 @@ class PermitDesk:
 
     async def _take(self, told: PermitDown) -> None:
         watched = self._permits.get(told.permit) or Watched(told, (), self._own)
-        news, fault = following(watched.entries, told.entries, told.permit, self._own)
+        have = max(told.have, watched.told.have)
+        news, fault = following(watched.entries, told.entries, told.permit, self._own, have)
         if fault is not None:
             text = f"{told.permit}: entry {fault.seq} of {fault.source}: {fault.kind}"
             self._refuse(text)
@@ -238,6 +239,7 @@ class PermitDesk:
             except OutboxError as exc:
                 self._refuse(f"{told.permit}: not kept: {exc.message}")
                 return
+        watched.tell |= told.have < watched.told.have  # has it lost some? it hears what we keep
         watched.take(told, news, now_ns)
         self._permits[told.permit] = watched
         self.borrow(watched)
@@ -245,7 +247,7 @@ class PermitDesk:
             _log.warning("permit %s: no [[spaces]] table for %s", told.permit, told.space.id)
         if watched.lost:
             self._refuse(
-                f"{told.permit}: this gateway's journal of it was lost: what it does is in force here and does not merge"
+                f"{told.permit}: this gateway's journal of it was lost: until the cloud has given it back what is done here does not merge"
             )
         watched.tell |= bool(told.entries) or watched_is_new
         self._changed()

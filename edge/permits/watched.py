@@ -13,7 +13,7 @@ from tocsin.grants.sign1 import parse_sign1
 from tocsin.permits.context import Account, Conditions, Context
 from tocsin.permits.facts import HANDS, OPENERS, LockTold
 from tocsin.permits.intervals import NS
-from tocsin.permits.journal import CLOUD, Entry
+from tocsin.permits.journal import CLOUD, Entry, entry_hash, heads
 from tocsin.permits.merge import merge
 from tocsin.permits.messages import PermitDown, PermitUp, SealedGrant
 from tocsin.permits.names import ENDED, IN_FORCE, Role
@@ -120,7 +120,16 @@ class Watched:
     def up(self, gateway: str, after: int = 0) -> PermitUp:
         """What to tell the cloud now, of own entries those beyond number `after`."""
         entries = [e for e in self.unmerged if e.seq > after][:MOST_UP]
-        return PermitUp(1, self.id, gateway, self.permit.state, tuple(entries), self.newest(CLOUD))
+        owed = {id(e) for e in self.owed}
+        kept = [e.seq for e in self.entries if e.source == self.own and id(e) not in owed]
+        newest = heads(self.entries).get(CLOUD)
+        return PermitUp(
+            1, self.id, gateway, self.permit.state, tuple(entries),
+            have=newest.seq if newest else 0,
+            head=entry_hash(newest) if newest else "",
+            own=max(kept, default=0),
+            lost=self.lost,
+        )  # fmt: skip
 
     def context(self, space: SpaceConfig, conditions: Conditions) -> Context:
         """What a decision looks at."""

@@ -7,14 +7,17 @@ import itertools
 import pytest
 
 from tests.permits.journals import Writer, moved
-from tests.permits.site import Site
+from tests.permits.site import RULES, Site
 from tocsin.permits.due import due
-from tocsin.permits.facts import Counted, Entered, Exited, Moved
+from tocsin.permits.facts import Counted, Entered, Exited, Moved, Noted
 from tocsin.permits.intervals import NS
 from tocsin.permits.journal import gateway_source
 from tocsin.permits.merge import merge
-from tocsin.permits.names import Action, Cause, State
-from tocsin.permits.permit import Permit, permit_of
+from tocsin.permits.names import Action, Cause, Role, State, TimeQuality
+from tocsin.permits.outcomes import Accepted
+from tocsin.permits.permit import GATEWAY_PARTED, Permit, permit_of
+from tocsin.permits.requests import Request
+from tocsin.permits.writing import written
 
 
 def both() -> tuple[Writer, Writer]:
@@ -161,3 +164,22 @@ def test_a_lost_count_stops_the_work_on_both_sides() -> None:
         stop = due(one.permit, one.look(), site.now_ns)
         assert stop is not None
         assert (stop.action, stop.cause) == (Action.SUSPEND, Cause.HEADCOUNT)
+
+
+def test_a_permit_prepared_anew_whose_count_was_lost_is_counted_and_closed() -> None:
+    site = Site().to_suspended()
+    assert isinstance(site.ask(Action.BACK_TO_PREPARED, "qian"), Accepted)
+    note = Request(Action.WARN, "cloud", Role.SYSTEM)
+    site.entries += written(
+        "P1", site.entries, "cloud", note, [Noted(GATEWAY_PARTED)], site.now_ns,
+        TimeQuality.SYNCED, RULES.version,
+    )  # fmt: skip
+    assert (site.permit.state, site.permit.occupied) == (State.PREPARED, True)
+    assert site.why(Action.HAND_BACK, "zhao") == "headcount-unknown"
+    site.must(Action.COUNT_PEOPLE, "li", Counted(()))
+    site.settle()
+    assert site.why(Action.CLOSE, "li") == "gateway-behind"
+
+
+def test_nobody_is_counted_inside_before_work_ever_began() -> None:
+    assert Site().to_prepared().why(Action.COUNT_PEOPLE, "li", Counted(("wu",))) == "wrong-state"

@@ -189,7 +189,12 @@ def clear(permit: Permit, context: Context) -> Refused | None:
             return refused(Why.LOCK_OPEN, lock=lock)
     if permit.isolated and not permit.handed_back:
         return refused(Why.NOT_HANDED_BACK)
-    known = context.gateway_current or permit.activated_ns is None
+    return None if permit.activated_ns is None else gateway_knows(permit, context)
+
+
+def gateway_knows(permit: Permit, context: Context) -> Refused | None:
+    """The gateway keeps all that the cloud wrote, and the cloud all that the gateway did."""
+    known = context.gateway_current and not permit.parted
     return None if known else refused(Why.GATEWAY_BEHIND)
 
 

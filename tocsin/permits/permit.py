@@ -12,6 +12,8 @@ from tocsin.permits.names import SEVERITY, Action, Cause, State
 from tocsin.permits.sightings import Sightings
 
 EXPIRY_WARNING = "expiry-warning"  # what a Noted is, `detail` the minutes
+GATEWAY_PARTED = "gateway-parted"  # its journal was lost, or does not follow the cloud's any more
+GATEWAY_JOINED = "gateway-joined"  # it does again; what it wrote in between is missing
 _LOSES_COUNT = frozenset({Cause.HEADCOUNT, Cause.UNLISTED})
 
 
@@ -45,6 +47,7 @@ class Permit(msgspec.Struct, frozen=True):
     emptied_ns: int | None = None  # the last one came out
     entered_ever: frozenset[str] = frozenset()
     headcount_known: bool = True
+    parted: bool = False  # what its gateway writes does not reach the cloud
     tools_in: int | None = None
     tools_out: int | None = None
     suspended_ns: int | None = None
@@ -127,6 +130,9 @@ def fold(permit: Permit, entry: Entry, unknown: frozenset[str] = frozenset()) ->
             changes = {"rescue_ended": True}
         case facts.Cleared():
             changes = {"cleared_by": entry.actor}
+        case facts.Noted(what) if what in (GATEWAY_PARTED, GATEWAY_JOINED):
+            lost = {"headcount_known": False, "cleared_by": ""}
+            changes = lost | {"parted": what == GATEWAY_PARTED}
         case facts.Noted(what, detail):
             changes = {"warned": permit.warned | {detail}} if what == EXPIRY_WARNING else {}
     return msgspec.structs.replace(permit, rules=entry.rules, **changes)

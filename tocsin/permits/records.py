@@ -5,7 +5,7 @@ from __future__ import annotations
 from tocsin.permits import facts, gas_test, gates
 from tocsin.permits.context import Context
 from tocsin.permits.intervals import INTERRUPTION, NS, seconds
-from tocsin.permits.names import Cause, Role, State
+from tocsin.permits.names import IN_FORCE, Action, Cause, Role, State
 from tocsin.permits.outcomes import Accepted, Effect, Outcome, Refused, refused
 from tocsin.permits.people import ready
 from tocsin.permits.permit import Permit
@@ -111,6 +111,9 @@ def exited(permit: Permit, said: facts.Exited, request: Request) -> Outcome:
 
 def counted(permit: Permit, said: facts.Counted) -> Outcome:
     """A roll call. Another result than the roster's stops the work."""
+    if permit.state not in IN_FORCE and permit.activated_ns is None:
+        action = Action.COUNT_PEOPLE.value
+        return refused(Why.WRONG_STATE, state=permit.state.value, action=action)
     if frozenset(said.inside) == permit.inside or permit.state not in _RUNNING:
         calm = not said.inside and permit.state not in _RUNNING
         return Accepted((said,), (Effect.SIREN_OFF,) if calm else ())

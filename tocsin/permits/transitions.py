@@ -86,7 +86,12 @@ TRANSITIONS = {
             frozenset({Role.ATTENDANT, Role.ENTRANT, Role.APPROVER, Role.RESCUE}),
             gateway=True,
         ),
-        _row(Action.COUNT_PEOPLE, IN_FORCE, _COUNTERS, gateway=True),
+        _row(
+            Action.COUNT_PEOPLE,
+            IN_FORCE | _SITE,  # the latter only where it had been active
+            _COUNTERS,
+            gateway=True,
+        ),
         _row(Action.SUSPEND, _RUNNING, _SUSPENDERS, State.SUSPENDED, gateway=True),
         _row(Action.SOS, IN_FORCE, PEOPLE, gateway=True),
         _row(Action.RESUME, State.SUSPENDED, Role.APPROVER, State.ACTIVE),

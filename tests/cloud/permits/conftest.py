@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cloud.permits.crew import Crew
+from tests.cloud.permits.line import Line
 
 if TYPE_CHECKING:
     from tests.cloud.conftest import RunningCloud
@@ -21,3 +23,9 @@ def crew(cloud: RunningCloud) -> Iterator[Crew]:
     crew.air()
     yield crew
     crew.http.close()
+
+
+@pytest.fixture
+def line(cloud: RunningCloud, crew: Crew, tmp_path: Path) -> Line:
+    """The crew, and a real gateway's desk."""
+    return Line(cloud, crew, tmp_path / "permits")

@@ -250,9 +250,9 @@ class Crew:
         assert is_signed_down(newest, b"key")
         return newest
 
-    def gateway_says(self, permit: str, *entries: Entry, have: int = 0) -> None:
+    def gateway_says(self, permit: str, *entries: Entry, have: int = 0, **more: Any) -> None:
         """An event of the gateway."""
-        up = PermitUp(1, permit, "gw-north", State.ACTIVE, entries, have)
+        up = PermitUp(1, permit, "gw-north", State.ACTIVE, entries, have, **more)
         data = msgspec.to_builtins(up)
         event = Event(VERSION, "north", "gw-north", "S", 0, UP, self.now_ns, data=data)
         self.cloud.book.on_event(event, self.now_ns)
