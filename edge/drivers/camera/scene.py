@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge.drivers.camera.config import CameraDevice, MaskConfig
+from edge.drivers.camera.config import CameraDevice, MaskConfig, PoseConfig
 from edge.drivers.camera.learned import Known, Learned
-from edge.vision.judge.bearings import Pose as Standing
+from edge.vision.judge.bearings import Standing
 from edge.vision.judge.calibration import Limits, threshold
 from edge.vision.judge.settings import Mask, Settings
 from edge.vision.judge.site import Site, SiteSettings, step_site
@@ -135,10 +135,7 @@ class Scene:
         assert box is not None  # noqa: S101 - an alarm has one
         angles: dict[str, Any] = {}
         if pose is not None:
-            looks = Pose(
-                pose.azimuth_deg, pose.elevation_deg, pose.hfov_deg, pose.roll_deg, pose.error_deg
-            )
-            found = bearing_of(box, seen.width, seen.height, looks)
+            found = bearing_of(box, seen.width, seen.height, pose_of(pose))
             angles = {
                 "bearing": round(found.azimuth_deg, 2),
                 "bearing_error": round(found.azimuth_error_deg, 2),
@@ -173,15 +170,12 @@ class Scene:
             )
             for name, d in self._devices.items()
         }
-        poses = {
-            name: Standing(
-                d.pose.lat, d.pose.lon, d.pose.azimuth_deg, d.pose.elevation_deg, d.pose.hfov_deg,
-                d.pose.error_deg,
-            )
+        standing = {
+            name: Standing(d.pose.lat, d.pose.lon, pose_of(d.pose))
             for name, d in self._devices.items()
             if d.pose is not None
-        }  # fmt: skip
-        return SiteSettings(cameras, poses)
+        }
+        return SiteSettings(cameras, standing)
 
 
 _MOST_KNOWN = 64
@@ -193,6 +187,13 @@ def share_of(box: Box, width: int, height: int) -> tuple[float, float, float, fl
         round(box.x / width, 5), round(box.y / height, 5),
         round(box.width / width, 5), round(box.height / height, 5),
     )  # fmt: skip
+
+
+def pose_of(given: PoseConfig) -> Pose:
+    """As configured."""
+    return Pose(
+        given.azimuth_deg, given.elevation_deg, given.hfov_deg, given.roll_deg, given.error_deg
+    )
 
 
 def _masks(configured: tuple[MaskConfig, ...]) -> tuple[Mask, ...]:

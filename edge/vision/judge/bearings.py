@@ -1,4 +1,4 @@
-"""From a box to a bearing, from two bearings to a place, and where the sun stands. Pure."""
+"""From two bearings to a place, and where the sun stands. Pure."""
 
 from __future__ import annotations
 
@@ -7,28 +7,17 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from edge.vision.observation import Box
+from edge.vision.pose import Bearing, Pose
 
 EARTH_KM = 6371.0
 
 
-class Pose(msgspec.Struct, frozen=True):
-    """Where a camera stands and looks. Degrees; azimuth from true north, clockwise."""
+class Standing(msgspec.Struct, frozen=True):
+    """Where a camera stands (degrees, WGS 84) and looks."""
 
     lat: float
     lon: float
-    azimuth: float  # of the picture's middle
-    elevation: float = 0.0
-    width_deg: float = 60.0  # horizontal angle of view
-    error_deg: float = 1.0  # of the azimuth, one sigma
-
-
-class Bearing(msgspec.Struct, frozen=True):
-    """Where a box lies, seen from its camera. Degrees."""
-
-    azimuth: float
-    elevation: float
-    error_deg: float
+    pose: Pose
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -40,20 +29,10 @@ class Place(msgspec.Struct, frozen=True):
     error_km: float
 
 
-def bearing_of(box: Box, pose: Pose, width: int, height: int) -> Bearing:
-    """Of the middle of its foot, through a lens without distortion."""
-    focal_px = width / 2 / math.tan(math.radians(pose.width_deg) / 2)
-    across = math.degrees(math.atan((box.x + box.width / 2 - width / 2) / focal_px))
-    up = math.degrees(math.atan((height / 2 - box.y - box.height) / focal_px))
-    half = math.degrees(math.atan(box.width / 2 / focal_px))
-    error = math.hypot(pose.error_deg, half / 2)
-    return Bearing((pose.azimuth + across) % 360, pose.elevation + up, error)
-
-
 def crossing(
-    first: Pose,
+    first: Standing,
     one: Bearing,
-    second: Pose,
+    second: Standing,
     two: Bearing,
     *,
     farthest_km: float = 30.0,
@@ -64,7 +43,7 @@ def crossing(
     degree_km = math.radians(1) * EARTH_KM
     east = ((second.lon - first.lon + 180) % 360 - 180) * degree_km * shrink
     north = (second.lat - first.lat) * degree_km
-    a, b = math.radians(one.azimuth), math.radians(two.azimuth)
+    a, b = math.radians(one.azimuth_deg), math.radians(two.azimuth_deg)
     sine = math.sin(b - a)
     if abs(sine) < math.sin(math.radians(least_deg)):
         return None
@@ -75,7 +54,7 @@ def crossing(
     lat = first.lat + km * math.cos(a) / degree_km
     lon = first.lon + km * math.sin(a) / (degree_km * shrink)
     spread = math.hypot(
-        km * math.radians(one.error_deg), other_km * math.radians(two.error_deg)
+        km * math.radians(one.azimuth_error_deg), other_km * math.radians(two.azimuth_error_deg)
     ) / abs(sine)
     return Place(lat, lon, km, spread)
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-from edge.vision.judge.bearings import Pose, apart, bearing_of, crossing, sun
+from edge.vision.judge.bearings import Standing, apart, crossing, sun
 from edge.vision.judge.boxes import grown, overlap
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track
 from edge.vision.judge.verdict import Sign
 from edge.vision.judge.watch import Event, Watch, step
 from edge.vision.observation import Box, Observation
+from edge.vision.pose import bearing_of
 
 _BURNS = frozenset({"smoke", "fire", "hot-spot"})
 _SUN_UP_DEG, _SUN_HIGH_DEG = 0.0, 60.0
@@ -30,7 +31,7 @@ class SiteSettings(msgspec.Struct, frozen=True):
     """What the cameras of a site know of one another."""
 
     cameras: dict[str, Settings] = {}
-    poses: dict[str, Pose] = {}
+    standing: dict[str, Standing] = {}
     overlays: tuple[Overlay, ...] = ()
     within_s: float = 120.0  # two sightings belong together
     others: Settings = Settings()  # of a camera that is not named
@@ -56,12 +57,12 @@ def step_site(
 
 
 def _signs(site: Site, seen: Observation, track: Track, settings: SiteSettings) -> Iterator[Sign]:
-    pose = settings.poses.get(seen.camera)
-    if pose is not None and track.label == "hot-spot":
-        azimuth, elevation = sun(pose.lat, pose.lon, seen.ts_ns)
+    here = settings.standing.get(seen.camera)
+    if here is not None and track.label == "hot-spot":
+        azimuth, elevation = sun(here.lat, here.lon, seen.ts_ns)
         if _SUN_UP_DEG < elevation < _SUN_HIGH_DEG:
-            bearing = bearing_of(track.box, pose, seen.width, seen.height)
-            yield Sign("sun", seen.camera, apart(bearing.azimuth, azimuth))
+            bearing = bearing_of(track.box, seen.width, seen.height, here.pose)
+            yield Sign("sun", seen.camera, apart(bearing.azimuth_deg, azimuth))
     if track.label not in _BURNS:
         return
     for name, other in site.watches.items():
@@ -102,15 +103,15 @@ def _agree(
             mapped = _through(overlay, theirs.box)
             near = overlap(grown(mapped, 0.5), grown(track.box, 0.5)) > 0
             return Sign(kind, other, theirs.sightings[-1].score) if near else None
-    here, there = settings.poses.get(seen.camera), settings.poses.get(other)
+    here, there = settings.standing.get(seen.camera), settings.standing.get(other)
     size = site.sizes.get(other)
     if here is None or there is None or size is None:
         return None
     place = crossing(
         here,
-        bearing_of(track.box, here, seen.width, seen.height),
+        bearing_of(track.box, seen.width, seen.height, here.pose),
         there,
-        bearing_of(theirs.box, there, *size),
+        bearing_of(theirs.box, *size, there.pose),
     )
     return None if place is None else Sign("bearing", other, place.km)
 
