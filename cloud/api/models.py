@@ -143,7 +143,7 @@ class Completeness(Told):
 
     site: str
     gateway: str
-    verdict: Literal["complete", "waiting", "incomplete", "stale", "unheard"]
+    verdict: Literal["complete", "waiting", "incomplete", "stale", "unsure", "unheard"]
     told_ns: int | None
     from_ns: int | None
     to_ns: int | None

@@ -28,7 +28,7 @@ WRITE_EVERY_NS = 10 * 10**9
 JOIN_EVERY_NS = 3600 * 10**9
 HOURS = 24
 VIEW_FOR_NS = 10 * 10**9
-POWER_CUT = "outbox.power-cut"  # an event
+POWER_CUT, ON_DISK_AGAIN = "outbox.power-cut", "outbox.on-disk-again"  # events
 FRESH_NS = 30 * 10**9  # a gateway that was silent for longer has nothing on its way
 
 Settled = Mapping[str, tuple[RangeSet, RangeSet]]  # stream -> (settled, of them rejected)
@@ -71,6 +71,8 @@ class AuditBook:
             self._keeper.add_given_up(event.gateway, key, gaps, event.kind)
         if event.kind in (SALVAGED, POWER_CUT):
             self._broken(event)
+        if event.kind == ON_DISK_AGAIN:
+            self._brought_back(event)
 
     def on_health(self, health: Health, received_ns: int) -> None:
         """What a gateway tells of its streams every few seconds."""
@@ -278,6 +280,16 @@ class AuditBook:
                     self._changed.add((owner, name))
         self.write()
 
+    def _brought_back(self, event: Event) -> None:
+        """What stood in for a disk in memory is on it: such streams have ended in order."""
+        with self._lock:
+            for (owner, name), told in self._streams.items():
+                lent = told.volatile and told.live and name != event.stream
+                if owner == event.gateway and lent and _begin(name) <= event.t:
+                    self._streams[owner, name] = replace(told, live=False)
+                    self._changed.add((owner, name))
+        self.write()
+
 
 def _begin(stream: str) -> int:
     return time_of(stream) or 0
@@ -290,15 +302,42 @@ def _out_of_reach(told: StreamTold, streams: Mapping[str, StreamTold]) -> bool:
     )
 
 
+def _later(name: str, told: StreamTold, streams: Mapping[str, StreamTold]) -> list[str]:
+    """Streams of its class that began after it, and not merely to stand in for it in memory."""
+    return [
+        n
+        for n, t in streams.items()
+        if t.cls == told.cls
+        and _begin(n) > _begin(name)
+        and (told.volatile or not t.volatile)
+        and not _was_lent(n, t, streams)
+    ]
+
+
+def _is_replaced(name: str, told: StreamTold, streams: Mapping[str, StreamTold]) -> bool:
+    """Whether it takes no more numbers and another one does: its gateway does not trust how far it had got."""
+    return (
+        not told.live and bool(_later(name, told, streams)) and not _was_lent(name, told, streams)
+    )
+
+
+def _was_lent(name: str, told: StreamTold, streams: Mapping[str, StreamTold]) -> bool:
+    """Whether it only stood in for an older one in memory, which took numbers again after it: nothing of it is in doubt."""
+    return not told.live and any(
+        t.cls == told.cls and _begin(n) < _begin(name) and t.told_ns > told.told_ns
+        for n, t in streams.items()
+    )
+
+
 def _ended(name: str, streams: Mapping[str, StreamTold]) -> Span | None:
     """Of a stream that ended without a last word: from its last one to the beginning of its successor."""
     told = streams.get(name)
-    if told is None or _out_of_reach(told, streams):
+    if told is None or _out_of_reach(told, streams) or _was_lent(name, told, streams):
         return None
-    if not (told.salvaged or told.power_cut or (told.live and not told.held)):
+    gone = told.live and not told.held
+    if not (told.salvaged or told.power_cut or gone or _is_replaced(name, told, streams)):
         return None
-    later = [_begin(n) for n, t in streams.items() if t.cls == told.cls]
-    to_ns = min((t for t in later if t > _begin(name)), default=None)
+    to_ns = min((_begin(n) for n in _later(name, told, streams)), default=None)
     from_ns = told.told_ns if to_ns is None or told.told_ns <= to_ns else None
     return Span(from_ns, to_ns)
 
@@ -319,7 +358,7 @@ def _facts(
         rejected,
         held=held,
         salvaged=told.salvaged,
-        power_cut=told.power_cut,
+        power_cut=told.power_cut or (not told.salvaged and _is_replaced(name, told, streams)),
         out_of_reach=_out_of_reach(told, streams),
         volatile=told.volatile,
         ended=_ended(name, streams),

@@ -22,6 +22,7 @@ class Verdict(StrEnum):
     WAITING = "waiting"  # what is missing is still with the gateway, or in the log
     INCOMPLETE = "incomplete"  # something will not come by itself
     STALE = "stale"  # nothing is known to be missing, but the gateway has not told of all the time asked for
+    UNSURE = "unsure"  # everything it told of is stored, but an outbox ended then and nobody knows its last numbers
     UNHEARD = "unheard"  # the gateway never told of its streams
 
 
@@ -115,7 +116,7 @@ def report(
             k.facts.end,
             _rows(k, from_ns, to_ns),
             [g for g in found if _within(g, from_ns, to_ns)],
-            k.facts.ended,
+            _ended(k, known),
         )
         for k, found in timed
     ]
@@ -128,6 +129,7 @@ def report(
         if gap.lost:
             reasons[gap.reason.value] += gap.rows
     missing = reasons.total()
+    ended = _ends(streams, from_ns, to_ns)
     never = sum(u.rows for u in unnumbered if _touches(u.first_ns, u.last_ns, from_ns, to_ns))
     verdict = Verdict.COMPLETE
     if told_ns is None:
@@ -138,6 +140,8 @@ def report(
         verdict = Verdict.WAITING
     elif told_ns < _asked_until(from_ns, to_ns, now_ns):
         verdict = Verdict.STALE
+    elif ended:
+        verdict = Verdict.UNSURE
     return GatewayReport(
         site,
         gateway,
@@ -153,7 +157,7 @@ def report(
         never,
         dict(reasons),
         any(k.facts.volatile for k in known),
-        _ends(streams, from_ns, to_ns),
+        ended,
         streams,
         _hours(hours, timed),
     )
@@ -165,6 +169,29 @@ def _asked_until(from_ns: int | None, to_ns: int | None, now_ns: int) -> int:
     if to_ns is not None:
         until = min(until, to_ns)
     return until if from_ns is None else max(until, from_ns)
+
+
+def _ended(known: Known, others: Iterable[Known]) -> Span | None:
+    """When a stream ended without a last word, as narrow as rows show it: after its last, before the first of the next one."""
+    end = known.facts.ended
+    if end is None:
+        return None
+    from_ns, to_ns = end.from_ns, end.to_ns
+    last_ns = max((mark.last_ns for mark in known.marks), default=None)
+    if last_ns is not None:
+        if to_ns is not None and last_ns > to_ns:
+            to_ns = None  # the next one began with a clock that was not set
+        from_ns = last_ns if from_ns is None else max(from_ns, last_ns)
+    if to_ns is None and from_ns is not None:
+        after = [
+            mark.first_ns if mark.first_ns > from_ns else mark.last_ns
+            for other in others
+            if other is not known and other.facts.cls == known.facts.cls
+            for mark in other.marks
+            if mark.last_ns > from_ns
+        ]
+        to_ns = min(after, default=None)
+    return Span(from_ns, to_ns)
 
 
 def _ends(streams: Iterable[StreamReport], from_ns: int | None, to_ns: int | None) -> list[Span]:

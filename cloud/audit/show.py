@@ -37,6 +37,8 @@ def verdict_line(found: GatewayReport) -> str:
         parts.append("the gateway has not told of its streams")
     if found.verdict is Verdict.STALE:
         parts.append(f"the gateway has told nothing since {utc(found.told_ns)} UTC")
+    if found.verdict is Verdict.UNSURE:
+        parts.append("an outbox ended without a last word")
     if found.missing:
         parts.append(f"{found.missing:,} missing")
     if found.logged:

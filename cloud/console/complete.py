@@ -11,6 +11,7 @@ MARKS = {
     "waiting": "stale",
     "incomplete": "alarm1",
     "stale": "stale",
+    "unsure": "stale",
     "unheard": "never",
 }
 

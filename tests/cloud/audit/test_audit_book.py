@@ -211,12 +211,64 @@ def test_an_outbox_that_ended_without_a_last_word_leaves_a_time_that_is_in_no_co
     site.clock.at += 90 * S
     site.tell(0, 0, 0, stream=ulid(START + 60 * S))
     found = site.book.report("gw-1")
-    assert found.verdict == "complete"
-    assert [(e.from_ns, e.to_ns) for e in found.ended] == [(START, START + 60 * S)]
+    assert found.verdict == "unsure", "all that is known of is stored, and more may have been taken"
+    assert [(e.from_ns, e.to_ns) for e in found.ended] == [(START + S, START + 60 * S)]
     assert site.book.report("gw-1", START + 61 * S).ended == []
-    assert "between 2027-01-15 08:00:00 and 2027-01-15 08:01:00 UTC" in gateway_text(
-        found, site.clock.at
-    )
+    assert site.book.report("gw-1", START + 61 * S).verdict == "complete"
+    assert site.book.report("gw-1", to_ns=START).verdict == "complete"
+    said = gateway_text(found, site.clock.at)
+    assert "gw-1: unsure: 100 rows in 2 streams stored, an outbox ended without a last word" in said
+    assert "between 2027-01-15 08:00:01 and 2027-01-15 08:01:00 UTC" in said
+
+
+def test_an_outbox_that_was_replaced_while_its_gateway_was_cut_off_leaves_all_that_time_unsure(
+    site: Site,
+) -> None:
+    day = 86_400 * S
+    site.store(0, 100, START, START + S)
+    site.tell(0, 100, 100)
+    site.clock.at += 3 * day
+    reborn = ulid(START + 2 * day)
+    site.store(0, 50, START + 2 * day, START + 3 * day, stream=reborn)
+    site.tell(0, 50, 50, stream=reborn)
+    found = site.book.report("gw-1")
+    assert (found.verdict, found.missing) == ("unsure", 0)
+    assert site.book.report("gw-1", START + day, START + day + S).verdict == "unsure"
+    assert site.book.report("gw-1", START + 2 * day + S).verdict == "complete"
+
+
+def test_after_a_power_cut_all_that_was_told_may_be_stored_and_the_last_second_is_still_in_doubt(
+    site: Site,
+) -> None:
+    site.store(0, 100, START, START + S)
+    site.tell(0, 100, 100)
+    events = StreamState("event", EVENTS, 0, 1, 0)
+    began = START + 3600 * S
+    site.clock.at = began + 60 * S
+    site.store(100, 150, START + S, began - 10 * S)  # offline for an hour, and kept
+    old = StreamState("telemetry", STREAM, 0, 150, 150, live=False)
+    new = StreamState("telemetry", ulid(began), 0, 0, 0)
+    site.book.on_streams("gw-1", [old, new, events], site.clock.at)
+    site.store(0, 1, began, began, stream=EVENTS)
+    site.say("outbox.power-cut", 0)  # events go on in their stream: they were on the disk
+    found = site.book.report("gw-1")
+    assert (found.verdict, found.missing) == ("unsure", 0)
+    assert [(e.from_ns, e.to_ns) for e in found.ended] == [(began - 10 * S, began)]
+    assert site.book.report("gw-1", to_ns=began - 11 * S).verdict == "complete"
+    site.book.on_streams("gw-1", [new, events], site.clock.at)  # nothing is left of the old one
+    assert site.book.report("gw-1").verdict == "unsure"
+
+
+def test_the_next_stream_may_begin_with_a_clock_that_was_not_set(site: Site) -> None:
+    site.store(0, 100, START, START + 300 * S)
+    site.tell(0, 100, 100)
+    site.clock.at += 900 * S
+    state = StreamState("telemetry", STREAM, 0, 100, 100, live=False)
+    reborn = ulid(START)  # of the last time that the gateway noted, not of now
+    site.book.on_streams("gw-1", [state, StreamState("telemetry", reborn, 0, 9, 9)], site.clock.at)
+    site.store(0, 9, START + 600 * S, START + 700 * S, stream=reborn)
+    found = site.book.report("gw-1")
+    assert [(e.from_ns, e.to_ns) for e in found.ended] == [(START + 300 * S, START + 600 * S)]
 
 
 def test_after_a_power_cut_the_numbers_the_disk_forgot_are_named(site: Site) -> None:
@@ -229,9 +281,61 @@ def test_after_a_power_cut_the_numbers_the_disk_forgot_are_named(site: Site) -> 
     site.book.on_streams("gw-1", [old, new], site.clock.at)
     site.say("outbox.power-cut", 0, stream=events)
     assert site.gaps() == [(100, 150, "waiting"), (150, 200, "power-cut")]
+    assert site.book.report("gw-1").verdict == "incomplete"
     found = site.book.report("gw-1")
     assert found.told_ns == site.clock.at
-    assert [(e.from_ns, e.to_ns) for e in found.ended] == [(START, START + 60 * S)]
+    assert [(e.from_ns, e.to_ns) for e in found.ended] == [(START + S, START + 60 * S)]
+
+
+def test_what_stood_in_for_a_disk_and_was_brought_back_to_it_leaves_no_doubt(site: Site) -> None:
+    def on_disk(numbers: int, *more: StreamState) -> None:
+        disk = StreamState("telemetry", STREAM, 0, numbers, numbers)
+        site.book.on_streams("gw-1", [disk, *more], site.clock.at, volatile=False)
+
+    site.store(0, 100, START, START + S)
+    on_disk(100)
+    for n in (1, 2):  # the second time something of it has yet to be sent when the disk is back
+        memory = ulid(START + n * 600 * S)
+        site.clock.at = START + n * 600 * S
+        site.store(0, 50, site.clock.at, site.clock.at + S, stream=memory)
+        lent = StreamState("telemetry", memory, 0, 50, 50)
+        site.book.on_streams("gw-1", [lent], site.clock.at, volatile=True)
+        site.clock.at += 300 * S
+        if n == 2:
+            on_disk(100, StreamState("telemetry", memory, 0, 50, 50, live=False))
+        site.say("outbox.on-disk-again", n)
+        site.clock.at += S
+        on_disk(100)
+        assert (site.book.report("gw-1").verdict, site.book.report("gw-1").ended) == (
+            "complete",
+            [],
+        )
+    site.clock.at = START + 7200 * S
+    cut = StreamState("telemetry", STREAM, 0, 100, 100, live=False)
+    reborn = ulid(START + 7000 * S)
+    site.book.on_streams(
+        "gw-1", [cut, StreamState("telemetry", reborn, 0, 0, 0)], site.clock.at, volatile=False
+    )
+    site.say("outbox.power-cut", 3)
+    (end,) = site.book.report("gw-1").ended
+    assert (end.from_ns, end.to_ns) == (START + 1501 * S, START + 7000 * S)
+
+
+def test_memory_that_stood_in_for_a_disk_and_was_lost_is_in_doubt_until_rows_came_again(
+    site: Site,
+) -> None:
+    site.store(0, 100, START, START + S)
+    site.tell(0, 100, 100)
+    memory = ulid(START + 600 * S)
+    site.clock.at += 600 * S
+    lent = StreamState("telemetry", memory, 0, 0, 0)
+    site.book.on_streams("gw-1", [lent], site.clock.at, volatile=True)
+    site.clock.at += 3600 * S
+    site.store(100, 200, site.clock.at, site.clock.at + S)
+    site.tell(0, 200, 200)
+    (end,) = site.book.report("gw-1").ended
+    assert (end.from_ns, end.to_ns) == (START + 600 * S, START + 4201 * S)
+    assert site.book.report("gw-1").verdict == "unsure"
 
 
 def test_a_gateway_that_works_in_memory_for_a_while_leaves_what_its_disk_holds_out_of_reach(

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from cloud.audit.report import Verdict
+from cloud.console.complete import MARKS
+from cloud.console.render import translator
+from cloud.console.words import Language
 from cloud.identity.rules import Role
 from tests.cloud.audits import complete, gapped
 
@@ -77,3 +81,11 @@ def test_a_viewer_of_one_site_sees_no_gateway_of_another(two_sites: RunningCloud
     with _signed_in(two_sites, "bob", sites=frozenset({"south"})) as client:
         assert client.get("/gateways/gw-south").status_code == 200
         assert client.get("/gateways/gw-north").status_code == 404
+
+
+def test_every_verdict_of_an_audit_has_a_mark_and_words_in_both_languages() -> None:
+    languages: tuple[Language, ...] = ("zh", "en")
+    for verdict in Verdict:
+        assert verdict in MARKS
+        for lang in languages:
+            assert translator(lang)(f"complete.{verdict}") != f"complete.{verdict}"
