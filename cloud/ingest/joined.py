@@ -7,7 +7,7 @@ same result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
@@ -29,6 +29,8 @@ from tocsin.errors import WireError
 
 MAX_NS = 2**63 - 1
 RUN_NS = 10 * 10**9  # numbers of several messages are noted together while their rows span no more
+
+ROW_BYTES, CELL_BYTES = 72, 32  # of a decoded row beside its cells, and of a cell, about
 
 _parse_up = lru_cache(maxsize=8192)(topics.parse_up)
 _FLOAT = frozenset({float})
@@ -108,6 +110,16 @@ def _is_plain(group: Group) -> bool:
     )
 
 
+def weight(types: str, columns: Sequence[Iterable[object]], rows: int) -> int:
+    """Bytes that decoded rows take, about."""
+    size = rows * (ROW_BYTES + len(types) * CELL_BYTES)
+    if "s" in types:
+        for code, cells in zip(types, columns, strict=True):
+            if code == "s":
+                size += sum(len(cell) for cell in cells if isinstance(cell, str))
+    return size
+
+
 class Joined:
     """Of one commit. `add` what is plain and new; then `blocks`, `stored` and `entries` tell it all."""
 
@@ -116,6 +128,7 @@ class Joined:
         self._sites: dict[str, str] = {}
         self._runs: list[_Run] = []
         self._open: dict[tuple[str, str], _Run] = {}
+        self.weight = 0
 
     def add(self, message: Received, got: Plain) -> int:
         """The rows of one message; how many readings they are."""
@@ -132,6 +145,7 @@ class Joined:
             part.messages.append(message)
             part.seq.extend(range(seq, seq + len(times)))
             part.times += times
+            self.weight += weight(group.types, group.columns, len(times))
             for cells, more in zip(part.columns, group.columns, strict=True):
                 cells += more
             seq += len(times)

@@ -15,11 +15,16 @@ class IngestOptions:
     commit_ms: int = 200
     commit_rows: int = 20_000
     max_future_s: float = 300.0
+    queue_bytes: int = 64 << 20
 
 
 def ingest_options(config: CloudConfig) -> IngestOptions:
     """The same for a cloud and for an ingester beside it."""
     ingest = config.ingest
     return IngestOptions(
-        config.cloud.name, ingest.commit_ms, ingest.commit_rows, ingest.max_future_s
+        config.cloud.name,
+        ingest.commit_ms,
+        ingest.commit_rows,
+        ingest.max_future_s,
+        ingest.queue_bytes,
     )

@@ -79,6 +79,7 @@ class Ingest:
         self.attempts = Attempts(letters)
         self._gathered = Gathered()
         self._deferred: list[Received] = []  # counted by the hand-over, like all that is taken
+        self._packed: list[Received] = []  # telemetry that is not decoded: there is no room for it
         self._postings: list[Posting] = []
         self._retry_mono = 0
         self._failures = 0
@@ -141,7 +142,7 @@ class Ingest:
 
     def _patience_s(self) -> float:
         if not self._gathered.any and not self._deferred:
-            return IDLE_S
+            return 0.0 if self._packed else IDLE_S
         due = self._gathered.since_mono + self._options.commit_ms * 1_000_000
         return max(max(due, self._retry_mono) - self._clock.mono_ns(), 0) / 1e9
 
@@ -153,6 +154,7 @@ class Ingest:
         return late or gathered.rows >= self._options.commit_rows
 
     def _gather(self, messages: list[Received]) -> None:
+        messages = self._as_there_is_room(messages)
         if messages and not self._gathered.any:
             self._gathered.since_mono = self._clock.mono_ns()
         try:
@@ -168,6 +170,12 @@ class Ingest:
         messages = [*(m for m in messages if m.deliveries < SUSPECT), *suspects]
         for i, message in enumerate(messages):
             try:
+                if self._is_full and message.kind == topics.TELEMETRY:
+                    if self._clock.mono_ns() >= self._retry_mono:
+                        self._commit()
+                    if self._is_full:
+                        self._packed.append(message)
+                        continue
                 if len(self._postings) > MAX_POSTINGS:
                     self._post()
                 if message.deliveries >= SUSPECT:
@@ -179,6 +187,21 @@ class Ingest:
                 self._unavailable(exc)
                 self._deferred += messages[i:]
                 return
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether as much is decoded as may wait: deflated telemetry is many times larger then."""
+        return self._gathered.weight + self._gathered.joined.weight >= self._options.queue_bytes
+
+    def _as_there_is_room(self, messages: list[Received]) -> list[Received]:
+        """What is to be decoded now; telemetry waits as it came while there is no room and no store."""
+        telemetry = [m for m in messages if m.kind == topics.TELEMETRY]
+        if self._is_full and self._clock.mono_ns() < self._retry_mono:
+            self._packed += telemetry
+            telemetry = []
+        else:
+            telemetry, self._packed = [*self._packed, *telemetry], []
+        return [*(m for m in messages if m.kind != topics.TELEMETRY), *telemetry]
 
     def _hear_others(self, messages: list[Received]) -> None:
         """A store with several ingesters: what the others settled of these gateways, lest it be stored twice."""

@@ -31,6 +31,11 @@ class Received(msgspec.Struct, frozen=True, gc=False):
         """Bytes it takes while it waits, decoded or not."""
         return len(self.payload) + OVERHEAD_BYTES
 
+    @property
+    def kind(self) -> str:
+        """What it is by its topic."""
+        return self.topic.removesuffix("/hist").rpartition("/")[2]
+
 
 OVERHEAD_BYTES = 1024  # of a message beside its payload: even an empty one takes memory
 URGENT_RESERVE = 4 << 20  # bytes beyond the limit that only what is no telemetry may use
@@ -65,8 +70,7 @@ class Handover:
         alarms, urgent, left_out = False, False, 0
         with self._lock:
             for message in messages:
-                kind = message.topic.removesuffix("/hist").rpartition("/")[2]
-                limit = self._limit
+                kind, limit = message.kind, self._limit
                 if kind == topics.TELEMETRY:
                     lane = self._bulk
                 elif kind == topics.ALARM:

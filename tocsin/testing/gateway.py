@@ -12,7 +12,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tocsin.contract import topics
-from tocsin.contract.codec import encode
+from tocsin.contract.codec import Codec, encode
 from tocsin.contract.columns import Row, group_rows
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import VERSION, Batch, CommitAck, Resume, StreamState
@@ -34,11 +34,13 @@ class WireGateway:
         *,
         resend_after_s: float = 1.0,
         window_bytes: int | None = None,
+        codec: Codec = "jn",
     ) -> None:
         self.gateway, self.site = gateway, site
         self.stream = ulid(time.time_ns())
         self.settled = RangeSet()
         self.rejected = RangeSet()
+        self.codec = codec
         self.sent = 0
         self.acks = 0
         self.down: list[tuple[str, bytes]] = []
@@ -78,7 +80,8 @@ class WireGateway:
             len(rows),
             topics.TELEMETRY,
             lambda seq: encode(
-                Batch(VERSION, self.site, self.gateway, self.stream, seq, t0, groups, unit)
+                Batch(VERSION, self.site, self.gateway, self.stream, seq, t0, groups, unit),
+                self.codec,
             ),
         )
 

@@ -162,6 +162,47 @@ def test_a_stopped_influxdb_holds_messages_with_the_broker_and_then_with_the_gat
     outage(tmp_path, 50, "n" * 4000)
 
 
+DEFLATED_ROWS, DEFLATED_MESSAGES = 500, 600
+WIDE = Layout("gas-01", "gas", tuple(f"q{i}" for i in range(8)), "f" * 8)
+
+
+def test_deflated_telemetry_takes_no_more_memory_than_the_queue_while_influxdb_is_stopped(
+    tmp_path: Path,
+) -> None:
+    site = Outage(tmp_path)
+    store = f'[store]\ntype = "influx"\nurl = "{site.url}"\nversion = "v1"\n'
+    with (
+        throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker,
+        closing(SpineProcess(tmp_path, broker, f"queue_bytes = {QUEUE_BYTES}\n{store}")) as spine,
+        WireGateway(
+            broker.port, "gw-1", "plant", GATEWAY.password, resend_after_s=60.0, codec="jd"
+        ) as gateway,
+    ):
+
+        def scan() -> None:
+            now = time.time_ns()
+            rows = [Row(WIDE, now + i * 1_000_000, (20.9,) * 8) for i in range(DEFLATED_ROWS)]
+            gateway.put(rows)
+
+        with site.influxd():
+            spine.start()
+            scan()
+            wait_until_sync(lambda: not gateway.uncommitted, 30.0, "a first one")
+            before = resident(spine.process.pid)
+        for _ in range(DEFLATED_MESSAGES):
+            scan()
+        wait_until_sync(lambda: int(spine.call("counters")["overflows"] or 0), 30.0, "a full queue")
+        assert resident(spine.process.pid) - before < 16 * MIB
+        with site.influxd():
+            wait_until_sync(lambda: not gateway.uncommitted, 120.0, "all drained")
+            found: list[list[Any]] = ask(
+                InfluxServer(site.url, "tocsin"),
+                "SELECT count(q7) FROM gas WHERE device = 'gas-01'",
+            ).data
+        assert found[1] == [DEFLATED_ROWS * (DEFLATED_MESSAGES + 1)]
+        assert resident(spine.process.pid) - before < 48 * MIB
+
+
 @pytest.mark.release
 @pytest.mark.timeout(900)
 def test_two_minutes_of_it_with_the_messages_of_an_hour(tmp_path: Path) -> None:
