@@ -155,7 +155,7 @@ class Unlocker:
         for watched in self._desk.permits():
             known = {*self._desk.space(watched).locks, *watched.told.space.locks}
             if lock in known | {grant.lock for grant in watched.permit.grants}:
-                wrong = may_relock(watched.permit)
+                wrong = may_relock(watched.seen)
                 if wrong is not None:
                     return Occupied(watched.id, wrong)
         return None

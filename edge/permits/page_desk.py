@@ -262,7 +262,7 @@ class PageDesk:
             roster=tuple(
                 page.Person(a, names.get(a, a), a in permit.inside, moved.get(a)) for a in crew
             ),
-            headcount_known=permit.headcount_known,
+            headcount_known=watched.seen.headcount_known,
             cause=permit.cause.value if permit.cause else "",
             values=values,
             locks=tuple(

@@ -108,7 +108,7 @@ def view(desk: PermitDesk, watched: Watched) -> PermitView:
             for a in (*crew, *extra)
         ],
         inside=sorted(permit.inside),
-        headcount_known=permit.headcount_known,
+        headcount_known=watched.seen.headcount_known,
         cause=permit.cause.value if permit.cause else "",
         breaches=[BreachView(b.cause.value, b.detail, *_rule(b.rule)) for b in found],
         gas=[

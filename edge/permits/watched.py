@@ -11,7 +11,7 @@ from tocsin.errors import GrantRefusedError
 from tocsin.grants.claims import Claims, decode_claims
 from tocsin.grants.sign1 import parse_sign1
 from tocsin.permits.context import Account, Conditions, Context
-from tocsin.permits.facts import HANDS, OPENERS, LockTold
+from tocsin.permits.facts import HANDS, OPENERS, Counted, LockTold
 from tocsin.permits.intervals import NS
 from tocsin.permits.journal import CLOUD, Entry, entry_hash, heads
 from tocsin.permits.merge import merge
@@ -111,6 +111,15 @@ class Watched:
     def is_over(self) -> bool:
         """Ended, and the cloud keeps everything of it."""
         return self.permit.state in ENDED and not self.owed and not self.unmerged
+
+    @property
+    def seen(self) -> Permit:
+        """The permit; while entries of ours are lost, by which people may have gone in, with a headcount that nobody knows."""
+        counted = any(isinstance(e.fact, Counted) for e in self.entries if e.source == self.own)
+        unseen = self.lost and self.has_begun and not counted
+        return (
+            msgspec.structs.replace(self.permit, headcount_known=False) if unseen else self.permit
+        )
 
     @property
     def lost(self) -> bool:

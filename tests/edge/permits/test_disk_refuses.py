@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import pytest
@@ -15,21 +16,26 @@ from edge.options import OutboxOptions
 from edge.outbox import Outbox
 from edge.permits.conditions import Watch
 from edge.permits.desk import PermitDesk, Surroundings
+from edge.permits.grants import Unlocker
 from edge.permits.journal import RESERVE_BYTES, PermitJournal
 from edge.permits.options import SpaceConfig
+from edge.permits.views import view
 from tests.edge.permits.day import KEY, CloudSide
 from tests.own_mounts import OWN_MOUNTS
 from tocsin.contract.codec import decode_body, decode_header
 from tocsin.contract.columns import Layout, Row
 from tocsin.contract.messages import Event
 from tocsin.errors import OutboxFullError
-from tocsin.permits.facts import Entered, Exited
+from tocsin.permits.facts import Counted, Entered, Exited
 from tocsin.permits.messages import UP, PermitDown, PermitUp
 from tocsin.permits.names import Action, Role, State
 from tocsin.permits.outcomes import Accepted
 from tocsin.permits.requests import Request
 from tocsin.sdk import SystemClock
 from tocsin.testing import wait_until
+
+if TYPE_CHECKING:
+    from edge.locks.interface import Locks
 
 AIR = Layout("gas-01", "gas", ("o2", "ex", "h2s", "co"), "ffff")
 UNITS = ("%{vol}", "%{LEL}", "[ppm]", "[ppm]")
@@ -132,6 +138,34 @@ async def test_a_gateway_whose_journal_was_lost_still_stops_the_work(
     desk.watch.stored(row)
     await desk.take(cloud.down(have=7))
     assert watched.permit.state is State.SUSPENDED
+    await desk.aclose()
+
+
+async def test_where_entries_were_lost_nobody_knows_who_is_inside_until_they_are_counted(
+    tmp_path: Path, outbox: Outbox
+) -> None:
+    cloud, nothing = CloudSide().to_active("zhou"), cast("Locks", None)
+    cloud.space = msgspec.structs.replace(cloud.space, locks=("hatch-1",))
+    for _ in range(2):  # and after a start
+        journal = await PermitJournal.open(tmp_path / "permits", 1 << 20, 1)
+        desk = desk_on(journal, outbox)
+        await desk.restore()
+        await desk.take(cloud.down(have=2))
+        unlocker = Unlocker(desk, nothing, b"g" * 32, SystemClock())
+        watched = desk.permits()[0]
+        if watched.permit.inside:
+            await desk.ask("P1", Request(Action.EXIT, "li", Role.ATTENDANT, said=Exited("zhou")))
+        assert not watched.permit.occupied, "as far as this gateway can tell"
+        assert "Nobody knows how many" in unlocker.why_not_relock("hatch-1")
+        assert not view(desk, watched).headcount_known
+        await desk.aclose()
+    journal = await PermitJournal.open(tmp_path / "permits", 1 << 20, 1)
+    desk = desk_on(journal, outbox)
+    await desk.restore()
+    unlocker = Unlocker(desk, nothing, b"g" * 32, SystemClock())
+    count = Request(Action.COUNT_PEOPLE, "li", Role.ATTENDANT, said=Counted(()))
+    assert isinstance(await desk.ask("P1", count), Accepted)
+    assert unlocker.why_not_relock("hatch-1") == ""
     await desk.aclose()
 
 
