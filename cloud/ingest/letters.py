@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -34,7 +34,7 @@ from cloud.link import Received
 
 MAX_PAYLOAD_BYTES = 1 << 20
 MAX_DETAIL_CHARS = 500
-MAX_PER_MESSAGE = 100
+MAX_PER_MESSAGE = 100  # one by one, and as many that each stand for several
 ROW_BYTES = 500  # of a letter beside its payload, about
 
 
@@ -60,6 +60,25 @@ class Posting:
 def posting_of(letter: Letter, message: Received, site: str, gateway: str) -> Posting:
     """A letter about a message from the broker."""
     return Posting(letter, message.topic, site, gateway, message.payload, message.received_ns)
+
+
+def folded(letters: Sequence[Letter]) -> tuple[list[Letter], int]:
+    """The letters of one message as far as they are kept one by one, the others in a few that span theirs; how many not even so.
+
+    Every number of a row that is not stored is in one of them.
+    """
+    kept, rest = list(letters[:MAX_PER_MESSAGE]), letters[MAX_PER_MESSAGE:]
+    alike: defaultdict[tuple[str, ...], list[Letter]] = defaultdict(list)
+    for letter in rest:
+        about = ("", "") if not letter.quantity else (letter.device, letter.quantity)
+        alike[letter.reason, letter.stream, *about].append(letter)
+    whole_rows_first = sorted(alike.values(), key=lambda some: bool(some[0].quantity))
+    for some in whole_rows_first[:MAX_PER_MESSAGE]:
+        lo, hi = min(one.lo for one in some), max(one.hi for one in some)
+        device = some[0].device if {one.device for one in some} == {some[0].device} else ""
+        detail = some[0].detail if len(some) == 1 else f"{len(some)} of them: {some[0].detail}"
+        kept.append(replace(some[0], detail=detail, lo=lo, hi=hi, device=device))
+    return kept, sum(map(len, whole_rows_first[MAX_PER_MESSAGE:]))
 
 
 @dataclass(frozen=True, slots=True)

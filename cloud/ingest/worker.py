@@ -19,7 +19,7 @@ from cloud.ingest.gathered import Gathered
 from cloud.ingest.joined import plain
 from cloud.ingest.last import Key, LastValues
 from cloud.ingest.ledger import Ledger, merged, numbers_of
-from cloud.ingest.letters import MAX_PER_MESSAGE, DeadLetters, Posting, posting_of
+from cloud.ingest.letters import DeadLetters, Posting, folded, posting_of
 from cloud.ingest.neighbours import Answers, Heard, Numbers, Wire
 from cloud.ingest.options import IngestOptions
 from cloud.ingest.refusals import letters_of
@@ -286,11 +286,12 @@ class Ingest:
         self.counts.update(got.counts)
         if unknown := self.unknown.look(got, message.payload):
             self.counts["unknown_fields"] += unknown
-        for letter in got.letters[:MAX_PER_MESSAGE]:
+        letters, cut = folded(got.letters)
+        self.counts["dead_letters_cut"] += cut
+        for letter in letters:
             posting = posting_of(letter, message, got.site, got.gateway)
             self._postings.append(posting)
             self.attempts.found(message, posting)
-        self.counts["dead_letters_cut"] += max(len(got.letters) - MAX_PER_MESSAGE, 0)
         if got.stream:
             gathered.told.setdefault(got.gateway, set()).add(got.stream)
             gathered.again += got.again
@@ -399,15 +400,16 @@ class Ingest:
     def _refused(self, refused: list[Rejected], blocks: list[Block]) -> None:
         """Letters of what the store will never take; kept before its numbers are settled."""
         postings: list[Posting] = []
-        of_message: Counter[int] = Counter()
+        of_message: dict[int, tuple[Received, Block, list[Letter]]] = {}
         for block, message, letter in letters_of(refused, blocks, self._gathered.origins):
-            of_message[id(message)] += 1
-            if of_message[id(message)] > MAX_PER_MESSAGE:
-                self.counts["dead_letters_cut"] += 1
-                continue
-            posting = posting_of(letter, message, block.site, block.gateway)
-            postings.append(posting)
-            self.attempts.found(message, posting)
+            of_message.setdefault(id(message), (message, block, []))[2].append(letter)
+        for message, block, found in of_message.values():
+            letters, cut = folded(found)
+            self.counts["dead_letters_cut"] += cut
+            for letter in letters:
+                posting = posting_of(letter, message, block.site, block.gateway)
+                postings.append(posting)
+                self.attempts.found(message, posting)
         self._letters.add(postings)
         self.counts["dead_letters"] += len(postings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -144,6 +145,42 @@ def test_rows_that_the_store_refused_are_stored_once_when_it_takes_them(
             wait_until_sync(lambda: not gateway.uncommitted, 30.0, "the next row")
             told: list[Any] = spine.call("audit", gateway="gw-1")["streams"]
             assert "rejected" not in json.dumps(told)
+
+
+def test_every_refused_row_of_a_message_is_in_a_letter_however_many_there_are(
+    spine_on: Make, scan: Scan, gateway_account: Account
+) -> None:
+    def refusing(body: bytes) -> Reply:
+        lines = [int(n) for n in re.findall(rb",seq=(\d+)i", body)]
+        bad = [at for at, n in enumerate(lines, 1) if n % 2]
+        data = [{"line_number": at, "error_message": "odd", "original_line": "?"} for at in bad]
+        told = {"error": "partial write of line protocol occurred", "data": data}
+        return (400, {}, json.dumps(told)) if bad else STORED
+
+    with (
+        scripted_influx() as influx,
+        throwaway_broker("auto", accounts=[gateway_account]) as broker,
+    ):
+        influx.answering = refusing
+        store = f'[store]\ntype = "influx"\nurl = "{influx.url}"\nversion = "v2"\n'
+        with (
+            spine_on(broker, store) as spine,
+            WireGateway(broker.port, "gw-1", "plant", GATEWAY.password) as gateway,
+        ):
+            gateway.put(scan(400, 0))
+            wait_until_sync(lambda: gateway.rejected.count == 200, 30.0, "refusals")
+            letters = tocsin(spine, "list", "--limit", "999")
+            assert len(letters) == 101
+            (rest,) = [row for row in letters if row["hi"] - row["lo"] > 1]
+            assert (rest["lo"], rest["hi"], rest["detail"][:12]) == (201, 400, "100 of them:")
+            gaps = [g for s in spine.call("audit", gateway="gw-1")["streams"] for g in s["gaps"]]
+            assert len(gaps) == 200
+            assert all(gap["letters"] for gap in gaps)
+            assert not spine.call("counters").get("dead_letters_cut")
+            influx.answering = lambda _: STORED
+            assert tocsin(spine, "requeue", "--all")["stored"] == 101
+            assert influx.values("h2s") == [float(i) for i in range(400)]
+            assert spine.call("audit", gateway="gw-1")["missing"] == 0
 
 
 def test_a_message_refused_as_a_whole_is_judged_again_and_its_neighbours_are_left_alone(
