@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from edge.drivers.onvif.config import OnvifConfig
-from edge.drivers.onvif.link import OnvifLink
 from edge.drivers.onvif.values import spec_of, time_of, values_of
+from edge.onvif.link import OnvifLink
 from tocsin.contract.quality import Quality
 from tocsin.errors import DeviceFaultError, DriverError, LinkError
 from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sample

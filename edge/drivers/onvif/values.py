@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Any
 
 from edge.drivers.onvif.config import OnvifConfig
+from edge.onvif.status import told
 from tocsin.contract.catalogue import Value
 from tocsin.contract.quality import Quality
 from tocsin.sdk import Channel, DeviceSpec, SourceWindow
@@ -30,30 +30,15 @@ def spec_of(config: OnvifConfig) -> DeviceSpec:
 
 def values_of(status: Any) -> tuple[tuple[Value, ...], tuple[int, ...] | None]:
     """(pan, tilt, zoom, moving) and their qualities; what the camera does not tell is missing."""
-    position, moves = _get(status, "Position"), _get(status, "MoveStatus")
-    pan_tilt, zoom = _get(position, "PanTilt"), _get(position, "Zoom")
-    axes = [_number(_get(pan_tilt, "x")), _number(_get(pan_tilt, "y")), _number(_get(zoom, "x"))]
-    told = [str(_get(moves, name)).upper() for name in ("PanTilt", "Zoom")]
-    moving = True if "MOVING" in told else False if "IDLE" in told else None
-    values: tuple[Value, ...] = (*axes, moving)
+    values: tuple[Value, ...] = told(status)
     codes = tuple(0 if value is not None else int(Quality.MISSING) for value in values)
     return values, codes if any(codes) else None
 
 
 def time_of(status: Any) -> int | None:
     """The camera's own time in nanoseconds."""
-    at = _get(status, "UtcTime")
+    at = getattr(status, "UtcTime", None)
     if not isinstance(at, datetime) or at.year < 1970:
         return None
     past = (at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH
     return (past.days * 86_400 + past.seconds) * 1_000_000_000 + past.microseconds * 1_000
-
-
-def _get(given: Any, name: str) -> Any:
-    return getattr(given, name, None)
-
-
-def _number(given: Any) -> float | None:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-        return None
-    return float(given)

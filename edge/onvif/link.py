@@ -6,14 +6,14 @@ import asyncio
 import logging
 import socket
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from onvif import ONVIFCamera, ONVIFError
 from zeep.exceptions import Error as ZeepError
 from zeep.exceptions import Fault
 
-from edge.drivers.onvif.config import OnvifConfig
+from tocsin.config import Secret
 from tocsin.errors import DeviceFaultError, DriverError, DriverReason, LinkError
 
 FAILURES = (ONVIFError, ZeepError, aiohttp.ClientError, TimeoutError, OSError, ValueError)
@@ -23,10 +23,33 @@ for _name in ("onvif", "zeep"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)  # every failure is told once, by us
 
 
+class Target(Protocol):
+    """Which camera, and how long it may take. `address` is for messages, `device` its name in them."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def tls(self) -> bool: ...
+    @property
+    def username(self) -> str | None: ...
+    @property
+    def password(self) -> Secret | None: ...
+    @property
+    def profile(self) -> str | None: ...
+    @property
+    def timeout_s(self) -> float: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+
+
 class OnvifLink:
     """One camera. Raises DriverErrors, whatever becomes of it."""
 
-    def __init__(self, config: OnvifConfig) -> None:
+    def __init__(self, config: Target) -> None:
         self._config = config
         self._camera: Any = None
         self._ptz: Any = None
