@@ -12,20 +12,25 @@ _PAIR = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
 
 def authorization(
-    challenges: list[str], method: str, url: str, username: str, password: str
+    challenges: list[str], method: str, url: str, username: str, password: str, count: int = 1
 ) -> str:
-    """The value of `Authorization` for the strongest of these `WWW-Authenticate` values we can answer; empty for none."""
+    """The value of `Authorization` for the strongest of these `WWW-Authenticate` values we can answer; empty for none.
+
+    `count`: how often these were answered, this time included; a server may insist that it grows.
+    """
     for challenge in challenges:
         if challenge[:7].lower() == "digest ":
             asked = {m[1].lower(): m[2] or m[3] or "" for m in _PAIR.finditer(challenge[7:])}
             if asked.get("algorithm", "MD5").upper() in _HASHES:
-                return _digest(asked, method, url, username, password)
+                return _digest(asked, method, url, username, password, count)
     if any(c[:5].lower() == "basic" for c in challenges):
         return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
     return ""
 
 
-def _digest(asked: dict[str, str], method: str, url: str, username: str, password: str) -> str:
+def _digest(
+    asked: dict[str, str], method: str, url: str, username: str, password: str, count: int
+) -> str:
     algorithm = asked.get("algorithm", "MD5").upper()
     realm, nonce = asked.get("realm", ""), asked.get("nonce", "")
 
@@ -36,9 +41,9 @@ def _digest(asked: dict[str, str], method: str, url: str, username: str, passwor
     fields = {"username": username, "realm": realm, "nonce": nonce, "uri": url}
     tail = f", algorithm={algorithm}" if "algorithm" in asked else ""
     if "auth" in asked.get("qop", "").replace(" ", "").split(","):
-        count, own = "00000001", secrets.token_hex(8)
-        fields["response"] = hashed(first, nonce, count, own, "auth", second)
-        tail += f', qop=auth, nc={count}, cnonce="{own}"'
+        number, own = f"{count:08x}", secrets.token_hex(8)
+        fields["response"] = hashed(first, nonce, number, own, "auth", second)
+        tail += f', qop=auth, nc={number}, cnonce="{own}"'
     else:
         fields["response"] = hashed(first, nonce, second)
     if "opaque" in asked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from edge.vision.sources.address import Address
@@ -21,6 +22,8 @@ class HttpGet:
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._line: http.client.HTTPConnection | None = None
         self._challenges: list[str] = []
+        self._answered = 0  # times, of these challenges
+        self._aborted = False
 
     def get(self) -> http.client.HTTPResponse:
         """The answer, its status 200; the body is not read yet.
@@ -28,11 +31,13 @@ class HttpGet:
         Raises:
             LinkError: with the reason.
         """
+        self._aborted = False
         try:
             answer = self._ask()
             if answer.status == 401 and self._address.username:
                 answer.read(65_536)
                 self._challenges = answer.headers.get_all("WWW-Authenticate", [])
+                self._answered = 0
                 answer = self._ask()
         except (OSError, http.client.HTTPException) as exc:
             self.close()
@@ -46,9 +51,11 @@ class HttpGet:
         address = self._address
         headers = {"User-Agent": "tocsin"}
         if self._challenges:
+            self._answered += 1
             headers["Authorization"] = authorization(
-                self._challenges, "GET", self._path, address.username, address.password
-            )
+                self._challenges, "GET", self._path, address.username, address.password,
+                self._answered,
+            )  # fmt: skip
         fresh = self._line is None
         if self._line is None:
             self._line = self._connection()
@@ -56,7 +63,7 @@ class HttpGet:
             self._line.request("GET", self._path, headers=headers)
             return self._line.getresponse()
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            if fresh:
+            if fresh or self._aborted:
                 raise
             self.close()  # a kept connection that the camera ended meanwhile
             self._line = self._connection()
@@ -102,9 +109,13 @@ class HttpGet:
     def _refused(self, answer: http.client.HTTPResponse) -> LinkError:
         address, status = self._address, answer.status
         if status in (401, 403):
-            asked = (
-                "its password is wrong" if address.username else "it wants a username and password"
-            )
+            asked = "it wants a username and password"
+            if address.username:
+                asked = (
+                    "its password is wrong"
+                    if status == 401
+                    else "its account may not, or it does not offer that"
+                )
             text = f"{address} refuses us ({status})"
             return LinkError(DriverReason.PERMISSION, text, hint=asked)
         if status in (301, 302, 303, 307, 308):
@@ -114,6 +125,15 @@ class HttpGet:
         if status == 404:
             return LinkError(DriverReason.BAD_FILE, f"{address}: not there (404)", hint="the path of the URL")  # fmt: skip
         return LinkError(DriverReason.EXCEPTION_CODE, f"{address} answers {status}")
+
+    def abort(self) -> None:
+        """From another thread: what is under way fails at once."""
+        self._aborted = True
+        line = self._line
+        under = None if line is None else line.sock
+        if under is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(under, socket.SHUT_RDWR)  # TLS takes no part
 
     def close(self) -> None:
         """Ends the connection."""

@@ -43,6 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     given = 0
     asked_without_account = 0
+    answered = 0  # times, of its one nonce: the count must grow
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -75,7 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = digest(
             digest(USER, "cam", PASSWORD), "77", told.get("nc", ""), told.get("cnonce", ""), "auth", digest("GET", self.path),
         )  # fmt: skip
-        return told.get("response") == wanted
+        count = int(told.get("nc") or "0", 16)
+        if told.get("response") != wanted or count <= self.answered:
+            return False
+        type(self).answered = count
+        return True
 
     def _answer(self, code: int, body: bytes, *headers: str) -> None:
         self.send_response(code)
@@ -121,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web() -> Iterator[str]:
-    _Handler.given = _Handler.asked_without_account = 0
+    _Handler.given = _Handler.asked_without_account = _Handler.answered = 0
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
