@@ -43,8 +43,11 @@ def bearing_of(box: Box, width: int, height: int, pose: Pose) -> Bearing:
     # near the zenith a small turn of the axis is a large one of the azimuth
     stretch = 1 / max(math.cos(math.radians(elevation)), 1e-3)
     return Bearing(
-        azimuth, elevation, min(180.0, math.hypot(pose.error_deg * stretch, across)), math.hypot(pose.error_deg, down),
-    )  # fmt: skip
+        azimuth,
+        elevation,
+        min(180.0, math.hypot(pose.error_deg * stretch, across)),
+        min(90.0, math.hypot(pose.error_deg, down)),
+    )
 
 
 def _direction(
@@ -61,25 +64,33 @@ def _direction(
     return azimuth, math.degrees(math.atan2(up, math.hypot(forward, right)))
 
 
-class Mount(msgspec.Struct, frozen=True):
-    """How a camera that turns is mounted: its poses from what it tells of itself (ONVIF PTZ status, in degrees)."""
+class Turned(msgspec.Struct, frozen=True):
+    """What a camera that turns and zooms tells of itself."""
 
-    azimuth_at_zero_deg: float  # where it looks at pan 0
-    wide_hfov_deg: float  # at zoom 0
-    tele_hfov_deg: float  # at zoom 1
-    elevation_at_zero_deg: float = 0.0
-    error_deg: float = 1.0
+    pan_deg: float  # clockwise, seen from above
+    tilt_deg: float  # up; beyond straight up or down the camera turns its picture over
+    zoom: float = 1.0  # times as long as at its widest
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """How a camera that turns is mounted, on a mast that stands straight."""
+
+    zero: Pose  # at pan 0 and tilt 0, at its widest
     speed_deg_per_s: float = 60.0  # how fast it can turn: what is told is so old and so wrong
 
-    def pose(self, pan_deg: float, tilt_deg: float, zoom: float, *, age_s: float = 0.0, moving: bool = False) -> Pose:  # fmt: skip
-        """`zoom` from 0 (wide) to 1 (tele), the focal length growing evenly. `age_s` counts only while it moves."""
-        wide, tele = (math.tan(math.radians(a) / 2) for a in (self.wide_hfov_deg, self.tele_hfov_deg))  # fmt: skip
-        share = min(1.0, max(0.0, zoom))
-        seen = 1 / ((1 - share) / wide + share / tele)
-        turned = self.speed_deg_per_s * age_s if moving else 0.0
+    def pose(self, turned: Turned, *, age_s: float = 0.0, moving: bool = False) -> Pose:
+        """`age_s` counts only while it moves."""
+        zero = self.zero
+        azimuth = zero.azimuth_deg + turned.pan_deg
+        elevation = (zero.elevation_deg + turned.tilt_deg + 180) % 360 - 180
+        if abs(elevation) > 90:
+            azimuth, elevation = azimuth + 180, math.copysign(180, elevation) - elevation
+        seen = math.tan(math.radians(zero.hfov_deg) / 2) / max(1.0, turned.zoom)
+        doubt = self.speed_deg_per_s * age_s if moving else 0.0
         return Pose(
-            (self.azimuth_at_zero_deg + pan_deg) % 360,
-            self.elevation_at_zero_deg + tilt_deg,
+            azimuth % 360,
+            elevation,
             math.degrees(2 * math.atan(seen)),
-            error_deg=math.hypot(self.error_deg, turned),
+            zero.roll_deg,
+            min(180.0, math.hypot(zero.error_deg, doubt)),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -49,7 +50,7 @@ class PrivacyConfig(Section):
 
 
 class PoseConfig(Section):
-    """Where a fixed camera stands and looks; with it a detection has a bearing, and two cameras agree."""
+    """Where a camera stands and looks, one that turns (`ptz`) at pan 0 and tilt 0; with it a detection has a bearing, and two cameras agree."""
 
     lat: float = Field(ge=-90, le=90, description="Latitude, degrees (WGS 84).")
     lon: float = Field(ge=-180, le=180, description="Longitude, degrees (WGS 84).")
@@ -57,13 +58,72 @@ class PoseConfig(Section):
         ge=0, lt=360, description="Where the middle of the picture lies, clockwise from north."
     )
     elevation_deg: float = Field(default=0.0, ge=-90, le=90, description="Above the horizon.")
-    hfov_deg: float = Field(default=60.0, gt=1, lt=170, description="Horizontal angle of view.")
+    hfov_deg: float = Field(
+        default=60.0, gt=1, lt=170, description="Horizontal angle of view, at its widest."
+    )
     roll_deg: float = Field(
         default=0.0, ge=-180, le=180, description="The horizon falls to the right when positive."
     )
     error_deg: float = Field(
         default=1.0, gt=0, le=45, description="Standard deviation of the direction."
     )
+
+
+class PtzConfig(Section):
+    """A camera that turns and zooms is asked where it looks; `pose` is then where it looks at pan 0 and tilt 0, at its widest."""
+
+    protocol: Literal["isapi", "onvif"] = Field(
+        description="`isapi` (Hikvision) or `onvif` (extra `onvif`)."
+    )
+    address: str | None = Field(
+        default=None,
+        description="`http://host:port` of the camera's web server; default the host of `source`. Asked with the camera's account.",
+    )
+    every_s: float = Field(default=1.0, ge=0.2, le=60, description="Asked so often, seconds.")
+    speed_deg_per_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=1000,
+        description="How fast it can turn: while it turns, each second since it told is so much more error.",
+    )
+    channel: int = Field(default=1, ge=1, le=256, description="Of `isapi`: the channel.")
+    tilt: Literal["down", "up"] = Field(
+        default="down",
+        description="Of `isapi`: which way its elevation counts from the horizon; domes count down.",
+    )
+    profile: str | None = Field(
+        default=None,
+        description="Of `onvif`: token of the media profile; default the first that can be turned.",
+    )
+    pan_deg: tuple[float, float] = Field(
+        default=(-180.0, 180.0),
+        description="Of `onvif`: degrees at pan -1 and at pan 1, clockwise from above.",
+    )
+    tilt_deg: tuple[float, float] = Field(
+        default=(-90.0, 90.0),
+        description="Of `onvif`: degrees above the horizon at tilt -1 and at tilt 1.",
+    )
+    zoom_most: float | None = Field(
+        default=None,
+        ge=1,
+        le=200,
+        description="Of `onvif`: how many times it zooms at most; 1: not at all.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        mistakes = []
+        if self.address is not None:
+            parts = urlsplit(self.address)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                mistakes.append(Mistake(("address",), "an address like http://192.168.1.60"))
+            elif "@" in parts.netloc:
+                mistakes.append(Mistake(("address",), "no account in the address: the camera's `username` and `password` are used"))  # fmt: skip
+        if self.protocol == "onvif" and self.zoom_most is None:
+            mistakes.append(Mistake(("zoom_most",), "how many times it zooms, as its data sheet says; 1: not at all"))  # fmt: skip
+        if mistakes:
+            raise MistakesError(mistakes)
+        return self
 
 
 class HeatConfig(Section):
@@ -106,6 +166,7 @@ class CameraDevice(SourceOptions):
     masks: tuple[MaskConfig, ...] = Field(default=(), description="Where nothing counts.")
     privacy: PrivacyConfig = Field(default=PrivacyConfig(), description="What no picture shows.")
     pose: PoseConfig | None = Field(default=None, description="Where it stands and looks.")
+    ptz: PtzConfig | None = Field(default=None, description="How a camera that turns is asked.")
     heat: HeatConfig = Field(default=HeatConfig(), description="Limits of a radiometric camera.")
     idle_fps: float = Field(
         default=0.5, gt=0, le=30, description="Looks a second while nothing happens."
@@ -137,6 +198,28 @@ class CameraDevice(SourceOptions):
         if self.k > self.n:
             raise MistakesError([Mistake(("k",), "at most n")])
         return self
+
+    @model_validator(mode="after")
+    def _can_be_followed(self) -> Self:
+        if self.ptz is not None:
+            if self.pose is None:
+                raise MistakesError([Mistake(("pose",), "where it looks at pan 0 and tilt 0")])
+            if not self.head:
+                text = "the camera's web server, such as http://192.168.1.60"
+                raise MistakesError([Mistake(("ptz", "address"), text)])
+        return self
+
+    @property
+    def head(self) -> str:
+        """The web server that a camera that turns is asked at; empty: none is known."""
+        if self.ptz is None or self.ptz.address is not None:
+            return "" if self.ptz is None else self.ptz.address or ""
+        parts = urlsplit(self.source) if self.scheme else None
+        if parts is None or not parts.hostname:
+            return ""
+        if self.scheme in ("http", "https", "onvif"):
+            return f"{self.scheme.replace('onvif', 'http')}://{parts.netloc}"
+        return f"http://[{parts.hostname}]" if ":" in parts.hostname else f"http://{parts.hostname}"
 
     @property
     def radiometric(self) -> bool:
@@ -173,14 +256,15 @@ class CameraConfig(DriverConfig):
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """What each camera is reached by."""
-        return tuple(_endpoint(d) for d in self.devices)
+        heads = (_port(d.head) for d in self.devices if d.head)
+        return tuple(dict.fromkeys([*(_endpoint(d) for d in self.devices), *heads]))
 
 
 def _endpoint(device: CameraDevice) -> Endpoint:
-    from urllib.parse import urlsplit
+    return _port(device.source) if device.scheme else Endpoint("file", device.source)
 
-    if not device.scheme:
-        return Endpoint("file", device.source)
-    parts = urlsplit(device.source)
-    port = parts.port or {"rtsp": 554, "https": 443}.get(device.scheme, 80)
+
+def _port(url: str) -> Endpoint:
+    parts = urlsplit(url)
+    port = parts.port or {"rtsp": 554, "https": 443}.get(parts.scheme, 80)
     return Endpoint("connect", f"{parts.hostname}:{port}")

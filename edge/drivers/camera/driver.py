@@ -11,6 +11,7 @@ import msgspec
 from edge.drivers.camera.config import CameraConfig, CameraDevice
 from edge.drivers.camera.learned import Learned, LearnedFiles
 from edge.drivers.camera.scene import Scene
+from edge.drivers.camera.turning import Heads, head_of, mount_of
 from edge.drivers.camera.values import spec_of, values_of
 from edge.vision.judge.settings import Mask
 from tocsin.errors import (
@@ -72,7 +73,8 @@ class CameraDriver:
         from edge.vision.pipeline.pipeline import Pipeline
 
         learned = {name: await asyncio.to_thread(self._files.read, name) for name in self._by_id}
-        self._scene = Scene(self._by_id, learned)
+        heads = Heads(self._by_id, self._context)
+        self._scene = Scene(self._by_id, learned, heads.pose)
         self._confirmed = {name: self._scene.confirmed(name) for name in self._by_id}
         eyes = await asyncio.to_thread(self._eyes, learned)
         self._seeing = eyes
@@ -86,10 +88,11 @@ class CameraDriver:
             for name in self._by_id:
                 for told in self._scene.close(name, clock.now_ns()):
                     await self._reporter.told(name, told)
-            async with pipeline, asyncio.TaskGroup() as tasks:
+            async with heads, pipeline, asyncio.TaskGroup() as tasks:
                 beside = [
                     tasks.create_task(self._follow(pipeline), name="camera-changes"),
                     tasks.create_task(self._tell_health(pipeline), name="camera-health"),
+                    tasks.create_task(heads.tell(), name="camera-heads"),
                     tasks.create_task(self._keep_learned(), name="camera-learned"),
                     tasks.create_task(self._reporter.run(), name="camera-evidence"),
                 ]
@@ -105,7 +108,7 @@ class CameraDriver:
                 self._files.write(name, self._learned(name))
 
     async def probe(self) -> list[ProbeLine]:
-        """Load each model, open each camera, wait for a picture."""
+        """Load each model, open each camera, wait for a picture; ask who turns where it looks."""
         from edge.vision.pipeline.pipeline import Pipeline
         from edge.vision.pipeline.worker import Looked
 
@@ -129,10 +132,25 @@ class CameraDriver:
             except TimeoutError:
                 pass
             why = {h.camera: h.error or h.state.value for h in pipeline.health()}
-        return [
+        found = [
             lines.get(name) or ProbeLine(name, False, f"no picture: {why[name]}")
             for name in self._by_id
         ]
+        return await asyncio.gather(*(asyncio.to_thread(self._with_direction, f) for f in found))
+
+    def _with_direction(self, line: ProbeLine) -> ProbeLine:
+        device = self._by_id[line.device]
+        if device.ptz is None:
+            return line
+        head = head_of(device)
+        try:
+            pose = mount_of(device).pose(head.ask().turned)
+        except TocsinError as exc:
+            return ProbeLine(line.device, False, f"{line.text}; no bearing: {_with_hint(exc)}")
+        finally:
+            head.close()
+        text = f"looks to {pose.azimuth_deg:.1f} deg, {pose.elevation_deg:+.1f} deg up, {pose.hfov_deg:.1f} deg wide"
+        return ProbeLine(line.device, line.ok, f"{line.text}; {text}")
 
     async def command(
         self, device: str, name: str, args: Mapping[str, Any], within_s: float

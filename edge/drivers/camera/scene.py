@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -28,11 +28,27 @@ class Change(msgspec.Struct, frozen=True):
     told: Detection | None = None
 
 
+Looks = Callable[[str, int, bool], Pose | None]
+"""Where a camera that turns looked at a moment (Unix time), given whether its picture moved; None: it did not say."""
+
+_SURE_DEG = 10.0  # who knows its direction no better agrees with nobody
+
+
+def _nowhere(_camera: str, _ts_ns: int, _moved: bool) -> Pose | None:
+    return None
+
+
 class Scene:
     """One thread at a time. `learned` is what the last run knew of each camera."""
 
-    def __init__(self, devices: Mapping[str, CameraDevice], learned: Mapping[str, Learned]) -> None:
-        self._devices = devices
+    def __init__(
+        self,
+        devices: Mapping[str, CameraDevice],
+        learned: Mapping[str, Learned],
+        looks: Looks = _nowhere,
+    ) -> None:
+        self._devices, self._looks = devices, looks
+        self._turn = any(d.ptz is not None for d in devices.values())
         self._masks = {
             name: (_masks(device.masks) if (kept := learned[name].masks) is None else kept)
             for name, device in devices.items()
@@ -44,6 +60,9 @@ class Scene:
 
     def see(self, seen: Observation) -> list[Change]:
         """One more observation of any camera."""
+        if self._turn:
+            now = self._standing(seen.ts_ns, seen)
+            self._settings = msgspec.structs.replace(self._settings, standing=now)
         self._site, events = step_site(self._site, seen, self._settings)
         return [self._changed(event, seen) for event in events]
 
@@ -131,11 +150,11 @@ class Scene:
         return told
 
     def _detection(self, event: Event, seen: Observation) -> Detection:
-        box, pose = event.box, self._devices[event.camera].pose
+        box, pose = event.box, self._pose(event.camera, seen.ts_ns, seen.moved)
         assert box is not None  # noqa: S101 - an alarm has one
         angles: dict[str, Any] = {}
         if pose is not None:
-            found = bearing_of(box, seen.width, seen.height, pose_of(pose))
+            found = bearing_of(box, seen.width, seen.height, pose)
             angles = {
                 "bearing": round(found.azimuth_deg, 2),
                 "bearing_error": round(found.azimuth_error_deg, 2),
@@ -170,12 +189,25 @@ class Scene:
             )
             for name, d in self._devices.items()
         }
-        standing = {
-            name: Standing(d.pose.lat, d.pose.lon, pose_of(d.pose))
-            for name, d in self._devices.items()
-            if d.pose is not None
-        }
-        return SiteSettings(cameras, standing)
+        return SiteSettings(cameras, self._standing(0, None))
+
+    def _standing(self, ts_ns: int, seen: Observation | None) -> dict[str, Standing]:
+        """Of the cameras that know where they look at that moment."""
+        found = {}
+        for name, device in self._devices.items():
+            moved = seen is not None and seen.moved and seen.camera == name
+            pose = self._pose(name, ts_ns, moved)
+            if device.pose is None or pose is None:
+                continue
+            if device.ptz is None or pose.error_deg <= _SURE_DEG:
+                found[name] = Standing(device.pose.lat, device.pose.lon, pose)
+        return found
+
+    def _pose(self, camera: str, ts_ns: int, moved: bool) -> Pose | None:
+        device = self._devices[camera]
+        if device.ptz is not None:
+            return self._looks(camera, ts_ns, moved)
+        return None if device.pose is None else pose_of(device.pose)
 
 
 _MOST_KNOWN = 64

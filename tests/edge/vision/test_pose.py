@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.vision.observation import Box
-from edge.vision.pose import Bearing, Mount, Pose, bearing_of
+from edge.vision.pose import Bearing, Mount, Pose, Turned, bearing_of
 
 WIDTH, HEIGHT = 1280, 720
 
@@ -72,10 +72,22 @@ def test_the_error_grows_with_the_box_and_towards_the_zenith() -> None:
 
 
 def test_a_camera_that_turns_tells_its_pose_and_how_sure_it_is_while_it_moves() -> None:
-    mount = Mount(azimuth_at_zero_deg=200.0, wide_hfov_deg=60.0, tele_hfov_deg=3.0, error_deg=0.5)
-    still = mount.pose(170.0, -5.0, 0.0)
-    assert (still.azimuth_deg, still.elevation_deg, still.error_deg) == (10.0, -5.0, 0.5)
+    mount = Mount(Pose(200.0, 1.0, 60.0, error_deg=0.5))
+    still = mount.pose(Turned(170.0, -5.0))
+    assert (still.azimuth_deg, still.elevation_deg, still.error_deg) == (10.0, -4.0, 0.5)
     assert still.hfov_deg == pytest.approx(60.0)
-    assert mount.pose(0, 0, 1.0).hfov_deg == pytest.approx(3.0)
-    assert mount.pose(0, 0, 0.5, age_s=9.0).error_deg == 0.5
-    assert mount.pose(0, 0, 0.5, age_s=0.1, moving=True).error_deg > 6.0
+    tele = mount.pose(Turned(0, 0, 10.0)).hfov_deg
+    assert math.tan(math.radians(tele / 2)) == pytest.approx(math.tan(math.radians(30)) / 10)
+    assert mount.pose(Turned(0, 0), age_s=9.0).error_deg == 0.5
+    assert mount.pose(Turned(0, 0), age_s=0.1, moving=True).error_deg == pytest.approx(6.02, abs=0.01)  # fmt: skip
+    lost = bearing_of(Box("smoke", 1, 0, 0, 9, 9), 640, 480, mount.pose(Turned(0, 0), age_s=9.0, moving=True))  # fmt: skip
+    assert (lost.azimuth_error_deg, lost.elevation_error_deg) == (180.0, 90.0)
+
+
+@pytest.mark.parametrize(
+    ("tilt", "azimuth", "elevation"),
+    [(-90, 30, -90), (-100, 210, -80), (-180, 210, 0), (-270, 30, 90), (100, 210, 80), (15, 30, 15)],
+)  # fmt: skip
+def test_a_camera_that_tilts_over_looks_behind_itself_with_its_picture_upright(tilt: float, azimuth: float, elevation: float) -> None:  # fmt: skip
+    pose = Mount(Pose(30.0, 0.0, 60.0)).pose(Turned(0.0, tilt))
+    assert (pose.azimuth_deg, pose.elevation_deg) == (azimuth, elevation)
