@@ -20,7 +20,7 @@ from cloud.permits.kept import Kept
 from cloud.permits.ledger import item
 from cloud.permits.loaded import Loaded, appended, loaded
 from cloud.permits.packs import Packs
-from cloud.permits.parting import heard
+from cloud.permits.parting import heard, siren_noted
 from cloud.permits.ruling import Ask, refusal_told, rule
 from cloud.permits.shown import entry_row, permit_row, standing
 from cloud.permits.situations import Situations
@@ -245,6 +245,8 @@ class PermitBook:
             if says.noted is not None:
                 _log.error("permit %s: %s: %s", up.permit, says.noted.what, says.noted.detail)
                 merged = self._noted(c, merged, Action.WARN, says.noted, now_ns)
+            if siren := siren_noted(up, merged.permit):
+                merged = self._noted(c, merged, Action.WARN, siren, now_ns)
             after = self._follow(c, merged, found.permit.state, now_ns)
         before = self._apart.pop(up.permit, None)
         if not says.whole:

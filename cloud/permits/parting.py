@@ -11,7 +11,7 @@ from tocsin.permits.facts import Noted
 from tocsin.permits.journal import CLOUD, Entry, entry_hash, gateway_source
 from tocsin.permits.messages import PermitUp
 from tocsin.permits.names import ENDED
-from tocsin.permits.permit import GATEWAY_JOINED, GATEWAY_PARTED, Permit
+from tocsin.permits.permit import GATEWAY_JOINED, GATEWAY_PARTED, HAS_SIREN, NO_SIREN, Permit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,13 @@ def heard(found: Loaded, up: PermitUp, taken: Taken, after: Permit) -> Heard:
         elif after.parted and whole and told == found.own:
             noted = Noted(GATEWAY_JOINED)
     return Heard(told, whole, noted)
+
+
+def siren_noted(up: PermitUp, permit: Permit) -> Noted | None:
+    """What has to be written of the siren of the space, where that is news."""
+    if up.siren is None or permit.state in ENDED or permit.silent is not up.siren:
+        return None
+    return Noted(HAS_SIREN if up.siren else NO_SIREN)
 
 
 def _is_ours(entries: Sequence[Entry], own: int, up: PermitUp) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from sqlalchemy import Connection
 
@@ -12,7 +13,7 @@ from cloud.permits.granting import grants_of
 from cloud.permits.holders import keys_of
 from cloud.permits.kept import Kept
 from tocsin.permits.context import Context
-from tocsin.permits.journal import CLOUD, Entry, gateway_source
+from tocsin.permits.journal import CLOUD, Entry, entry_bytes, gateway_source
 from tocsin.permits.messages import LentTime, PermitDown, Person
 from tocsin.permits.names import Role
 from tocsin.permits.permit import Permit
@@ -20,6 +21,9 @@ from tocsin.permits.permit import Permit
 VERSION = 1
 _ALWAYS = frozenset({Role.RESCUE, Role.APPROVER, Role.REGULATOR})
 MAX_ENTRIES = 200  # in one message; the next one has more
+GIVEN_BACK_BYTES = (
+    320 << 10
+)  # of entries to a gateway that lost its own, before it writes new ones in their place
 
 
 def down_of(
@@ -51,7 +55,7 @@ def down_of(
         space=kept.basis.space,
         template=kept.basis.template,
         rules=kept.basis.rules,
-        entries=tuple(missing[:MAX_ENTRIES]),
+        entries=tuple(missing[:MAX_ENTRIES] if lost_from is None else _first(missing)),
         have=max((e.seq for e in entries if e.source == source), default=0),
         people=people_of(c, kept.site, context, named_in(permit)),
         grants=tuple(g.sealed for g in issued if g.is_live(now_ns)),
@@ -60,6 +64,12 @@ def down_of(
         times=times,
         others=context.others,
     )
+
+
+def _first(entries: Sequence[Entry]) -> list[Entry]:
+    """As many as one message takes."""
+    ends = accumulate(len(entry_bytes(e)) for e in entries)
+    return [e for e, end in zip(entries, ends, strict=True) if end <= GIVEN_BACK_BYTES]
 
 
 def named_in(permit: Permit) -> set[str]:

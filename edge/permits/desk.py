@@ -243,8 +243,10 @@ class PermitDesk:
         watched.take(told, news, now_ns)
         self._permits[told.permit] = watched
         self.borrow(watched)
-        if told.space.id not in self._spaces and watched_is_new:
-            _log.warning("permit %s: no [[spaces]] table for %s", told.permit, told.space.id)
+        if told.space.id not in self._sirens and watched_is_new:
+            text = f"{told.permit}: no siren for {told.space.id} in [[spaces]]: nothing sounds"
+            _log.warning("permit %s", text)
+            self._around.say("permit.no-siren", "", text, {})
         if watched.lost:
             self._refuse(
                 f"{told.permit}: this gateway's journal of it was lost: until the cloud has given it back what is done here does not merge"
@@ -443,7 +445,10 @@ class PermitDesk:
         if not (news or again or (watched.tell and since_ns >= _LEAST_NS)):
             return
         after = self._sent.get(watched.id, 0) if news and not again else 0
-        up = watched.up(self._around.gateway, after)
+        up = msgspec.structs.replace(
+            watched.up(self._around.gateway, after),
+            siren=watched.told.space.id in self._sirens,
+        )
         try:
             data: dict[str, object] = msgspec.to_builtins(up)
             await self._around.outbox.put_event(UP, "", f"{watched.id} {up.state.value}", data)

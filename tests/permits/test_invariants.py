@@ -103,6 +103,8 @@ class TwoPermitsOnOneSpace(RuleBasedStateMachine):
         assert request.role in row.roles
         if request.role is not Role.SYSTEM:
             assert request.role in CREW[request.actor]
+        if now.state is State.ACTIVE and before.state is not State.ACTIVE:
+            assert self.told[before.id] > 0, "the gateway never took it"
         if replica is self.gateway and now.state is State.ACTIVE:
             assert before.state is State.ACTIVE
         if now.state is State.CLOSED:
@@ -133,6 +135,8 @@ class TwoPermitsOnOneSpace(RuleBasedStateMachine):
     def the_usual_way(self, name: str, minutes: int) -> None:
         """One step towards work, as it should be done."""
         for step in self.steps(self.cloud.permit(name)):
+            if step.action in (Action.ACTIVATE, Action.RESUME):
+                self.the_gateway_keeps_all(name)
             self.ask(self.cloud, name, step)
         self.now_ns += minutes * MIN
 
@@ -309,6 +313,11 @@ class TwoPermitsOnOneSpace(RuleBasedStateMachine):
         known = {(e.source, e.seq) for e in self.gateway.journal[name]}
         news = [e for e in self.cloud.journal[name] if (e.source, e.seq) not in known]
         self.gateway.journal[name] += [e for e in news if e.source == CLOUD]
+
+    def the_gateway_keeps_all(self, name: str) -> None:
+        """It says so, and what it wrote itself is still on its way."""
+        self.the_cloud_tells_the_gateway(name)
+        self.told[name] = sum(e.source == CLOUD for e in self.gateway.journal[name])
 
     @rule(name=st.sampled_from(PERMITS))
     def the_gateway_tells_the_cloud(self, name: str) -> None:

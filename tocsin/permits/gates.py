@@ -145,6 +145,7 @@ def activated(
         or gas_test.holds(permit, template, context, now_ns)
         or site_ready(permit, template, context, now_ns)
         or live(permit, context, now_ns, without=frozenset({Cause.ATTENDANT}))
+        or gateway_knows(permit, context)
     )
 
 
@@ -167,6 +168,7 @@ def resumed(
         gas_test.holds(permit, template, context, now_ns)
         or site_ready(permit, template, context, now_ns)
         or live(permit, context, now_ns)
+        or gateway_knows(permit, context)
     )
 
 

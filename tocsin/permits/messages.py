@@ -107,4 +107,5 @@ class PermitUp(msgspec.Struct, frozen=True, omit_defaults=True):
     have: int = 0  # the newest number of the cloud's entries kept here
     head: str = ""  # hash of that entry
     own: int = -1  # the newest number of its own entries on its disk; -1: it does not say
+    siren: bool | None = None  # whether the space has one at the gateway; None: it does not say
     lost: bool = False  # the cloud keeps own entries that are not there: its journal was lost

@@ -14,6 +14,7 @@ from tocsin.permits.sightings import Sightings
 EXPIRY_WARNING = "expiry-warning"  # what a Noted is, `detail` the minutes
 GATEWAY_PARTED = "gateway-parted"  # its journal was lost, or does not follow the cloud's any more
 GATEWAY_JOINED = "gateway-joined"  # it does again; what it wrote in between is missing
+NO_SIREN, HAS_SIREN = "no-siren", "has-siren"  # whether the gateway has one for the space
 _LOSES_COUNT = frozenset({Cause.HEADCOUNT, Cause.UNLISTED})
 
 
@@ -48,6 +49,7 @@ class Permit(msgspec.Struct, frozen=True):
     entered_ever: frozenset[str] = frozenset()
     headcount_known: bool = True
     parted: bool = False  # what its gateway writes does not reach the cloud
+    silent: bool = False  # its gateway has no siren for the space
     tools_in: int | None = None
     tools_out: int | None = None
     suspended_ns: int | None = None
@@ -133,6 +135,8 @@ def fold(permit: Permit, entry: Entry, unknown: frozenset[str] = frozenset()) ->
         case facts.Noted(what) if what in (GATEWAY_PARTED, GATEWAY_JOINED):
             lost = {"headcount_known": False, "cleared_by": ""}
             changes = lost | {"parted": what == GATEWAY_PARTED}
+        case facts.Noted(what) if what in (NO_SIREN, HAS_SIREN):
+            changes = {"silent": what == NO_SIREN}
         case facts.Noted(what, detail):
             changes = {"warned": permit.warned | {detail}} if what == EXPIRY_WARNING else {}
     return msgspec.structs.replace(permit, rules=entry.rules, **changes)

@@ -133,6 +133,7 @@ def test_a_suspension_revokes_the_attendants_grant_by_name_and_the_end_everythin
     crew.must("li", "POST", f"/permits/{permit}/attendant")
     crew.air()
     again = {"reason": "over", "code": crew.code("qian")}
+    crew.gateway_keeps_all(permit)
     crew.must("qian", "POST", f"/permits/{permit}/resume", again)
     assert air.look() == {}
     crew.must("zhou", "POST", f"/permits/{permit}/emergency", {"reason": "wu fell"})

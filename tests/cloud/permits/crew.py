@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from cloud.identity.permit_roles import PermitRole, PermitRoles, Post
 from cloud.identity.rules import Role
@@ -17,6 +17,7 @@ from cloud.identity.secrets import csrf_of, digest, hash_password
 from cloud.identity.tables import accounts, second_factors, sessions
 from cloud.identity.totp import code_at, step_of
 from cloud.ingest.last import Last
+from cloud.permits.tables import permits
 from tests.cloud.conftest import PASSWORD
 from tests.permits.site import CREW, GOOD
 from tocsin.contract.messages import VERSION, Event
@@ -205,6 +206,8 @@ class Crew:
         for name in ("qian", "feng"):
             signed = {"reason": "checked on site", "code": self.code(name), "place": "QR-7"}
             self.must(name, "POST", f"{at}/approve", signed)
+        if self.cloud.can_tell:
+            self.gateway_keeps_all(permit)
         return permit
 
     def prepared(self) -> str:
@@ -250,8 +253,13 @@ class Crew:
         assert is_signed_down(newest, b"key")
         return newest
 
-    def gateway_says(self, permit: str, *entries: Entry, have: int = 0, **more: Any) -> None:
-        """An event of the gateway."""
+    def gateway_says(
+        self, permit: str, *entries: Entry, have: int | None = None, **more: Any
+    ) -> None:
+        """An event of the gateway; without `have` it keeps what it kept."""
+        if have is None:
+            with self.cloud.engine.connect() as c:
+                have = c.scalar(select(permits.c.told).where(permits.c.id == permit)) or 0
         up = PermitUp(1, permit, "gw-north", State.ACTIVE, entries, have, **more)
         data = msgspec.to_builtins(up)
         event = Event(VERSION, "north", "gw-north", "S", 0, UP, self.now_ns, data=data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ class Line:
     def __init__(self, cloud: RunningCloud, crew: Crew, folder: Path) -> None:
         self.cloud, self.crew, self._folder = cloud, crew, folder
         self.up, self.told = True, 0
+        self.events: Counter[str] = Counter()
         self._sent: list[tuple[str, str, dict[str, object]]] = []
         self.watch = Watch(cloud.permit_clock, lambda _: [unit for _, unit in GOOD.values()])
         self.watch.cloud_ok = lambda: self.up
@@ -47,7 +49,7 @@ class Line:
         journal = await PermitJournal.open(self._folder, 32 << 20, clock.now_ns())
         around = Surroundings(
             "gw-north", "north", clock, lambda: "ntp", lambda: b"key", outbox,  # type: ignore[arg-type]
-            lambda *_: None,
+            lambda kind, *_: self.events.update([kind]),
         )  # fmt: skip
         spaces = {"well-7": SpaceConfig(id="well-7", gas=("gas-1",))}
         self.desk = PermitDesk(around, journal, self.watch, spaces, {}, watches_attendant=has_page)

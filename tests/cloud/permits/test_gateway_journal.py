@@ -181,20 +181,33 @@ def test_a_permit_whose_gateway_can_be_told_nothing_says_so_and_is_closed_all_th
     cloud: RunningCloud, crew: Crew
 ) -> None:
     cloud.can_tell = False
-    permit = crew.tested()
-    assert crew.must("zhao", "GET", f"/permits/{permit}")["watched"] is False
-    cloud.can_tell = True
-    permit = crew.active_from(permit)
+    permit = crew.active()
     at = f"/permits/{permit}"
-    assert crew.must("zhao", "GET", at)["watched"] is True
+    assert crew.must("zhao", "GET", at)["watched"] is False
     crew.must("zhao", "POST", f"{at}/finish", {})
     crew.must("li", "POST", f"{at}/tools", {"way": "out", "count": 5})
     crew.must("zhao", "POST", f"{at}/hand-back", {})
+    cloud.can_tell = True
+    assert crew.must("zhao", "GET", at)["watched"] is True
     assert crew.why("li", "POST", f"{at}/close", {})["reason"] == "gateway-behind"
     cloud.can_tell = False
     crew.must("li", "POST", f"{at}/close", {})
     crew.must("qian", "POST", f"{at}/close", {})
     assert crew.state(permit) == "closed"
+
+
+def test_nobody_begins_work_on_a_permit_that_its_gateway_does_not_keep(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    cloud.can_tell = False  # whatever the crew's gateway would say
+    permit = crew.approved()
+    cloud.can_tell = True
+    at = f"/permits/{permit}/activate"
+    assert crew.why("li", "POST", at, {"place": "QR-7"})["reason"] == "gateway-behind"
+    crew.gateway_says(permit, have=3)
+    assert crew.why("li", "POST", at, {"place": "QR-7"})["reason"] == "gateway-behind"
+    crew.gateway_keeps_all(permit)
+    crew.must("li", "POST", at, {"place": "QR-7"})
 
 
 def test_a_gateway_with_a_new_disk_is_told_everything_again(

@@ -106,7 +106,7 @@ async def test_a_gateway_gets_its_lost_entries_back_and_goes_on_where_it_stood(
     assert (row["state"], row["permit"]["headcount_known"]) == ("suspended", False)
 
 
-async def test_a_journal_longer_than_a_message_comes_back_in_parts(
+async def test_a_long_journal_comes_back_before_the_gateway_goes_on_by_itself(
     line: Line, cloud: RunningCloud
 ) -> None:
     permit = await at_work(line, has_page=True)
@@ -123,6 +123,21 @@ async def test_a_journal_longer_than_a_message_comes_back_in_parts(
     (watched,) = line.desk.permits()
     assert numbers(watched.entries) == numbers(journal(cloud, permit))
     assert not (await asyncio.to_thread(told, line, permit))["permit"]["parted"]
+
+
+async def test_a_gateway_without_a_siren_says_so_on_the_permits_page(
+    line: Line, cloud: RunningCloud
+) -> None:
+    permit = await at_work(line, has_page=False)
+    row = await asyncio.to_thread(told, line, permit)
+    assert row["permit"]["silent"]
+    notes = [e.fact for e in journal(cloud, permit) if isinstance(e.fact, facts.Noted)]
+    assert [n.what for n in notes] == ["no-siren"]
+    assert ("permit.no-siren", 1) in line.events.items()
+    crew = line.crew
+    headers = {"Cookie": crew.headers["li"]["Cookie"], "Accept-Language": "en"}
+    page = await asyncio.to_thread(crew.http.get, f"/permits/{permit}", headers=headers)
+    assert "no siren for this space" in page.text
 
 
 def test_a_permit_is_not_closed_while_its_gateways_entries_are_rejected(

@@ -58,6 +58,9 @@ def test_a_day_from_application_to_the_bundle(cloud: RunningCloud, crew: Crew) -
     assert refused["reason"] == "test-before-suspension"
     assert refused["refusal"]["rule"]["citation"]
     crew.must("sun", "POST", f"{at}/gas-tests", crew.test_of())
+    refused = crew.why("qian", "POST", f"{at}/resume", {"reason": "x", "code": crew.code("qian")})
+    assert refused["reason"] == "gateway-behind"
+    crew.gateway_keeps_all(permit)
     crew.must("qian", "POST", f"{at}/resume", {"reason": "aired", "code": crew.code("qian")})
     assert not any(c.standing for c in cloud.conditions[-3:])
     crew.must("zhao", "POST", f"{at}/finish", {})

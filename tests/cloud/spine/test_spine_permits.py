@@ -114,13 +114,7 @@ def test_gas_stops_a_permit_and_what_its_gateway_wrote_outlives_a_kill(
         assert row["permit"]["cause"] == "gas"
         wait_until_sync(lambda: rules_of(spine) == ["permit-suspended"], 30.0, "its alarm")
         keep, entries = kept(gateway, permit)
-        event = Event(
-            VERSION, "north", "gw-north", gateway.stream, gateway.rows, UP, time.time_ns(),
-            data=msgspec.to_builtins(PermitUp(1, permit, "gw-north", State.SUSPENDED, entries, keep)),
-        )  # fmt: skip
-        gateway.put_sealed(
-            1, topics.EVENT, lambda seq: encode(msgspec.structs.replace(event, seq=seq))
-        )
+        says(gateway, permit, PermitUp(1, permit, "gw-north", State.SUSPENDED, entries, keep))
         wait_told(gateway, permit, lambda d: d.have == 2, "the entries' acknowledgement")
         os.kill(spine.process.pid, signal.SIGKILL)
         spine.close()
@@ -132,6 +126,15 @@ def test_gas_stops_a_permit_and_what_its_gateway_wrote_outlives_a_kill(
         assert report.problems == []
         assert report.counts["gas values"] == 8
         on_the_command_line(spine.data, permit, tmp_path / "bundle.tar")
+
+
+def says(gateway: WireGateway, permit: str, up: PermitUp) -> None:
+    """What the gateway tells of the permit."""
+    event = Event(
+        VERSION, "north", "gw-north", gateway.stream, gateway.rows, UP, time.time_ns(),
+        data=msgspec.to_builtins(up),
+    )  # fmt: skip
+    gateway.put_sealed(1, topics.EVENT, lambda seq: encode(msgspec.structs.replace(event, seq=seq)))
 
 
 def signs_are_answered(gateway: WireGateway, permit: str) -> None:
