@@ -11,10 +11,11 @@ from cloud.ingest.last import Last
 from cloud.permits import journals
 from cloud.permits.attendants import PATIENCE_NS, Attendants, Heard, Told
 from cloud.permits.granting import grants_of
-from cloud.permits.kept import Kept, unended
+from cloud.permits.kept import Kept, find, unended
 from cloud.permits.ledger import Qualified, items
 from tocsin.errors import StoreError
 from tocsin.permits.context import Account, Conditions, Context, Instrument, Other, Reading
+from tocsin.permits.facts import Drafted
 from tocsin.permits.journal import CLOUD, Entry
 from tocsin.permits.names import Cause, Role, State
 from tocsin.permits.permit import permit_of
@@ -61,6 +62,7 @@ class Situations:
 
     def context(self, c: Connection, kept: Kept, entries: Iterable[Entry], now_ns: int) -> Context:
         """Everything around one permit now."""
+        entries = list(entries)
         newest = max((e.seq for e in entries if e.source == CLOUD), default=0)
         return Context(
             rules=kept.basis.rules,
@@ -68,7 +70,7 @@ class Situations:
             template=kept.basis.template,
             people=people_at(c, kept.site),
             instruments={i.id: i for i in items(c, Instrument, kept.site)},
-            others=self._others(c, kept),
+            others=self._others(c, kept, _linked(entries)),
             conditions=self._conditions(kept, now_ns),
             gateway_current=kept.told >= newest or self._is_deaf(kept),
             denied=frozenset(
@@ -80,10 +82,12 @@ class Situations:
         """Whether its gateway never heard of the permit and never will, so that it has nothing to say of it."""
         return not kept.told and not self.can_tell(kept.gateway)
 
-    def _others(self, c: Connection, kept: Kept) -> tuple[Other, ...]:
-        """Of the site, not ended. A form changes only in a draft, so that the others need not be read each time."""
+    def _others(self, c: Connection, kept: Kept, linked: set[str]) -> tuple[Other, ...]:
+        """Of the site: not ended, or linked. A form changes only in a draft, so that the others need not be read each time."""
         found = []
-        for other in unended(c, kept.site):
+        others = unended(c, kept.site)
+        ended = [find(c, name) for name in sorted(linked - {o.id for o in others})]
+        for other in [*others, *(o for o in ended if o is not None and o.site == kept.site)]:
             if other.id == kept.id:
                 continue
             mark = other.state, other.changed_ns
@@ -137,6 +141,15 @@ def people_at(c: Connection, site: str) -> dict[str, Account]:
         known = qualified.get(name, Qualified(name, 0, 0))
         found[name] = Account(name, frozenset(held), known.trained_until_ns, known.fit_until_ns)
     return found
+
+
+def _linked(entries: Iterable[Entry]) -> set[str]:
+    """What the form links as it was drafted last."""
+    linked: set[str] = set()
+    for entry in entries:
+        if isinstance(entry.fact, Drafted):
+            linked = set(entry.fact.form.linked)
+    return linked
 
 
 def _other(c: Connection, kept: Kept) -> Other | None:

@@ -52,6 +52,8 @@ def other(space: str = "well-7", state: State = State.ACTIVE, *doing: str) -> Ot
         ({"rescue_plan": ""}, "field-missing"),
         ({"contractor": "Deep Ltd"}, "field-missing"),
         ({"checklist": ()}, "checklist-open"),
+        ({"linked": ("P7",)}, "link-unknown"),
+        ({"linked": ("P1",)}, "link-unknown"),
         ({"equipment": FORM.equipment[1:]}, "equipment-missing"),
         ({"until_ns": START_NS + 25 * 60 * MIN}, "too-long"),
         ({"until_ns": START_NS - 1}, "too-long"),

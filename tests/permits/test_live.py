@@ -171,6 +171,8 @@ def test_a_linked_permit_that_is_not_in_force_stops_this_one() -> None:
         (State.ACTIVE, []),
         (State.SUSPENDED, ["linked"]),
         (State.REVOKED, ["linked"]),
+        (State.CLOSED, ["linked"]),
+        (State.ARCHIVED, ["linked"]),
     ):
         site.change(others=(Other("P9", "roof", state, START_NS, END_NS),))
         assert [c for c in causes(site) if c == "linked"] == found

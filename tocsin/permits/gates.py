@@ -7,7 +7,7 @@ from tocsin.permits.context import Context
 from tocsin.permits.facts import LOCKED, Form
 from tocsin.permits.intervals import INTERRUPTION, NS, TEST_AGE, VALIDITY, seconds
 from tocsin.permits.live import breaches
-from tocsin.permits.names import IN_FORCE, Cause, Role, State
+from tocsin.permits.names import ENDED, IN_FORCE, Cause, Role, State
 from tocsin.permits.outcomes import Refused, refused
 from tocsin.permits.people import ATTENDED, crew
 from tocsin.permits.permit import Permit
@@ -52,6 +52,10 @@ def submitted(permit: Permit, form: Form, context: Context, now_ns: int) -> Refu
     for item in template.equipment:
         if item not in form.equipment:
             return refused(Why.EQUIPMENT_MISSING, context.rules.row(ATTENDED), item=item)
+    for linked in form.linked:
+        there = (o for o in context.others if o.permit == linked and o.state not in ENDED)
+        if linked == permit.id or not any(there):
+            return refused(Why.LINK_UNKNOWN, permit=linked)
     limit_s, row = seconds(context.rules, VALIDITY)
     hours = (form.until_ns - form.from_ns) / NS / 3600
     if not 0 < hours <= limit_s / 3600:

@@ -10,13 +10,13 @@ import msgspec
 from tocsin.permits.context import Context, Reading
 from tocsin.permits.gas_limits import beyond, in_order
 from tocsin.permits.intervals import ATTENDANT, FRESHNESS, NS, seconds
-from tocsin.permits.names import IN_FORCE, Cause, State
+from tocsin.permits.names import ENDED, IN_FORCE, Cause, State
 from tocsin.permits.permit import Permit
 from tocsin.permits.refusals import PermitRefusal as Why
 from tocsin.permits.rule_rows import RuleRow, Topic
 from tocsin.permits.simops import conflicts
 
-_NOT_RUNNING = IN_FORCE - {State.ACTIVE} | {State.CLOSED, State.REVOKED, State.REJECTED}
+_NOT_RUNNING = IN_FORCE - {State.ACTIVE} | ENDED
 
 
 class Breach(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ class PermitRefusal(StrEnum):
     TOO_LONG = "too-long"  # [hours, limit]
     UNKNOWN_SPACE = "unknown-space"  # [space]
     UNKNOWN_TEMPLATE = "unknown-template"  # [template]
+    LINK_UNKNOWN = "link-unknown"  # [permit]: no such permit at the site, or it has ended
     # the place
     SPACE_TAKEN = "space-taken"  # [permit]
     CONFLICT = "conflict"  # [permit, activity]

@@ -29,6 +29,7 @@ SENTENCES: dict[Why, tuple[str, str]] = {
     Why.TOO_LONG: ("作业时间 {hours} 小时，超过上限 {limit} 小时。", "The work is to last {hours} h, more than the {limit} h allowed."),
     Why.UNKNOWN_SPACE: ("台账中没有有限空间 {space}。", "The ledger has no space {space}."),
     Why.UNKNOWN_TEMPLATE: ("没有风险模板 {template}。", "There is no hazard template {template}."),
+    Why.LINK_UNKNOWN: ("关联作业票 {permit} 不在本站点或已结束。", "The linked permit {permit} is not at this site, or has ended."),
     Why.SPACE_TAKEN: ("该空间已有作业票 {permit}。", "The space already has the permit {permit}."),
     Why.CONFLICT: ("与作业票 {permit} 的作业“{activity}”冲突。", "It conflicts with “{activity}” of permit {permit}."),
     Why.ISOLATION_MISSING: ("隔离措施“{item}”未签字确认。", "The isolation “{item}” is not signed."),
