@@ -25,6 +25,7 @@ from cloud.ingest.options import IngestOptions
 from cloud.ingest.refusals import letters_of
 from cloud.ingest.reopened import Everything, reopen
 from cloud.ingest.stamps import stamps_of
+from cloud.ingest.suspects import DEADLY, Suspects
 from cloud.ingest.unknown import UnknownFields
 from cloud.link import Handover, Received
 from cloud.stores import Block, LedgerEntry, Rejected, Store, with_refusals
@@ -39,10 +40,7 @@ STORE_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 BAD_CRC_PATIENCE = 3  # so often the same bytes, and the fault is at rest and not on the way
 IDLE_S = 0.5
 MAX_POSTINGS = 1000  # letters held for one transaction
-SUSPECT, UNDIGESTIBLE = (
-    4,
-    10,
-)  # deliveries by a log: from here processed alone; beyond here a dead letter
+SUSPECT = 4  # deliveries by a log: from here processed alone
 OTHERS_NS = 1_000_000_000  # so old may be what is known of what others settled; gateways send nothing again before
 
 
@@ -67,6 +65,7 @@ class Ingest:
         on_stored: Callable[[set[Key]], None] = lambda _keys: None,
         on_speaking: Callable[[str], None] = lambda _gateway: None,
         on_part: Callable[[EvidencePart], None] = lambda _part: None,
+        suspects: Suspects | None = None,
     ) -> None:
         self._options, self._store, self._sites = options, store, sites
         self._handover, self._wire, self._letters = handover, wire, letters
@@ -75,6 +74,7 @@ class Ingest:
         self._clock, self._log = clock, log
         self._on_stored, self._on_speaking, self._on_part = on_stored, on_speaking, on_part
         self._max_future_ns = int(options.max_future_s * 1e9)
+        self._suspects = suspects or Suspects()
         self._ledger = Ledger(store.ledger())
         self.attempts = Attempts(letters)
         self._gathered = Gathered()
@@ -178,11 +178,17 @@ class Ingest:
                         continue
                 if len(self._postings) > MAX_POSTINGS:
                     self._post()
-                if message.deliveries >= SUSPECT:
+                if message.deliveries < SUSPECT:
+                    self._one(message)
+                    continue
+                if self._clock.mono_ns() >= self._retry_mono:
                     self._commit()
-                self._one(message)
-                if message.deliveries >= SUSPECT:
-                    self._commit()
+                if (
+                    self._clock.mono_ns() < self._retry_mono
+                ):  # it waits for the store, and is not to blame
+                    self._deferred += messages[i:]
+                    return
+                self._alone_in_hand(message)
             except StoreUnavailableError as exc:
                 self._unavailable(exc)
                 self._deferred += messages[i:]
@@ -242,6 +248,17 @@ class Ingest:
     def _one(self, message: Received) -> None:
         if not self._joins(message):
             self._alone(message)
+
+    def _alone_in_hand(self, message: Received) -> None:
+        """A suspect: whatever ends the process now, it is noted as what did."""
+        self._suspects.begin(message)
+        try:
+            self._one(message)
+            self._commit()
+        except StoreUnavailableError:
+            self._suspects.end(message)
+            raise
+        self._suspects.end(message)
 
     def _joins(self, message: Received) -> bool:
         """Whether it could be put together with others: plain telemetry, all of it new."""
@@ -305,8 +322,8 @@ class Ingest:
         gathered.rows += got.rows
 
     def _decoded(self, message: Received, view: View) -> Decoded:
-        if message.deliveries > UNDIGESTIBLE:
-            detail = f"handed out {message.deliveries} times and never settled"
+        if message.deliveries >= SUSPECT and (n := self._suspects.deaths(message)) >= DEADLY:
+            detail = f"{n} times the ingester died when it had nothing else in hand"
             return Decoded(letters=[Letter(WireReason.UNDIGESTIBLE, detail)])
         return decode(
             message.topic, message.payload, message.received_ns, view, self._max_future_ns

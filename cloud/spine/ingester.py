@@ -21,6 +21,7 @@ from cloud.ingest.elsewhere import Elsewhere, MarksOnly
 from cloud.ingest.last import Key, LastValues
 from cloud.ingest.letters import DeadLetters
 from cloud.ingest.options import ingest_options
+from cloud.ingest.suspects import Suspects
 from cloud.ingest.told import encode_told
 from cloud.ingest.worker import Ingest
 from cloud.link import Handover, LinkOptions, MqttLink, Received
@@ -94,6 +95,7 @@ class Ingester:
             clock=clock,
             log=logging.getLogger("cloud.ingest"),
             on_stored=self._stored,
+            suspects=Suspects(config.cloud.data_dir / "suspects.json"),
         )
         self._server = SpineServer(
             config.socket_path, {"counters": self._counters}, {}, logging.getLogger("cloud.rpc")

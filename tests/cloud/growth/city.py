@@ -137,14 +137,19 @@ class City:
 
     def nodes(self, *wanted: tuple[str, str, str]) -> list[Node]:
         """Several at once: name, command, the rest of `[ingest]` and what follows."""
-        nodes = [Node(self, name, cmd, f"[ingest]\ncommit_ms = 50\n{more}") for name, cmd, more in wanted]  # fmt: skip
+        nodes = [self.prepared(*one) for one in wanted]
         for node in nodes:
-            self._stack.callback(node.close)
-            self._nodes.append(node)
             node.launch()
         for node in nodes:
             node.wait_connected()
         return nodes
+
+    def prepared(self, name: str, command: str, more: str) -> Node:
+        """As `node`, but not started."""
+        node = Node(self, name, command, f"[ingest]\ncommit_ms = 50\n{more}")
+        self._stack.callback(node.close)
+        self._nodes.append(node)
+        return node
 
     @contextlib.contextmanager
     def load(self, period_s: float = 0.02) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.ingest.suspects import DEADLY
+from cloud.ingest.worker import SUSPECT
 from cloud.link import Handover, Received
 from cloud.log import LogOptions
 from cloud.log.connection import takes_messages
@@ -285,27 +288,47 @@ async def test_a_full_log_is_not_back_before_there_is_room(server: NatsCluster) 
         assert takes_messages(await js.stream_info("narrow"), told.max_bytes)
 
 
-def test_what_is_logged_is_told_from_what_is_stored_and_a_poison_message_is_a_dead_letter(
+def test_what_is_logged_is_told_from_what_is_stored_and_is_no_dead_letter_however_often_it_is_handed_out(
     influxd: str, server: NatsCluster, tmp_path: Path
 ) -> None:
-    log = server.log_table(more='stream = "poison"')
+    log = server.log_table(more='stream = "again"')
     with City(tmp_path, influxd, resend_after_s=3600.0) as city:
         city.node("forward-1", "forward", log)
-        city.gateways[0].publish(topics.up("plant", "gw-1", topics.TELEMETRY), b"poison")
-        asyncio.run(_hand_out(server, "poison", "ingest-1", 11))
         for gateway in city.gateways:
             city.put(gateway)
             streams = [StreamState(topics.TELEMETRY, gateway.stream, 0, gateway.rows)]
             resume = Resume(VERSION, SITE, gateway.gateway, streams)
             topic = topics.up(SITE, gateway.gateway, topics.RESUME)
             gateway.publish(topic, msgspec.json.encode(resume))
-        logged = [(0, ROWS, "logged")]
+        logged = [(0, ROWS, "logged")]  # after half a minute in which it is only on its way
         wait_until_sync(
-            lambda: all(_gaps(city, g) == logged for g in city.gateways), 30.0, "logged"
+            lambda: all(_gaps(city, g) == logged for g in city.gateways), 60.0, "logged"
         )
+        asyncio.run(_hand_out(server, "again", "ingest-1", 11))
         ingester = city.node("ingest-1", "ingest", log)
         city.nothing_lost_or_doubled()
         wait_until_sync(lambda: not any(_gaps(city, g) for g in city.gateways), 30.0, "no gap")
+        wait_until_sync(lambda: not ingester.counters()["log_in_hand"], 30.0, "an empty hand")
+        assert city.cloud.call("deadletters") == []
+
+
+def test_a_message_of_which_ingesters_die_is_a_dead_letter_and_the_others_are_stored(
+    influxd: str, server: NatsCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = server.log_table(more='stream = "poison"')
+    with City(tmp_path, influxd, resend_after_s=3600.0) as city:
+        city.node("forward-1", "forward", log)
+        city.gateways[0].publish(topics.up("plant", "gw-1", topics.TELEMETRY), b"poison")
+        asyncio.run(_hand_out(server, "poison", "ingest-1", SUSPECT))
+        for gateway in city.gateways:
+            city.put(gateway)
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "poisoned_ingester"))
+        ingester = city.prepared("ingest-1", "ingest", log)
+        for _ in range(DEADLY):
+            ingester.launch()
+            assert ingester.process.wait(60.0) == -signal.SIGKILL
+        ingester.start()
+        city.nothing_lost_or_doubled()
         wait_until_sync(lambda: bool(city.cloud.call("deadletters")), 30.0, "a letter")
         (letter,) = city.cloud.call("deadletters")
         assert letter["reason"] == "undigestible"
