@@ -45,8 +45,9 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """Asks no more; a question under way ends after its own time-out."""
+        """Asks no more; a question under way ends."""
         self._stop.set()
+        self._head.end()
 
     def join(self, timeout_s: float) -> None:
         """Waits for its end."""
@@ -93,7 +94,7 @@ class Follower:
 
     def _failed(self, error: TocsinError) -> float:
         self._head.close()
-        if self._well:
+        if self._well and not self._stop.is_set():
             self._well = False
             self._tell(error)
         reason = error.reason if isinstance(error, DriverError) else DriverReason.PERMISSION

@@ -1,4 +1,4 @@
-"""What is asked where a camera looks. A head belongs to one thread and may block it."""
+"""What is asked where a camera looks. A head belongs to one thread and may block it; another may end its question."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class Head(Protocol):
             DriverError: with the reason.
             MissingExtraError: the protocol's library is not installed.
         """
+        ...
+
+    def end(self) -> None:
+        """From another thread: the question under way fails at once."""
         ...
 
     def close(self) -> None:

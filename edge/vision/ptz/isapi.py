@@ -67,6 +67,10 @@ class IsapiHead:
         except LinkError as exc:
             raise LinkError(exc.reason, f"{self._address}: {exc.message}") from exc
 
+    def end(self) -> None:
+        """The question under way fails at once."""
+        self._get.abort()
+
     def close(self) -> None:
         """Ends the connection."""
         self._get.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -14,6 +16,8 @@ from tocsin.errors import DriverReason, LinkError, MissingExtraError
 
 if TYPE_CHECKING:
     from edge.onvif.link import OnvifLink
+
+T = TypeVar("T")
 
 _DEGREES = "SphericalPositionSpaceDegrees"
 
@@ -51,6 +55,7 @@ class OnvifHead:
         self._target, self._spaces = target, spaces
         self._runner: asyncio.Runner | None = None
         self._link: OnvifLink | None = None
+        self._task: asyncio.Task[Any] | None = None
 
     def ask(self) -> Answer:
         """Finds the service the first time.
@@ -66,13 +71,30 @@ class OnvifHead:
             raise MissingExtraError("onvif", exc.name or "onvif") from exc
         if self._runner is None or self._link is None:
             self._runner, self._link = asyncio.Runner(), OnvifLink(self._target)
-            self._runner.run(self._link.open())
-        status = self._runner.run(self._link.status())
+            self._within(self._runner, self._link.open())
+        status = self._within(self._runner, self._link.status())
         pan, tilt, zoom, moving = told(status)
         if pan is None or tilt is None:
             text = f"{self._target.address}: PTZ status without a position"
             raise LinkError(DriverReason.GARBAGE, text, hint="does it tell where it looks?")
         return Answer(self._turned(pan, tilt, zoom, _space(status)), moving)
+
+    def _within(self, runner: asyncio.Runner, work: Coroutine[Any, Any, T]) -> T:
+        async def named() -> T:
+            self._task = asyncio.current_task()
+            return await work
+
+        try:
+            return runner.run(named())
+        except asyncio.CancelledError:
+            raise LinkError(DriverReason.CLOSED, f"{self._target.address}: ended") from None
+
+    def end(self) -> None:
+        """The question under way fails at once."""
+        task = self._task
+        if task is not None:
+            with suppress(RuntimeError):  # its loop is over
+                task.get_loop().call_soon_threadsafe(task.cancel)
 
     def _turned(self, pan: float, tilt: float, zoom: float | None, space: str) -> Turned:
         spaces = self._spaces

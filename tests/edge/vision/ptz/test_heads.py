@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -127,7 +128,7 @@ def test_a_camera_is_followed_while_it_turns_and_said_to_be_away_once(start: Sta
     process, port = start("--speed", "60")
     clock, said = SystemClock(), list[TocsinError | None]()
     mount = Mount(Pose(200.0, 0.0, 60.0, error_deg=0.5))
-    follower = Follower("cam", _head(port, timeout_s=1.0), mount, clock, said.append, every_s=0.2)
+    follower = Follower("cam", _head(port), mount, clock, said.append, every_s=0.2)
     follower.start()
 
     def now() -> Pose | None:
@@ -161,3 +162,23 @@ def test_a_camera_is_followed_while_it_turns_and_said_to_be_away_once(start: Sta
     assert [e is None for e in said] == [False, True]
     follower.stop()
     follower.join(10.0)
+
+
+@pytest.mark.parametrize("protocol", ["isapi", "onvif"])
+def test_following_a_silent_camera_ends_at_once_and_without_a_word(protocol: str) -> None:
+    said = list[TocsinError | None]()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        head: IsapiHead | OnvifHead = _head(f"{host}:{port}", timeout_s=60.0)
+        if protocol == "onvif":
+            head = OnvifHead(Target(host, port, timeout_s=60.0), Spaces())
+        follower = Follower("cam", head, Mount(Pose(0.0, 0.0, 60.0)), SystemClock(), said.append)
+        follower.start()
+        asked, _ = silent.accept()
+        with asked:
+            assert asked.recv(1)
+            began_s = time.monotonic()
+            follower.stop()
+            follower.join(20.0)
+            assert time.monotonic() - began_s < 5.0
+    assert said == []
