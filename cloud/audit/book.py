@@ -9,6 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.audit.keeper import AuditKeeper, Key, StreamTold
 from cloud.audit.marks import OpenMarks
@@ -124,6 +125,18 @@ class AuditBook:
                 if marks is None:
                     marks = self._marks[s.gateway, s.stream] = OpenMarks()
                 marks.note(s.lo, s.hi, s.first_ns, s.last_ns, now_ns)
+
+    def given_up(self, gateway: str) -> dict[str, list[tuple[int, int]]]:
+        """By stream the numbers it said it gave up.
+
+        Raises:
+            StoreUnavailableError: it cannot be read; try again later.
+        """
+        try:
+            by_stream, _ = self._keeper.given_up(gateway)
+        except SQLAlchemyError as exc:
+            raise StoreUnavailableError(f"the state database cannot be read: {exc}") from exc
+        return {stream: [(g.lo, g.hi) for g in given] for stream, given in by_stream.items()}
 
     def on_logged(self, logged: Iterable[Logged]) -> None:
         """The log holds these, or did."""

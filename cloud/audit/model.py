@@ -20,7 +20,7 @@ class Reason(StrEnum):
     DEAD_LETTERED = "dead-lettered"  # could not be stored; the letter says why
     IN_FLIGHT = "in-flight"  # taken since the gateway's last health but one: on its way as all is
     LOGGED = "logged"  # in the log between broker and ingesters: durable, not stored yet
-    EVICTED = "evicted"  # the gateway's outbox was full and gave them up
+    EVICTED = "evicted"  # the gateway gave them up for want of room, before or after their commit
     DAMAGED = "damaged"  # lost with a damaged outbox file
     WAITING = "waiting"  # the gateway still has them and will send them
     POWER_CUT = "power-cut"  # the gateway had not yet forced it to its disk (outbox.fsync)

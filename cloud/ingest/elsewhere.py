@@ -41,3 +41,6 @@ class MarksOnly:
     def on_stored(self, stored: Sequence[Stored]) -> None:
         """These are durable."""
         self._book.on_stored(stored)
+
+    def given_up(self, gateway: str) -> None:
+        """The cloud asks gateways for what is lacking."""

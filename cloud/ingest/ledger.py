@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
 from cloud.stores import LedgerEntry
 from tocsin.contract.messages import MAX_RANGES, VERSION, CommitAck, StreamAck
 from tocsin.contract.ranges import RangeSet
@@ -81,6 +83,17 @@ class Ledger:
             self.take(entries)
             self.commit(entries)
 
+    def lacking(
+        self, gateway: str, committed: Mapping[str, int]
+    ) -> dict[str, list[tuple[int, int]]]:
+        """What is not stored below the number up to which a gateway says everything was committed, by stream."""
+        none = RangeSet()
+        found = {
+            stream: self._stored.get((gateway, stream), none).missing(0, upto)
+            for stream, upto in committed.items()
+        }
+        return {stream: ranges for stream, ranges in found.items() if ranges}
+
     def streams(self) -> list[Key]:
         """Every stream that was ever stored."""
         return list(self._stored)
@@ -106,10 +119,18 @@ class Ledger:
         return StreamAck(upto, named, rejected, new + last, (last or named[-1:])[0][0])
 
     def commit_ack(
-        self, ingester: str, gateway: str, streams: Iterable[str], of: Mapping[Key, RangeSet]
+        self,
+        ingester: str,
+        gateway: str,
+        streams: Iterable[str],
+        of: Mapping[Key, RangeSet],
+        lacks: Mapping[str, list[tuple[int, int]]] | None = None,
     ) -> CommitAck:
         """The message for one gateway; `of`: the numbers for whose sake it is told."""
         told = {s: self.ack(gateway, s, of.get((gateway, s))) for s in streams}
+        for stream, ranges in (lacks or {}).items():
+            if stream in told:
+                told[stream] = replace(told[stream], lacks=ranges)
         return CommitAck(VERSION, ingester, told)
 
 

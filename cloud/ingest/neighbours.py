@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from cloud.ingest.stamps import Stored
@@ -32,6 +32,14 @@ class Numbers(Protocol):
 
     def on_stored(self, stored: Sequence[Stored]) -> None:
         """These are durable."""
+        ...
+
+    def given_up(self, gateway: str) -> Mapping[str, Sequence[tuple[int, int]]] | None:
+        """By stream the numbers a gateway said it gave up; None where it is another's to ask for what is lacking.
+
+        Raises:
+            StoreUnavailableError: it cannot be read; try again later.
+        """
         ...
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from cloud.ingest import piecemeal
 from cloud.ingest.attempts import Attempts
+from cloud.ingest.claims import Claims
 from cloud.ingest.decode import View, decode
 from cloud.ingest.decoded import Decoded, Letter
 from cloud.ingest.event_rows import event_block, gap_blocks
@@ -76,6 +77,7 @@ class Ingest:
         self._max_future_ns = int(options.max_future_s * 1e9)
         self._suspects = suspects or Suspects()
         self._ledger = Ledger(store.ledger())
+        self._claims = Claims(self._ledger, store, numbers)
         self.attempts = Attempts(letters)
         self._gathered = Gathered()
         self._deferred: list[Received] = []  # counted by the hand-over, like all that is taken
@@ -339,6 +341,9 @@ class Ingest:
         if got.health is not None:
             self._presence.on_health(got.health, message.received_ns, now_mono)
             self._numbers.on_health(got.health, message.received_ns)
+            lacking = self._claims.on_health(got.gateway, got.health.streams, now_mono)
+            if lacking:
+                self._gathered.told.setdefault(got.gateway, set()).update(lacking)
         if got.online is not None:
             self._presence.on_state(got.gateway, got.online, now_mono)
             if got.online:
@@ -348,6 +353,7 @@ class Ingest:
         if got.resume is not None:
             self._on_speaking(got.gateway)
             self._numbers.on_streams(got.gateway, got.resume.streams, message.received_ns)
+            self._claims.on_resume(got.gateway, got.resume.streams)
             streams = [s.stream for s in got.resume.streams]
             self._gathered.told.setdefault(got.gateway, set()).update(streams)
 
@@ -443,6 +449,7 @@ class Ingest:
         site = self._sites.get(gateway)
         if site is None:
             return
-        ack = self._ledger.commit_ack(self._options.name, gateway, sorted(streams), numbers)
+        lacks = self._claims.answer(gateway)
+        ack = self._ledger.commit_ack(self._options.name, gateway, sorted(streams), numbers, lacks)
         topic = topics.down_ack(site, gateway, self._options.name)
         self._wire.publish(topic, msgspec.json.encode(ack))

@@ -12,10 +12,11 @@ from tocsin.contract.ranges import RangeSet
 
 
 class Told(msgspec.Struct, frozen=True):
-    """Per stream what an ack settles that was not before, and what its ingester no longer has."""
+    """Per stream what an ack settles that was not before, what its ingester no longer has, and what of it it `asked` for."""
 
     news: dict[str, list[tuple[int, int]]]
     lost: dict[str, list[tuple[int, int]]]
+    asked: dict[str, list[tuple[int, int]]]
 
     @property
     def count(self) -> int:
@@ -53,12 +54,16 @@ class Acks:
 
         What is lost is told with every ack of this ingester until it is `taken_back`.
         """
-        told = Told({}, {})
+        told = Told({}, {}, {})
         for name, have in ack.streams.items():
             settled = self._settled.setdefault(name, RangeSet()) if name in next_seq else None
             if settled is None:
                 continue
-            if lost := self._lost(ack.ingester, name, have):
+            lost = self._lost(ack.ingester, name, have)
+            if asked := self._asked(ack.ingester, name, have):
+                told.asked[name] = asked
+                lost = list(RangeSet([*lost, *asked]))
+            if lost:
                 told.lost[name] = lost
             for lo, hi in ((0, have.upto), *have.ranges, *have.also, *have.rejected):
                 for gap in settled.missing(lo, min(hi, next_seq[name])):
@@ -79,6 +84,19 @@ class Acks:
     def drop(self, stream: str, lo: int, hi: int) -> None:
         """Given up: nobody has to have them."""
         self._settled.setdefault(stream, RangeSet()).add(lo, hi)
+
+    def _asked(self, ingester: str, stream: str, have: StreamAck) -> list[tuple[int, int]]:
+        """What is settled and its whole cloud has not: whatever others said before, it knows what they have now."""
+        named = RangeSet([(0, have.upto), *have.ranges, *have.also, *have.rejected])
+        asked = [
+            gap
+            for span in have.lacks
+            for part in self._settled[stream].within(*span)
+            for gap in named.missing(*part)
+        ]
+        for gap in asked:
+            self._had[ingester, stream].add(*gap)
+        return asked
 
     def _lost(self, ingester: str, stream: str, have: StreamAck) -> list[tuple[int, int]]:
         """What it had and does not name now, and no other has. Where an ack may be cut it tells nothing."""

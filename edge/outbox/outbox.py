@@ -11,14 +11,14 @@ from typing import Self
 
 from edge.options import OutboxOptions
 from edge.outbox import salvage
-from edge.outbox.acks import Acks
+from edge.outbox.acks import Acks, Told
 from edge.outbox.chunks import Chunk, OutboxStats
 from edge.outbox.committer import Committer, Polled
 from edge.outbox.database import DirectoryLock, is_volatile
 from edge.outbox.disk import Disk
 from edge.outbox.held import HeldPart
 from edge.outbox.opening import TakeOver, open_store
-from edge.outbox.store import RESTORED, Store
+from edge.outbox.store import Store
 from tocsin.contract import topics
 from tocsin.contract.codec import Codec
 from tocsin.contract.columns import Row
@@ -360,15 +360,17 @@ class Outbox:
             await self._disk.call(self._store.memory.save_ingesters, known)
             self._acks.ingesters.add(ack.ingester)
         if self._unsettled or told.lost:
-            await self._keep_told(ack.ingester, told.lost)
+            await self._keep_told(ack.ingester, told)
         return told.count
 
-    async def _keep_told(self, ingester: str, lost: dict[str, list[tuple[int, int]]]) -> None:
+    async def _keep_told(self, ingester: str, told: Told) -> None:
         """On the disk, all of it or none; what it refuses is kept with the next ack."""
         news, self._unsettled = self._unsettled, {}
-        now_ns = self._clock.now_ns()
+        lost, now_ns = told.lost, self._clock.now_ns()
         try:
-            count = await self._disk.call(self._store.settle, news, lost, ingester, now_ns)
+            count, text = await self._disk.call(
+                self._store.settle, news, lost, told.asked, ingester, now_ns
+            )
         except OutboxError:
             for stream, ranges in news.items():
                 self._unsettled.setdefault(stream, []).extend(ranges)
@@ -378,11 +380,11 @@ class Outbox:
         for name in lost:
             if name in self._store.streams:
                 self._acks.replace(name, self._store.streams[name].settled)
-        if count:
+        if text:
             self.taken_back += count
-            self.rearranged += 1
+            self.rearranged += bool(count)
             self.changed.set()
-            self._log.warning(RESTORED, ingester, count)
+            self._log.warning("%s", text)
 
     def stream_states(self) -> list[StreamState]:
         """Every stream with what it can still send."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from edge.outbox import streams
 from edge.outbox.room import Room
 from edge.outbox.streams import Stream
+from tocsin.contract import topics
+from tocsin.contract.gaps import Gap, as_data
+from tocsin.contract.messages import MAX_RANGES
 from tocsin.contract.ranges import RangeSet
 
 
@@ -34,8 +37,36 @@ def take_back(db: sqlite3.Connection, room: Room, stream: Stream, lo: int, hi: i
         if not stream.settled.missing(first, first + rows):
             room.settled_bytes -= size
         kept.add(first, first + rows)
+    if not kept:
+        return 0
     stays = RangeSet(part for have in stream.settled for part in kept.missing(*have))
     count = stream.settled.count - stays.count
     stream.settled = stays
     streams.save_settled(db, stream)
     return count
+
+
+def gone(
+    streams: Mapping[str, Stream], asked: Mapping[str, Sequence[tuple[int, int]]]
+) -> list[Gap]:
+    """What of `asked` is not kept any more. Nothing while events wait: one of them may tell the cloud why already."""
+    if any(stream.pending for stream in streams.values() if stream.cls == topics.EVENT):
+        return []
+    gaps = [
+        Gap(streams[name].cls, name, *part)
+        for name, ranges in asked.items()
+        if name in streams and streams[name].live
+        for span in ranges
+        for part in streams[name].settled.within(*span)
+    ]
+    return gaps[:MAX_RANGES]
+
+
+def restored(ingester: str, count: int, gaps: list[Gap]) -> tuple[str, dict[str, object]]:
+    """Text and data of the event: so many numbers are sent again, and `gaps` never."""
+    text = f"{ingester} has lost what it had committed; {count} kept numbers are sent again"
+    data: dict[str, object] = {"ingester": ingester, "n": count}
+    if gaps:
+        data |= as_data(gaps)
+        text += f", {data['rows']} are no longer kept"
+    return text, data

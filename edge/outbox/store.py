@@ -27,7 +27,7 @@ from tocsin.contract import topics
 from tocsin.contract.codec import Codec, encode
 from tocsin.contract.columns import Row, group_rows
 from tocsin.contract.drafts import AlarmDraft
-from tocsin.contract.gaps import SALVAGED, Gap, as_data
+from tocsin.contract.gaps import RESTORED, SALVAGED, Gap, as_data
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import (
     VERSION,
@@ -40,7 +40,6 @@ from tocsin.contract.ranges import RangeSet
 from tocsin.errors import OutboxError, WireError
 
 _SYNC_EVERY_S = 1.0
-RESTORED = "%s has lost what it had committed; %d kept numbers are sent again"
 Ranges = Mapping[str, Sequence[tuple[int, int]]]  # by stream
 _log = logging.getLogger("edge.outbox")
 
@@ -246,12 +245,12 @@ class Store:
             self._append_event(SALVAGED, "", text, data, now_ns)
 
     def settle(
-        self, news: Ranges, lost: Ranges | None = None, ingester: str = "", now_ns: int = 0
-    ) -> int:
+        self, news: Ranges, lost: Ranges, asked: Ranges, ingester: str, now_ns: int
+    ) -> tuple[int, str]:
         """Mark ranges of streams as committed by the cloud, then free what is beyond the room for committed ones.
 
-        What `ingester` had and has `lost` waits again before that, as far as it is kept, and an event tells how many
-        numbers; so many are returned.
+        What `ingester` had and has `lost` waits again before that, as far as it is kept; an event tells how many
+        numbers, and what of the `asked` is not kept. The number and the event's text, "" if there is none.
         """
         with self._transaction():
             for name, ranges in news.items():
@@ -259,16 +258,17 @@ class Store:
                     settling.settle(self.db, self.room, self.streams[name], ranges)
             count = sum(
                 settling.take_back(self.db, self.room, self.streams[name], lo, hi)
-                for name, ranges in (lost or {}).items()
+                for name, ranges in lost.items()
                 if name in self.streams
                 for lo, hi in ranges
             )
-            if count:
-                data: dict[str, object] = {"ingester": ingester, "n": count}
-                self._append_event("cloud.restored", "", RESTORED % (ingester, count), data, now_ns)
+            text, gaps = "", settling.gone(self.streams, asked)
+            if count or gaps:
+                text, data = settling.restored(ingester, count, gaps)
+                self._append_event(RESTORED, "", text, data, now_ns)
             self.room.evict_settled(self.streams)
             self._forget_finished()
-        return count
+        return count, text
 
     def pending(
         self, cls: str, after: int, upto: int | None, limit: int, now_ns: int

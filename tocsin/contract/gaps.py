@@ -1,6 +1,7 @@
 """The gap marker: what a gateway tells of numbers of its streams that never come, in `data.gaps` of the events that say why.
 
 `outbox.thinned`: given up for want of room. `outbox.salvaged`: lost with a damaged file, as far as it could be told.
+`cloud.restored`: no longer kept when a cloud restored from a backup asked for them again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from tocsin.contract.messages import Event, Name, Ns, Seq
 
 THINNED = "outbox.thinned"
 SALVAGED = "outbox.salvaged"
+RESTORED = "cloud.restored"
 MAX_DEVICES = 200
 
 
@@ -77,7 +79,7 @@ def as_data(gaps: list[Gap]) -> dict[str, object]:
 
 def gaps_of(event: Event) -> list[Gap]:
     """The gaps an event tells; none if it tells none, or not in this form."""
-    if event.kind not in (THINNED, SALVAGED):
+    if event.kind not in (THINNED, SALVAGED, RESTORED):
         return []
     try:
         return msgspec.convert(event.data, Told).gaps

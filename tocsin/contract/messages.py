@@ -190,6 +190,8 @@ class StreamAck(msgspec.Struct, frozen=True, omit_defaults=True):
     `upto`: everything below it is stored or rejected. `ranges`: stored or rejected beyond it, the lowest `MAX_RANGES`.
     `also`: of the ranges beyond those, what this commit stored or found stored, and the last ones; from `since` on (0:
     nowhere) every range is named. `rejected`: the part of all that went to dead letters and must not be sent again.
+    `lacks`: of what the gateway told as `committed`, the lowest `MAX_RANGES` that no ingester of this cloud has and that
+    the gateway did not say it gave up: the cloud was restored from a backup.
     """
 
     upto: Seq
@@ -197,6 +199,7 @@ class StreamAck(msgspec.Struct, frozen=True, omit_defaults=True):
     rejected: list[tuple[Seq, Seq]] = []
     also: list[tuple[Seq, Seq]] = []
     since: Seq = 0
+    lacks: list[tuple[Seq, Seq]] = []
 
 
 class CommitAck(msgspec.Struct, frozen=True, omit_defaults=True):

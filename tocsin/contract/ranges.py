@@ -72,6 +72,10 @@ class RangeSet:
             out.append((at, hi))
         return out
 
+    def within(self, lo: int, hi: int) -> list[tuple[int, int]]:
+        """The parts of [lo, hi) that are in the set."""
+        return RangeSet(self.missing(lo, hi)).missing(lo, hi)
+
     def contiguous_from(self, start: int) -> int:
         """The first number >= start that is not in the set."""
         i = bisect_right(self._lo, start) - 1

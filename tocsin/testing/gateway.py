@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -43,6 +44,8 @@ class WireGateway:
         self.codec = codec
         self.sent = 0
         self.acks = 0
+        self.acks_by: Counter[str] = Counter()  # by ingester
+        self.lacks: list[tuple[str, int, int]] = []  # told by this ingester, of numbers [lo, hi)
         self.down: list[tuple[str, bytes]] = []
         self._port, self._resend_after_s, self._window_bytes = port, resend_after_s, window_bytes
         self._lock = threading.Lock()
@@ -121,6 +124,13 @@ class WireGateway:
         """Rows put so far."""
         return self._next_seq
 
+    def resume(self, committed: int = 0) -> None:
+        """Ask what ingesters hold, and say up to which number everything was committed."""
+        state = StreamState(topics.TELEMETRY, self.stream, 0, self._next_seq, committed)
+        resume = Resume(VERSION, self.site, self.gateway, [state])
+        topic = topics.up(self.site, self.gateway, topics.RESUME)
+        self._client.publish(topic, msgspec.json.encode(resume), 1)
+
     def _send(self, seq: int) -> None:
         with self._lock:
             chunk = self._chunks.get(seq)
@@ -157,20 +167,20 @@ class WireGateway:
             return
         client.subscribe(topics.down_filter(self.site, self.gateway), 1)
         client.publish(topics.state(self.site, self.gateway), b"online", 1, retain=True)
-        state = StreamState(topics.TELEMETRY, self.stream, 0, self._next_seq)
-        resume = Resume(VERSION, self.site, self.gateway, [state])
-        topic = topics.up(self.site, self.gateway, topics.RESUME)
-        client.publish(topic, msgspec.json.encode(resume), 1)
+        self.resume()
 
     def _message(self, _c: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
         if "/down/ack/" not in message.topic:
             self.down.append((message.topic, bytes(message.payload)))
             return
-        told = msgspec.json.decode(message.payload, type=CommitAck).streams.get(self.stream)
+        ack = msgspec.json.decode(message.payload, type=CommitAck)
+        told = ack.streams.get(self.stream)
         if told is None:
             return
         with self._lock:
             self.acks += 1
+            self.acks_by[ack.ingester] += 1
+            self.lacks += [(ack.ingester, lo, hi) for lo, hi in told.lacks]
             self.settled.add(0, told.upto)
             for lo, hi in (*told.ranges, *told.also):
                 self.settled.add(lo, hi)

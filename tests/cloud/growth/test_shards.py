@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -113,6 +114,50 @@ def test_what_one_stored_another_knows_when_it_is_sent_again(influxd: str, tmp_p
             lambda: counted("rows") + counted("duplicates") == 4 * total, 30.0, "a look"
         )
         assert counted("rows") == before, "what one stored, neither takes for new"
+
+
+@pytest.mark.release
+def test_a_cloud_asks_for_what_nobody_stored_and_never_for_what_an_ingester_did(
+    influxd: str, tmp_path: Path
+) -> None:
+    with City(tmp_path, influxd) as city:
+        nodes = [
+            ingester(city, f"ingest-{n}", f'buckets = "{b}"') for n, b in ((1, LOW), (2, HIGH))
+        ]
+
+        def ask(committed: int) -> list[tuple[str, int, int]]:
+            """What is told to be lacking as soon as so much was committed."""
+            before = {g: g.acks_by["cloud-0"] for g in city.gateways}
+            for gateway in city.gateways:
+                gateway.resume(committed)
+            wait_until_sync(lambda: all(g.acks_by["cloud-0"] > n for g, n in before.items()))
+            return [lacking for g in city.gateways for lacking in g.lacks]
+
+        def more() -> int:
+            for gateway in city.gateways:
+                city.put(gateway)
+            wait_until_sync(city.all_committed, 60.0)
+            return city.gateways[0].rows
+
+        for _ in range(5):
+            assert ask(more()) == []
+        saved = more()
+        for node in (city.cloud, *nodes):
+            assert node.process.terminate() == 0
+        with sqlite3.connect(tmp_path / "state.db") as db:
+            db.execute("VACUUM INTO ?", (str(tmp_path / "saved.db"),))
+        db.close()
+        for node in (city.cloud, *nodes):
+            node.start()
+        total = more()
+        for node in (city.cloud, *nodes):
+            node.process.kill9()
+        for path in tmp_path.glob("state.db*"):
+            path.unlink()
+        (tmp_path / "saved.db").rename(tmp_path / "state.db")
+        for node in (city.cloud, *nodes):
+            node.start()
+        assert ask(total) == [("cloud-0", saved, total)] * len(GATEWAYS)
 
 
 @pytest.mark.release

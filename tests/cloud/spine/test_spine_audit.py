@@ -14,7 +14,7 @@ from tocsin.broker import Account
 from tocsin.contract import topics
 from tocsin.contract.codec import encode
 from tocsin.contract.columns import Row
-from tocsin.contract.gaps import SALVAGED, THINNED, Gap, as_data
+from tocsin.contract.gaps import RESTORED, SALVAGED, THINNED, Gap, as_data
 from tocsin.contract.ids import ulid
 from tocsin.contract.messages import VERSION, ClockState, Event, Health, StreamState
 from tocsin.testing import INGESTER, throwaway_broker, wait_until_sync
@@ -182,3 +182,37 @@ def test_a_dead_letter_that_is_requeued_and_stored_closes_its_gap(
             spine.process.kill9()
             spine.start()
             assert audit(spine, wire.gateway).verdict == "complete"
+
+
+def test_a_cloud_asks_for_what_it_lacks_of_what_was_committed_until_it_is_told_why_it_is_gone(
+    spine_on: Make, gateway_account: Account, scan: Scan
+) -> None:
+    with (
+        throwaway_broker("mosquitto", accounts=[INGESTER, gateway_account]) as broker,
+        spine_on(broker) as spine,
+        WireGateway(broker.port, gateway_account.user, "plant", gateway_account.password) as wire,
+    ):
+
+        def asked(by: Callable[[], None]) -> list[tuple[int, int]]:
+            wire.lacks.clear()
+            before = wire.acks
+            by()
+            wait_until_sync(lambda: wire.acks > before)
+            return [(lo, hi) for _, lo, hi in wire.lacks]
+
+        wire.put(scan(100, 0))
+        wire.give_up(300)
+        wait_until_sync(lambda: wire.uncommitted == 0)
+        assert asked(wire.resume) == [], "an older gateway, or one to which nothing was committed"
+        assert asked(lambda: wire.resume(100)) == []
+        assert asked(lambda: wire.resume(350)) == [(100, 350)]
+        assert asked(lambda: health(wire, telemetry(wire, 400, 400, 400))) == [(100, 400)]
+        events = ulid(time.time_ns())
+        say(wire, events, 0, THINNED, [Gap(topics.TELEMETRY, wire.stream, 100, 200)])
+        wait_until_sync(lambda: len(told(audit(spine, wire.gateway), wire.stream)) == 2)
+        assert asked(lambda: wire.resume(400)) == [(200, 400)]
+        say(wire, events, 1, RESTORED, [Gap(topics.TELEMETRY, wire.stream, 200, 400)])
+        wait_until_sync(
+            lambda: told(audit(spine, wire.gateway), wire.stream) == [(100, 400, "evicted")]
+        )
+        assert asked(lambda: wire.resume(400)) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,9 +18,11 @@ from cloud.stores.local.store import LocalStore
 from tests.cloud.spine.test_spine_kills import grows, load, nothing_lost_or_doubled
 from tocsin.broker import Account
 from tocsin.contract.columns import Row
+from tocsin.contract.messages import VERSION, CommitAck
 from tocsin.errors import QueryError, QueryReason
-from tocsin.testing import Process, run_process, throwaway_broker, wait_until_sync
+from tocsin.testing import INGESTER, Process, run_process, throwaway_broker, wait_until_sync
 from tocsin.testing.gateway import WireGateway
+from tocsin.testing.ingester import TestIngester as OtherIngester
 
 Make = Callable[..., AbstractContextManager[Any]]
 Scan = Callable[[int, int], list[Row]]
@@ -103,10 +106,28 @@ def comes(spine: Any, n: int) -> None:
     wait_until_sync(lambda: stored(spine)[1] >= before + n, 60.0, "rows of the gateway")
 
 
+def hear_another(port: int, outbox: Path) -> None:
+    """The gateway hears a second ingester: what one of them had it forgets when it restarts."""
+    second = OtherIngester(
+        port, INGESTER.user, INGESTER.password, site="plant", gateway="gw-1", name="ingest-9"
+    )
+    second.acking = False
+    with second:
+        second.publish_ack(CommitAck(VERSION, second.name, {}))
+        wait_until_sync(lambda: "ingest-9" in ingesters_of(outbox), 30.0, "two ingesters heard")
+
+
+def ingesters_of(outbox: Path) -> str:
+    with contextlib.closing(sqlite3.connect(outbox)) as db:
+        found = db.execute("SELECT value FROM meta WHERE key = 'ingesters'").fetchone()
+    return str(found[0]) if found else ""
+
+
 @pytest.mark.parametrize(
     "case",
     [
         "broker stays, nothing yet",
+        "broker stays, gateway killed, two heard",
         pytest.param("broker dies, rows already", marks=pytest.mark.release),
     ],
 )
@@ -118,13 +139,19 @@ def test_a_restored_cloud_gets_from_a_real_gateway_what_the_backup_lacks(
         spine_on(broker) as spine,
         contextlib.ExitStack() as stack,
     ):
-        start = gateway_process(tmp_path, broker.port, gateway_account.password)
-        if "rows" in case:
-            stack.enter_context(start)
+
+        def start() -> Process:
+            process = gateway_process(tmp_path, broker.port, gateway_account.password)
+            return stack.enter_context(process)
+
+        gateway: Process | None = None
+        if "nothing" not in case:
+            gateway = start()
             comes(spine, 200)
+        if "two heard" in case:
+            hear_another(broker.port, tmp_path / "gateway/outbox/outbox.db")
         made = tocsin("backup", tmp_path / "backups", "--data", spine.data)
-        if "nothing" in case:
-            stack.enter_context(start)
+        gateway = gateway or start()
         comes(spine, 400)
         lost = stored(spine)[1]
         held = made["manifest"]["store"]["rows"].get("bench", {"hot": 0})["hot"]
@@ -135,6 +162,9 @@ def test_a_restored_cloud_gets_from_a_real_gateway_what_the_backup_lacks(
             broker.kill9()
             (broker.directory / "mosquitto.db").unlink(missing_ok=True)
             broker.start()
+        if "killed" in case:
+            gateway.kill9()
+            start()
         tocsin("restore", tmp_path / "backups", "--data", spine.data)
         spine.start()
         wait_until_sync(lambda: stored(spine)[0] >= lost, 60.0, "what was lost, and more")

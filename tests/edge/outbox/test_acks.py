@@ -59,6 +59,31 @@ def test_an_ack_that_may_be_cut_tells_nothing_of_what_lies_beyond_it() -> None:
     assert tell(acks, 1, *holes).lost == {S: [(i, i + 1) for i in range(1, 1001, 2)][:500]}
 
 
+def test_what_a_cloud_says_it_lacks_is_lost_whoever_was_heard_before_a_restart() -> None:
+    acks = Acks({S: RangeSet([(0, 100), (200, 300)])}, ["cloud-0", "ingest-1"])
+    assert tell(acks, 60).lost == {}, "it may never have had more"
+    lost = {S: [(60, 100)]}
+    for _ in range(2):
+        told = lacking(acks, 60, (60, 150))
+        assert (told.lost, told.asked) == (lost, lost), "what was never settled is no loss"
+    assert tell(acks, 60).lost == lost, "the disk may have refused it"
+    acks.taken_back("cloud-0", lost)
+    acks.replace(S, RangeSet([(0, 60), (200, 300)]))
+    assert lacking(acks, 60, (60, 150)).lost == {}
+
+
+def test_what_a_cloud_lacks_is_lost_though_an_ingester_that_is_gone_once_had_it() -> None:
+    acks = Acks({}, [])
+    tell(acks, 100, ingester="ingest-1")
+    tell(acks, 100)
+    assert lacking(acks, 60, (60, 100)).lost == {S: [(60, 100)]}
+
+
+def lacking(acks: Acks, upto: int, *lacks: tuple[int, int]) -> Told:
+    have = StreamAck(upto, lacks=list(lacks))
+    return acks.take(CommitAck(VERSION, "cloud-0", {S: have}), {S: 10_000})
+
+
 _ACK = st.tuples(
     st.sampled_from(["cloud-0", "cloud-1"]),
     st.integers(0, 12),

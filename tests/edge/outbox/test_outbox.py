@@ -453,6 +453,51 @@ async def test_evicted_chunks_are_not_asked_back(tmp_path: Path) -> None:
         assert (outbox.taken_back, outbox.stats().pending_rows) == (0, 0)
 
 
+def lacking(stream: str, upto: int, *lacks: tuple[int, int]) -> CommitAck:
+    return CommitAck(VERSION, "cloud", {stream: StreamAck(upto, lacks=list(lacks))})
+
+
+async def test_what_a_restored_cloud_lacks_is_sent_again_or_told_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, commit_rows=10) as outbox:
+        for start in range(0, 50, 10):
+            await outbox.put_rows_durable(rows(10, start))
+        sent = await everything(outbox)
+        stream = sent[0].stream
+        for name in ("cloud", "ingest-1"):
+            await outbox.settle(CommitAck(VERSION, name, {stream: StreamAck(50)}))
+        db = outbox._store.db  # evicted, as one with less room would have
+        await outbox._disk.call(db.execute, "DELETE FROM chunk WHERE first_seq = 20")
+    async with opened(tmp_path) as outbox:
+        await outbox.settle(lacking(stream, 20, (20, 50)))
+        assert await everything(outbox) == sent[3:], "the same bytes"
+        (event,) = await everything(outbox, topics.EVENT)
+        told = decode_body(decode_header(event.payload), event.payload, Event)
+        assert (told.kind, told.data["n"]) == ("cloud.restored", 20)
+        assert told.text.endswith("20 kept numbers are sent again, 10 are no longer kept")
+        gap = Gap(topics.TELEMETRY, stream, 20, 30)
+        assert gaps_of(told) == [gap]
+        await outbox.settle(lacking(stream, 20, (20, 50)))
+        assert len(await everything(outbox, topics.EVENT)) == 1, "it is on its way"
+
+
+async def test_what_was_given_up_is_not_told_again_while_the_event_about_it_is_on_its_way(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, commit_rows=10, keep_committed_bytes=0) as outbox:
+        await outbox.put_rows_durable(rows(10))
+        (chunk,) = await everything(outbox)
+        await outbox.settle(ack(chunk))
+        await outbox.put_event("outbox.thinned")
+        (marker,) = await everything(outbox, topics.EVENT)
+        await outbox.settle(lacking(chunk.stream, 0, (0, 10)))
+        assert await everything(outbox, topics.EVENT) == [marker]
+        await outbox.settle(ack(marker))
+        await outbox.settle(lacking(chunk.stream, 0, (0, 10)))
+        assert len(await everything(outbox, topics.EVENT)) == 1
+
+
 async def test_commands_are_remembered_until_they_expire_and_the_newest_beyond_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
