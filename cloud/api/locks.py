@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from cloud.api.gate import Reader, allow, need_site
 from cloud.api.models import Body, Id, Told
+from cloud.api.permit_calls import spine_call
 from cloud.api.persons import Code, Person, need_factor, need_role, person_of
 from cloud.api.services import services
 from cloud.identity.permit_roles import PermitRole
@@ -106,6 +108,12 @@ class GatewayKeyBody(Body):
     public: Hex32 = Field(description="X25519 public key.")
 
 
+class GatewayKeyChange(GatewayKeyBody):
+    """Secrets are sealed to it from now on, so it takes the second factor."""
+
+    code: Code
+
+
 class GatewayBody(CodeBody):
     """For which gateway."""
 
@@ -162,10 +170,13 @@ def add_key(request: Request, body: HolderBody, principal: Principal = Reader) -
 
 
 @router.delete("/me/keys/{holder}")
-def end_key(request: Request, holder: Hex8, principal: Principal = Reader) -> HolderTold:
-    """End a lost phone: it gets no more grants, and those it has end within 30 minutes."""
-    me = person_of(principal)
-    return holder_told(services(request).permits.holders.revoke(holder, me.name))
+async def end_key(request: Request, holder: Hex8, principal: Principal = Reader) -> HolderTold:
+    """End a lost phone: it gets no more grants, and those it has are void. Gateways refuse them at once, locks as soon as they are told."""
+    holders = services(request).permits.holders
+    ended = await run_in_threadpool(holders.revoke, holder, person_of(principal).name)
+    for site in await run_in_threadpool(holders.sites_of, holder):
+        await spine_call(request, "permit_retell", site=site)
+    return holder_told(ended)
 
 
 @router.get("/locks")
@@ -230,11 +241,12 @@ def gateway_keys(
 
 @router.put("/gateways/{gateway}/key")
 def gateway_key(
-    request: Request, gateway: Id, body: GatewayKeyBody, principal: Principal = Admin
+    request: Request, gateway: Id, body: GatewayKeyChange, principal: Principal = Admin
 ) -> GatewayKeyBody:
     """Register the key that secrets for a gateway are sealed to: `permits/seal.pub` in its data folder."""
+    need_factor(request, person_of(principal), body.code)
     services(request).permits.holders.register_gateway(gateway, bytes.fromhex(body.public))
-    return body
+    return GatewayKeyBody(public=body.public)
 
 
 @router.get("/issuer-keys")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud.db import read
-from cloud.permits.tables import gateway_keys, holder_keys
+from cloud.permits.locks import Locks
+from cloud.permits.tables import gateway_keys, grants, holder_keys, permits
 from tocsin.errors import LockKeyError, LockKeyReason
 from tocsin.grants.claims import holder_id
 from tocsin.grants.grant import PROOF_HOLD
@@ -31,8 +32,8 @@ class HolderKey:
 class Holders:
     """All of one state database."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine, self._clock = engine, clock
+    def __init__(self, engine: Engine, clock: Clock, locks: Locks) -> None:
+        self._engine, self._clock, self._locks = engine, clock, locks
 
     def register(self, account: str, public: bytes, proof: bytes, name: str) -> HolderKey:
         """A phone's Ed25519 key; `proof` is its signature over "HOLD1" and the account's name.
@@ -71,11 +72,12 @@ class Holders:
         return made
 
     def revoke(self, holder: str, account: str | None) -> HolderKey:
-        """No more grants for this phone; `account`: only if it is this person's.
+        """No more grants for this phone, and those it has are void; `account`: only if it is this person's.
 
         Raises:
             LockKeyError: no such key.
         """
+        now_ns = self._clock.now_ns()
         with self._engine.begin() as c:
             found = _one(c, holder)
             if found is None or account not in (None, found.account):
@@ -84,11 +86,19 @@ class Holders:
                 c.execute(
                     update(holder_keys)
                     .where(holder_keys.c.holder == holder)
-                    .values(revoked_ns=self._clock.now_ns())
+                    .values(revoked_ns=now_ns)
                 )
+                self._locks.void_phone(c, holder, now_ns)
             again = _one(c, holder)
         assert again is not None  # noqa: S101 - rows are never deleted
         return again
+
+    def sites_of(self, holder: str) -> list[str]:
+        """Where grants of a phone have not run out: the gateways there must hear that they are void."""
+        lasting = and_(grants.c.holder == holder, grants.c.exp_ns > self._clock.now_ns())
+        query = select(permits.c.site).join(grants, grants.c.permit == permits.c.id).where(lasting)
+        with read(self._engine) as c:
+            return sorted(set(c.scalars(query)))
 
     def of(self, account: str) -> list[HolderKey]:
         """Every key of a person, newest first."""

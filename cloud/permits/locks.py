@@ -140,6 +140,14 @@ class Locks:
             values = {"min_ctr": least, "changed_ns": now_ns}
             c.execute(update(permit_locks).where(permit_locks.c.lock == lock).values(values))
 
+    def void_phone(self, c: Connection, holder: str, now_ns: int) -> None:
+        """Every live grant of a phone is void, within the caller's transaction; its locks are told."""
+        live = and_(grants.c.holder == holder, grants.c.void_ns.is_(None), grants.c.exp_ns > now_ns)
+        locks = sorted(set(c.scalars(select(grants.c.lock).where(live))))
+        c.execute(update(grants).where(live).values(void_ns=now_ns))
+        for lock in locks:
+            self.raise_min(c, lock, now_ns)
+
     def at(self, c: Connection, site: str, device: str) -> Lock | None:
         """The lock in a place."""
         there = (permit_locks.c.site == site, permit_locks.c.device == device)

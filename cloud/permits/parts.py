@@ -41,7 +41,7 @@ class PermitParts:
     def of(cls, config: CloudConfig, engine: Engine, clock: Clock, sealing: Sealing) -> PermitParts:
         """Built once by a process."""
         locks = Locks(engine, clock, sealing, commissioned)
-        ledger, holders = Ledger(engine, clock), Holders(engine, clock)
+        ledger, holders = Ledger(engine, clock), Holders(engine, clock, locks)
         folder = config.cloud.data_dir / "permits" / "photos"
         issuers, orders = Issuers(engine, clock, sealing), LocksTold(engine, clock)
         return cls(

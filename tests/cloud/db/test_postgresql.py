@@ -146,7 +146,7 @@ def test_grants_are_numbered_without_a_gap_and_void_ones_go_to_the_lock(
 ) -> None:
     desk = Desk(engine, tmp_path)
     desk.commission()
-    holders = Holders(engine, desk.clock)
+    holders = Holders(engine, desk.clock, desk.locks)
     holders.register_gateway("gw", exchange_public(b"g" * 32))
     ann = holders.register(
         "ann", public_key(b"s" * 32), sign(b"s" * 32, PROOF_HOLD + b"ann"), "phone"

@@ -144,7 +144,7 @@ class Crew:
             "profile": "A",
         }
         self.must("tech", "POST", "/locks", lock | {"code": self.code("tech")})
-        key = {"public": exchange_public(GATEWAY_KEY).hex()}
+        key = {"public": exchange_public(GATEWAY_KEY).hex(), "code": self.code("root")}
         self.must("root", "PUT", "/gateways/gw-north/key", key)
         for name in ("li", "wang"):
             seed = self.seeds[name]

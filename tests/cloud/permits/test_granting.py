@@ -39,7 +39,7 @@ class Desk:
         sealing = Sealing.of(folder / "secrets.key")
         self.issuers = Issuers(self.engine, self.clock, sealing)
         self.locks = Locks(self.engine, self.clock, sealing, commissioned)
-        self.holders = Holders(self.engine, self.clock)
+        self.holders = Holders(self.engine, self.clock, self.locks)
         self.granter = Granter(self.issuers, self.locks)
 
     def ready(self, profile: Profile = "A") -> HolderKey:

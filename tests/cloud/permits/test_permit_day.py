@@ -8,6 +8,7 @@ import pytest
 
 from cloud.identity.rules import Scope
 from cloud.permits.bundle_check import check_bundle
+from cloud.permits.granting import Granted, grants_of
 from cloud.permits.photos import Photos
 from tests.cloud.conftest import PASSWORD
 from tests.cloud.permits.crew import GATEWAY_KEY, JPEG, LOCK, LOCK_KEY, Crew
@@ -17,7 +18,7 @@ from tocsin.grants.grant import capability_key, check, verify
 from tocsin.grants.ids import id_of
 from tocsin.grants.issuers import IssuerKeys
 from tocsin.grants.lock_keys import gateway_key, open_sealed
-from tocsin.grants.primitives import public_key
+from tocsin.grants.primitives import exchange_public, public_key
 from tocsin.permits.pins import is_pin
 
 if TYPE_CHECKING:
@@ -218,6 +219,46 @@ def test_a_technician_gets_what_a_gateway_needs_to_know_a_lock(
     again = crew.must("tech", "POST", at, {"gateway": "gw-north", "code": crew.code("tech")})
     assert again["key"] != keys["key"]
     assert LOCK_KEY.hex() not in str([told, keys, again])
+
+
+def test_a_lost_phone_opens_nothing_any_more_not_even_for_the_rescue_team(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active()
+    granted = {g.rescue: g for g in grants_told(cloud, permit)}
+    assert not crew.told(permit).denied
+    for name, rescue in (("wang", True), ("li", False)):
+        (phone,) = crew.must(name, "GET", "/me/keys")
+        crew.must(name, "DELETE", f"/me/keys/{phone['holder']}")
+        assert granted[rescue].cti in crew.told(permit).denied
+    assert crew.told(permit).grants == ()
+    assert all(g.void_ns for g in grants_told(cloud, permit))
+    (lock,) = crew.must("tech", "GET", "/locks")
+    assert lock["min_ctr"] > max(g.ctr for g in granted.values())
+    cloud.book.look()
+    assert crew.told(permit).grants == ()
+
+
+def grants_told(cloud: RunningCloud, permit: str) -> list[Granted]:
+    with cloud.engine.connect() as c:
+        return grants_of(c, permit)
+
+
+def test_the_key_of_a_gateway_is_replaced_by_an_admin_with_the_second_factor_alone(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    at, key = "/gateways/gw-north/key", {"public": exchange_public(b"h" * 32).hex()}
+    assert crew.ask("root", "PUT", at, key).status_code == 400
+    assert crew.ask("root", "PUT", at, key | {"code": "000000"}).status_code == 403
+    assert crew.ask("tech", "PUT", at, key | {"code": crew.code("tech")}).status_code == 403
+    token = cloud.tokens.create("t", frozenset(Scope))[0]
+    by_token = crew.http.put(
+        f"/api/v1{at}",
+        json=key | {"code": crew.code("root")},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert by_token.status_code == 403
+    assert crew.must("root", "PUT", at, key | {"code": crew.code("root")}) == key
 
 
 def test_pictures_are_bounded_and_nothing_else_passes_for_one(

@@ -83,9 +83,8 @@ class Site:
         seal = self.folder / "edge" / "permits" / "seal.pub"
         self.until(seal.exists, "the gateway's key")
         root = self.people["root"]
-        root.put(
-            f"/gateways/{site.GATEWAY}/key", {"public": seal.read_text("utf-8").strip().split()[-1]}
-        )
+        public = seal.read_text("utf-8").strip().split()[-1]
+        root.put(f"/gateways/{site.GATEWAY}/key", {"public": public, "code": root.code()})
         self._furnish(root)
         self.say("the lock is commissioned and hung on the hatch")
         told = self._commission()
