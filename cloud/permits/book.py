@@ -21,6 +21,7 @@ from cloud.permits.ledger import item
 from cloud.permits.loaded import Loaded, appended, loaded
 from cloud.permits.packs import Packs
 from cloud.permits.parting import heard, siren_noted
+from cloud.permits.photos import is_taken
 from cloud.permits.ruling import Ask, refusal_told, rule
 from cloud.permits.shown import entry_row, permit_row, standing
 from cloud.permits.situations import Situations
@@ -32,13 +33,14 @@ from tocsin.errors import PermitRefusedError, StoreError, StoreUnavailableError
 from tocsin.permits.context import Context
 from tocsin.permits.decide import decide, keep_until_ns
 from tocsin.permits.due import due
-from tocsin.permits.facts import Drafted, Fact, Form
+from tocsin.permits.facts import Drafted, Fact, Form, Isolated
 from tocsin.permits.journal import CLOUD, gateway_source
 from tocsin.permits.merge import merge
 from tocsin.permits.messages import DOWN, KEY_UP, SIGNS, UP, KeyUp, PermitUp, SignsDown
 from tocsin.permits.names import ENDED, IN_FORCE, Action, Role, State
-from tocsin.permits.outcomes import Refused
+from tocsin.permits.outcomes import Refused, refused
 from tocsin.permits.permit import Permit, permit_of
+from tocsin.permits.refusals import PermitRefusal
 from tocsin.permits.requests import Request
 from tocsin.permits.signing import sign_down
 from tocsin.permits.space import Space
@@ -371,6 +373,8 @@ class PermitBook:
     ) -> tuple[Loaded, Refused | None]:
         context = self._situations.context(c, found.kept, found.entries, now_ns)
         ruled = rule(found.permit, ask, context, now_ns)
+        if not isinstance(ruled, Refused) and ask.action is Action.ISOLATE:
+            ruled = _without_picture(c, found.kept.site, ask.said) or ruled
         if isinstance(ruled, Refused):
             if not ruled.keep:
                 return found, ruled
@@ -464,3 +468,10 @@ class PermitBook:
         self._told_ns[found.kept.id] = now_ns
         topic = topics.down(found.kept.site, found.kept.gateway, DOWN)
         self._send(topic, msgspec.json.encode(sign_down(down, key)))
+
+
+def _without_picture(c: Connection, site: str, said: Fact | None) -> Refused | None:
+    """An isolation shows a picture that was sent to this site."""
+    if not isinstance(said, Isolated) or not said.photo or is_taken(c, said.photo, site):
+        return None
+    return refused(PermitRefusal.PHOTO_MISSING, item=said.item)

@@ -1,4 +1,4 @@
-"""Ended permits: archived with their bundle while the store still has the air, kept as long as the rules say, then forgotten."""
+"""Ended permits: archived with their bundle while the store still has the air, kept as long as the rules say, then forgotten; pictures of none are dropped."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cloud.db import read, write
 from cloud.permits.book import PermitBook
 from cloud.permits.exporting import Exporter
 from cloud.permits.kept import Kept, ended
+from cloud.permits.orphans import Orphans
 from cloud.permits.tables import grants, permit_entries, permits
 from tocsin.errors import PermitRefusedError, StoreError
 from tocsin.permits.names import State
@@ -26,10 +27,16 @@ class Keeper:
     """Bundles lie in `folder`, one file each, named like their permit."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, book: PermitBook, exporter: Exporter, folder: Path
+        self,
+        engine: Engine,
+        clock: Clock,
+        book: PermitBook,
+        exporter: Exporter,
+        folder: Path,
+        orphans: Orphans,
     ) -> None:
         self._engine, self._clock, self._book = engine, clock, book
-        self._exporter, self._folder = exporter, folder
+        self._exporter, self._folder, self._orphans = exporter, folder, orphans
         self._looked_mono: int | None = None
         self._said = ""
 
@@ -63,6 +70,10 @@ class Keeper:
                 if told != self._said:
                     _log.error("%s", told)
                 self._said = told
+        try:
+            self._orphans.look()
+        except OSError as exc:
+            _log.error("pictures that no permit names cannot be dropped: %s", exc)
 
     def _keep(self, kept: Kept, now_ns: int) -> None:
         if kept.state is not State.ARCHIVED:

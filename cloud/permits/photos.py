@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud.db import read
@@ -17,6 +17,8 @@ from tocsin.errors import BadRequestError, FolderError, NotFoundError
 from tocsin.sdk import Clock
 
 MAX_PHOTO_BYTES = 4 << 20
+MAX_A_DAY = 100  # new pictures of one person
+DAY_NS = 24 * 3600 * 10**9
 _MAGIC = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"))
 
 
@@ -40,7 +42,7 @@ class Photos:
         self._folder, self._max_bytes = folder, max_bytes
 
     def keep(self, site: str, data: bytes, by: str) -> Photo:
-        """On disk before this returns; the same picture again changes nothing.
+        """On disk before this returns; the same picture again changes nothing but how long it waits to be named.
 
         Raises:
             BadRequestError: no picture, too large, or no room for it.
@@ -59,8 +61,16 @@ class Photos:
         with read(self._engine) as c:
             used = c.scalar(select(func.sum(permit_photos.c.bytes))) or 0
             there = self._find(name, site)
+            since = permit_photos.c.received_ns > photo.received_ns - DAY_NS
+            mine = select(func.count()).where(permit_photos.c.taken_by == by, since)
+            sent = c.scalar(mine) or 0
         if there is not None and self._path(name).exists():
-            return there
+            return self._wanted_again(there)
+        if there is None and sent >= MAX_A_DAY:
+            raise BadRequestError(
+                f"{by} has sent {sent} pictures in a day, the most that one person may",
+                hint="somebody else of the crew takes the next one",
+            )
         if used + len(data) > self._max_bytes:
             raise BadRequestError(
                 f"{used} of {self._max_bytes} bytes for pictures are used",
@@ -76,7 +86,24 @@ class Photos:
                 )
         except IntegrityError:  # the same one came twice at once
             return self.get(name, site)
+        if not self._path(name).exists():  # it was dropped as nobody's in between
+            self._write(name, data)
         return photo
+
+    def _wanted_again(self, photo: Photo) -> Photo:
+        """One that lies here for long and nobody may have named: its time begins anew."""
+        now_ns = self._clock.now_ns()
+        if now_ns - photo.received_ns < DAY_NS:
+            return photo
+        at = permit_photos.c
+        with self._engine.begin() as c:
+            here = (at.sha256 == photo.sha256, at.site == photo.site)
+            c.execute(update(permit_photos).where(*here).values(received_ns=now_ns))
+        return replace(photo, received_ns=now_ns)
+
+    def forget(self, sha256: str) -> None:
+        """Its file goes; the row went before."""
+        self._path(sha256).unlink(missing_ok=True)
 
     def get(self, sha256: str, site: str) -> Photo:
         """What is known of one.
@@ -122,6 +149,12 @@ class Photos:
         except OSError as exc:
             draft.unlink(missing_ok=True)
             raise FolderError(f"the picture cannot be kept: {exc.strerror}") from exc
+
+
+def is_taken(c: Connection, sha256: str, site: str) -> bool:
+    """Whether there is such a picture at the site."""
+    there = (permit_photos.c.sha256 == sha256, permit_photos.c.site == site)
+    return c.scalar(select(func.count()).select_from(permit_photos).where(*there)) == 1
 
 
 def _type_of(data: bytes) -> str | None:

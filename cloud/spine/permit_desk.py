@@ -22,6 +22,7 @@ from cloud.permits.granting import Granter
 from cloud.permits.holders import Holders
 from cloud.permits.keeping import Keeper
 from cloud.permits.key_changes import KeyChanges
+from cloud.permits.orphans import Orphans
 from cloud.permits.parts import PermitParts
 from cloud.permits.situations import HEARD_NS, Situations
 from cloud.sealing import Sealing
@@ -141,7 +142,7 @@ def permit_desk(
         is_heard=lambda gateway, now_ns: abs(now_ns - heard_ns(gateway)) <= HEARD_NS,
         send=send,
     )
-    keeper = Keeper(engine, clock, book, exporter, folder)
+    keeper = Keeper(engine, clock, book, exporter, folder, Orphans(engine, clock, parts.photos))
     seals = Seals(presence, parts.holders)
     return PermitDesk(book, keeper, seals, orders, parts.orders, parts.keys)
 

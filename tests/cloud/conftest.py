@@ -43,6 +43,7 @@ from cloud.permits.effects import Effects
 from cloud.permits.exporting import Exporter
 from cloud.permits.granting import Granter
 from cloud.permits.keeping import Keeper
+from cloud.permits.orphans import Orphans
 from cloud.permits.parts import PermitParts
 from cloud.permits.situations import Situations
 from cloud.rpc import Feed, SpineServer
@@ -385,7 +386,14 @@ class RunningCloud:
             viewed=lambda view: self.spine.feed.publish("view", view),
             send=lambda topic, payload: self.told.append((topic, payload)),
         )
-        self.keeper = Keeper(self.engine, self.permit_clock, book, exporter, folder)
+        self.keeper = Keeper(
+            self.engine,
+            self.permit_clock,
+            book,
+            exporter,
+            folder,
+            Orphans(self.engine, self.permit_clock, parts.photos),
+        )
         self._permit_pool = ThreadPoolExecutor(2)
         self._permit_operations = PermitOperations(
             book, self.keeper, parts.orders, parts.keys, self._permit_pool
