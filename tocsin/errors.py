@@ -550,6 +550,7 @@ class LockKeyReason(StrEnum):
     NO_GATEWAY_KEY = "no-gateway-key"
     KEY_WAITS = "key-waits"
     NO_KEY_WAITS = "no-key-waits"
+    GRANTS_LIVE = "grants-live"
     NOT_TAKEN = "not-taken"
 
 

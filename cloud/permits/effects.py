@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
-from cloud.permits.granting import RENEW_BEFORE_NS, Granter, grants_of, void
+from cloud.permits.granting import RENEW_BEFORE_NS, Granted, Granter, grants_of, void
 from cloud.permits.holders import HolderKey, keys_of
 from cloud.permits.kept import Kept
 from cloud.permits.lending import lent_times
@@ -60,13 +60,17 @@ class Effects:
             return True
         return any(True for _ in self._rescue_due(c, kept, permit, context, now_ns))
 
-    @staticmethod
-    def _attendants_due(c: Connection, permit: Permit, now_ns: int) -> bool:
+    def _attendants_due(self, c: Connection, permit: Permit, now_ns: int) -> bool:
         if permit.state is not State.ACTIVE or permit.form is None:
             return False
-        live = [g for g in grants_of(c, permit.id) if g.is_live(now_ns) and not g.rescue]
+        live = [g for g in self._signed_now(c, permit) if g.is_live(now_ns) and not g.rescue]
         ends_ns = max((g.exp_ns for g in live), default=0)
         return ends_ns - now_ns < RENEW_BEFORE_NS and ends_ns < permit.form.until_ns
+
+    def _signed_now(self, c: Connection, permit: Permit) -> list[Granted]:
+        """Grants of the key that signs: what an older one signed is replaced before locks forget that key."""
+        kid = self._granter.signing(c)
+        return [g for g in grants_of(c, permit.id) if g.kid == kid]
 
     def _rescue_due(
         self, c: Connection, kept: Kept, permit: Permit, context: Context, now_ns: int
@@ -78,7 +82,7 @@ class Effects:
             return
         lasting = {
             (g.holder, g.lock)
-            for g in grants_of(c, permit.id)
+            for g in self._signed_now(c, permit)
             if g.rescue and g.void_ns is None and g.exp_ns > now_ns + RESCUE_LASTS_NS
         }
         for lock in self._locks_of(c, kept):

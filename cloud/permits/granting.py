@@ -67,6 +67,10 @@ class Granter:
     def __init__(self, issuers: Issuers, locks: Locks) -> None:
         self._issuers, self._locks = issuers, locks
 
+    def signing(self, c: Connection) -> int:
+        """The number of the key that new grants are signed with."""
+        return self._issuers.signing(c)
+
     def issue(
         self,
         c: Connection,

@@ -18,7 +18,7 @@ class Issued:
     def live(
         self, permit: str, site: str, device: str, account: str, holder: str, now_ns: int
     ) -> Granted | None:
-        """The grant of a permit that lasts longest for a phone of a person at a lock, rescue grants apart; `holder` in hex."""
+        """The grant of a permit that lasts longest, of those the newest, for a phone of a person at a lock, rescue grants apart; `holder` in hex."""
         with read(self._engine) as c:
             lock = self._locks.at(c, site, device)
             found = [
@@ -29,4 +29,4 @@ class Issued:
                 and g.is_live(now_ns)
                 and not g.rescue
             ]
-        return max(found, key=lambda g: g.exp_ns, default=None)
+        return max(reversed(found), key=lambda g: g.exp_ns, default=None)

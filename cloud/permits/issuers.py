@@ -5,10 +5,20 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    FromClause,
+    RowMapping,
+    exists,
+    insert,
+    select,
+    update,
+)
 
 from cloud.db import alone
-from cloud.permits.tables import issuer_keys
+from cloud.permits.tables import grants, holder_keys, issuer_keys
 from cloud.sealing import Sealing
 from tocsin.errors import LockKeyError, LockKeyReason
 from tocsin.grants.issuers import KID_BYTES, LIVE_KEYS, IssuerKeys
@@ -66,6 +76,11 @@ class Issuers:
                 self._make(c, 1, self._clock.now_ns())
         return self._opened([r for r in _live(c) if r["issues_ns"] is not None][-1])
 
+    @staticmethod
+    def signing(c: Connection) -> int:
+        """The number of the key that signs now; 0 before the first."""
+        return max((r["kid"] for r in _live(c) if r["issues_ns"] is not None), default=0)
+
     def numbered(self, c: Connection, number: int) -> Issuer:
         """One key, also a retired one: a lock that was away may hold no newer one.
 
@@ -92,7 +107,7 @@ class Issuers:
         """A new key that does not sign yet. The oldest of two is retired by it: locks drop it as they take this one.
 
         Raises:
-            LockKeyError: the one made before does not sign yet.
+            LockKeyError: the one made before does not sign yet, or what locks would drop still opens for somebody.
         """
         self.issuing(c)
         alone(c, issuer_keys)
@@ -104,6 +119,13 @@ class Issuers:
                 hint="switch to it first",
             )
         for old in rows[: len(rows) - LIVE_KEYS + 1]:
+            if held := _only_by(c, old["kid"], now_ns):
+                raise LockKeyError(
+                    LockKeyReason.GRANTS_LIVE,
+                    f"live grants of issuer key {_kid(old['kid']).hex()} would open nothing more: "
+                    f"permit {', '.join(held[:10])}" + (" ..." if len(held) > 10 else ""),
+                    hint="permits at work get new ones within seconds, a suspended one as it resumes; revoked grants do not count",
+                )
             mine = issuer_keys.c.kid == old["kid"]
             c.execute(update(issuer_keys).where(mine).values(retired_ns=now_ns))
         self._make(c, rows[-1]["kid"] + 1, None)
@@ -150,6 +172,27 @@ def _live(c: Connection) -> list[RowMapping]:
         select(issuer_keys).where(issuer_keys.c.retired_ns.is_(None)).order_by(issuer_keys.c.kid)
     )
     return list(c.execute(query).mappings())
+
+
+def _only_by(c: Connection, kid: int, now_ns: int) -> list[str]:
+    """Permits with a live grant of this key that no grant of a later key has taken the place of."""
+    old, new, holder = grants.alias(), grants.alias(), holder_keys
+    same = (
+        new.c[n] == old.c[n] for n in ("permit", "lock", "holder", "ops")
+    )  # whoever opens by the one opens by the other
+    replaced = exists().where(*same, new.c.kid > kid, *_is_live(new, now_ns))
+    query = (
+        select(old.c.permit)
+        .join(holder, holder.c.holder == old.c.holder)
+        .where(old.c.kid == kid, *_is_live(old, now_ns), holder.c.revoked_ns.is_(None), ~replaced)
+        .distinct()
+        .order_by(old.c.permit)
+    )
+    return list(c.execute(query).scalars())
+
+
+def _is_live(of: FromClause, now_ns: int) -> tuple[ColumnElement[bool], ...]:
+    return of.c.void_ns.is_(None), of.c.exp_ns > now_ns
 
 
 def _kid(number: int) -> bytes:

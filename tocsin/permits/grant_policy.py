@@ -75,7 +75,7 @@ def may_unlock(
         wrong = gates.in_time(permit.form, now_ns) or gates.live(permit, context, now_ns)
         if wrong:
             return wrong
-    return max(usable, key=lambda g: g.exp_ns)
+    return max(reversed(usable), key=lambda g: g.exp_ns)  # the newest: its key is the newest
 
 
 def may_relock(permit: Permit) -> Refused | None:

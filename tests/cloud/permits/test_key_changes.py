@@ -7,10 +7,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from sqlalchemy import select
 
+from cloud.permits.granting import grants_of
+from cloud.permits.issued import Issued
 from cloud.permits.tables import grants
 from tests.cloud.permits.crew import LOCK, Crew
+from tocsin.errors import LockKeyError, LockKeyReason
 
 if TYPE_CHECKING:
     from tests.cloud.conftest import RunningCloud
@@ -78,3 +82,49 @@ def test_what_was_done_over_http_says_who_and_why_too(crew: Crew) -> None:
     crew.must("root", "POST", "/issuer-keys", {"code": crew.code("root")})
     done = [(k["by"], k["what"], k["reason"]) for k in crew.must("li", "GET", "/key-changes")]
     assert done == [("root", "issuer-prepared", ""), ("tech", "grants-revoked", "stolen gateway")]
+
+
+def _kids(cloud: RunningCloud, permit: str, now_ns: int) -> list[tuple[bool, int]]:
+    with cloud.engine.connect() as c:
+        return sorted((g.rescue, g.kid) for g in grants_of(c, permit) if g.is_live(now_ns))
+
+
+def test_a_new_issuer_key_signs_what_is_live_anew_before_locks_may_forget_the_old_one(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active()
+    changes = cloud.permits.keys
+    changes.prepare("root", "yearly")
+    changes.switch("root", "yearly", force=True)
+    for _ in range(2):
+        with pytest.raises(LockKeyError, match=f"issuer key 0001 .*{permit}") as caught:
+            changes.prepare("root", "at once")
+    assert caught.value.reason is LockKeyReason.GRANTS_LIVE
+    cloud.book.look()
+    assert _kids(cloud, permit, crew.now_ns) == [(False, 1), (False, 2), (True, 1), (True, 2)]
+    noted = crew.must("li", "GET", f"/permits/{permit}")["permit"]["grants"]
+    cloud.book.look()
+    assert crew.must("li", "GET", f"/permits/{permit}")["permit"]["grants"] == noted
+    (holder,) = {g["holder"] for g in noted if not g.get("rescue")}
+    issued = Issued(cloud.engine, cloud.permits.locks)
+    shown = issued.live(permit, "north", "lock-7", "li", holder, crew.now_ns)
+    assert shown is not None
+    assert shown.kid == 2
+    assert changes.prepare("root", "once it is safe").kid == b"\x00\x03"
+
+
+def test_a_suspended_permits_rescue_grants_hold_their_key_until_they_are_replaced_or_revoked(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active()
+    changes = cloud.permits.keys
+    changes.prepare("root", "yearly")
+    crew.must("li", "POST", f"/permits/{permit}/suspend", {"reason": "rain"})
+    changes.switch("root", "yearly", force=True)
+    cloud.book.look()
+    with pytest.raises(LockKeyError, match=permit):
+        changes.prepare("root", "yearly")
+    crew.must("li", "POST", f"/permits/{permit}/emergency", {"reason": "he fell"})
+    cloud.book.look()
+    assert (True, 2) in _kids(cloud, permit, crew.now_ns)
+    assert changes.prepare("root", "yearly").kid == b"\x00\x03"
