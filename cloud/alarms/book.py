@@ -56,8 +56,8 @@ class AlarmBook:
         self._changed, self._send = changed, send
         self._lock = Turns()
         with read(engine) as c:
-            self._standing = {
-                (str(r["gateway"]), str(r["device"]), str(r["rule"]))
+            self._standing = {  # why each stands
+                (str(r["gateway"]), str(r["device"]), str(r["rule"])): str(r["why"])
                 for r in records.rows(c, True, 1_000_000)
                 if r["origin"] == "cloud" and r["beyond"]
             }
@@ -167,15 +167,22 @@ class AlarmBook:
         return self._act(alarm, actor, note, RESET)
 
     def watch(self, conditions: Iterable[Condition]) -> None:
-        """Raise and return the cloud's own alarms."""
-        moved = [c for c in conditions if c.standing != (c.key in self._standing)]
+        """Raise and return the cloud's own alarms; one with an occasion is told anew whenever its `why` is another."""
+        moved = [c for c in conditions if self._moves(c)]
         for at in range(0, len(moved), _AT_ONCE):
             part = moved[at : at + _AT_ONCE]
             self._move(part)
             for condition in part:
-                (self._standing.add if condition.standing else self._standing.discard)(
-                    condition.key
-                )
+                if condition.standing:
+                    self._standing[condition.key] = condition.why
+                else:
+                    self._standing.pop(condition.key, None)
+
+    def _moves(self, condition: Condition) -> bool:
+        before = self._standing.get(condition.key)
+        if before is None or not condition.standing:
+            return condition.standing != (before is not None)
+        return bool(condition.occasion) and before != condition.why
 
     def expire(self) -> None:
         """Give up commands that no gateway confirmed in time."""
@@ -277,14 +284,22 @@ class AlarmBook:
         shown: list[dict[str, object]] = []
         with self._lock, write(self._engine) as c:
             for condition in conditions:
-                state = self._moved(c, condition, self._clock.now_ns())
-                if state is not None:
-                    shown.append(records.row(c, state.alarm))
+                moved = self._moved(c, condition, self._clock.now_ns())
+                shown += [records.row(c, alarm) for alarm in moved]
         self._tell(shown)
 
-    def _moved(self, c: Connection, condition: Condition, now_ns: int) -> Occurrence | None:
+    def _moved(self, c: Connection, condition: Condition, now_ns: int) -> list[str]:
+        """The alarms that moved."""
         before = records.open_cloud_alarm(c, *condition.key)
+        moved: list[str] = []
         if condition.standing:
+            if before is not None and condition.occasion:
+                known = self._standing.get(condition.key, "")
+                if before.beyond and known.startswith(condition.occasion + ";"):
+                    state = replace(before, changed_ns=now_ns)
+                    return [self._kept(c, state, "noted", condition.why, now_ns)]
+                moved.append(self._set_aside(c, before, now_ns))
+                before = None
             state = raised_by_cloud(
                 before,
                 alarm=ulid(now_ns),
@@ -294,15 +309,27 @@ class AlarmBook:
                 measurement=condition.measurement,
                 rule=condition.rule,
                 t_ns=now_ns,
+                level=condition.level,
             )
             change = "raised"
         elif before is not None:
             state, change = returned_by_cloud(before, now_ns), "returned"
         else:
-            return None
+            return []
+        return [*moved, self._kept(c, state, change, condition.why, now_ns)]
+
+    @staticmethod
+    def _kept(c: Connection, state: Occurrence, change: str, note: str, now_ns: int) -> str:
         records.save(c, state)
-        records.write(c, state, Entry(change, now_ns, now_ns, note=condition.why))
-        return state
+        records.write(c, state, Entry(change, now_ns, now_ns, note=note))
+        return state.alarm
+
+    def _set_aside(self, c: Connection, before: Occurrence, now_ns: int) -> str:
+        """Another occasion of the same rule takes its place; one that still stood returns by it."""
+        if before.beyond:
+            before = returned_by_cloud(before, now_ns)
+            self._kept(c, before, "returned", "", now_ns)
+        return self._kept(c, replace(before, superseded=True), "superseded", "", now_ns)
 
     def _supersede(self, c: Connection, state: Occurrence, now_ns: int) -> set[str]:
         """Of two alarms of one rule only the newer one can be open; the older one's journal says why it ended."""

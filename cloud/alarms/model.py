@@ -196,6 +196,7 @@ def raised_by_cloud(
     measurement: str,
     rule: str,
     t_ns: int,
+    level: int = 1,
 ) -> Occurrence:
     """A condition the cloud sees itself; an alarm still open from last time is raised again."""
     if state is not None:
@@ -213,6 +214,8 @@ def raised_by_cloud(
         rule=rule,
         raised_ns=t_ns,
         changed_ns=t_ns,
+        level=level,
+        max_level=level,
     )
 
 

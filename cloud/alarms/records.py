@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from cloud.alarms.model import Occurrence
 from cloud.alarms.tables import alarms, commands, journal
 from tocsin.contract.messages import VERSION, Alarm, Command
 
+TELLS_WHY = ("raised", "noted")  # the transitions whose note says why a cloud's own alarm stands
 _FIELDS = tuple(f.name for f in fields(Occurrence))
 
 
@@ -139,7 +141,20 @@ def rows(c: Connection, active: bool, limit: int) -> list[dict[str, object]]:
     waiting = select(commands.c.alarm, commands.c.kind).where(commands.c.state == "pending")
     for alarm, kind in c.execute(waiting):
         asked.setdefault(alarm, []).append(kind.removeprefix("alarm."))
-    return [_told(row, asked) for row in c.execute(query).mappings()]
+    whys = _whys(c, query)
+    return [_told(row, asked, whys) for row in c.execute(query).mappings()]
+
+
+def _whys(c: Connection, query: Select[Any]) -> dict[str, str]:
+    """Why each of the cloud's own stands, or stood last."""
+    own = query.where(alarms.c.origin == "cloud").with_only_columns(alarms.c.alarm)
+    newest = (
+        select(func.max(journal.c.id))
+        .where(journal.c.alarm.in_(own), journal.c.change.in_(TELLS_WHY))
+        .group_by(journal.c.alarm)
+    )
+    told = select(journal.c.alarm, journal.c.note).where(journal.c.id.in_(newest))
+    return {row.alarm: row.note for row in c.execute(told)}
 
 
 def row(c: Connection, alarm: str) -> dict[str, object]:
@@ -148,8 +163,8 @@ def row(c: Connection, alarm: str) -> dict[str, object]:
         commands.c.alarm == alarm, commands.c.state == "pending"
     )
     asked = {alarm: [kind.removeprefix("alarm.") for (kind,) in c.execute(waiting)]}
-    found = c.execute(select(alarms).where(alarms.c.alarm == alarm)).mappings().one()
-    return _told(found, asked)
+    query = select(alarms).where(alarms.c.alarm == alarm)
+    return _told(c.execute(query).mappings().one(), asked, _whys(c, query))
 
 
 def add_command(c: Connection, command: Command, alarm: str) -> None:
@@ -221,7 +236,10 @@ def _occurrence(found: RowMapping) -> Occurrence:
 _INTERNAL = ("first_key", "head_key", "ack_key", "return_key", "reset_key")
 
 
-def _told(found: RowMapping, asked: dict[str, list[str]]) -> dict[str, object]:
+def _told(
+    found: RowMapping, asked: dict[str, list[str]], whys: dict[str, str]
+) -> dict[str, object]:
     told = {name: value for name, value in found.items() if name not in _INTERNAL}
     told["pending"] = asked.get(found["alarm"], [])
+    told["why"] = whys.get(found["alarm"], "")
     return told

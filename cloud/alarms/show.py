@@ -41,11 +41,15 @@ def _line(row: dict[str, object]) -> list[str]:
         str(row["alarm"]),
         utc(row["raised_ns"]),
         where,
-        str(row["rule"]),
+        " ".join(filter(None, (str(row["rule"]), _told_why(row)))),
         str(row["level"]),
         _value(row),
         _state(row),
     ]
+
+
+def _told_why(row: dict[str, object]) -> str:
+    return f"({row['why']})" if row.get("measurement") == "permit" and row.get("why") else ""
 
 
 def _state(row: dict[str, object]) -> str:

@@ -44,7 +44,10 @@ class SilenceRules:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Whether a rule's condition stands for one source now, and why."""
+    """Whether a rule's condition stands for one source now, and why.
+
+    `occasion`: what `why` begins with, up to a semicolon; another one is an occurrence of its own.
+    """
 
     site: str
     gateway: str
@@ -53,6 +56,8 @@ class Condition:
     rule: str
     standing: bool
     why: str = ""
+    occasion: str = ""
+    level: int = 1
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -46,8 +46,8 @@ async def named(parts: Services, alarms: list[AlarmView]) -> list[AlarmView]:
 
 
 def worst_first(alarms: Iterable[AlarmView]) -> list[AlarmView]:
-    """Unacknowledged before acknowledged, level 2 before 1, newest first."""
-    return sorted(alarms, key=lambda a: (a.acknowledged, -a.level, -a.raised_ns))
+    """Those that stand before those that returned, unacknowledged before acknowledged, level 2 before 1, newest first."""
+    return sorted(alarms, key=lambda a: (not a.beyond, a.acknowledged, -a.level, -a.raised_ns))
 
 
 async def active_alarms(parts: Services, principal: Principal) -> list[AlarmView]:

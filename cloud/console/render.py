@@ -18,6 +18,7 @@ from cloud.console import show
 from cloud.console.words import COOKIE, Language, kind_name, language_of, quantity_name, words
 from cloud.identity.rules import Action as Act
 from cloud.identity.rules import Principal, may
+from tocsin.permits.words import said
 
 STATIC = Path(str(files("cloud.console").joinpath("static")))
 VENDOR = {
@@ -108,6 +109,7 @@ def page(
             lang=lang,
             quantity_name=lambda kind, quantity: quantity_name(kind, quantity, lang),
             kind_name=lambda kind: kind_name(kind, lang),
+            cause_name=lambda cause: said("cause", cause, lang),
             principal=principal,
             can=can,
             age=age,

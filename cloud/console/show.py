@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cloud.api.rows import Row, flag, number, text, whole
+from cloud.permits.shown import Stop, stop_of
 
 _UNITS = {
     "[ppm]": "ppm",
@@ -104,6 +105,7 @@ class AlarmView:
     now_value: object = None  # the last value of the same quantity
     now_ns: int = 0
     evidence: str = ""  # SHA-256 of its picture
+    stop: Stop | None = None  # of a permit's alarm
 
     @property
     def value_triggered(self) -> bool:
@@ -142,4 +144,5 @@ def alarm_view(row: Row) -> AlarmView:
         max_level=max(whole(row, "max_level"), whole(row, "level")),
         name=text(row, "device") or text(row, "gateway"),
         evidence=text(row, "evidence"),
+        stop=stop_of(text(row, "why")),
     )

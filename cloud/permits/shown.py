@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import msgspec
 
 from cloud.alarms.silence import Condition
@@ -17,6 +20,9 @@ _RULES = {
     State.EMERGENCY: EMERGENCY,
     State.EXPIRED: EXPIRED,
 }
+_LEVELS = {State.EMERGENCY: 2}
+NOBODY, UNKNOWN = "nobody inside", "headcount unknown"
+_WHY = re.compile(r"permit ([^:; ]+): ([^; ]+); (.*)", re.DOTALL)
 
 
 def permit_row(kept: Kept, permit: Permit, now_ns: int, *, watched: bool) -> dict[str, object]:
@@ -47,9 +53,9 @@ def entry_row(entry: Entry) -> dict[str, object]:
 
 
 def standing(kept: Kept, permit: Permit) -> list[Condition]:
-    """Which of a permit's alarms stand now. They are raised at its space, and end when it moves on."""
-    why = permit.cause.value if permit.cause else "-"
-    inside = ", ".join(sorted(permit.inside)) or "nobody inside"
+    """Which of a permit's alarms stand now. They are raised at its space, each time anew, and end when it moves on."""
+    occasion = f"permit {kept.id}: {permit.cause.value if permit.cause else '-'}"
+    why = f"{occasion}; {_inside(permit)}"
     return [
         Condition(
             kept.site,
@@ -58,7 +64,34 @@ def standing(kept: Kept, permit: Permit) -> list[Condition]:
             MEASUREMENT,
             rule,
             permit.state is state,
-            f"permit {kept.id}: {why}; {inside}" if permit.state is state else "",
+            why if permit.state is state else "",
+            occasion,
+            _LEVELS.get(state, 1),
         )
         for state, rule in _RULES.items()
     ]
+
+
+def _inside(permit: Permit) -> str:
+    if not permit.headcount_known:
+        return UNKNOWN
+    return ", ".join(sorted(permit.inside)) or NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What an alarm of a permit says. `inside` None: nobody knows; `cause` "": none was told."""
+
+    permit: str
+    cause: str
+    inside: tuple[str, ...] | None
+
+
+def stop_of(why: str) -> Stop | None:
+    """What `standing` wrote; None where it is none of a permit's."""
+    told = _WHY.fullmatch(why)
+    if told is None:
+        return None
+    permit, cause, inside = told.groups()
+    people = None if inside == UNKNOWN else () if inside == NOBODY else tuple(inside.split(", "))
+    return Stop(permit, "" if cause == "-" else cause, people)

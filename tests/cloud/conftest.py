@@ -128,6 +128,24 @@ class KnownSpine:
         )
         self.note(alarm, "raised")
 
+    def stopped(self, alarm: str, space: str, rule: str, why: str, **more: Any) -> None:
+        """The cloud's own, of a permit."""
+        now = time.time_ns()
+        self.alarms[alarm] = Occurrence(
+            alarm=alarm,
+            origin="cloud",
+            site="north",
+            gateway="gw-north",
+            device=space,
+            measurement="permit",
+            quantity="",
+            rule=rule,
+            raised_ns=now,
+            changed_ns=now,
+            **more,
+        )
+        self.note(alarm, "raised", note=why)
+
     def returned(self, alarm: str) -> None:
         """The value is back within its limits."""
         self.alarms[alarm] = replace(
@@ -144,10 +162,11 @@ class KnownSpine:
         )
         self.feed.publish("alarm", self.told(state))
 
-    @staticmethod
-    def told(state: Occurrence) -> dict[str, object]:
+    def told(self, state: Occurrence) -> dict[str, object]:
         """As the spine tells it."""
-        return {**asdict(state), "active": state.active, "ended_ns": state.ended_ns, "pending": []}
+        why = self.journal[state.alarm][0]["note"] if state.origin == "cloud" else ""
+        more = {"active": state.active, "ended_ns": state.ended_ns, "pending": [], "why": why}
+        return asdict(state) | more
 
     def _found(self, alarm: str) -> Occurrence:
         if alarm not in self.alarms:

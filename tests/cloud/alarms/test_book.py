@@ -183,6 +183,41 @@ def test_silence_raises_once_returns_and_stays_until_acknowledged(engine: Engine
     assert restarted.sent == []
 
 
+def stop(permit: str, cause: str, inside: str, *, standing: bool = True) -> Condition:
+    occasion = f"permit {permit}: {cause}"
+    why = f"{occasion}; {inside}" if standing else ""
+    return Condition(
+        "plant", "gw-1", "well-7", "permit", "permit-suspended", standing, why, occasion, 2
+    )
+
+
+def test_each_stop_of_a_permit_is_an_alarm_of_its_own_even_while_an_older_one_waits(
+    engine: Engine,
+) -> None:
+    desk = Desk(engine)
+    desk.book.watch([stop("P1", "gas", "wu, zhou")])
+    desk.book.watch([stop("P1", "gas", "wu")])
+    (row,) = desk.book.rows(active=True, limit=9)
+    first = str(row["alarm"])
+    assert (row["why"], row["level"]) == ("permit P1: gas; wu", 2)
+    assert desk.changes(first) == ["raised", "noted"]
+    desk.book.watch([stop("P1", "gas", "", standing=False)])
+    for cause in ("gas", "sos", "sos"):
+        desk.book.watch([stop("P2", cause, "li")])
+    (row,) = desk.book.rows(active=True, limit=9)
+    assert (row["why"], row["beyond"], row["acknowledged"]) == ("permit P2: sos; li", True, False)
+    assert [r["why"] for r in desk.book.rows(active=False, limit=9)[1:]] == [
+        "permit P2: gas; li",
+        "permit P1: gas; wu",
+    ]
+    assert desk.changes(first) == ["raised", "noted", "returned", "superseded"]
+    restarted = Desk(engine)
+    restarted.book.watch([stop("P2", "sos", "li")])
+    assert [r["alarm"] for r in restarted.book.rows(active=True, limit=9)] == [row["alarm"]]
+    restarted.book.watch([stop("P3", "sos", "li")])
+    assert len(restarted.book.rows(active=False, limit=9)) == 4
+
+
 def test_a_newer_alarm_of_the_same_rule_takes_the_older_one_s_place_in_any_order(
     engine: Engine,
 ) -> None:

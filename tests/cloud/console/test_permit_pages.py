@@ -24,7 +24,7 @@ from tocsin.testing import wait_until_sync
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cloud.conftest import RunningCloud
+    from tests.cloud.conftest import KnownSpine, RunningCloud
 
 
 @pytest.fixture
@@ -341,6 +341,25 @@ def test_the_wall_shows_what_is_in_force_worst_first_and_moves_by_itself(
     wall.tab.shot("permit-wall-suspended", full=False)
     wall.tab.fits()
     wall.tab.done()
+
+
+def test_the_red_bar_tops_with_the_stop_that_stands_and_says_why_and_who_is_inside(
+    crew: Crew, browser: Browser, cloud: RunningCloud
+) -> None:
+    def raised(spine: KnownSpine) -> None:
+        spine.stopped("STOP", "well-7", "permit-suspended", "permit P2: gas; wu, zhou")
+        spine.stopped("OVER", "well-7", "permit-emergency", "permit P1: -; nobody inside", level=2, beyond=False)  # fmt: skip
+
+    cloud.do(raised)
+    li = Seat(crew, browser, "li").at("/alarms")
+    expect(li.page.locator(".banner .what")).to_have_text("well-7 · 有限空间作业已暂停 · 一级报警 · 气体超限 · 在内: wu, zhou")  # fmt: skip
+    stop = li.page.locator('[data-alarm-id="STOP"]')
+    expect(stop.locator(".stop a")).to_have_attribute("href", "/permits/P2")
+    expect(li.page.locator('[data-alarm-id="OVER"]')).to_contain_text("无人在内")
+    expect(li.page.locator("[data-alarm-id]").first).to_have_attribute("data-alarm-id", "STOP")
+    li.tab.shot("permit-alarms")
+    li.tab.fits()
+    li.tab.done()
 
 
 def test_the_pages_are_installable_and_say_so_where_there_is_no_network(

@@ -10,6 +10,7 @@ from cloud.identity.rules import Scope
 from cloud.permits.bundle_check import check_bundle
 from cloud.permits.granting import Granted, grants_of
 from cloud.permits.photos import Photos
+from cloud.permits.shown import Stop, stop_of
 from tests.cloud.conftest import PASSWORD
 from tests.cloud.permits.crew import GATEWAY_KEY, JPEG, LOCK, LOCK_KEY, Crew
 from tocsin.errors import BadRequestError, NotFoundError
@@ -41,7 +42,9 @@ def test_a_day_from_application_to_the_bundle(cloud: RunningCloud, crew: Crew) -
     cloud.book.look()
     told = crew.must("bureau", "GET", at)
     assert (told["state"], told["permit"]["cause"], told["occupied"]) == ("suspended", "gas", True)
-    assert [c.rule for c in cloud.conditions if c.standing] == ["permit-suspended"]
+    (stands,) = [c for c in cloud.conditions if c.standing]
+    assert (stands.rule, stands.level) == ("permit-suspended", 1)
+    assert stop_of(stands.why) == Stop(permit, "gas", ("wu", "zheng", "zhou"))
     assert crew.why("li", "POST", f"{at}/enter", {"person": "wu"})["reason"] == "wrong-state"
     signed = {"reason": "aired", "code": crew.code("qian")}
     assert crew.why("qian", "POST", f"{at}/resume", signed)["reason"] == "still-inside"
