@@ -142,6 +142,7 @@ def test_a_server_that_is_busy_away_or_not_ours_to_write_costs_nothing_and_is_sa
             assert site.gateway.uncommitted == 1
             site.influx.answering = lambda _: STORED
             site.committed()
+            wait_until_sync(lambda n=before + 2: len(site.said()) >= n, 30.0, "both words")  # type: ignore[misc]
             away, back = site.said()[before:]
             assert hint in away
             assert "is back" in back
