@@ -39,11 +39,16 @@ Cell = tuple[str, int, str, Any]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The old site, with configurations of this version."""
-    with tarfile.open(FIXTURE) as archive:
-        archive.extractall(tmp_path)  # noqa: S202 - our own, and Python 3.11.2 has no filters
-    site.write_cloud(tmp_path, http_port=0, broker="mosquitto")
-    (tmp_path / "gateway.toml").write_text(site.gateway_head(1), "utf-8")
-    return tmp_path
+    return unpacked(FIXTURE, tmp_path)
+
+
+def unpacked(fixture: Path, folder: Path) -> Path:
+    """A kept site in `folder`, and configurations of this version beside it."""
+    with tarfile.open(fixture) as archive:
+        archive.extractall(folder)  # noqa: S202 - our own, and Python 3.11.2 has no filters
+    site.write_cloud(folder, http_port=0, broker="mosquitto")
+    (folder / "gateway.toml").write_text(site.gateway_head(1), "utf-8")
+    return folder
 
 
 def schema_of(path: Path) -> set[tuple[str, str]]:
