@@ -471,7 +471,9 @@ class PermitDesk:
 
     def _sound(self) -> None:
         wanted = {
-            w.told.space.id for w in self._permits.values() if must_sound(w.seen, w.silenced_ns)
+            w.told.space.id
+            for w in self._permits.values()
+            if must_sound(w.seen, w.silenced_ns, w.called_ns)
         }
         for space, siren in self._sirens.items():
             siren.want(space in wanted)

@@ -22,12 +22,15 @@ _STOPPED = frozenset({State.SUSPENDED, State.EMERGENCY, State.EXPIRED})
 _log = logging.getLogger("edge.permits")
 
 
-def must_sound(permit: Permit, silenced_ns: int | None) -> bool:
-    """While work that had begun is stopped: as long as anyone may be inside, then until all came out or it was silenced."""
+def must_sound(permit: Permit, silenced_ns: int | None, called_ns: int = 0) -> bool:
+    """While work that had begun is stopped: as long as anyone may be inside, then until all came out or it was silenced.
+
+    `called_ns`: somebody called for help since it stopped, whom no roll call has answered.
+    """
     stopped = permit.state in _STOPPED and permit.activated_ns is not None
     if not stopped or permit.occupied:
         return stopped
-    since_ns = permit.suspended_ns or permit.since_ns
+    since_ns = max(permit.suspended_ns or permit.since_ns, called_ns)
     came_out = permit.emptied_ns is not None and permit.emptied_ns >= since_ns
     return not came_out and (silenced_ns is None or silenced_ns < since_ns)
 

@@ -11,12 +11,12 @@ from tocsin.errors import GrantRefusedError
 from tocsin.grants.claims import Claims, decode_claims
 from tocsin.grants.sign1 import parse_sign1
 from tocsin.permits.context import Account, Conditions, Context
-from tocsin.permits.facts import HANDS, OPENERS, Counted, LockTold
+from tocsin.permits.facts import HANDS, OPENERS, Counted, LockTold, Moved
 from tocsin.permits.intervals import NS
 from tocsin.permits.journal import CLOUD, Entry, entry_hash, heads
 from tocsin.permits.merge import merge
 from tocsin.permits.messages import PermitDown, PermitUp, SealedGrant
-from tocsin.permits.names import ENDED, IN_FORCE, Role
+from tocsin.permits.names import ENDED, IN_FORCE, Cause, Role, State
 from tocsin.permits.permit import Permit, fold, permit_of
 from tocsin.permits.space import Live
 
@@ -120,6 +120,19 @@ class Watched:
         return (
             msgspec.structs.replace(self.permit, headcount_known=False) if unseen else self.permit
         )
+
+    @property
+    def called_ns(self) -> int:
+        """When somebody called for help last, work standing already; 0 once a roll call found nobody inside or it moved on."""
+        for entry in reversed(self.entries):
+            match entry.fact:
+                case Moved(source, target, Cause.SOS) if source is target:
+                    return entry.at_ns
+                case Moved(_, target) if target not in (State.EMERGENCY, State.EXPIRED):
+                    return 0
+                case Counted(()):
+                    return 0
+        return 0
 
     @property
     def lost(self) -> bool:

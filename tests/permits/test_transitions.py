@@ -73,7 +73,7 @@ suspended brief attendant,entrant -
 suspended count-tools attendant -
 suspended exit approver,attendant,entrant,rescue -
 suspended count-people approver,attendant,rescue -
-suspended sos * -
+suspended sos * suspended
 suspended resume approver active
 suspended emergency *,system emergency
 suspended warn system -
@@ -89,7 +89,7 @@ emergency count-tools attendant -
 emergency enter attendant,rescue -
 emergency exit approver,attendant,entrant,rescue -
 emergency count-people approver,attendant,rescue -
-emergency sos * -
+emergency sos * emergency
 emergency end-rescue rescue -
 emergency end-rescue approver suspended
 emergency grant system -
@@ -113,7 +113,7 @@ expired test gas-tester -
 expired count-tools attendant -
 expired exit approver,attendant,entrant,rescue -
 expired count-people approver,attendant,rescue -
-expired sos * -
+expired sos * expired
 expired emergency *,system emergency
 expired hand-back applicant,attendant,technician -
 expired close attendant -

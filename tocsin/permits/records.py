@@ -130,10 +130,11 @@ def lock_told(permit: Permit, said: facts.LockTold) -> Accepted:
 
 
 def called_for_help(permit: Permit) -> Accepted:
-    """SOS: work stops; where it stands already the call is kept and told."""
+    """SOS: work stops; where it stands already the call becomes the cause, and the siren sounds anew."""
     if permit.state in _RUNNING:
         return Accepted((suspension(permit, Cause.SOS),), STOP)
-    return Accepted((facts.Noted("sos"),), (Effect.SIREN_ON, Effect.EVACUATE, Effect.NOTIFY))
+    again = facts.Moved(permit.state, permit.state, Cause.SOS)
+    return Accepted((again,), (Effect.SIREN_ON, Effect.EVACUATE, Effect.NOTIFY))
 
 
 def rescue_ended(permit: Permit, role: Role) -> Outcome:

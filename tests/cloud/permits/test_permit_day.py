@@ -20,6 +20,8 @@ from tocsin.grants.ids import id_of
 from tocsin.grants.issuers import IssuerKeys
 from tocsin.grants.lock_keys import gateway_key, open_sealed
 from tocsin.grants.primitives import exchange_public, public_key
+from tocsin.permits.facts import Moved
+from tocsin.permits.names import Cause, State
 from tocsin.permits.pins import is_pin
 
 if TYPE_CHECKING:
@@ -380,3 +382,19 @@ def test_one_space_is_under_one_permit_at_a_time(cloud: RunningCloud, crew: Crew
     body = {"site": "north", "form": crew.form()}
     refused = crew.why("zhao", "POST", "/permits", body)
     assert (refused["reason"], first in refused["message"]) == ("space-taken", True)
+
+
+def test_a_call_for_help_while_work_is_stopped_becomes_the_cause_and_an_alarm_of_its_own(
+    cloud: RunningCloud, crew: Crew
+) -> None:
+    permit = crew.active()
+    crew.air(h2s=8.0)
+    cloud.book.look()
+    crew.must("zhou", "POST", f"/permits/{permit}/sos", {"reason": "his foot"})
+    told = crew.must("bureau", "GET", f"/permits/{permit}")
+    assert (told["state"], told["permit"]["cause"]) == ("suspended", "sos")
+    newest = [c for c in cloud.conditions if c.rule == "permit-suspended"][-1]
+    assert (newest.standing, newest.occasion) == (True, f"permit {permit}: sos")
+    assert crew.told(permit).entries[-1].fact == Moved(
+        State.SUSPENDED, State.SUSPENDED, Cause.SOS
+    )  # so that the gateway sounds its siren

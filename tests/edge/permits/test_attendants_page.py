@@ -99,6 +99,11 @@ def test_the_attendant_counts_stops_and_is_told_why_not_with_the_cloud_away(
         assert phone.ask("exit", person=name)["done"]
     assert phone.inside() == set()
     plant.until(lambda: plant.coil()[-1:] == ["0"], "the siren's end")
+    assert phone.ask("sos")["done"], "nobody is inside, and somebody beside the hatch needs help"
+    plant.until(lambda: plant.coil()[-1:] == ["1"], "the siren")
+    assert phone.shown()["cause"] == Cause.SOS.value
+    assert phone.ask("roll-call", inside="")["done"]
+    plant.until(lambda: plant.coil()[-1:] == ["0"], "the siren's end")
     assert phone.ask("emergency")["done"]
     plant.until(lambda: phone.shown()["state"] == "emergency", "the emergency")
     assert "rescue" in str(phone.ask("enter", person="wu")["en"])

@@ -15,15 +15,17 @@ from edge.permits.conditions import Watch
 from edge.permits.journal import FILE, RESERVE_BYTES, PermitJournal
 from edge.permits.options import SpaceConfig
 from edge.permits.siren import must_sound
+from edge.permits.watched import Watched
 from tests.dying import Step, dies_at
 from tests.edge.permits.day import CloudSide
 from tests.permits.site import Site
 from tocsin.contract.columns import Layout, Row
 from tocsin.errors import OutboxFullError
-from tocsin.permits.facts import Exited
+from tocsin.permits.facts import Counted, Entered, Exited
+from tocsin.permits.intervals import NS
 from tocsin.permits.journal import Entry, entry_bytes
 from tocsin.permits.messages import PermitDown
-from tocsin.permits.names import Action
+from tocsin.permits.names import Action, Cause, State
 
 MIB = 1 << 20
 
@@ -190,3 +192,33 @@ def test_the_siren_sounds_while_anyone_may_be_inside_and_then_until_all_came_out
     empty = Site().to_suspended()
     assert must_sound(empty.permit, None)
     assert not must_sound(empty.permit, empty.permit.suspended_ns)
+
+
+def test_a_call_for_help_sounds_the_siren_anew_until_a_roll_call_or_all_came_out() -> None:
+    site = Site().to_suspended("zhou")
+    site.must(Action.EXIT, "li", Exited("zhou"))
+    down = told()
+
+    def sounds() -> bool:
+        watched = Watched(down, site.entries, "gateway:gw-1")
+        return must_sound(watched.seen, None, watched.called_ns)
+
+    assert not sounds()
+    for stopped in (State.SUSPENDED, State.EMERGENCY):
+        site.now_ns += 60 * NS
+        site.must(Action.SOS, "zhou")
+        assert (sounds(), site.state(), site.permit.cause) == (True, stopped, Cause.SOS)
+        assert site.permit.incident
+        site.now_ns += 60 * NS
+        site.must(Action.COUNT_PEOPLE, "li", Counted(()))
+        assert not sounds()
+        if stopped is State.SUSPENDED:
+            site.must(Action.EMERGENCY, "zhou")
+    site.must(Action.END_RESCUE, "wang")
+    site.must(Action.SOS, "zhou")
+    assert not site.permit.rescue_ended
+    site.must(Action.ENTER, "wang", Entered("wang"))
+    site.must(Action.SOS, "zhou")
+    site.now_ns += 60 * NS
+    site.must(Action.EXIT, "wang", Exited("wang"))
+    assert not sounds()
