@@ -11,7 +11,6 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from tocsin.errors import CodecError
@@ -121,10 +120,11 @@ class Connection(asyncio.Protocol):
         if self._beating is not None:
             self._beating.cancel()
         if self._transport is not None:
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(_STOP_S):
                     await self._gone.wait()
-            self._transport.abort()
+            except TimeoutError:
+                self._transport.abort()  # of one over TLS that is gone Python 3.11.2 raises an AttributeError
 
     def data_received(self, data: bytes) -> None:
         self._heard_s = time.monotonic()
