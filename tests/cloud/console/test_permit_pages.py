@@ -219,6 +219,9 @@ def test_the_attendant_releases_counts_in_and_out_and_everybody_sees_a_suspensio
     wu.state("suspended")
     expect(wu.page.locator(".problem")).to_contain_text("Gas beyond its limit")
     expect(wu.page.locator('.gas-now [data-quantity="h2s"]')).to_have_attribute("data-alarm", "2")
+    status = wu.page.locator(".gas-now .status")
+    expect(status.locator('[data-state="ok"]')).to_be_hidden()
+    expect(status.locator('[data-state="alarm2"]')).to_have_text("Beyond limit")
     expect(wu.page.locator('[data-person="zheng"] button')).to_have_count(0)  # exits alone
     expect(wu.page.locator(".rescue")).to_contain_text("Nobody goes in after them")
     expect(wu.page.locator(".rescue a")).to_have_attribute("href", re.compile("^tel:"))
@@ -338,6 +341,8 @@ def test_the_wall_shows_what_is_in_force_worst_first_and_moves_by_itself(
     expect(tile).to_have_attribute("data-state", "suspended")
     expect(tile.locator('[data-quantity="h2s"]')).to_have_attribute("data-alarm", "2")
     expect(tile.locator(".why")).to_have_text("气体超限")
+    expect(tile.locator('.status [data-state="ok"]')).to_be_hidden()
+    expect(tile.locator('.status [data-state="alarm2"]')).to_be_visible()
     wall.tab.shot("permit-wall-suspended", full=False)
     wall.tab.fits()
     wall.tab.done()
