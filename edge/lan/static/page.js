@@ -1,5 +1,6 @@
 import * as key from "/key.js";
 
+const RUNNING = ["active", "closing"], MAY_GO_IN = ["active", "emergency"];
 const POLL_MS = 2000, SIGN_MS = 20000, STALE_MS = 6000;
 const $ = (id) => document.getElementById(id);
 const words = await (await fetch("/words.json")).json();
@@ -130,7 +131,7 @@ const person = (p, who) => {
   const action = who.inside ? "exit" : "enter";
   return el("div", { class: "row" },
     el("span", {}, who.name, " ", el("span", { class: "age" }, who.since_ns == null ? what : `${what} ${ago(who.since_ns)}`)),
-    el("button", { type: "button", class: who.inside ? "" : "quiet", disabled: busy, onclick: tap(p.permit, action, { person: who.account }) }, t(action)));
+    !who.inside && !MAY_GO_IN.includes(p.state) ? null : el("button", { type: "button", class: who.inside ? "" : "quiet", disabled: busy, onclick: tap(p.permit, action, { person: who.account }) }, t(action)));
 };
 
 const lockRow = (p, l) => {
@@ -150,6 +151,7 @@ const value = (v) => el("div", { class: "row" },
 const permitCard = (p) => {
   const inside = p.roster.filter((who) => who.inside);
   const stopped = ["suspended", "emergency", "expired"].includes(p.state);
+  const inForce = stopped || RUNNING.includes(p.state); // before that nothing here is answered but by a refusal
   const mood = stopped ? "bad" : p.state === "active" ? "good" : "warn";
   const left = p.until_ns - nowNs();
   const count = p.headcount_known ? String(inside.length) : "?";
@@ -160,16 +162,16 @@ const permitCard = (p) => {
     el("div", { class: "two" },
       el("div", {}, el("div", { class: "big" }, count), el("span", { class: "age" }, p.headcount_known ? t("inside") : t("unknown"))),
       el("div", {}, el("div", { class: left < 10 * 60e9 ? "big warn" : "big" }, left > 0 ? span(left) : "0"), el("span", { class: "age" }, left > 0 ? t("left") : t("over")))),
+    inForce ? el("div", { class: "sos" }, asks(p, "sos", "bad", t("sure_sos"), false)) : el("p", { class: "age" }, t("not_begun")),
     el("h2", {}, t("gas")), ...p.values.map(value), el("h2", {}, t("roster")), ...p.roster.map((who) => person(p, who)),
     p.locks.length ? el("h2", {}, t("locks")) : null, ...p.locks.map((l) => lockRow(p, l)),
     p.rescue_call || p.rescue_plan ? el("h2", {}, t("rescue")) : null,
     p.rescue_call || p.rescue_plan ? el("div", { class: "row" }, el("span", {}, p.rescue_plan),
       /^[+\d][\d ()-]*$/.test(p.rescue_call) ? el("a", { class: "call", href: `tel:${p.rescue_call}` }, p.rescue_call) : el("strong", {}, p.rescue_call)) : null,
-    el("div", { class: "two" },
+    inForce ? el("div", { class: "two" },
       asks(p, "roll-call", "", t("sure_roll_call"), false, p.roster),
-      asks(p, "suspend", "", t("sure_suspend"), true),
-      p.state === "emergency" ? asks(p, "end-rescue", "", t("sure_end_rescue"), true) : asks(p, "emergency", "", t("sure_emergency"), true),
-      asks(p, "sos", "bad", t("sure_sos"), false)));
+      RUNNING.includes(p.state) ? asks(p, "suspend", "", t("sure_suspend"), true) : null,
+      p.state === "emergency" ? asks(p, "end-rescue", "", t("sure_end_rescue"), true) : asks(p, "emergency", "", t("sure_emergency"), true)) : null);
 };
 
 const asks = (p, action, mood, text, wantsReason, people) => el("button", {

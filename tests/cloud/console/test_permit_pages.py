@@ -318,7 +318,13 @@ def _lock_says(cloud: RunningCloud, outcome: str, text: str, answer: object = No
 def test_sos_takes_two_taps_and_stops_the_work(crew: Crew, browser: Browser) -> None:
     permit = crew.active("zhou")
     zhou = Seat(crew, browser, "zhou").at(f"/permits/{permit}")
+    expect(zhou.page.locator(".sos summary")).to_be_in_viewport(ratio=1)
+    zhou.tab.shot("permit-sos-first-screen", full=False)
+    zhou.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(zhou.page.locator(".sos summary")).to_be_in_viewport(ratio=1)
+    zhou.page.evaluate("scrollTo(0, 0)")
     zhou.page.locator(".sos summary").click()
+    expect(zhou.page.locator(".sos button")).to_be_in_viewport(ratio=1)
     zhou.tab.shot("permit-sos")
     zhou.page.get_by_role("button", name="立即求救").click()
     zhou.state("suspended")

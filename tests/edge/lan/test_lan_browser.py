@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -67,12 +68,14 @@ def test_the_attendant_counts_people_and_calls_for_help(
             expect(shown.locator("body")).to_contain_text(word)
         expect(card.locator(".big").first).to_have_text("2")
         shot(shown, f"active-{language[:2]}")
+        expect(card.locator("button.bad")).to_be_in_viewport(ratio=1)
         card.get_by_role("button", name=words[0], exact=True).click()
         expect(card.locator(".big").first).to_have_text("3")
         card.locator("button.bad").click()
         shown.locator("#ask-yes").click()
         expect(card.locator(".banner")).to_contain_text("陈伟、刘洋、赵敏")
         shot(shown, f"suspended-{language[:2]}")
+        expect(card.locator("button.bad")).to_be_in_viewport(ratio=1)
         card.get_by_role("button", name=words[3], exact=True).click()
         shown.locator("#ask-list input").nth(1).uncheck()
         shot(shown, f"roll-call-{language[:2]}")
@@ -88,6 +91,28 @@ def test_the_attendant_counts_people_and_calls_for_help(
         assert done[2].said["inside"] == "chen\nzhao"
         width = shown.evaluate("document.documentElement.scrollWidth")
         assert width <= 390
+        assert problems == []
+
+
+def test_the_page_offers_only_what_the_state_lets_be_done(browser: Browser, tmp_path: Path) -> None:
+    desk = OnePermit()
+    with page(desk, tmp_path) as (_, url, _):
+        shown, problems = phone(browser, url, "en-GB")
+        card = shown.locator("section[data-permit]")
+
+        def offered(state: str, *names: str) -> None:
+            desk.view = msgspec.structs.replace(desk.view, state=state)
+            expect(card.locator(".pill").first).to_have_text(state)
+            for name in ("In", "Out", "SOS", "Suspend", "Roll call", "Emergency"):
+                found = card.get_by_role("button", name=name, exact=True)
+                expect(found.first).to_be_visible() if name in names else expect(found).to_have_count(0)  # fmt: skip
+
+        offered("active", "In", "Out", "SOS", "Suspend", "Roll call", "Emergency")
+        offered("suspended", "Out", "SOS", "Roll call", "Emergency")
+        offered("closing", "Out", "SOS", "Suspend", "Roll call", "Emergency")
+        offered("expired", "Out", "SOS", "Roll call", "Emergency")
+        offered("approved", "Out")
+        expect(card).to_contain_text("Work has not begun")
         assert problems == []
 
 
