@@ -5,7 +5,7 @@ const POLL_MS = 2000, SIGN_MS = 20000, STALE_MS = 6000;
 const $ = (id) => document.getElementById(id);
 const words = await (await fetch("/words.json")).json();
 let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
-let state = null, mine = null, heardMs = 0, busy = false, held = false; // held: a finger is down, so nothing moves under it
+let state = null, mine = null, heardMs = 0, busy = false, ended = false, held = false; // held: a finger is down, so nothing moves under it
 
 const t = (name) => words.text[name]?.[language === "zh" ? 0 : 1] ?? name;
 const word = (kind, name) => words[kind]?.[name]?.[language === "zh" ? 0 : 1] ?? name;
@@ -36,12 +36,15 @@ const say = (text, bad = false) => {
   say.timer = setTimeout(() => { told.hidden = true; }, bad ? 9000 : 2500);
 };
 
+/** It answers, but knows this phone no more: it started anew, or a shift is over. */
+const loggedOut = () => { ended ||= state !== null; state = null; heardMs = Date.now(); };
+
 const post = async (path, body) => {
   const headers = { "content-type": "application/json" };
   if (state) headers["x-csrf"] = state.csrf;
   const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal: AbortSignal.timeout(45000) });
   const told = await answer.json();
-  if (answer.status === 401 && path !== "/api/login") { state = null; show(); }
+  if (answer.status === 401 && path !== "/api/login") { loggedOut(); show(); }
   return told;
 };
 
@@ -114,7 +117,7 @@ const findMine = async () => {
 const loginPage = () => {
   const account = el("input", { name: "account", autocomplete: "username", required: true });
   const pin = el("input", { name: "pin", type: "password", inputmode: "numeric", autocomplete: "current-password", required: true });
-  const form = el("form", {}, el("label", {}, el("span", {}, t("account")), account), el("label", {}, el("span", {}, t("pin")), pin),
+  const form = el("form", {}, ended ? el("p", { class: "warn", role: "status" }, t("again")) : null, el("label", {}, el("span", {}, t("account")), account), el("label", {}, el("span", {}, t("pin")), pin),
     el("div", { class: "two" }, el("button", { type: "submit" }, t("login"))));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -188,15 +191,14 @@ function show() {
 
 function draw() {
   document.documentElement.lang = language;
-  const cloud = $("cloud");
+  const cloud = $("cloud"), old = heardMs > 0 && Date.now() - heardMs > STALE_MS;
   cloud.hidden = !state;
+  $("stale").hidden = !old;
+  if (old) $("stale").textContent = state ? t("stale").replace("{age}", span((Date.now() - heardMs) * 1e6)) : t("lost");
   if (!state) { if (!$("main").querySelector("form")) $("main").replaceChildren(loginPage()); return; }
   $("gateway").textContent = state.gateway;
   cloud.textContent = state.cloud_lost_ns == null ? t("cloud_there") : `${t("cloud_gone")} ${span(nowNs() - state.cloud_lost_ns)}`;
   cloud.className = `pill ${state.cloud_lost_ns == null ? "good" : "warn"}`;
-  const old = Date.now() - heardMs > STALE_MS;
-  $("stale").hidden = !old;
-  if (old) $("stale").textContent = t("stale").replace("{age}", span((Date.now() - heardMs) * 1e6));
   const cards = state.permits.map(permitCard);
   $("main").replaceChildren(...(cards.length ? cards : [el("section", {}, t("none"))]),
     phone(),
@@ -208,7 +210,7 @@ async function poll() {
   try {
     const of = state && mine?.account === state.account ? `?holder=${mine.holder}` : "";
     const answer = await fetch(`/api/state${of}`, { cache: "no-store", signal: AbortSignal.timeout(4000) });
-    if (answer.ok) { state = await answer.json(); heardMs = Date.now(); if (mine?.account !== state.account) await findMine(); } else if (answer.status === 401) state = null;
+    if (answer.ok) { state = await answer.json(); heardMs = Date.now(); ended = false; if (mine?.account !== state.account) await findMine(); } else if (answer.status === 401) loggedOut();
   } catch { /* shown by its age */ }
   show();
 }

@@ -19,7 +19,12 @@ from tocsin.testing import wait_until_sync
 
 @contextmanager
 def page(
-    desk: Desk, folder: Path, *, tls: bool = True, lost_ns: int | None = None
+    desk: Desk,
+    folder: Path,
+    *,
+    tls: bool = True,
+    lost_ns: int | None = None,
+    listen: str = "127.0.0.1:0",
 ) -> Iterator[tuple[LanPage, str, Path]]:
     """The page, its address and the certificate to trust."""
     authority = trustme.CA()
@@ -29,7 +34,7 @@ def page(
     own.cert_chain_pems[0].write_to_path(cert)
     authority.cert_pem.write_to_path(ca)
     routes = Routes("gw-07", desk, SystemClock(), lambda: lost_ns, secure=tls)
-    served = LanPage("127.0.0.1:0", routes, cert if tls else None, key if tls else None)
+    served = LanPage(listen, routes, cert if tls else None, key if tls else None)
     loop = asyncio.new_event_loop()
     task = loop.create_task(served.run())
 

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.edge.lan.desk import PIN, OnePermit
 from tests.edge.lan.serving import page
 from tocsin.grants.primitives import is_signed
+from tocsin.testing import free_port
 
 SHOTS = Path(".test-run") / "lan"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -153,3 +154,22 @@ def test_a_gateway_that_does_not_answer_makes_the_page_say_how_old_it_is(
         shown, _ = phone(browser, url, "en-GB")
     expect(shown.locator("#stale")).to_be_visible(timeout=20_000)
     expect(shown.locator("#stale")).to_contain_text("does not answer")
+
+
+def test_after_a_restart_of_the_gateway_the_page_asks_for_the_pin_and_says_why(
+    browser: Browser, tmp_path: Path
+) -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    with page(OnePermit(), tmp_path, listen=listen) as (_, url, _):
+        shown, problems = phone(browser, url, "en-GB")
+    expect(shown.locator("#stale")).to_contain_text("does not answer", timeout=20_000)
+    with page(OnePermit(), tmp_path, listen=listen):
+        expect(shown.locator("form input[name=pin]")).to_be_visible(timeout=20_000)
+        expect(shown.locator("#main")).to_contain_text("The gateway has started anew")
+        expect(shown.locator("#stale")).to_be_hidden()
+        shot(shown, "again-en")
+        shown.fill("input[name=account]", "wang")
+        shown.fill("input[name=pin]", PIN)
+        shown.click("button[type=submit]")
+        expect(shown.locator("section[data-permit]")).to_be_visible()
+        assert problems == []
