@@ -14,6 +14,7 @@ import msgspec
 from edge.lan.desk import Answer, Asked, Desk, PermitView
 from edge.lan.sessions import Session, Sessions
 from edge.lan.wire import Request, Response
+from tocsin.contract.catalogue import catalogue
 from tocsin.permits.words import ACTIONS, CAUSES, STATES
 from tocsin.sdk import Clock
 
@@ -154,11 +155,12 @@ class Routes:
 
 
 def words() -> bytes:
-    """States, actions and causes for the page's script: name -> (Chinese, English)."""
+    """States, actions, causes and gases for the page's script: name -> (Chinese, English)."""
     told = {
         "state": {k.value: v for k, v in STATES.items()},
         "action": {k.value: v for k, v in ACTIONS.items()},
         "cause": {k.value: v for k, v in CAUSES.items()},
+        "quantity": {q.name: (q.zh, q.en) for q in catalogue()["gas"].quantities.values()},
     }
     return msgspec.json.encode(told)
 

@@ -148,7 +148,7 @@ const lockRow = (p, l) => {
 };
 
 const value = (v) => el("div", { class: "row" },
-  el("span", {}, `${v.device} ${v.quantity} `, el("span", { class: "age" }, ago(v.at_ns))),
+  el("span", {}, `${word("quantity", v.quantity)} `, el("span", { class: "age" }, `${v.device} · ${ago(v.at_ns)}`)),
   el("span", { class: v.ok ? "value" : "value bad" }, v.value == null ? "–" : `${+v.value.toPrecision(4)} ${v.unit.replace(/[\[\]{}]/g, "")}`));
 
 const permitCard = (p) => {

@@ -68,6 +68,7 @@ def test_the_attendant_counts_people_and_calls_for_help(
         for word in words:
             expect(shown.locator("body")).to_contain_text(word)
         expect(card.locator(".big").first).to_have_text("2")
+        expect(card).to_contain_text({"zh-CN": "硫化氢", "en-GB": "Hydrogen sulfide"}[language])
         shot(shown, f"active-{language[:2]}")
         expect(card.locator("button.bad")).to_be_in_viewport(ratio=1)
         card.get_by_role("button", name=words[0], exact=True).click()

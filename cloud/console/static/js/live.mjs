@@ -157,7 +157,6 @@ let told_ms = now_ms(); // when the server last said anything: how old this page
 function connection(state) {
   lamp.dataset.state = state;
   lamp.querySelector("span").textContent = t(`live.${state}`);
-  if (state === "live") told_ms = now_ms();
   noLive.hidden = state !== "lost";
   const when = new Date(told_ms);
   const two = (n) => String(n).padStart(2, "0");
@@ -186,10 +185,12 @@ function connect() {
   source = new EventSource("/api/v1/events");
   const on = (name, act) => source.addEventListener(name, (event) => {
     heard();
+    if (name !== "trouble") told_ms = now_ms(); // a heartbeat comes only where nothing else does
     act(JSON.parse(event.data));
   });
   on("hello", ({ now_ns }) => {
     setServerTime(now_ns);
+    told_ms = now_ms();
     connection("live");
     KINDS.forEach(refresh);
   });
