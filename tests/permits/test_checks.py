@@ -337,6 +337,14 @@ def test_approval_is_given_at_the_space_with_a_reason_after_everybody_signed() -
     assert (old.reason.value, old.rule and old.rule.id) == ("test-old", "test-age")
 
 
+def test_work_begins_at_the_space() -> None:
+    site = Site().to_approved()
+    for elsewhere in ("", "QR-8"):
+        refused = refusal(site, Action.ACTIVATE, "li", place=elsewhere)
+        assert (refused.reason, refused.args["space"]) == ("not-at-space", "well-7")
+    site.must(Action.ACTIVATE, "li")
+
+
 def test_work_does_not_begin_before_or_after_its_time() -> None:
     site = Site()
     site.must(Action.DRAFT, "zhao", site.form(from_ns=START_NS + 40 * MIN))

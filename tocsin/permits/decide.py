@@ -146,7 +146,7 @@ def _gate(permit: Permit, request: Request, context: Context, now_ns: int) -> Re
         case Action.APPROVE if template:
             return gates.approved(permit, form, template, request, context, now_ns)
         case Action.ACTIVATE if template:
-            return gates.activated(permit, form, template, context, now_ns)
+            return gates.activated(permit, form, template, request, context, now_ns)
         case Action.RESUME if template:
             return gates.resumed(permit, form, template, context, now_ns)
         case _:

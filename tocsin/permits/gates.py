@@ -139,11 +139,12 @@ def live(
 
 
 def activated(
-    permit: Permit, form: Form, template: Template, context: Context, now_ns: int
+    permit: Permit, form: Form, template: Template, request: Request, context: Context, now_ns: int
 ) -> Refused | None:
-    """The attendant's own word is the sign of the attendant; all else must hold."""
+    """At the space, where the attendant's own word is the sign of the attendant; all else must hold."""
     return (
-        in_time(form, now_ns)
+        at_space(request, context)
+        or in_time(form, now_ns)
         or space_free(permit, context)
         or empty(permit)
         or gas_test.holds(permit, template, context, now_ns)
