@@ -304,7 +304,7 @@ def test_what_is_logged_is_told_from_what_is_stored_and_is_no_dead_letter_howeve
         wait_until_sync(
             lambda: all(_gaps(city, g) == logged for g in city.gateways), 60.0, "logged"
         )
-        asyncio.run(_hand_out(server, "again", "ingest-1", 11))
+        asyncio.run(_hand_out(server, "again", "ingest-1", 11 * len(city.gateways)))
         ingester = city.node("ingest-1", "ingest", log)
         city.nothing_lost_or_doubled()
         wait_until_sync(lambda: not any(_gaps(city, g) for g in city.gateways), 30.0, "no gap")
