@@ -47,13 +47,20 @@ async def begin(
 
 
 @router.post("/second-factor/confirm")
-async def confirm(request: Request, code: Code, principal: Principal = Reader) -> Response:
-    """The first code of the app: from now on it counts."""
-    me = person_of(principal)
+async def confirm(
+    request: Request,
+    code: Code,
+    secret: Annotated[str, Form(max_length=64)] = "",
+    principal: Principal = Reader,
+) -> Response:
+    """The first code of the app: from now on it counts. A wrong one shows the same `secret` again."""
+    me, factors = person_of(principal), services(request).factors
     try:
-        await asyncio.to_thread(services(request).factors.confirm, me.account_id, code)
+        await asyncio.to_thread(factors.confirm, me.account_id, code)
     except IdentityError as error:
-        return await _page(request, principal, problem=f"factor.{error.reason.value}", status=409)
+        made = await asyncio.to_thread(factors.waiting, me.account_id, secret)
+        problem = f"factor.{error.reason.value}"
+        return await _page(request, principal, made=made, problem=problem, status=409)
     return await _page(request, principal, done="factor.done")
 
 

@@ -86,6 +86,18 @@ class SecondFactors:
                 _change(c, account_id, pending=sealed)
         return Enrolment(base32_of(secret), uri(secret, str(who["name"]), ISSUER))
 
+    def waiting(self, account_id: int, secret: str) -> Enrolment | None:
+        """What `begin` gave, again for whoever has it: a mistyped first code does not throw it away."""
+        with read(self._engine) as c:
+            row = _row(c, account_id)
+            if row is None or row["pending"] is None:
+                return None
+            name = c.scalar(select(accounts.c.name).where(accounts.c.id == account_id))
+        pending = self._sealing.open(row["pending"], _purpose(account_id))
+        if not secrets.compare_digest(base32_of(pending).encode(), secret.encode()):
+            return None
+        return Enrolment(secret, uri(pending, str(name), ISSUER))
+
     def confirm(self, account_id: int, code: str) -> FactorState:
         """The first code of the secret that `begin` gave; from now on it is the account's.
 

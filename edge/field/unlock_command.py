@@ -106,6 +106,8 @@ class _Door:
             raise UsageError("in an emergency two of the rescue team open together", hint=hint)
         if not rescue and len(holders) == 2:
             raise UsageError("--with is for an emergency", hint="call it at the attendant's page")
+        if not as_json:
+            output.note(f"asking {self._lock}; a lock that does not answer takes half a minute")
         challenge = self._ask("challenge", {})
         if Outcome(challenge["outcome"]) is not Outcome.DONE:
             _end(challenge, as_json=as_json)
@@ -129,7 +131,8 @@ class _Door:
 
 def _end(result: Any, *, as_json: bool) -> None:
     outcome = Outcome(result["outcome"])
-    output.emit(result, as_json=as_json, human=f"{outcome.value}: {result['text']}")
+    told = result["text"] if outcome is not Outcome.DONE else f"{result['device']} is open"
+    output.emit(result, as_json=as_json, human=f"{outcome.value}: {told}")
     if code := exit_code(outcome):
         raise typer.Exit(code)
 

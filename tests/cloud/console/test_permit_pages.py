@@ -112,6 +112,24 @@ def test_an_application_with_a_photo_is_refused_for_what_is_missing_and_then_han
     zhao.tab.done()
 
 
+def test_the_approver_sees_all_of_an_application_before_accepting_it(
+    crew: Crew, browser: Browser
+) -> None:
+    told = {"activities": ["hot work"], "communication": "channel 3", "contractor": "Pump & Co", "contractor_licence": "L-9"}  # fmt: skip
+    made = crew.must("zhao", "POST", "/permits", {"site": "north", "form": crew.form(**told)})
+    permit = made["permit"]["id"]
+    crew.must("zhao", "POST", f"/permits/{permit}/submit", {})
+    qian = Seat(crew, browser, "qian", "en-GB").at(f"/permits/{permit}")
+    facts = qian.page.locator(".facts-of")
+    for word in ("Hot work", "Communication was tried", "Harness", "channel 3", "Pump & Co · L-9", "119"):  # fmt: skip
+        expect(facts.get_by_text(word).first).to_be_visible()
+    expect(facts).to_contain_text("Hazards")
+    expect(qian.page.locator(".isolations li").first).to_contain_text("not in place")
+    qian.tab.shot("permit-submitted")
+    qian.tab.fits()
+    qian.tab.done()
+
+
 def test_the_second_factor_is_enrolled_by_a_code_and_needed_to_approve(
     crew: Crew, browser: Browser
 ) -> None:
@@ -131,6 +149,13 @@ def test_the_second_factor_is_enrolled_by_a_code_and_needed_to_approve(
     qian.tab.fits()
     secret = (qian.page.locator(".secret").text_content() or "").strip()
     key = crew.secret_of(secret)
+    picture = qian.page.locator(".qr").inner_html()
+    qian.page.fill("[name=code]", "000000")
+    qian.page.get_by_role("button", name="Confirm").click()
+    expect(qian.page.locator(".problem")).to_contain_text("code")
+    expect(qian.page.locator(".secret")).to_have_text(secret)
+    assert qian.page.locator(".qr").inner_html() == picture, "the phone may not have scanned it yet"
+    crew.forget_codes()
     qian.page.fill("[name=code]", code_at(key, step_of(time.time_ns())))
     qian.page.get_by_role("button", name="Confirm").click()
     expect(qian.page.locator(".message")).to_be_visible()
