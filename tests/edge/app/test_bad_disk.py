@@ -209,7 +209,7 @@ def test_when_the_kernel_makes_the_disk_read_only_in_use_alarms_sound_and_the_ne
 
 def remount(edge: Process, folder: Path, how: str) -> None:
     """Change the mount of its data_dir, in its own namespace."""
-    enter = ["nsenter", "--mount", "--target", str(edge.pid)]
+    enter = ["nsenter", "--mount", "--root", "--target", str(edge.pid)]
     argv = [*enter, "mount", "-o", f"remount,{how}", str(folder / "data")]
     subprocess.run(argv, check=True, timeout=10.0)
 
