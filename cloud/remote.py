@@ -95,6 +95,9 @@ def place_of(data: Path | None, url: str | None, token: str | None) -> Place:
     if url is not None:
         if data is not None:
             raise UsageError("--data and --url exclude each other", hint="give one of them")
+        if not (token or "").strip():
+            hint = "--token TOKEN or TOCSIN_TOKEN; `tocsin token create` at the cloud makes one"
+            raise UsageError("--url needs a token", hint=hint)
         return HttpPlace(url, token or "")
     return SocketPlace(
         socket_of(data, "--data DIR of a running one, or --url ADDRESS --token TOKEN")

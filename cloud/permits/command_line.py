@@ -158,7 +158,9 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Void every grant issued so far for these locks. Permits in force get new ones; entries say who and why."""
-    if bool(locks) == every:
+    if locks and every:
+        raise UsageError("--all means every lock", hint="leave out --all, or the names")
+    if not locks and not every:
         raise UsageError("which locks?", hint="name them, or say --all")
     path = _socket(data)
     named = locks or [f"{row['site']}/{row['device']}" for row in _rows(path, "lock_orders")]

@@ -116,6 +116,12 @@ class Folder:
         Raises:
             ProvisionError: nobody has this name, or it has a page already.
         """
+        if all(e.name != name for e in self.register.entries):
+            raise ProvisionError(
+                ProvisionReason.UNKNOWN_NAME,
+                f"the gateway {name!r} has no certificate yet",
+                hint=f"first: tocsin provision gateway {name} --site SITE",
+            )
         last = self.register.current(name)
         if last.role != "gateway":
             raise ProvisionError(

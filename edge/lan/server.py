@@ -21,11 +21,16 @@ def server_context(cert: Path, key: Path) -> ssl.SSLContext:
     """TLS 1.2 or newer with the gateway's own certificate.
 
     Raises:
-        OSError: a file is missing or no PEM (`ssl.SSLError`).
+        OSError: a file is missing or no PEM; it says which.
     """
+    for path in (cert, key):
+        path.open("rb").close()  # the context's own error names no file
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key)
+    try:
+        context.load_cert_chain(cert, key)
+    except ssl.SSLError as exc:
+        raise OSError(f"{cert} and {key} do not fit or are no PEM: {exc}") from exc
     return context
 
 
@@ -62,7 +67,9 @@ class LanPage:
                 )
             except OSError as exc:
                 if not said:
-                    _log.error("no page at %s:%d: %s", self._host, self._port, exc)
+                    _log.error(
+                        "no page at %s:%d until this is mended: %s", self._host, self._port, exc
+                    )
                 said = True
                 await asyncio.sleep(_TRY_AGAIN_S)
                 continue

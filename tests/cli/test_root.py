@@ -122,6 +122,26 @@ def test_a_typo_in_a_sub_command_or_option_offers_the_nearest(
     assert err.startswith(f"error: {said}\nhint: did you mean {near}?")
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("permit", "revoke", "--url", "x"), "error: no such option: --url\nhint: `tocsin permit revoke --help`"),
+        (("unlock", "--key"), "error: Option '--key' requires an argument.\nhint: `tocsin unlock --help`"),
+        (("permit", "revoke", "a/b", "--all"), "error: --all means every lock\n"),
+        (("permit", "list", "--url", "http://127.0.0.1:1"), "error: --url needs a token\n"),
+    ],
+)  # fmt: skip
+def test_a_usage_error_points_to_nothing_that_was_not_meant(
+    args: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TOCSIN_TOKEN", raising=False)
+    assert dispatch(args) == 2
+    assert capsys.readouterr().err.startswith(said)
+
+
 def test_the_traceback_is_printed_only_when_asked_for(tmp_path: Path) -> None:
     args = ("check", "-c", str(tmp_path / "absent.toml"))
     assert "Traceback" not in tocsin_command(*args).stderr

@@ -105,11 +105,11 @@ def _usage(exc: Exception, prog: str, args: Sequence[str]) -> int:
 def _nearest(exc: Exception, message: str, context: typer.Context | None) -> tuple[str, str]:
     """(what is wrong, the sub-command or option that was probably meant)."""
     command = context.command if context is not None else None
-    option = getattr(exc, "option_name", None)
-    if option is not None:
-        known = [name for p in getattr(command, "params", ()) for name in p.opts]
-        near = get_close_matches(str(option), known, n=1)
-        return f"no such option: {option}", near[0] if near else ""
+    if type(exc).__name__ == "NoSuchOption":  # another one lacks its value
+        option = str(getattr(exc, "option_name", ""))
+        known = {n.lstrip("-"): n for p in getattr(command, "params", ()) for n in p.opts}
+        near = get_close_matches(option.lstrip("-"), known, n=1)
+        return f"no such option: {option}", known[near[0]] if near else ""
     subcommands = list(getattr(command, "commands", ()))
     found = _NO_COMMAND.match(message)
     if found is not None:

@@ -123,6 +123,8 @@ def test_a_page_gets_a_certificate_that_a_phone_with_the_authority_believes_and_
         _as_client(Path(told["cert"]), Path(told["key"]), Path(told["ca"]))
     first = Path(told["cert"]).read_bytes()
     assert "renew gw-1.page" in _error(_run("page", "gw-1", *hosts, at=made))["hint"]
+    nobody = _error(_run("page", "gw-9", *hosts, at=made))
+    assert "provision gateway gw-9" in nobody["hint"]
     assert "no gateway" in _error(_run("page", "cloud-0", *hosts, at=made))["message"]
     own = (made / "gateways" / "gw-1" / "cert.pem").read_bytes()
     assert _run("renew", "gw-1.page", at=made).returncode == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from edge.lan.server import MOST_CONNECTIONS, LanPage
+from edge.lan.server import MOST_CONNECTIONS, LanPage, server_context
 from edge.lan.sessions import FREE_ANYWHERE, MOST_TRIED, Sessions
 from edge.lan.wire import LONGEST_BODY
 from tests.edge.lan.desk import PIN, OnePermit
@@ -169,3 +169,13 @@ def test_more_connections_than_the_most_are_closed_and_counted(tmp_path: Path) -
                 link.close()
         assert lan.refused >= 1
         assert httpx.get(f"{url}/").status_code == 200
+
+
+def test_a_certificate_that_is_not_there_or_none_is_named(tmp_path: Path) -> None:
+    cert, key = tmp_path / "page-cert.pem", tmp_path / "page-key.pem"
+    with pytest.raises(FileNotFoundError, match=r"page-cert\.pem"):
+        server_context(cert, key)
+    for path in (cert, key):
+        path.write_text("rubbish")
+    with pytest.raises(OSError, match=r"page-cert\.pem and .*page-key\.pem"):
+        server_context(cert, key)
