@@ -36,6 +36,7 @@ prepared revoke approver,regulator revoked
 tested isolate applicant,attendant,technician -
 tested reopen applicant,approver,attendant,system,technician prepared
 tested ventilate applicant,attendant,gas-tester,system,technician prepared
+tested test gas-tester -
 tested brief attendant,entrant -
 tested count-tools attendant -
 tested approve approver approved
@@ -44,6 +45,7 @@ tested revoke approver,regulator revoked
 approved isolate applicant,attendant,technician -
 approved reopen applicant,approver,attendant,system,technician prepared
 approved ventilate applicant,attendant,gas-tester,system,technician prepared
+approved test gas-tester -
 approved brief attendant,entrant -
 approved count-tools attendant -
 approved activate attendant active

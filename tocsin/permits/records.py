@@ -43,13 +43,16 @@ def undone(permit: Permit, said: facts.Fact, cause: Cause) -> Accepted:
 
 
 def tested(permit: Permit, said: facts.GasTested, context: Context, now_ns: int) -> Outcome:
-    """Before work a good test opens the next state; during work a bad one stops it. A bad value is kept wherever it was found."""
+    """Before work a good test opens the next state, and a bad one takes it back; during work a bad one stops it. A bad value is kept wherever it was found."""
     template = context.template
     if template is None:
         return refused(Why.UNKNOWN_TEMPLATE, template=permit.form.template if permit.form else "")
     wrong = gas_test.well_made(said, template, context, now_ns)
     bad = gas_test.within_limits(said, context)
-    if permit.state in _RUNNING and bad is not None and bad.reason is Why.LIMIT_EXCEEDED:
+    exceeded = bad is not None and bad.reason is Why.LIMIT_EXCEEDED
+    if permit.state in _READY and exceeded:
+        return Accepted((said, facts.Moved(permit.state, State.PREPARED)), (Effect.NOTIFY,))
+    if permit.state in _RUNNING and bad is not None and exceeded:
         oxygen = bad.args.get("quantity") == "o2"
         cause = Cause.OXYGEN if oxygen else Cause.GAS
         return Accepted((said, suspension(permit, cause)), STOP)
@@ -61,6 +64,8 @@ def tested(permit: Permit, said: facts.GasTested, context: Context, now_ns: int)
         if bad is not None:
             return Refused(bad.reason, bad.rule, bad.args, keep=(said,))
         return Accepted((said, facts.Moved(State.PREPARED, State.TESTED)), (Effect.NOTIFY,))
+    if permit.state in _READY and bad is not None:
+        return bad
     return Accepted((said,))
 
 

@@ -61,7 +61,7 @@ TRANSITIONS = {
         ),
         _row(
             Action.TEST,
-            frozenset({State.PREPARED}) | IN_FORCE,
+            _SITE | IN_FORCE,
             Role.GAS_TESTER,
             gateway=True,
         ),
