@@ -163,7 +163,7 @@ async def permit_page(
         status=status,
         p=view,
         words=words,
-        journal=journal_view(rows_of(journal), words),
+        journal=journal_view(rows_of(journal), words, _rules(parts, view)),
         choices=choices(row_of(why), words, signed=actor in view.permit.briefed),
         gas=gas_of(view, devices, _rules(parts, view)),
         ended=view.state in ENDED,

@@ -10,6 +10,7 @@ import msgspec
 from cloud.api.overview import DeviceView, ValueView
 from cloud.api.rows import Row, row_of, text, whole
 from cloud.console.permit_words import PermitWords
+from tocsin.permits.facts import GrantNoted, LockTold
 from tocsin.permits.gas_limits import beyond
 from tocsin.permits.gas_test import in_order_of_test
 from tocsin.permits.journal import Entry, faults
@@ -178,14 +179,24 @@ class JournalView:
     broken: int
 
 
-def journal_view(rows: Sequence[Row], words: PermitWords) -> JournalView:
+def journal_view(
+    rows: Sequence[Row], words: PermitWords, rules: Rules | None = None
+) -> JournalView:
     """From what the spine tells; the chain is checked anew."""
     entries = [msgspec.convert(row_of(r.get("entry")), Entry) for r in rows]
+    grants = [e.fact for e in entries if isinstance(e.fact, GrantNoted)]
+    holders = {g.cti: g.account for g in grants if g.account}
     lines = [
         EntryView(
-            e.at_ns, e.quality.value, e.actor, e.role.value, e.action.value, words.fact(e),
-            e.reason, text(r, "hash"), e.prev, e.source, e.seq,
+            e.at_ns, e.quality.value, e.actor, e.role.value, e.action.value, words.fact(e, rules, holders),
+            _reason(e), text(r, "hash"), e.prev, e.source, e.seq,
         )
         for e, r in zip(entries, rows, strict=True)
     ]  # fmt: skip
     return JournalView(lines[::-1], len(faults(entries)) if entries else 0)
+
+
+def _reason(entry: Entry) -> str:
+    """A lock gives no other reason than what it did."""
+    fact = entry.fact
+    return "" if isinstance(fact, LockTold) and entry.reason == fact.event else entry.reason

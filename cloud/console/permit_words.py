@@ -9,8 +9,10 @@ from cloud.api.rows import Row, row_of, text
 from cloud.console.show import unit
 from cloud.console.words import Language, quantity_name
 from tocsin.permits import facts
+from tocsin.permits.gas_limits import beyond
 from tocsin.permits.journal import Entry
 from tocsin.permits.refusals import PermitRefusal
+from tocsin.permits.rule_rows import Rules, Topic
 from tocsin.permits.sentences import SENTENCES
 from tocsin.permits.space import Template
 from tocsin.permits.words import said
@@ -100,8 +102,10 @@ class PermitWords:
         """An isolation, a box of the checklist, a piece of equipment."""
         return self._items.get(name) or self._known(f"permit_item.{name}", name)
 
-    def fact(self, entry: Entry) -> str:
-        """What an entry of the journal says happened."""
+    def fact(
+        self, entry: Entry, rules: Rules | None = None, holders: Mapping[str, str] | None = None
+    ) -> str:
+        """What an entry of the journal says happened; `holders` names who holds a grant, by its id."""
         fact, t = entry.fact, self._t
         match fact:
             case facts.Moved():
@@ -115,7 +119,10 @@ class PermitWords:
             case facts.Ventilated(on):
                 return t(f"permit_fact.ventilation_{'on' if on else 'off'}")
             case facts.GasTested():
-                return t("permit_fact.gas-tested", values=self._points(fact))
+                same = rules if rules is not None and rules.version == entry.rules else None
+                return t("permit_fact.gas-tested", values=self._points(fact, same))
+            case facts.LockTold(cti=cti) if holders and cti in holders:
+                return t("permit_fact.lock-told_by", **_fields(fact), account=holders[cti])
             case facts.ToolsCounted(way, count):
                 return t(f"permit_fact.tools_{way}", count=count)
             case facts.Counted(inside):
@@ -130,17 +137,26 @@ class PermitWords:
             case _:
                 return t(f"permit_fact.{_tag(fact)}", **_fields(fact))
 
-    def _points(self, test: facts.GasTested) -> str:
+    def _points(self, test: facts.GasTested, rules: Rules | None) -> str:
         by_gas: dict[str, list[str]] = {}
         for p in test.points:
             by_gas.setdefault(
                 f"{quantity_name('gas', p.quantity, self._lang)}|{p.unit}", []
-            ).append(f"{p.value:g}")
+            ).append(self._point(p, rules))
         shown = (
             f"{k.partition('|')[0]} {'/'.join(v)} {unit(k.partition('|')[2])}"
             for k, v in by_gas.items()
         )
         return f"{', '.join(shown)} ({', '.join(test.instruments)})"
+
+    def _point(self, p: facts.Point, rules: Rules | None) -> str:
+        """A value, marked where it is beyond the limits that it was judged by."""
+        wrong = None
+        if rules is not None:
+            wrong = beyond(rules, Topic.GAS, p.quantity, p.value, p.unit, p.depth)
+        if wrong is None or wrong.reason is not PermitRefusal.LIMIT_EXCEEDED:
+            return f"{p.value:g}"
+        return self._t("permit_fact.beyond", value=f"{p.value:g}", limit=wrong.args["limit"])
 
 
 def _tag(fact: object) -> str:

@@ -21,9 +21,11 @@ def permit_table(rows: Sequence[Row]) -> str:
 def permit_page(row: Row, journal: Sequence[Row]) -> str:
     """One permit, then its journal."""
     headings = ["time (UTC)", "where", "who", "as", "did", "what", "reason"]
+    told = [_map(_map(e.get("entry")).get("fact")) for e in journal]
+    holders = {f.get("cti"): f.get("account") for f in told if f.get("type") == "grant-noted"}
     return table(
         ["permit", "space", "state", "inside", "until (UTC)", "applicant"], [_line(row)]
-    ) + ("\n" + table(headings, [_entry(e) for e in journal]))
+    ) + ("\n" + table(headings, [_entry(e, holders) for e in journal]))
 
 
 def lock_pages(report: Row, now_ns: int) -> str:
@@ -113,9 +115,11 @@ def _line(row: Row) -> list[str]:
     ]
 
 
-def _entry(row: Row) -> list[str]:
+def _entry(row: Row, holders: Mapping[object, object]) -> list[str]:
     entry = _map(row.get("entry"))
     fact = _map(entry.get("fact"))
+    if fact.get("type") == "lock-told" and (holder := holders.get(fact.get("cti"))):
+        fact = {**fact, "by": holder}
     what = ", ".join(f"{k} {_cell(v)}" for k, v in fact.items() if k not in ("type", "form"))
     return [
         utc(entry.get("at_ns")),

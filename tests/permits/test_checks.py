@@ -337,29 +337,6 @@ def test_approval_is_given_at_the_space_with_a_reason_after_everybody_signed() -
     assert (old.reason.value, old.rule and old.rule.id) == ("test-old", "test-age")
 
 
-@pytest.mark.parametrize("way", [Site.to_briefed, Site.to_approved])
-def test_a_worse_test_before_work_is_kept_and_takes_the_permit_back(
-    way: Callable[[Site], Site],
-) -> None:
-    site = way(Site())
-    state, first = site.state(), site.permit.test
-    site.now_ns += 5 * MIN
-    site.must(Action.TEST, "sun", site.test())
-    assert (site.state(), site.permit.test != first) == (state, True)
-    assert site.permit.test is not None
-    assert site.permit.test.at_ns == site.now_ns
-    unplaced = msgspec.structs.replace(site.test(), place="")
-    assert site.why(Action.TEST, "sun", unplaced) == "not-at-space"
-    strange = msgspec.structs.replace(
-        site.test(),
-        points=tuple(msgspec.structs.replace(p, unit="furlong") for p in site.test().points),
-    )
-    assert site.why(Action.TEST, "sun", strange) == "limit-unknown"
-    site.must(Action.TEST, "sun", site.test(h2s=25.0))
-    assert (site.state(), site.permit.test, site.permit.approvers) == (State.PREPARED, None, ())
-    assert isinstance(site.entries[-2].fact, facts.GasTested)
-
-
 def test_work_begins_at_the_space() -> None:
     site = Site().to_approved()
     for elsewhere in ("", "QR-8"):

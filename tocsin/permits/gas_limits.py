@@ -9,7 +9,7 @@ from tocsin.permits.context import Instrument
 from tocsin.permits.intervals import BUMP, CALIBRATION, NS, seconds
 from tocsin.permits.outcomes import Refused, refused
 from tocsin.permits.refusals import PermitRefusal as Why
-from tocsin.permits.rule_rows import Rules, Topic
+from tocsin.permits.rule_rows import RuleRow, Rules, Topic
 
 
 def beyond(
@@ -23,10 +23,18 @@ def beyond(
             continue
         judged = True
         if not math.isfinite(converted.value) or not row.allows(converted.value):
-            return refused(
-                Why.LIMIT_EXCEEDED, row, quantity=quantity, value=value, unit=unit, depth=depth
-            )
+            limit = _limit(row, converted.value, unit, rules.reference_c)
+            args = {"quantity": quantity, "value": value, "unit": unit, "depth": depth}
+            return refused(Why.LIMIT_EXCEEDED, row, limit=limit, **args)
     return None if judged else refused(Why.LIMIT_UNKNOWN, quantity=quantity, unit=unit)
+
+
+def _limit(row: RuleRow, value: float, unit: str, reference_c: float) -> str:
+    """The bound of a row that `value` (in the row's unit) is beyond, in the unit that was measured in."""
+    low = row.low is not None and (row.high is None or value <= row.low)
+    bound = row.low if low else row.high
+    found = None if bound is None else convert(row.quantity, bound, row.unit, unit, reference_c)
+    return "?" if found is None else f"{found.value:.3g}"
 
 
 def in_order(instrument: Instrument, rules: Rules, now_ns: int) -> Refused | None:

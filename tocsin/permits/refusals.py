@@ -48,7 +48,7 @@ class PermitRefusal(StrEnum):
     TEST_BEFORE_SUSPENSION = "test-before-suspension"
     POINT_MISSING = "point-missing"  # [quantity, depth]
     TEST_ORDER = "test-order"  # [quantity, depth, other]
-    LIMIT_EXCEEDED = "limit-exceeded"  # [quantity, value, unit, depth]
+    LIMIT_EXCEEDED = "limit-exceeded"  # [quantity, value, unit, depth, limit]
     LIMIT_UNKNOWN = "limit-unknown"  # [quantity, unit]: the rules have none for it
     INSTRUMENT_UNKNOWN = "instrument-unknown"  # [instrument]
     CALIBRATION_LAPSED = "calibration-lapsed"  # [instrument]

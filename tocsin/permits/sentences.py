@@ -43,7 +43,7 @@ SENTENCES: dict[Why, tuple[str, str]] = {
     Why.TEST_BEFORE_SUSPENSION: ("暂停后须重新检测。", "The space must be tested again after the suspension."),
     Why.POINT_MISSING: ("缺少 {quantity} 在“{depth}”的检测值。", "The test has no {quantity} at the {depth}."),
     Why.TEST_ORDER: ("“{depth}”应先测 {quantity}，再测 {other}。", "At the {depth} {quantity} is tested before {other}."),
-    Why.LIMIT_EXCEEDED: ("{quantity} 在“{depth}”为 {value} {unit}，超出限值。", "{quantity} is {value} {unit} at the {depth}: beyond its limit."),
+    Why.LIMIT_EXCEEDED: ("{quantity} 在“{depth}”为 {value} {unit}，超出限值 {limit} {unit}。", "{quantity} is {value} {unit} at the {depth}: beyond its limit of {limit} {unit}."),
     Why.LIMIT_UNKNOWN: ("规则中没有 {quantity}（{unit}）的限值。", "The rules have no limit for {quantity} in {unit}."),
     Why.INSTRUMENT_UNKNOWN: ("台账中没有仪器 {instrument}。", "The ledger has no instrument {instrument}."),
     Why.CALIBRATION_LAPSED: ("仪器 {instrument} 校准已过期。", "The calibration of {instrument} has lapsed."),
