@@ -84,9 +84,20 @@ async def change(request: Request, permit: str, principal: Principal = Reader) -
 async def _handed_in(
     request: Request, principal: Principal, permit: str, sent: FormData
 ) -> Response:
-    if _one(sent, "then") != "submit":
-        return RedirectResponse(f"/permits/{permit}", status_code=303)
-    return await _asked(request, principal, permit, Action.SUBMIT, sent)
+    """The draft is kept whatever becomes of it: the answer sends on, so that a reload begins no second one."""
+    shown = f"/permits/{permit}"
+    if _one(sent, "then") == "submit":
+        try:
+            await act(request, principal, permit, Action.SUBMIT)
+        except PermitRefusedError:
+            shown += f"?tried={Action.SUBMIT.value}"
+    return RedirectResponse(shown, status_code=303)
+
+
+@router.get("/permits/{permit}/{action}")
+async def seen(permit: str, action: Action, principal: Principal = Reader) -> Response:
+    """The address that a refusal was shown at, opened later: the permit as it is now."""
+    return RedirectResponse(f"/permits/{permit}", status_code=303)
 
 
 @router.post("/permits/{permit}/{action}")

@@ -15,7 +15,7 @@ from cloud.api.rows import Row, row_of, rows_of, within
 from cloud.api.services import Services, services
 from cloud.console.permit_actions import choices
 from cloud.console.permit_show import PermitView, gas_of, journal_view, permit_view
-from cloud.console.permit_words import PermitWords, Refusal
+from cloud.console.permit_words import NOT_MINE, PermitWords, Refusal
 from cloud.console.raised import active_alarms
 from cloud.console.render import language, page, translator
 from cloud.identity.rules import Principal, sees
@@ -23,7 +23,7 @@ from cloud.permits.holders import HolderKey
 from tocsin.errors import NotFoundError
 from tocsin.permits.context import Instrument
 from tocsin.permits.facts import Form
-from tocsin.permits.names import ENDED
+from tocsin.permits.names import ENDED, Action
 from tocsin.permits.rule_rows import Rules
 from tocsin.permits.space import Space, Template
 
@@ -107,9 +107,11 @@ async def form_page(
 
 
 @router.get("/permits/{permit}")
-async def permit(request: Request, permit: str, principal: Principal = Reader) -> HTMLResponse:
-    """One permit."""
-    return await permit_page(request, principal, permit)
+async def permit(
+    request: Request, permit: str, tried: Action | None = None, principal: Principal = Reader
+) -> HTMLResponse:
+    """One permit; `tried` was refused just now, and is told if it still would be."""
+    return await permit_page(request, principal, permit, tried=tried)
 
 
 @router.get("/permits/{permit}/edit")
@@ -142,6 +144,7 @@ async def permit_page(
     refusal: Refusal | None = None,
     problem: str = "",
     given: Mapping[str, str] | None = None,
+    tried: Action | None = None,
     status: int = 200,
 ) -> HTMLResponse:
     """The page of a permit, also after something was refused; `given` is what had been typed."""
@@ -155,6 +158,8 @@ async def permit_page(
         active_alarms(parts, principal),
     )
     words = _words(request, view.template)
+    if tried is not None and (told := row_of(row_of(why).get(tried.value))):
+        refusal = words.refusal(told) if told.get("reason") not in NOT_MINE else None
     shown = await asyncio.to_thread(_known, parts, view, principal)
     return page(
         request,

@@ -98,6 +98,9 @@ def test_an_application_with_a_photo_is_refused_for_what_is_missing_and_then_han
     expect(refused.locator(".rule")).to_contain_text("ppe-and-attendant")
     zhao.state("draft")
     zhao.tab.shot("permit-refused")
+    page.reload()
+    zhao.state("draft")
+    assert len(crew.must("bureau", "GET", "/permits")) == 1, "no second draft"
     page.get_by_role("link", name="修改申请").click()
     expect(page.locator("[name=purpose]")).to_have_value("清理 7 号井水泵")
     page.check('[name=equipment][value="harness"]')
@@ -172,6 +175,11 @@ def test_the_second_factor_is_enrolled_by_a_code_and_needed_to_approve(
         "checked on site"
     )
     qian.tab.shot("permit-approve")
+    assert qian.page.url.endswith(at)
+    qian.page.reload()
+    expect(qian.page.locator(".refusal")).to_have_count(0)
+    qian.at(f"{at}/approve")
+    assert qian.page.url.endswith(at)
     crew.forget_codes()
     qian.do(
         "approve",

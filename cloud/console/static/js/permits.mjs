@@ -92,6 +92,9 @@ async function duty() {
 setInterval(duty, 20000);
 document.addEventListener("visibilitychange", duty);
 
+// A refusal stands at the address of what was asked: a reload shows the permit and asks nothing again.
+if (page) history.replaceState(null, "", `/permits/${page.dataset.permit}`);
+
 navigator.serviceWorker?.register("/static/js/worker.js", { scope: "/" }).catch(() => {});
 countdown();
 duty();
