@@ -128,6 +128,8 @@ def test_a_typo_in_a_sub_command_or_option_offers_the_nearest(
         (("permit", "revoke", "--url", "x"), "error: no such option: --url\nhint: `tocsin permit revoke --help`"),
         (("unlock", "--key"), "error: Option '--key' requires an argument.\nhint: `tocsin unlock --help`"),
         (("permit", "revoke", "a/b", "--all"), "error: --all means every lock\n"),
+        (("demo", "--scene", "confined-space", "--release-after", "3"), "error: --release-after is of the scene plant\n"),
+        (("demo", "--scene", "forest", "--no-browser"), "error: --browser is of the scene plant\n"),
         (("permit", "list", "--url", "http://127.0.0.1:1"), "error: --url needs a token\n"),
     ],
 )  # fmt: skip

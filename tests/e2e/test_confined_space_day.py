@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.lab.children import LabError, tocsin_command
+from tocsin.lab.confined.by_hand import ready
 from tocsin.lab.confined.day import Day, Site
 
 
@@ -21,6 +22,12 @@ def test_a_permit_from_application_to_the_verified_bundle_with_the_cloud_there_a
         Day(site, cut=True).run()
         assert len(site.seen.bundles) == len(site.seen.breach_to_siren_s) == 2
         told = site.seen.told()
+        sheet = ready(site)
+        for name in ("qian", "feng", "root"):
+            assert site.people[name].secret in sheet
+            assert len(site.people[name].secret) >= 32
+        space = site.people["zhao"].get("/permit-ledger/spaces")[0]
+        assert space["rules"] == "by-hand", "a gas test by hand is not too old after 15 s"
     head, *rows = [re.split(r"  +", line) for line in told.partition("\n\n")[0].splitlines()]
     assert head == ["", "cloud there", "cloud away"]
     measured = {what: [float(s) for s in seconds] for what, *seconds in rows}

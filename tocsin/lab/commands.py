@@ -13,7 +13,7 @@ import typer
 
 from tocsin.cli import output
 from tocsin.cli.apps import Json, new_app
-from tocsin.errors import MissingExtraError, TocsinError
+from tocsin.errors import MissingExtraError, TocsinError, UsageError
 from tocsin.lab.demo import Demo
 from tocsin.lab.folders import given_folder, new_folder
 from tocsin.lab.report import Report
@@ -44,8 +44,11 @@ def demo(
         typer.Option(help="Folder for everything it writes; default: a new one per run."),
     ] = None,
     release_after: Annotated[
-        float, typer.Option(help="Seconds until the gas release at gas-02.", min=0)
-    ] = 15.0,
+        float | None,
+        typer.Option(
+            help="Of the plant: seconds until the gas release at gas-02; default 15.", min=0
+        ),
+    ] = None,
     port: Annotated[
         int, typer.Option(help="Port of the console; 0 is any free one.", min=0, max=65535)
     ] = 8080,
@@ -53,8 +56,11 @@ def demo(
         Literal["auto", "mosquitto", "amqtt"], typer.Option(help="auto, mosquitto or amqtt.")
     ] = "auto",
     browser: Annotated[
-        bool, typer.Option(help="Open the console in a browser where there is a display.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            help="Of the plant: open the console in a browser where there is a display; the default."
+        ),
+    ] = None,
     scene: Annotated[
         Literal["plant", "confined-space", "forest"],
         typer.Option(
@@ -64,6 +70,9 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Run the site, show it live, and count at the end that nothing was lost."""
+    if scene != "plant" and (release_after is not None or browser is not None):
+        option = "--release-after" if release_after is not None else "--browser"
+        raise UsageError(f"{option} is of the scene plant", hint=f"leave it out with {scene}")
     folder = new_folder("demo") if data is None else given_folder(data)
     for end in (
         signal.SIGINT,
@@ -71,19 +80,18 @@ def demo(
     ):  # a shell starts background jobs with SIGINT ignored
         signal.signal(end, signal.default_int_handler)
     if scene == "confined-space":
-        _confined_space(folder, broker, for_s, as_json=as_json)
+        _confined_space(folder, broker, for_s, port, as_json=as_json)
         return
     if scene == "forest":
         _forest(folder, broker, for_s, port, as_json=as_json)
         return
-    with Demo(
-        folder, Site(release_after_s=release_after), http_port=_free(port), broker=broker
-    ) as run:
+    site = Site() if release_after is None else Site(release_after_s=release_after)
+    with Demo(folder, site, http_port=_free(port), broker=broker) as run:
         run.start(lambda part: output.note(f"starting {part}"))
         output.note(f"console: {run.console_url}   broker: {run.broker_kind}   data: {folder}")
         if run.first_admin_url:
             output.note(f"first account: {run.first_admin_url}")
-            if browser and sys.stderr.isatty() and not as_json:
+            if browser is not False and sys.stderr.isatty() and not as_json:
                 _open(run.first_admin_url)
         try:
             _watch(run, for_s, live=sys.stderr.isatty() and not as_json)
@@ -97,22 +105,24 @@ def demo(
         raise typer.Exit(DemoFoundFaultsError.exit_code)
 
 
-def _confined_space(folder: Path, broker: str, for_s: float | None, *, as_json: bool) -> None:
-    """Two permits, the second with the cloud cut off; then the site stays up for `for_s`, or until Ctrl-C."""
+def _confined_space(
+    folder: Path, broker: str, for_s: float | None, port: int, *, as_json: bool
+) -> None:
+    """Two permits, the second with the cloud cut off; then the site stays up for people, for `for_s`, or until Ctrl-C."""
+    from tocsin.lab.confined.by_hand import ready, stay
     from tocsin.lab.confined.day import Day
     from tocsin.lab.confined.day import Site as ConfinedSite
-    from tocsin.lab.confined.person import PASSWORD, PIN
 
     folder.mkdir(parents=True, exist_ok=True)
-    with ConfinedSite(folder, broker, output.note) as site:
+    with ConfinedSite(folder, broker, output.note, _free(port)) as site:
         output.note(f"console: {site.console_url}   the gateway's own page: {site.page_url}")
         for cut in (False, True):
             Day(site, cut=cut).run()
         output.emit(site.seen, as_json=as_json, human=site.seen.told())
         if as_json and for_s is None:
             return
-        output.note(f"log in as root, zhao, qian, li, ...: {PASSWORD!r}; PIN {PIN} at the gateway")
-        _stay(for_s)
+        output.note(ready(site))
+        stay(site, for_s)
 
 
 def _forest(folder: Path, broker: str, for_s: float | None, port: int, *, as_json: bool) -> None:

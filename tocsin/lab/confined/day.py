@@ -36,8 +36,11 @@ Say = Callable[[str], None]
 class Site:
     """All processes of the site; use as a context manager."""
 
-    def __init__(self, folder: Path, broker: str = "auto", say: Say = lambda _: None) -> None:
+    def __init__(
+        self, folder: Path, broker: str = "auto", say: Say = lambda _: None, http_port: int = 0
+    ) -> None:
         self.folder, self._broker, self.say = folder, broker, say
+        self._http_port = http_port
         self.children = Children(folder / "logs")
         self.people: dict[str, Person] = {}
         self.seen = Seen()
@@ -65,7 +68,7 @@ class Site:
 
     def _start(self) -> None:
         site.write_rules(self.folder, data_dir("configs") / "rules")
-        config = site.write_cloud(self.folder, self._broker)
+        config = site.write_cloud(self.folder, self._broker, self._http_port)
         cloud = self.children.start("cloud", "tocsin.cli", "cloud", "run", "-c", str(config))
         http = wait_http(self.folder / "cloud" / "http.json", self.children, cloud)
         self.console_url = str(http["url"])
@@ -104,14 +107,18 @@ class Site:
         for name in ("li", "wang"):
             self.people[name].register_phone()
 
-    def _furnish(self, root: Person) -> None:
-        now_ns = time.time_ns()
+    def furnish_space(self, rules: str) -> None:
+        """The well in the ledger, under a rule pack; permits that were begun keep theirs."""
         space = {
-            "gateway": site.GATEWAY, "name": "Sewer well 7", "template": "day-sewer", "rules": "day", "code": site.PLACE,
+            "gateway": site.GATEWAY, "name": "Sewer well 7", "template": "day-sewer", "rules": rules, "code": site.PLACE,
             "locks": [site.LOCK],
             "live": {"gas_devices": ["gas-well-7"], "ventilation": "relays-7/relay_2"},
         }  # fmt: skip
-        root.put(f"/permit-ledger/spaces/{site.SITE}/{site.SPACE}", space)
+        self.people["root"].put(f"/permit-ledger/spaces/{site.SITE}/{site.SPACE}", space)
+
+    def _furnish(self, root: Person) -> None:
+        now_ns = time.time_ns()
+        self.furnish_space(site.BY_SCRIPT)
         dates = {
             "calibrated_ns": now_ns - HOUR_NS,
             "calibrated_until_ns": now_ns + 1000 * HOUR_NS,

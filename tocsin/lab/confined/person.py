@@ -63,6 +63,11 @@ class Person:
         """The decoded answer. Raises RefusalError."""
         return self._send("PUT", path, body)
 
+    @property
+    def secret(self) -> str:
+        """The authenticator's key, as people type it into an app; "" before the first code."""
+        return base64.b32encode(self._secret).decode().rstrip("=")
+
     def code(self) -> str:
         """The authenticator's next code that was not used yet; waits where the next one is too far off."""
         if not self._secret:

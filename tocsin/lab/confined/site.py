@@ -12,21 +12,24 @@ from tocsin.lab.site import gateway_head
 
 GATEWAY, SITE, SPACE, LOCK = "gw-well", "north", "well-7", "hatch-7"
 PLACE = "QR-WELL-7"
+BY_SCRIPT, BY_HAND = "day", "by-hand"  # rule packs
 TEST_AGE_S = 15.0
 LOCK_ID, LOCK_KEY = "7c0ffee000000007", "5a" * 32
 
 
 def write_rules(folder: Path, shipped: Path) -> None:
-    """The shipped pack and template under other names, with intervals that a scripted day can wait for."""
+    """The shipped pack and template under other names, with intervals that a scripted day can wait for, and that a person has time for."""
     (folder / "rules" / "hazards").mkdir(parents=True)
-    pack = (shipped / "cn-industry-trade.toml").read_text("utf-8")
-    pack = pack.replace('name = "cn-industry-trade"', 'name = "day"', 1)
-    for row, interval_s in (("test-age", TEST_AGE_S), ("ventilation-min", 1.0)):
-        pattern = rf'(id = "{row}"\ntopic = "interval"\ninterval_s = )[0-9.]+'
-        pack, n = re.subn(pattern, rf"\g<1>{interval_s}", pack)
-        if n != 1:
-            raise ValueError(f"the shipped pack has no row {row}")
-    (folder / "rules" / "day.toml").write_text(pack, "utf-8")
+    text = (shipped / "cn-industry-trade.toml").read_text("utf-8")
+    short = {"ventilation-min": 1.0}
+    for name, intervals in ((BY_SCRIPT, short | {"test-age": TEST_AGE_S}), (BY_HAND, short)):
+        pack = text.replace('name = "cn-industry-trade"', f'name = "{name}"', 1)
+        for row, interval_s in intervals.items():
+            pattern = rf'(id = "{row}"\ntopic = "interval"\ninterval_s = )[0-9.]+'
+            pack, n = re.subn(pattern, rf"\g<1>{interval_s}", pack)
+            if n != 1:
+                raise ValueError(f"the shipped pack has no row {row}")
+        (folder / "rules" / f"{name}.toml").write_text(pack, "utf-8")
     template = (shipped / "hazards" / "sewer.toml").read_text("utf-8")
     for before, after in (
         ('id = "sewer"', 'id = "day-sewer"'),
@@ -37,7 +40,7 @@ def write_rules(folder: Path, shipped: Path) -> None:
     (folder / "rules" / "hazards" / "day-sewer.toml").write_text(template, "utf-8")
 
 
-def write_cloud(folder: Path, broker: str) -> Path:
+def write_cloud(folder: Path, broker: str, http_port: int = 0) -> Path:
     """`cloud.toml`, with secrets that the gateway shares."""
     for name in ("password", "command_key"):
         path = folder / f"{name}.secret"
@@ -57,7 +60,7 @@ port = 0
 type = "local"
 [http]
 host = "127.0.0.1"
-port = 0
+port = {http_port}
 [permits]
 rules_folder = "rules"
 [[gateways]]
