@@ -72,7 +72,10 @@ SENTENCES: dict[Why, tuple[str, str]] = {
     Why.NO_GRANTS_NOW: ("作业票处于“{state}”状态，不发放开锁授权。", "No grant is given while the permit is {state}."),
     Why.GRANT_TOO_LONG: ("授权 {minutes} 分钟，超过 {limit} 分钟。", "A grant of {minutes} min is longer than the {limit} min allowed."),
     Why.HOLDER_MAY_NOT: ("{person} 不能持有开锁授权。", "{person} may not hold a grant."),
-    Why.NO_LIVE_GRANT: ("锁 {lock} 没有有效的开锁授权。", "There is no live grant for the lock {lock}."),
+    Why.NO_LIVE_GRANT: (
+        "锁 {lock} 没有给此密钥的有效开锁授权；作业开始后才登记的手机，下次续发时得到授权。",
+        "There is no live grant for the lock {lock} and this key; a phone registered after work began gets one with the next renewal.",
+    ),
     Why.GRANT_DENIED: ("锁 {lock} 的授权已被停止。", "The grant for the lock {lock} has been stopped."),
 }  # fmt: skip
 

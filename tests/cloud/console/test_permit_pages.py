@@ -130,6 +130,13 @@ def test_the_approver_sees_all_of_an_application_before_accepting_it(
     expect(qian.page.locator(".isolations li").first).to_contain_text("not in place")
     qian.tab.shot("permit-submitted")
     qian.tab.fits()
+    signed = {"reason": "not now", "code": crew.code("qian")}
+    crew.must("qian", "POST", f"/permits/{permit}/reject", signed)
+    qian.at("/permits")
+    expect(qian.page.locator(".empty")).to_have_text("No permit is under way.")
+    expect(qian.page.locator("table")).to_contain_text("zhao")
+    qian.at("/permits/locks").page.get_by_role("link", name="Back to permits").click()
+    expect(qian.page.locator("h1")).to_have_text("Permits")
     qian.tab.done()
 
 
@@ -412,6 +419,12 @@ def test_the_pages_are_installable_and_say_so_where_there_is_no_network(
     permit = crew.active()
     li = Seat(crew, browser, "li").at("/permits")
     li.page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    buttons = li.page.locator(".push .button").all()
+    assert len({round(b.bounding_box()["y"]) for b in buttons}) <= 2  # type: ignore[index]
+    for button in buttons:
+        assert (box := button.bounding_box()) is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390 - 12
     manifest = li.page.evaluate(
         "fetch(document.querySelector('link[rel=manifest]').href).then((r) => r.json())"
     )
