@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
 from cloud.alarms.silence import Condition
 from cloud.permits.kept import Kept
 from tocsin.permits.journal import Entry, entry_hash
-from tocsin.permits.names import State
+from tocsin.permits.names import Cause, State
 from tocsin.permits.permit import Permit
 
 MEASUREMENT = "permit"
@@ -22,7 +23,7 @@ _RULES = {
 }
 _LEVELS = {State.EMERGENCY: 2}
 NOBODY, UNKNOWN = "nobody inside", "headcount unknown"
-_WHY = re.compile(r"permit ([^:; ]+): ([^; ]+); (.*)", re.DOTALL)
+_WHY = re.compile(r"permit ([^:; ]+): ([^; ]+)(?: at [^; ]+)?; (.*)", re.DOTALL)
 
 
 def permit_row(kept: Kept, permit: Permit, now_ns: int, *, watched: bool) -> dict[str, object]:
@@ -55,6 +56,9 @@ def entry_row(entry: Entry) -> dict[str, object]:
 def standing(kept: Kept, permit: Permit) -> list[Condition]:
     """Which of a permit's alarms stand now. They are raised at its space, each time anew, and end when it moves on."""
     occasion = f"permit {kept.id}: {permit.cause.value if permit.cause else '-'}"
+    if permit.cause is Cause.SOS:  # each call is one, also where the last one is still heard
+        called = datetime.fromtimestamp(permit.since_ns // 10**9, UTC)
+        occasion += f" at {called:%Y-%m-%dT%H:%M:%SZ}"
     why = f"{occasion}; {_inside(permit)}"
     return [
         Condition(
