@@ -24,7 +24,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     per_week: float = 1.0  # false alarms that a camera may give for one class
     floor: float = 0.35  # no threshold below it
-    start: float = 0.75  # no threshold below it on a camera's first day
+    start: float = 0.6  # no threshold below it on a camera's first day
     margin: float = 0.02
     reach: float = 0.25  # in log-odds: how far beyond the largest quiet score the tail may lead
     half_life_s: float = WEEK_S

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Self
 
+import msgspec
 from pydantic import Field, model_validator
 
 from edge.vision.judge.calibration import Limits
 from edge.vision.judge.settings import Mask, Settings
+from edge.vision.thermal import LABEL as HEAT
 from tocsin.config import Mistake, MistakesError, Section
 
 _FAST, _SLOW, _SLOW_S = (3, 5), (2, 4), 20.0  # k of n; seldom frames are worth more each
+_HEAT_START = 0.6  # half as far again as the limit in degrees; what is hot by day needs no learning to be told from a fire
 _MOST_FRAMES = 60  # the judge remembers a few more of a track
 
 
@@ -69,7 +72,7 @@ class JudgeOptions(Section):
         default=0.75,
         ge=0.01,
         le=0.99,
-        description="Least threshold until the camera was seen for a day: night teaches nothing about dawn.",
+        description="Least threshold until the camera was seen for a day: night teaches nothing about dawn. Heat measured in degrees: 0.6 unless told.",
     )
     half_life_days: float = Field(
         default=7.0, ge=0.1, le=365, description="What was learned counts half after so long."
@@ -98,6 +101,7 @@ class JudgeOptions(Section):
             start=self.start,
             half_life_s=self.half_life_days * 86_400,
         )
+        heat = self.start if "start" in self.model_fields_set else _HEAT_START
         return Settings(
             k=k,
             n=n,
@@ -109,4 +113,5 @@ class JudgeOptions(Section):
             labels=self.labels,
             masks=tuple(Mask(m.points, m.labels) for m in self.masks),
             limits=limits,
+            by_label={HEAT: msgspec.structs.replace(limits, start=heat)},
         )

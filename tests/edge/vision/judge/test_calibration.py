@@ -19,6 +19,7 @@ from edge.vision.judge.calibration import (
     share_limit,
     threshold,
 )
+from edge.vision.watch.options import JudgeOptions
 from tests.edge.vision.judge.observations import START_NS
 
 HOUR_NS = 3_600_000_000_000
@@ -55,9 +56,9 @@ def test_the_tail_of_few_quiet_scores_foretells_what_many_would_show() -> None:
 
 
 def test_a_camera_that_is_new_keeps_the_threshold_that_the_model_came_with() -> None:
-    limits = Limits(start=0.75)
+    limits = Limits(start=0.6)
     now = threshold(Calibration(), "smoke", "visible", START_NS, limits)
-    assert (now.score, now.known) == (0.75, False)
+    assert (now.score, now.known) == (0.6, False)
 
 
 def _watched(score: float, hours: range, per_hour: int = 60) -> Calibration:
@@ -115,3 +116,9 @@ def test_what_was_learned_survives_being_written_down() -> None:
     known = _watched(0.3, range(3))
     again = msgspec.json.decode(msgspec.json.encode(known), type=Calibration)
     assert again == known
+
+
+def test_heat_in_degrees_starts_lower_than_what_a_model_sees_unless_told() -> None:
+    usual, told = JudgeOptions().settings(0.5), JudgeOptions(start=0.9).settings(0.5)
+    assert (usual.limits_of("smoke").start, usual.limits_of("hot-spot").start) == (0.75, 0.6)
+    assert (told.limits_of("smoke").start, told.limits_of("hot-spot").start) == (0.9, 0.9)
