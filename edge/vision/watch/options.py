@@ -9,11 +9,10 @@ from pydantic import Field, model_validator
 
 from edge.vision.judge.calibration import Limits
 from edge.vision.judge.settings import Mask, Settings
-from edge.vision.thermal import LABEL as HEAT
 from tocsin.config import Mistake, MistakesError, Section
 
 _FAST, _SLOW, _SLOW_S = (3, 5), (2, 4), 20.0  # k of n; seldom frames are worth more each
-_HEAT_START = 0.6  # half as far again as the limit in degrees; what is hot by day needs no learning to be told from a fire
+_SMOKE_START = 0.75  # haze and low sun score 0.6 to 0.7 at cameras that nobody knows yet; flames and heat in degrees do not need it
 _MOST_FRAMES = 60  # the judge remembers a few more of a track
 
 
@@ -69,10 +68,10 @@ class JudgeOptions(Section):
     )
     floor: float = Field(default=0.35, ge=0.01, le=0.99, description="No threshold is below this.")
     start: float = Field(
-        default=0.75,
+        default=0.6,
         ge=0.01,
         le=0.99,
-        description="Least threshold until the camera was seen for a day: night teaches nothing about dawn. Heat measured in degrees: 0.6 unless told.",
+        description="Least threshold until the camera was seen for a day: night teaches nothing about dawn. Of the class smoke 0.75 unless told.",
     )
     half_life_days: float = Field(
         default=7.0, ge=0.1, le=365, description="What was learned counts half after so long."
@@ -101,7 +100,7 @@ class JudgeOptions(Section):
             start=self.start,
             half_life_s=self.half_life_days * 86_400,
         )
-        heat = self.start if "start" in self.model_fields_set else _HEAT_START
+        smoke = self.start if "start" in self.model_fields_set else _SMOKE_START
         return Settings(
             k=k,
             n=n,
@@ -113,5 +112,5 @@ class JudgeOptions(Section):
             labels=self.labels,
             masks=tuple(Mask(m.points, m.labels) for m in self.masks),
             limits=limits,
-            by_label={HEAT: msgspec.structs.replace(limits, start=heat)},
+            by_label={"smoke": msgspec.structs.replace(limits, start=smoke)},
         )

@@ -118,7 +118,7 @@ def test_what_was_learned_survives_being_written_down() -> None:
     assert again == known
 
 
-def test_heat_in_degrees_starts_lower_than_what_a_model_sees_unless_told() -> None:
+def test_smoke_starts_higher_than_heat_and_flames_unless_told() -> None:
     usual, told = JudgeOptions().settings(0.5), JudgeOptions(start=0.9).settings(0.5)
-    assert (usual.limits_of("smoke").start, usual.limits_of("hot-spot").start) == (0.75, 0.6)
-    assert (told.limits_of("smoke").start, told.limits_of("hot-spot").start) == (0.9, 0.9)
+    assert [usual.limits_of(c).start for c in ("smoke", "fire", "hot-spot")] == [0.75, 0.6, 0.6]
+    assert [told.limits_of(c).start for c in ("smoke", "fire", "hot-spot")] == [0.9, 0.9, 0.9]
