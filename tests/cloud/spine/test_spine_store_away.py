@@ -117,7 +117,7 @@ def test_what_a_gateway_says_of_its_present_takes_no_room_while_the_store_is_awa
         wait_until_sync(lambda: spine.call("counters")["messages"] >= heard, 30.0, "all of them")
         counters = spine.call("counters")
         assert counters["waiting_bytes"] <= before["waiting_bytes"] + 8192
-        assert counters["rows"] == before["rows"]
+        assert counters.get("rows", 0) == before.get("rows", 0)
         _free(spine.process.pid)
         wait_until_sync(lambda: not gateway.uncommitted, 60.0, "the readings")
 
