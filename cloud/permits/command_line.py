@@ -224,7 +224,7 @@ def _socket(data: Path | None) -> Path:
 
 def _sure(what: str, reason: str, *, yes: bool, as_json: bool) -> None:
     if not reason.strip():
-        raise UsageError("why?", hint="--reason TEXT stays in the list of changes")
+        raise UsageError("a reason is missing", hint="--reason TEXT stays in the list of changes")
     if yes:
         return
     if as_json or not sys.stdin.isatty():

@@ -40,7 +40,7 @@ def test_every_lock_is_revoked_from_the_terminal_and_who_and_why_stays(
     permit = crew.active()
     for words, said in (
         (("revoke", "--reason", "x", "--yes"), "which locks"),
-        (("revoke", "--all", "--yes"), "why?"),
+        (("revoke", "--all", "--yes"), "a reason is missing"),
         (("revoke", "--all", "--reason", "x"), "--yes"),
         (("revoke", "north/lock-9", "--reason", "x", "--yes"), "no lock north/lock-9"),
     ):
