@@ -24,7 +24,7 @@ class Eyes:
 
     `slots` are the models by camera; a camera without one is judged by its temperatures alone. `apart_s` is the period of a camera
     at rest: a reference of frames closer together would hold what has just begun. `limit` says how high a class
-    must score at a camera now; `open_at` whether something is being followed there.
+    must score at a camera now, in this spectrum; `is_open` whether something is being followed there.
     """
 
     def __init__(
@@ -32,18 +32,18 @@ class Eyes:
         slots: Mapping[str, Slot],
         heat: Mapping[str, HeatLimits],
         apart_s: Mapping[str, float],
-        limit: Callable[[str, str], float],
+        limit: Callable[[str, str, str], float],
         is_open: Callable[[str], bool],
-        usual: Mapping[str, Packed | None] = MappingProxyType({}),
+        usual: Mapping[str, Mapping[str, Packed]] = MappingProxyType({}),
     ) -> None:
         self._limit, self._is_open = limit, is_open
         self._eyes = {
             camera: Eye(slot, apart_s=apart_s[camera], flames=Flames())
             for camera, slot in slots.items()
         }
-        for camera, packed in usual.items():
-            if packed is not None and camera in self._eyes:
-                self._eyes[camera].goes_on(packed)
+        for camera, kept in usual.items():
+            if camera in self._eyes:
+                self._eyes[camera].goes_on(kept)
         self._gates = {camera: SlowSmoke() for camera in slots}
         self._heat = {camera: HotSpots(limits) for camera, limits in heat.items()}
 
@@ -70,13 +70,15 @@ class Eyes:
             attention = Attention.GATED
         return Looked((seen,), attention)
 
-    def usual(self, camera: str) -> Packed | None:
-        """What is usual at a camera, to be kept over a restart."""
+    def usual(self, camera: str) -> dict[str, Packed]:
+        """What is usual at a camera by spectrum, to be kept over a restart."""
         eye = self._eyes.get(camera)
-        return None if eye is None else eye.kept()
+        return {} if eye is None else eye.kept()
 
     def _attention(self, seen: Observation) -> Attention:
         if self._is_open(seen.camera):
             return Attention.OPEN
-        near = any(b.score >= _NEAR * self._limit(seen.camera, b.label) for b in seen.boxes)
+        near = any(
+            b.score >= _NEAR * self._limit(seen.camera, b.label, seen.spectrum) for b in seen.boxes
+        )
         return Attention.OPEN if near else Attention.IDLE

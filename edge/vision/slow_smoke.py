@@ -34,12 +34,14 @@ class SlowSmoke:
         self._slow: Layer | None = None
         self._last_ns = 0
         self._seen_s = 0.0
+        self._spectrum = ""
 
     def look(self, frame: Frame) -> Observation:
         """Places that lately became paler in edges and colour and changed in level. Scores are shares of certainty of a gate, not of a model."""
         boxes: list[Box] = []
-        if frame.moved:
+        if frame.moved or frame.spectrum != self._spectrum:
             self._fast = None
+        self._spectrum = frame.spectrum
         if frame.quality is Quality.GOOD and frame.picture is not None:
             boxes = self._places(frame.picture, frame.ts_ns)
         width, height = frame.size

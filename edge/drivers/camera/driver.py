@@ -203,8 +203,8 @@ class CameraDriver:
 
     def _learned(self, camera: str) -> Learned:
         eyes: Eyes | None = self._seeing
-        usual = None if eyes is None else eyes.usual(camera)
-        return msgspec.structs.replace(self._scene.learned(camera), usual=usual)
+        heat = {} if eyes is None else eyes.usual(camera)
+        return msgspec.structs.replace(self._scene.learned(camera), heat=heat)
 
     def _eyes(self, learned: Mapping[str, Learned]) -> Eyes:
         """Loads each model once.
@@ -239,14 +239,13 @@ class CameraDriver:
             if d.radiometric
         }
         apart_s = {d.id: 1 / d.idle_fps for d in self._config.devices}
-        usual = {name: kept.usual for name, kept in learned.items()}
+        usual = {name: kept.heat for name, kept in learned.items()}
         return Eyes(
             slots, heat, apart_s, self._limit, lambda camera: self._scene.is_open(camera), usual
         )
 
-    def _limit(self, camera: str, label: str) -> float:
-        now_ns = self._context.clock.now_ns()
-        return self._scene.limit(camera, label, "visible", now_ns)
+    def _limit(self, camera: str, label: str, spectrum: str) -> float:
+        return self._scene.limit(camera, label, spectrum, self._context.clock.now_ns())
 
     async def _take(self, result: Result, pipeline: Pipeline) -> None:
         reporter = self._reporter

@@ -29,7 +29,7 @@ class Learned(msgspec.Struct, frozen=True):
     watch: Watch = Watch()
     known: dict[str, Known] = {}  # by detection
     masks: tuple[Mask, ...] | None = None
-    usual: Packed | None = None  # heat of its places while nothing burns
+    heat: dict[str, Packed] = {}  # of its places while nothing burns, by spectrum
 
 
 class LearnedFiles:

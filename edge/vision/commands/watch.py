@@ -185,6 +185,7 @@ def _read(state: Path | None) -> Watch | None:
         next_number=known.next_number,
         last_ns=known.last_ns,
         judged=known.judged,
+        by_spectrum=known.by_spectrum,
     )
 
 

@@ -55,6 +55,8 @@ class Watch(msgspec.Struct, frozen=True):
     thresholds: dict[str, tuple[int, Threshold]] = {}  # by `label/spectrum`, and since when
     last_ns: int = 0  # of the last judged frame
     judged: int = 0  # frames in all
+    spectrum: str = ""  # of the last judged frame
+    by_spectrum: dict[str, int] = {}  # judged frames
 
     @property
     def calibration(self) -> Calibration:
@@ -75,6 +77,7 @@ def step(
         events.append(_says(EventKind.MOVED, seen, *_MOVED))
     if seen.quality is not Quality.GOOD:
         return watch, tuple(events)
+    watch = _lit(watch, seen.spectrum)
     boxes = _counted(seen, settings)
     tracks, number = follow(
         watch.tracks,
@@ -93,11 +96,17 @@ def step(
         watch = msgspec.structs.replace(watch, held_frames=watch.held_frames - 1)
         if watch.held_frames == 0:
             events.append(_says(EventKind.WATCHING, seen, *_WATCHING))
-    elif watch.judged >= settings.hold_at_start:
+    elif watch.by_spectrum.get(seen.spectrum, 0) >= settings.hold_at_start:
         watch, raised = _raise(watch, seen, settings, signs)
         events += raised
-    last_ns = max(watch.last_ns, seen.ts_ns)
-    return msgspec.structs.replace(watch, last_ns=last_ns, judged=watch.judged + 1), tuple(events)
+    watch = msgspec.structs.replace(
+        watch,
+        last_ns=max(watch.last_ns, seen.ts_ns),
+        judged=watch.judged + 1,
+        by_spectrum=watch.by_spectrum
+        | {seen.spectrum: watch.by_spectrum.get(seen.spectrum, 0) + 1},
+    )
+    return watch, tuple(events)
 
 
 def answered(watch: Watch, track: int, *, fire: bool, settings: Settings) -> Watch:
@@ -134,6 +143,16 @@ def _counted(seen: Observation, settings: Settings) -> list[Box]:
         )
         and not masked(box, settings.masks, seen.width, seen.height)
     ]
+
+
+def _lit(watch: Watch, spectrum: str) -> Watch:
+    """A camera that goes to its night mode shows another picture: what was seen before it is no evidence in it, and an alarm is none the less open."""
+    if watch.spectrum == spectrum:
+        return watch
+    if not watch.spectrum:
+        return msgspec.structs.replace(watch, spectrum=spectrum)
+    kept = tuple(t for t in watch.tracks if t.open)
+    return msgspec.structs.replace(watch, spectrum=spectrum, tracks=kept)
 
 
 def _moved(watch: Watch, settings: Settings) -> Watch:

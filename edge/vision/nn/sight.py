@@ -11,6 +11,8 @@ from edge.vision.nn.usual import Odds, Usual
 from edge.vision.reference import Reference
 from tocsin.errors import ModelError
 
+SPECTRA = ("visible", "infrared")
+
 
 class Sight:
     """Belongs to one camera and one thread at a time."""
@@ -25,23 +27,40 @@ class Sight:
         self._all_tiles, self._apart_s = all_tiles, apart_s
         self._size: tuple[int, int] | None = None
         self.detector = self._slot.current
-        self.usual = Usual(apart_s)
-        self._begin()
-
-    def _begin(self) -> None:
-        table = self.detector.settings.reference
-        self._reference = None
-        if table is not None:
-            self._reference = Reference(table.back, max(table.every_s, self._apart_s))
+        self._spectrum = "visible"
+        self._usual = {spectrum: Usual(apart_s) for spectrum in SPECTRA}
+        self._references: dict[str, Reference] = {}
         self._rotation = self._turns()
+
+    @property
+    def usual(self) -> Usual:
+        """In the light of the newest frame."""
+        return self.usual_in(self._spectrum)
+
+    def usual_in(self, spectrum: str) -> Usual:
+        """By day in colours, or in the grey night mode: what is usual in one says nothing about the other."""
+        return self._usual[spectrum]
+
+    @property
+    def _reference(self) -> Reference | None:
+        table = self.detector.settings.reference
+        if table is None:
+            return None
+        new = Reference(table.back, max(table.every_s, self._apart_s))
+        return self._references.setdefault(self._spectrum, new)
 
     def _take(self, detector: Detector) -> None:
         """Another version looks. What was seen before stays where its input is of the same form."""
         old, new = self.detector.settings, detector.settings
-        self.usual.clear()
+        self._forget_usual()
         self.detector = detector
         if (old.reference, old.input) != (new.reference, new.input):
-            self._begin()
+            self._references.clear()
+            self._rotation = self._turns()
+
+    def _forget_usual(self) -> None:
+        for usual in self._usual.values():
+            usual.clear()
 
     def see(
         self,
@@ -52,14 +71,16 @@ class Sight:
         learn: bool = True,
         keep: bool = True,
         usual: Odds | None = None,
+        spectrum: str = "visible",
     ) -> Found:
         """The next frame of the camera, which with `keep` then is part of what was seen before; with `learn`, of what is usual there.
 
-        `usual`, where it is given, is that instead of what was learned.
+        `usual`, where it is given, is that instead of what was learned. Each `spectrum` has a reference and a usual of its own.
 
         Raises:
             ModelError: the graph failed, and so did the version before, where there still is one.
         """
+        self._spectrum = spectrum
         while True:
             if self._slot.current is not self.detector:
                 self._take(self._slot.current)
@@ -71,7 +92,8 @@ class Sight:
             else:
                 self._slot.worked(self.detector)
                 if not learn:
-                    self.usual.drop()
+                    for known in self._usual.values():
+                        known.drop()
                 elif found.odds is not None:
                     self.usual.saw(found.odds, ts_ns)
                 return found
@@ -88,7 +110,8 @@ class Sight:
         detector, table = self.detector, self.detector.settings.input
         fitted = detector.fit(picture)
         seen = picture if table.fit == "tile" else fitted.image
-        before = None if self._reference is None else self._reference.picture(seen)
+        reference = self._reference
+        before = None if reference is None else reference.picture(seen)
         chosen = self._rotation.choose() if self._rotation is not None else None
         limit = self.usual.limit() if usual is None else usual
         found = detector.detect_fitted(
@@ -96,15 +119,14 @@ class Sight:
         )
         if self._rotation is not None:
             self._rotation.saw(found.heat)
-        if self._reference is not None and keep:
-            self._reference.add(seen, ts_ns)
+        if reference is not None and keep:
+            reference.add(seen, ts_ns)
         return found
 
     def reset(self) -> None:
         """The camera moved: nothing it saw before is of use."""
-        if self._reference is not None:
-            self._reference.clear()
-        self.usual.clear()
+        self._references.clear()
+        self._forget_usual()
         self._rotation = self._turns()
 
     def _turns(self) -> tiles.Rotation | None:

@@ -15,6 +15,7 @@ FFC_SPREAD_K = 0.05
 _GREY = (112, 144)
 _DARK_LEVEL = 16
 _COLUMNS = 64
+_MOST_CHROMA = 8
 
 
 def is_half_grey(picture: Picture) -> bool:
@@ -31,10 +32,10 @@ def is_dark(picture: Picture) -> bool:
     return _share(_sample(picture).max(axis=2) >= _DARK_LEVEL) < 0.01
 
 
-def is_grey(picture: Picture) -> bool:
-    """Without colour: an infrared night mode."""
+def chroma(picture: Picture) -> float:
+    """How much colour is in it, 0..8: the mean over its places, of which none counts more than 8, so that a burnt-in line of coloured text does not tell."""
     sample = _sample(picture)
-    return _share(sample.max(axis=2) - sample.min(axis=2) > 3) < 0.02
+    return float(np.minimum(sample.max(axis=2) - sample.min(axis=2), _MOST_CHROMA).mean())
 
 
 def is_shutter(celsius: NDArray[np.float32], valid: NDArray[np.bool_]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,13 +11,14 @@ from numpy.typing import NDArray
 from edge.vision.frame import Frame, Picture
 from edge.vision.observation import Quality
 from edge.vision.pipeline import checks
-from edge.vision.pipeline.watching import Movement, Stillness
+from edge.vision.pipeline.watching import Light, Movement, Spectrum, Stillness
 from edge.vision.sources.picture_file import MAX_PIXELS
 from edge.vision.sources.source import Raw, Reject, is_counts
 
 MIN_SIDE = 32
 SATURATED = 65_535
 ABSOLUTE_ZERO_C = -273.15
+_DAY: Spectrum = "visible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Developer:
             False  # the camera moved or its size changed, and no frame that was looked at told so
         )
         self._is_dark = False
-        self._spectrum: Literal["visible", "infrared"] = "visible"
+        self._light, self._spectrum = Light(), _DAY
         self.resolution_changes = 0
 
     def develop(self, raw: Raw, index: int, ts_ns: int, mono_ns: int) -> Frame | Reject:
@@ -69,7 +69,6 @@ class Developer:
         slow = self._movement.due(mono_ns)
         if slow:  # what does not change in a second is not asked more often
             self._is_dark = checks.is_dark(picture)
-            self._spectrum = "infrared" if checks.is_grey(picture) else "visible"
         quality = Quality.GOOD
         if checks.is_half_grey(picture):
             quality = Quality.HALF_GREY
@@ -77,12 +76,20 @@ class Developer:
             quality = Quality.DARK
         elif frozen:
             quality = Quality.FROZEN
-        elif slow:
+        elif self._lit_anew(picture) or slow:
             self._void |= self._movement.moved(checks.thumbnail(picture), mono_ns)
         return Frame(
             self._camera, index, ts_ns, picture,
             spectrum=self._spectrum, quality=quality, moved=self._told_void(quality),
         )  # fmt: skip
+
+    def _lit_anew(self, picture: Picture) -> bool:
+        """It went to its night mode or came back: what is lit from elsewhere is not compared with what was before."""
+        before, self._spectrum = self._spectrum, self._light.saw(checks.chroma(picture))
+        if self._spectrum == before:
+            return False
+        self._movement.forget()
+        return True
 
     def _told_void(self, quality: Quality) -> bool:
         """Told with each frame until one that is looked at."""

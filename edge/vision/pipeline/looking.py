@@ -45,7 +45,7 @@ class ModelLook:
             sight = self._sights[frame.camera] = Sight(self._model, apart_s=self._apart_s)
         if frame.moved:
             sight.reset()
-        found = sight.see(frame.picture, frame.ts_ns)
+        found = sight.see(frame.picture, frame.ts_ns, spectrum=frame.spectrum)
         width, height = frame.size
         detector = sight.detector
         observation = Observation(

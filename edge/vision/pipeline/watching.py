@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -19,7 +19,9 @@ _SURE, _VERY_SURE = (
     0.7,
 )  # response: ground that stands still has 0.5 and more, pictures that have nothing in common nearly always less
 
+GREY, COLOURED = 1.0, 2.0
 Thumbnail = NDArray[np.float32]
+Spectrum = Literal["visible", "infrared"]
 
 
 class Movement:
@@ -48,7 +50,7 @@ class Movement:
         return found
 
     def forget(self) -> None:
-        """Pictures of another size come."""
+        """Pictures of another size or in another light come."""
         self._anchor = None
 
     def _keep(self, thumbnail: Thumbnail, now_ns: int) -> None:
@@ -71,6 +73,23 @@ def _ground_stayed(before: Thumbnail, now: Thumbnail) -> bool:
             stayed.append(response if shift <= MOVED_PX else 0.0)
     best = max(stayed[2:])
     return best >= _VERY_SURE or (best >= _SURE and sum(s >= _SURE for s in stayed) >= 2)
+
+
+class Light:
+    """Whether a camera sees by daylight in colours, or in its grey night mode; a picture that is neither stays what the one before was."""
+
+    def __init__(self) -> None:
+        self._spectrum: Spectrum | None = None
+
+    def saw(self, chroma: float) -> Spectrum:
+        """`chroma` of `checks`. In 14 forest cameras grey pictures have under 0.3, coloured ones over 5; dull indoor ones from 2.3 on."""
+        if self._spectrum is None:
+            self._spectrum = "infrared" if chroma < (GREY + COLOURED) / 2 else "visible"
+        elif chroma < GREY:
+            self._spectrum = "infrared"
+        elif chroma > COLOURED:
+            self._spectrum = "visible"
+        return self._spectrum
 
 
 class Stillness:

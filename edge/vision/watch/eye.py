@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edge.vision.flame import FLICKERING, Flames
 from edge.vision.flame import LABEL as FIRE
 from edge.vision.frame import Frame
 from edge.vision.nn.detector import Detector
 from edge.vision.nn.packed import Packed
-from edge.vision.nn.sight import Sight
+from edge.vision.nn.sight import SPECTRA, Sight
 from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation, Quality
 
@@ -48,14 +50,17 @@ class Eye:
             self._alarm_ns = now_ns
         return 0 <= now_ns - self._alarm_ns < HELD_NS
 
-    def kept(self) -> Packed | None:
-        """What is usual at the camera, to be kept over a restart."""
-        return self._sight.usual.packed(self._model)
+    def kept(self) -> dict[str, Packed]:
+        """What is usual at the camera by spectrum, to be kept over a restart."""
+        each = {s: self._sight.usual_in(s).packed(self._model) for s in SPECTRA}
+        return {spectrum: packed for spectrum, packed in each.items() if packed is not None}
 
-    def goes_on(self, packed: Packed) -> None:
+    def goes_on(self, kept: Mapping[str, Packed]) -> None:
         """With what is usual there, if the same version of the model found it so."""
-        if packed.model == self._model:
-            self._sight.usual.unpack(packed)
+        for spectrum in SPECTRA:
+            packed = kept.get(spectrum)
+            if packed is not None and packed.model == self._model:
+                self._sight.usual_in(spectrum).unpack(packed)
 
     def look(self, frame: Frame, *, learn: bool = True) -> Observation:
         """What the model found in it; in a frame that cannot be judged, nothing. `learn`: nothing burns there as far as is known.
@@ -70,11 +75,13 @@ class Eye:
             )  # what was seen before is gone: an open alarm keeps nothing out
         if frame.quality is not Quality.GOOD or frame.picture is None:
             return unseen(frame)
-        settled = self._sight.usual.known
+        settled = self._sight.usual_in(frame.spectrum).known
         if learn:
             self._alarm_ns = None
         keep = learn or not self._held(frame.ts_ns)
-        found = self._sight.see(frame.picture, frame.ts_ns, learn=learn, keep=keep)
+        found = self._sight.see(
+            frame.picture, frame.ts_ns, learn=learn, keep=keep, spectrum=frame.spectrum
+        )
         scores, boxes, cues = found.scores, found.boxes, dict[str, float]()
         if self._flames is not None:
             flames = self._flames.look(frame)

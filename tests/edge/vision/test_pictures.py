@@ -16,7 +16,7 @@ from edge.vision.frame import Frame, Picture
 from edge.vision.observation import Quality
 from edge.vision.pipeline import checks
 from edge.vision.pipeline.develop import Developer, Radiometry
-from edge.vision.pipeline.watching import Movement
+from edge.vision.pipeline.watching import COLOURED, GREY, Light, Movement
 from edge.vision.sources.picture_file import decode, size_of
 from edge.vision.sources.source import Raw, Reject
 from tests.edge.vision.scenes import scene
@@ -200,3 +200,40 @@ def test_a_real_radiometric_picture_reads_as_degrees(shared_data: Path) -> None:
     assert frame.celsius is not None
     assert frame.quality is Quality.GOOD
     assert -40 < frame.celsius.min() < frame.celsius.max() < 60
+
+
+def night_of(picture: Picture, seed: int) -> Picture:
+    """The same hill in the light of the camera's own lamp, and a clock in yellow burnt in."""
+    grey = 255.0 - picture.mean(axis=2, keepdims=True)
+    lamp = np.exp(-(((np.arange(320) - 160) / 90.0) ** 2))[None, :, None]
+    noise = np.random.default_rng(seed).normal(0, 3, grey.shape)
+    out = np.clip(grey * lamp * 0.7 + noise, 0, 255).repeat(3, axis=2).astype(np.uint8)
+    out[4:12, 10:100] = (0, 220, 230)
+    return np.asarray(out, np.uint8)
+
+
+def test_a_camera_that_goes_to_its_night_mode_and_back_did_not_move() -> None:
+    developer, told = Developer("cam"), list[tuple[str, bool]]()
+    for i in range(40):
+        day = scene(seed=3)
+        picture = day if i % 20 < 10 else night_of(day, i)
+        frame = developer.develop(picture, i, i * 10**9, i * 10**9)
+        assert isinstance(frame, Frame)
+        told.append((frame.spectrum, frame.moved))
+    assert [s for s, _ in told] == (["visible"] * 10 + ["infrared"] * 10) * 2
+    assert not any(moved for _, moved in told)
+    turned = developer.develop(night_of(scene(seed=5), 41), 41, 41 * 10**9, 41 * 10**9)
+    assert isinstance(turned, Frame)
+    assert turned.moved
+
+
+@given(st.lists(st.floats(0, 8), min_size=1, max_size=40))
+def test_a_picture_that_is_neither_grey_nor_coloured_changes_no_mode(seen: list[float]) -> None:
+    light, before = Light(), ""
+    for chroma in seen:
+        now = light.saw(chroma)
+        if chroma < GREY or chroma > COLOURED:
+            assert now == ("infrared" if chroma < GREY else "visible")
+        else:
+            assert now == (before or now)
+        before = now

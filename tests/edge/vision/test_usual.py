@@ -13,6 +13,7 @@ from edge.vision.frame import Frame, Picture
 from edge.vision.nn.load import load_detector
 from edge.vision.nn.sight import Sight
 from edge.vision.nn.usual import LEAST_FRAMES, Odds, Recorded, Usual, above, log_odds
+from edge.vision.pipeline.watching import Spectrum
 from edge.vision.watch.eye import Eye
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
 
@@ -96,8 +97,10 @@ def test_what_is_usual_survives_a_restart_with_the_same_model_only(tmp_path: Pat
     usual = after_a_quiet_hour({(3, 4): 0.8})
     packed = usual.packed("1.0.0")
     assert packed is not None
-    read = msgspec.json.decode(msgspec.json.encode(Learned(usual=packed)), type=Learned).usual
-    assert read == packed
+    read = msgspec.json.decode(
+        msgspec.json.encode(Learned(heat={"visible": packed})), type=Learned
+    ).heat
+    assert read == {"visible": packed}
     again = Usual()
     again.unpack(packed)
     one, other = usual.limit(), again.limit()
@@ -106,10 +109,11 @@ def test_what_is_usual_survives_a_restart_with_the_same_model_only(tmp_path: Pat
     assert np.abs(one - other).max() < 0.3
     detector = load_detector(write_model(tmp_path, heat_graph(), HEAT_SETTINGS))
     eye = Eye(detector)
-    eye.goes_on(packed)
-    assert eye.kept() is None
-    eye.goes_on(msgspec.structs.replace(packed, model=f"{detector.name} {detector.version}"))
-    assert eye.kept() is not None
+    eye.goes_on({"visible": packed})
+    assert eye.kept() == {}
+    mine = msgspec.structs.replace(packed, model=f"{detector.name} {detector.version}")
+    eye.goes_on({"visible": mine, "infrared": mine, "thermal": mine})
+    assert list(eye.kept()) == ["visible", "infrared"]
 
 
 def test_a_red_roof_teaches_no_threshold_until_it_is_known_and_then_is_not_told(
@@ -187,3 +191,40 @@ def test_a_camera_that_turned_knows_nothing_as_usual(tmp_path: Path) -> None:
     sight.reset()
     assert not sight.usual.known
     assert np.abs(log_odds(np.array([0.5], np.float32))).max() < 1e-6
+
+
+def lit(night: bool, seed: int) -> Picture:
+    """A hillside by day, and brighter in the infrared light of its camera, where a red roof is grey."""
+    rng = np.random.default_rng(seed)
+    picture = rng.normal((70, 100, 90), 2, (256, 320, 3))
+    if night:
+        picture[:] = np.linspace(120, 220, 256)[:, None, None] + rng.normal(0, 2, (256, 320, 1))
+    else:
+        picture[100:140, 50:120] = (90, 90, 200)
+    return np.asarray(np.clip(picture, 0, 255), np.uint8)
+
+
+def test_day_and_night_mode_have_a_usual_and_a_reference_of_their_own(tmp_path: Path) -> None:
+    eye = Eye(load_detector(write_model(tmp_path, heat_graph(gain=2.0), HEAT_SETTINGS)))
+    index = 0
+
+    def look(night: bool, frames: int) -> list[tuple[float, float, bool]]:
+        nonlocal index
+        told = []
+        for _ in range(frames):
+            index += 1
+            spectrum: Spectrum = "infrared" if night else "visible"
+            frame = Frame("hill", index, index * 60 * SECOND_NS, lit(night, index), spectrum=spectrum)  # fmt: skip
+            seen = eye.look(frame)
+            told.append((seen.scores["smoke"], seen.scores["fire"], seen.settled))
+        return told
+
+    assert look(False, 40)[-1][2]
+    dusk = look(True, 200)
+    assert not dusk[0][2]  # nothing is known of the night yet
+    assert max(smoke for smoke, _, _ in dusk) < 0.3  # no day is what it was before
+    dawn = look(False, 40)
+    assert all(settled for _, _, settled in dawn)
+    assert max(smoke for smoke, _, _ in dawn) < 0.3
+    assert max(fire for _, fire, _ in dawn) < 0.3  # hours of night unlearned no roof
+    assert set(eye.kept()) == {"visible", "infrared"}

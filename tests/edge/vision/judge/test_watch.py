@@ -277,3 +277,27 @@ def test_while_nobody_knows_what_is_usual_a_lamp_over_the_learned_threshold_rais
     turned = [msgspec.structs.replace(o, settled=False) for o in lamp]
     assert kinds(run(turned, rules, known)[1]) == []
     assert kinds(run(lamp, rules, known)[1]) != []
+
+
+def lit(seen: list[Observation], spectrum: str) -> list[Observation]:
+    return [msgspec.structs.replace(o, spectrum=spectrum) for o in seen]
+
+
+def test_what_was_seen_by_day_is_no_evidence_in_the_night_mode_and_an_open_alarm_goes_on() -> None:
+    by_day = [observed(i, smoke(0.55)) for i in range(40)]  # a roof, over the night's threshold
+    watch, told = run(by_day)
+    assert told == []
+    dusk = lit([observed(40, smoke(0.55, size=60))], "infrared")
+    assert [t.since_index for t in run(dusk, watch=watch)[0].tracks] == [40]
+    assert kinds(run(dusk, watch=watch)[1]) == []
+    _, told = run([*growing(0, 4), *lit(growing(4, 4), "infrared")])
+    assert kinds(told) == [(KIND.ALARM, 2)]
+
+
+def test_the_first_frames_of_a_night_mode_raise_no_alarm_and_those_of_the_second_night_do() -> None:
+    first = [*quiet(0, 20), *lit([*quiet(20, 4), *growing(24, 9)], "infrared")]
+    assert kinds(run(first, Settings())[1]) == [(KIND.ALARM, 28)]
+    nights = [*quiet(0, 20), *lit(quiet(20, 20), "infrared"), *quiet(40, 9)]
+    watch, told = run(nights, Settings())
+    assert told == []
+    assert kinds(run(lit(growing(49, 9), "infrared"), Settings(), watch)[1]) == [(KIND.ALARM, 51)]
