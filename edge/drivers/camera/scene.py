@@ -11,7 +11,7 @@ from edge.drivers.camera.config import CameraDevice, MaskConfig, PoseConfig
 from edge.drivers.camera.learned import Known, Learned
 from edge.vision.judge.bearings import Standing
 from edge.vision.judge.calibration import Limits, threshold
-from edge.vision.judge.settings import Mask, Settings
+from edge.vision.judge.settings import SMOKE_START, Mask, Settings
 from edge.vision.judge.site import Site, SiteSettings, step_site
 from edge.vision.judge.watch import Event, EventKind, Watch, answered
 from edge.vision.observation import Box, Observation
@@ -186,6 +186,7 @@ class Scene:
                 labels=d.labels,
                 masks=self._masks[name],
                 limits=Limits(per_week=d.per_week),
+                by_label={"smoke": Limits(per_week=d.per_week, start=SMOKE_START)},
             )
             for name, d in self._devices.items()
         }

@@ -6,6 +6,8 @@ import msgspec
 
 from edge.vision.judge.calibration import Limits
 
+SMOKE_START = 0.75  # haze and low sun score 0.6 to 0.7 at cameras that nobody knows yet; flames and heat in degrees do not need it
+
 
 class Mask(msgspec.Struct, frozen=True):
     """Where nothing counts: a polygon, in shares of the picture's width and height from its top left."""

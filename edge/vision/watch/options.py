@@ -8,11 +8,10 @@ import msgspec
 from pydantic import Field, model_validator
 
 from edge.vision.judge.calibration import Limits
-from edge.vision.judge.settings import Mask, Settings
+from edge.vision.judge.settings import SMOKE_START, Mask, Settings
 from tocsin.config import Mistake, MistakesError, Section
 
 _FAST, _SLOW, _SLOW_S = (3, 5), (2, 4), 20.0  # k of n; seldom frames are worth more each
-_SMOKE_START = 0.75  # haze and low sun score 0.6 to 0.7 at cameras that nobody knows yet; flames and heat in degrees do not need it
 _MOST_FRAMES = 60  # the judge remembers a few more of a track
 
 
@@ -100,7 +99,7 @@ class JudgeOptions(Section):
             start=self.start,
             half_life_s=self.half_life_days * 86_400,
         )
-        smoke = self.start if "start" in self.model_fields_set else _SMOKE_START
+        smoke = self.start if "start" in self.model_fields_set else SMOKE_START
         return Settings(
             k=k,
             n=n,
