@@ -14,6 +14,7 @@ from edge.vision.pipeline.pace import Attention
 from edge.vision.pipeline.worker import Looked
 from edge.vision.slow_smoke import SlowSmoke
 from edge.vision.thermal import HeatLimits, HotSpots
+from edge.vision.watch.answer import Answer
 from edge.vision.watch.eye import Eye
 
 _NEAR = 0.5  # of its threshold: a score worth following
@@ -69,6 +70,12 @@ class Eyes:
         if attention is Attention.IDLE and gate.boxes:
             attention = Attention.GATED
         return Looked((seen,), attention)
+
+    def answered(self, camera: str, answer: Answer) -> None:
+        """An operator's word about an alarm, from any thread."""
+        eye = self._eyes.get(camera)
+        if eye is not None:
+            eye.answered(answer)
 
     def usual(self, camera: str) -> dict[str, Packed]:
         """What is usual at a camera by spectrum, to be kept over a restart."""

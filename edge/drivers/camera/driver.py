@@ -172,7 +172,9 @@ class CameraDriver:
                 verdict = str(args.get("verdict"))
                 if verdict not in ("confirmed", "rejected"):
                     raise UsageError(f"verdict {verdict!r}: confirmed or rejected")
-                self._scene.judged(device, str(args.get("detection")), verdict)
+                told = self._scene.judged(device, str(args.get("detection")), verdict)
+                if self._seeing is not None:
+                    self._seeing.answered(device, told)
                 answer: dict[str, Any] = {"verdict": verdict}
             case "masks":
                 masks = _masks(str(args.get("masks", "")))

@@ -21,6 +21,7 @@ class Known(msgspec.Struct, frozen=True):
 
     track: int
     told: Detection
+    since_ns: int = 0  # when it was confirmed
 
 
 class Learned(msgspec.Struct, frozen=True):

@@ -10,12 +10,14 @@ import msgspec
 from edge.drivers.camera.config import CameraDevice, MaskConfig, PoseConfig
 from edge.drivers.camera.learned import Known, Learned
 from edge.vision.judge.bearings import Standing
+from edge.vision.judge.boxes import grown
 from edge.vision.judge.calibration import Limits, threshold
 from edge.vision.judge.settings import SMOKE_START, Mask, Settings
 from edge.vision.judge.site import Site, SiteSettings, step_site
 from edge.vision.judge.watch import Event, EventKind, Watch, answered
 from edge.vision.observation import Box, Observation
 from edge.vision.pose import Pose, bearing_of
+from edge.vision.watch.answer import Answer
 from tocsin.contract.evidence import Detection, Exhibit
 from tocsin.contract.ids import ulid
 from tocsin.errors import UsageError
@@ -89,8 +91,8 @@ class Scene:
                 left.append(self._note(camera, name, known, "ended", ts_ns))
         return left
 
-    def judged(self, camera: str, detection: str, verdict: str) -> None:
-        """A person said what it was.
+    def judged(self, camera: str, detection: str, verdict: str) -> Answer:
+        """A person said what it was; what the camera's eye is to learn from it.
 
         Raises:
             UsageError: this camera knows no such detection.
@@ -102,6 +104,9 @@ class Scene:
         fire = verdict == "confirmed"
         watch = answered(self._watch(camera), known.track, fire=fire, settings=settings)
         self._site = Site({**self._site.watches, camera: watch}, self._site.sizes)
+        box = grown(Box(known.told.label, known.told.score, *known.told.box), settings.grow)
+        shares = (box.x, box.y, box.width, box.height)
+        return Answer(known.told.label, shares, known.since_ns, fire)
 
     def draw(self, camera: str, masks: tuple[Mask, ...]) -> None:
         """Masks from now on, until others are drawn."""
@@ -122,7 +127,7 @@ class Scene:
         change = "ended" if known.told.change == "ended" else "updated"
         shown = [*known.told.evidence, *exhibits]
         told = msgspec.structs.replace(known.told, change=change, t=ts_ns, evidence=shown)
-        self._known[camera][detection] = Known(known.track, told)
+        self._known[camera][detection] = msgspec.structs.replace(known, told=told)
         return told
 
     def _watch(self, camera: str) -> Watch:
@@ -132,7 +137,7 @@ class Scene:
         camera = event.camera
         if event.kind is EventKind.ALARM and event.box is not None:
             told = self._detection(event, seen)
-            self._known[camera][told.detection] = Known(event.track, told)
+            self._known[camera][told.detection] = Known(event.track, told, event.ts_ns)
             while len(self._known[camera]) > _MOST_KNOWN:
                 del self._known[camera][next(iter(self._known[camera]))]
             return Change(event, told)
@@ -146,7 +151,7 @@ class Scene:
         self, camera: str, name: str, known: Known, change: Literal["ended"], ts_ns: int
     ) -> Detection:
         told = msgspec.structs.replace(known.told, change=change, t=ts_ns)
-        self._known[camera][name] = Known(known.track, told)
+        self._known[camera][name] = msgspec.structs.replace(known, told=told)
         return told
 
     def _detection(self, event: Event, seen: Observation) -> Detection:

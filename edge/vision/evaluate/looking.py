@@ -15,8 +15,9 @@ from edge.vision.evaluate.halves import LEAST_QUIET, for_calibration
 from edge.vision.frame import Picture
 from edge.vision.nn.detector import Detector, Found
 from edge.vision.nn.fit import Mask
+from edge.vision.nn.odds import Odds
 from edge.vision.nn.sight import Sight
-from edge.vision.nn.usual import Odds, Recorded
+from edge.vision.nn.usual import Recorded
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Reject

@@ -13,9 +13,9 @@ from edge.vision.nn import thin, tiles
 from edge.vision.nn.feeds import Feeder
 from edge.vision.nn.fit import Fitted, Mask, crop, fit
 from edge.vision.nn.heads.head import Candidates, Head
+from edge.vision.nn.odds import Odds
 from edge.vision.nn.session import Session
 from edge.vision.nn.settings import ModelSettings
-from edge.vision.nn.usual import Odds
 from edge.vision.observation import Box
 
 

@@ -15,6 +15,9 @@ from edge.vision.opencv import cv2
 Mask = NDArray[np.bool_]
 """(H, W) of the whole picture; True where nothing counts."""
 
+Shares = tuple[float, float, float, float]
+"""A box: x, y, width, height, shares of the picture from its top left."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
@@ -34,6 +37,19 @@ class Fitted:
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         limit = np.array([self.width, self.height] * 2, np.float32)
         return np.asarray(np.clip((boxes - shift) / scale, 0, limit), np.float32)
+
+    def cells(self, box: Shares, stride: int) -> tuple[slice, slice]:
+        """Rows and columns of a heat map that a box of the picture touches."""
+        x, y, width, height = box
+        found = []
+        for start, length, side, scale, shift in (
+            (y, height, self.height, self.scale_y, self.top),
+            (x, width, self.width, self.scale_x, self.left),
+        ):
+            first = (start * side * scale + shift) / stride
+            last = ((start + length) * side * scale + shift) / stride
+            found.append(slice(max(0, math.floor(first)), max(0, math.ceil(last))))
+        return found[0], found[1]
 
     def shown(self, rows: int, columns: int, stride: int, ignore: Mask | None) -> Mask:
         """(rows, columns) of a heat map: True where a cell's centre lies in the picture and is not ignored."""

@@ -13,3 +13,5 @@ class Packed(msgspec.Struct, frozen=True):
     shape: tuple[int, int, int]
     mean: bytes
     square: bytes
+    rejected: bytes = b""  # heat that people said is none of a fire
+    rejected_ns: int = 0

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from edge.vision.frame import Picture
 from edge.vision.nn import tiles
 from edge.vision.nn.detector import Detector, Found
-from edge.vision.nn.fit import Mask
+from edge.vision.nn.fit import Fitted, Mask, Shares
+from edge.vision.nn.odds import Odds
 from edge.vision.nn.slot import Slot
-from edge.vision.nn.usual import Odds, Usual
+from edge.vision.nn.usual import Usual
 from edge.vision.reference import Reference
 from tocsin.errors import ModelError
 
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
 SPECTRA = ("visible", "infrared")
 
 
@@ -30,6 +36,9 @@ class Sight:
         self._spectrum = "visible"
         self._usual = {spectrum: Usual(apart_s) for spectrum in SPECTRA}
         self._references: dict[str, Reference] = {}
+        self._fitted: Fitted | None = (
+            None  # how a picture lies in the input; its pixels are not kept
+        )
         self._rotation = self._turns()
 
     @property
@@ -92,8 +101,8 @@ class Sight:
             else:
                 self._slot.worked(self.detector)
                 if not learn:
-                    for known in self._usual.values():
-                        known.drop()
+                    for light, known in self._usual.items():
+                        known.burns(found.odds if light == spectrum else None, ts_ns)
                 elif found.odds is not None:
                     self.usual.saw(found.odds, ts_ns)
                 return found
@@ -109,6 +118,7 @@ class Sight:
             self._rotation = self._turns()
         detector, table = self.detector, self.detector.settings.input
         fitted = detector.fit(picture)
+        self._fitted = replace(fitted, image=_NOTHING)
         seen = picture if table.fit == "tile" else fitted.image
         reference = self._reference
         before = None if reference is None else reference.picture(seen)
@@ -122,6 +132,15 @@ class Sight:
         if reference is not None and keep:
             reference.add(seen, ts_ns)
         return found
+
+    def answered(self, label: str, box: Shares, ts_ns: int, *, fire: bool) -> None:
+        """An operator's word about an alarm that was raised in this box at that moment: what a rejected one showed is usual there from now on."""
+        if self._fitted is None or label not in self.detector.classes:
+            return
+        number = self.detector.classes.index(label)
+        cells = self._fitted.cells(box, self.detector.settings.head.stride)
+        for usual in self._usual.values():
+            usual.answered(number, cells, ts_ns, fire=fire)
 
     def reset(self) -> None:
         """The camera moved: nothing it saw before is of use."""

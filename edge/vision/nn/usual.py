@@ -7,52 +7,74 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vision.nn.odds import Cells, Odds, limit_of
 from edge.vision.nn.packed import Packed
-from edge.vision.opencv import cv2
-
-Odds = NDArray[np.float32]
-"""(classes, rows, columns), log-odds of a heat map."""
+from edge.vision.nn.rejected import Rejected
 
 LEAST_FRAMES = 6  # of fewer nothing is usual yet
 _MOST_FRAMES = 20_000  # older ones count less and less
 _APART_NS, _LAG_NS = 10_000_000_000, 600_000_000_000
 _LAG_FRAMES, _FIRST_LAG_FRAMES = 12, 5
-_SPREADS = 3.0
-_HOTTEST = (
-    4.0  # no place is usually hotter than 0.98: a fire there is told whatever came and went before
-)
 _MOST_WAITING = 128
-_COUNTS_FROM = -1.0  # usual heat below it (0.27) takes nothing away
-_AROUND = np.ones((3, 3), np.uint8)
+_NONE: Odds = np.zeros(0, np.float32)
+
+
+class Tally:
+    """Mean and mean square of heat maps, older ones counting less and less."""
+
+    def __init__(self) -> None:
+        self.frames, self.mean, self.square = 0, _NONE, _NONE
+
+    def add(self, odds: Odds) -> None:
+        """One more; of another size than those before it is the first."""
+        if self.mean.shape != odds.shape:
+            self.frames, self.mean, self.square = 0, np.zeros_like(odds), np.zeros_like(odds)
+        self.frames += 1
+        share = np.float32(1 / min(self.frames, _MOST_FRAMES))
+        # Never in place: another thread may be writing down what was there.
+        self.mean = self.mean + share * (odds - self.mean)
+        self.square = self.square + share * (odds * odds - self.square)
+
+    def limit(self) -> Odds:
+        """What counts as usual by them."""
+        return limit_of(self.mean, self.square)
 
 
 class Usual:
-    """Of one camera and one version of a model. It learns a frame only once later ones followed it without an alarm."""
+    """Of one camera and one version of a model. It learns a frame only once later ones followed it without an alarm.
+
+    Its first frames are believed at once, for there is nothing else, and only until as many were learned as all others are.
+    """
 
     def __init__(self, apart_s: float = 0.0) -> None:
         """Frames nearer together than `apart_s`, or 10 s once something is known, count once."""
         self._apart_ns = int(apart_s * 1e9)
         self._waiting: deque[tuple[int, NDArray[np.float16]]] = deque(maxlen=_MOST_WAITING)
         self._last_ns: int | None = None
-        self._frames, self._mean, self._square = 0, _NONE, _NONE
+        self._first, self._learned = Tally(), Tally()
+        self._rejected = Rejected()
         self._limit: Odds | None = None
 
     @property
     def known(self) -> bool:
         """Whether enough was seen to say what is usual."""
-        return self._frames >= LEAST_FRAMES
+        return max(self._learned.frames, self._first.frames) >= LEAST_FRAMES
 
     def limit(self) -> Odds | None:
         """What counts as usual heat at each place and beside it; None: not known yet."""
-        if self._limit is None and self.known:
-            self._limit = limit_of(self._mean, self._square)
+        if self._limit is None:
+            lasting = self._learned.frames >= LEAST_FRAMES
+            by_frames = (self._learned if lasting else self._first).limit() if self.known else None
+            self._limit = self._rejected.over(by_frames)
         return self._limit
 
     def saw(self, odds: Odds, ts_ns: int) -> None:
         """A frame without an alarm."""
-        if self._mean.shape != odds.shape:
+        self._rejected.ended()
+        if self._rejected.faded(ts_ns):
+            self._limit = None
+        if any(shape != odds.shape for shape in self._shapes()):
             self.clear()
-            self._mean = self._square = np.zeros_like(odds)
         apart_ns = max(_APART_NS, self._apart_ns) if self.known else self._apart_ns
         if self._last_ns is not None and 0 <= ts_ns - self._last_ns < apart_ns:
             return
@@ -60,60 +82,67 @@ class Usual:
             self._waiting.clear()  # the clock was set back: these would wait until it catches up
         self._last_ns = ts_ns
         self._waiting.append((ts_ns, odds.astype(np.float16)))
-        while self._waiting and self._is_due(ts_ns):
-            self._learn(self._waiting.popleft()[1].astype(np.float32))
+        if not self.known and len(self._waiting) > _FIRST_LAG_FRAMES:
+            self._learn(self._first, self._waiting[-1 - _FIRST_LAG_FRAMES][1])
+        while len(self._waiting) > _LAG_FRAMES and ts_ns - self._waiting[0][0] >= _LAG_NS:
+            self._learn(self._learned, self._waiting.popleft()[1])
 
-    def _is_due(self, now_ns: int) -> bool:
-        later = len(self._waiting) - 1
-        if self._frames < LEAST_FRAMES:
-            return later >= _FIRST_LAG_FRAMES
-        return later >= _LAG_FRAMES and now_ns - self._waiting[0][0] >= _LAG_NS
+    def _shapes(self) -> set[tuple[int, ...]]:
+        known = {t.mean.shape for t in (self._first, self._learned) if t.frames}
+        return known | {odds.shape for _, odds in list(self._waiting)[:1]}
 
-    def _learn(self, odds: Odds) -> None:
-        self._frames += 1
-        share = np.float32(1 / min(self._frames, _MOST_FRAMES))
-        self._mean = self._mean + share * (odds - self._mean)
-        self._square = self._square + share * (odds * odds - self._square)
+    def _learn(self, tally: Tally, odds: NDArray[np.float16]) -> None:
+        tally.add(odds.astype(np.float32))
         self._limit = None
 
-    def drop(self) -> None:
-        """An alarm: what was seen shortly before may belong to it."""
+    def burns(self, odds: Odds | None, ts_ns: int) -> None:
+        """A frame of an alarm: what was seen shortly before may belong to it. It is learned if an operator rejects it."""
+        if odds is not None:
+            self._rejected.add(self._waiting, odds, ts_ns)
         self._waiting.clear()
+
+    def answered(self, number: int, cells: Cells, ts_ns: int, *, fire: bool) -> None:
+        """An operator's word about the alarm of class `number` that was raised in these cells at that moment."""
+        if fire:
+            self._rejected.confirm(number, cells, ts_ns)
+        else:
+            self._rejected.reject(number, cells, ts_ns)
+        self._limit = None
 
     def clear(self) -> None:
         """The camera looks elsewhere, or another model looks."""
         self._waiting.clear()
-        self._frames, self._mean, self._square, self._limit = 0, _NONE, _NONE, None
-        self._last_ns = None
+        self._first, self._learned, self._rejected = Tally(), Tally(), Rejected()
+        self._limit = self._last_ns = None
 
     def packed(self, model: str) -> Packed | None:
         """What must survive a restart, if there is anything."""
-        frames, mean, square = self._frames, self._mean, self._square
-        if mean.ndim != 3 or not frames:
+        frames, mean, square = self._learned.frames, self._learned.mean, self._learned.square
+        if mean.ndim != 3 or frames < LEAST_FRAMES:
             return None
         shape = (mean.shape[0], mean.shape[1], mean.shape[2])
-        halves = (a.astype(np.float16).tobytes() for a in (mean, square))
-        return Packed(model, frames, shape, *halves)
+        halves = [a.astype(np.float16).tobytes() for a in (mean, square)]
+        return Packed(model, frames, shape, halves[0], halves[1], *self._rejected.packed(shape))
 
-    def unpack(self, packed: Packed) -> None:
-        """Goes on from there; what does not fit its own shape is left aside."""
-        mean, square = (
-            np.frombuffer(data, np.float16).astype(np.float32)
-            for data in (packed.mean, packed.square)
-        )
-        if mean.size == square.size == int(np.prod(packed.shape)):
-            self._mean, self._square = mean.reshape(packed.shape), square.reshape(packed.shape)
-            self._frames, self._limit = packed.frames, None
+    def unpack(self, packed: Packed) -> bool:
+        """Goes on from there; False: it does not fit its own shape and is left aside."""
+        mean, square = _half(packed.mean, packed.shape), _half(packed.square, packed.shape)
+        if mean is None or square is None or packed.frames < LEAST_FRAMES:
+            return False
+        learned = Tally()
+        learned.frames, learned.mean, learned.square = packed.frames, mean, square
+        self._learned, self._limit = learned, None
+        rejected = _half(packed.rejected, packed.shape)
+        if rejected is not None:
+            self._rejected.unpack(rejected, packed.rejected_ns)
+        return True
 
 
-_NONE: Odds = np.zeros(0, np.float32)
-
-
-def limit_of(mean: Odds, square: Odds) -> Odds:
-    """Three spreads above the mean, and as hot as the hottest neighbour."""
-    spread = np.sqrt(np.maximum(square - mean * mean, 0))
-    high = np.minimum(mean + np.float32(_SPREADS) * spread, np.float32(_HOTTEST))
-    return np.stack([np.asarray(cv2.dilate(one, _AROUND), np.float32) for one in high])
+def _half(data: bytes, shape: tuple[int, int, int]) -> Odds | None:
+    if min(shape) < 1 or len(data) != 2 * int(np.prod(shape)):
+        return None
+    values = np.frombuffer(data, np.float16).astype(np.float32).reshape(shape)
+    return values if bool(np.isfinite(values).all()) else None
 
 
 def _limit(total: Odds, squares: Odds, count: int) -> Odds:
@@ -148,16 +177,3 @@ class Recorded:
         if self._whole is None:
             self._whole = _limit(self._sum, self._squares, count)
         return self._whole
-
-
-def log_odds(heat: NDArray[np.float32]) -> Odds:
-    """Of 0..1, kept within +-9."""
-    p = np.clip(heat, 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(p / (1 - p)), np.float32)
-
-
-def above(heat: NDArray[np.float32], odds: Odds, limit: Odds) -> NDArray[np.float32]:
-    """Heat 0..1 of what exceeds the usual; `odds` are those of `heat`."""
-    usual = limit - np.float32(_COUNTS_FROM)
-    left = 0.5 * (1 + np.tanh(0.5 * (odds - usual)))
-    return np.where(usual > 0, left, heat).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 from edge.vision.flame import FLICKERING, Flames
@@ -12,10 +13,14 @@ from edge.vision.nn.packed import Packed
 from edge.vision.nn.sight import SPECTRA, Sight
 from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation, Quality
+from edge.vision.watch.answer import Answer
 
 HELD_NS = 600_000_000_000
 """So long an alarm keeps its frames out of what was seen before: smoke that stands must not become part of it and seem to end. Beyond that the
 light is another, and what a false alarm was about may be seen as it is."""
+
+
+_MOST_ANSWERS = 64
 
 
 class Eye:
@@ -34,6 +39,7 @@ class Eye:
         knows_fire = FIRE in self._sight.detector.classes
         self._flames = flames if flames is not None and knows_fire else None
         self._alarm_ns: int | None = None  # since when an alarm is open
+        self._answers: deque[Answer] = deque(maxlen=_MOST_ANSWERS)
 
     def glance(self, frame: Frame) -> None:
         """A frame between two looks."""
@@ -62,6 +68,10 @@ class Eye:
             if packed is not None and packed.model == self._model:
                 self._sight.usual_in(spectrum).unpack(packed)
 
+    def answered(self, answer: Answer) -> None:
+        """From any thread; it counts with the next look."""
+        self._answers.append(answer)
+
     def look(self, frame: Frame, *, learn: bool = True) -> Observation:
         """What the model found in it; in a frame that cannot be judged, nothing. `learn`: nothing burns there as far as is known.
 
@@ -75,6 +85,9 @@ class Eye:
             )  # what was seen before is gone: an open alarm keeps nothing out
         if frame.quality is not Quality.GOOD or frame.picture is None:
             return unseen(frame)
+        while self._answers:
+            told = self._answers.popleft()
+            self._sight.answered(told.label, told.box, told.ts_ns, fire=told.fire)
         settled = self._sight.usual_in(frame.spectrum).known
         if learn:
             self._alarm_ns = None

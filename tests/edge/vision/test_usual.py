@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from edge.drivers.camera.learned import Learned
 from edge.vision.frame import Frame, Picture
 from edge.vision.nn.load import load_detector
+from edge.vision.nn.odds import Odds, above, log_odds
 from edge.vision.nn.sight import Sight
-from edge.vision.nn.usual import LEAST_FRAMES, Odds, Recorded, Usual, above, log_odds
+from edge.vision.nn.usual import LEAST_FRAMES, Recorded, Usual
 from edge.vision.pipeline.watching import Spectrum
 from edge.vision.watch.eye import Eye
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
@@ -66,16 +67,19 @@ def test_nothing_is_usual_before_enough_frames_were_followed_by_others() -> None
         quick.saw(heat({}, i), i * SECOND_NS // 25)
         if i == 25 * 8:
             assert quick.known
+    assert quick.packed("1") is None  # learned for good are those that are ten minutes old
+    for i in range(25 * 60, 25 * 700, 25):
+        quick.saw(heat({}, i), i * SECOND_NS // 25)
     packed = quick.packed("1")
     assert packed is not None
-    assert packed.frames == LEAST_FRAMES  # the others wait until they are ten minutes old
+    assert LEAST_FRAMES <= packed.frames < 25
 
 
 def test_smoke_that_raises_an_alarm_is_never_usual() -> None:
     usual = after_a_quiet_hour({})
     for i in range(120, 130):  # it grows for five minutes, then it is followed
         usual.saw(heat({(5, 5): 0.1 + 0.05 * (i - 120)}, i), i * 30 * SECOND_NS)
-    usual.drop()
+    usual.burns(heat({(5, 5): 0.6}), 131 * 30 * SECOND_NS)
     for i in range(160, 300):
         usual.saw(heat({}, i), i * 30 * SECOND_NS)
     limit = usual.limit()
@@ -228,3 +232,19 @@ def test_day_and_night_mode_have_a_usual_and_a_reference_of_their_own(tmp_path: 
     assert max(smoke for smoke, _, _ in dawn) < 0.3
     assert max(fire for _, fire, _ in dawn) < 0.3  # hours of night unlearned no roof
     assert set(eye.kept()) == {"visible", "infrared"}
+
+
+def test_what_burnt_in_the_first_frames_is_forgotten_once_others_were_learned() -> None:
+    usual = Usual()
+    for i in range(15):
+        usual.saw(heat({(2, 2): 0.9}, i), i * 30 * SECOND_NS)
+    limit = usual.limit()
+    assert limit is not None
+    assert limit[0, 2, 2] > 2  # there is nothing else to go by
+    for i in range(15, 25):
+        usual.burns(heat({(2, 2): 0.99}, i), i * 30 * SECOND_NS)
+    for i in range(25, 65):
+        usual.saw(heat({}, i), i * 30 * SECOND_NS)
+    limit = usual.limit()
+    assert limit is not None
+    assert limit[0, 2, 2] < -3

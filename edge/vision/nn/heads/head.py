@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.nn.fit import Fitted, Mask
+from edge.vision.nn.odds import Odds
 from edge.vision.nn.session import Arrays
-from edge.vision.nn.usual import Odds
 
 FLOOR = 0.005
 """Candidates below this are not looked at: thousands of empty cells of a grid."""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from edge.vision.nn.fit import Fitted, Mask
 from edge.vision.nn.heads.head import Candidates, LayoutError
+from edge.vision.nn.odds import Odds, above, log_odds
 from edge.vision.nn.session import Arrays
 from edge.vision.nn.settings import HeadTable
-from edge.vision.nn.usual import Odds, above, log_odds
 from edge.vision.opencv import cv2
 
 Heat = NDArray[np.float32]

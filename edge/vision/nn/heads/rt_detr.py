@@ -17,8 +17,8 @@ from edge.vision.nn.heads.head import (
     only,
     sigmoid,
 )
+from edge.vision.nn.odds import Odds
 from edge.vision.nn.session import Arrays
-from edge.vision.nn.usual import Odds
 
 
 class RtDetr:

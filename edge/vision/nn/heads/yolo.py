@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from edge.vision.nn.fit import Fitted, Mask
 from edge.vision.nn.heads.head import Candidates, LayoutError, by_class, from_centres, only
+from edge.vision.nn.odds import Odds
 from edge.vision.nn.session import Arrays
-from edge.vision.nn.usual import Odds
 
 _STRIDES = (8, 16, 32)
 

@@ -1,10 +1,27 @@
-"""What the cameras of a driver are judged by."""
+"""What the cameras of a driver are judged by, and what becomes of a verdict."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+
 from edge.drivers.camera.config import CameraConfig
+from edge.drivers.camera.driver import CameraDriver
 from edge.drivers.camera.learned import Learned
 from edge.drivers.camera.scene import Scene
+from edge.vision.observation import Box, Observation
+from edge.vision.watch.answer import Answer
+from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
+from tocsin.testing import wait_until
+from tocsin.testing.conformance.surroundings import Surroundings
+
+SECOND_NS = 1_000_000_000
 
 
 def scene(**options: object) -> Scene:
@@ -17,3 +34,63 @@ def test_smoke_at_a_new_camera_must_score_more_than_flames() -> None:
     new = scene()
     assert new.limit("cam-01", "smoke", "visible", 10**18) == 0.75
     assert new.limit("cam-01", "fire", "visible", 10**18) == 0.6
+
+
+def seen(index: int, *boxes: Box) -> Observation:
+    scores = {"smoke": max((b.score for b in boxes), default=0.0)}
+    return Observation("cam-01", index, index * SECOND_NS, 640, 480, scores, boxes)
+
+
+def test_a_verdict_tells_the_eye_where_and_when_the_alarm_was_also_after_its_pictures_came() -> (
+    None
+):
+    cameras = scene()
+    told = [
+        change.told
+        for i in range(40)
+        for change in cameras.see(
+            seen(i, *[Box("smoke", 0.95, 300, 200, 40 + i, 40 + i)][: i > 20])
+        )
+        if change.told is not None
+    ]
+    (alarm,) = told
+    assert cameras.with_evidence("cam-01", alarm.detection, [], 99 * SECOND_NS) is not None
+    answer = cameras.judged("cam-01", alarm.detection, "rejected")
+    x, y, width, height = alarm.box
+    grown = (x - width / 4, y - height / 4, width * 1.5, height * 1.5)
+    assert answer == Answer("smoke", grown, alarm.t, fire=False)
+    assert cameras.judged("cam-01", alarm.detection, "confirmed").fire
+
+
+async def test_a_roof_that_is_rejected_while_it_is_looked_at_is_hot_no_more(tmp_path: Path) -> None:
+    folder, rng = tmp_path / "frames", np.random.default_rng(4)
+    folder.mkdir()
+    for i in range(900):
+        picture = rng.normal(90, 2, (128, 160, 3))
+        if i >= 40:
+            grown = min(40, i - 36)
+            picture[60 - grown // 2 : 60 + grown // 2, 60 - grown : 60 + grown] = (20, 20, 230)
+        cv2.imwrite(str(folder / f"{i:04}.png"), np.clip(picture, 0, 255).astype(np.uint8))
+    model = write_model(tmp_path / "model", heat_graph(), HEAT_SETTINGS)
+    device = {"id": "cam-01", "source": str(folder), "fps": 20.0, "idle_fps": 20.0, "open_fps": 20.0,
+              "model": str(model), "labels": ["fire"]}  # fmt: skip
+    given = CameraConfig.model_validate({"type": "camera", "name": "ridge", "devices": [device]})
+    confirmed = list[str]()
+
+    async def tell(kind: str, device: str, text: str, data: dict[str, Any]) -> None:
+        if kind == "vision.detection" and data["change"] == "confirmed":
+            confirmed.append(data["detection"])
+
+    driver = CameraDriver(given, msgspec.structs.replace(Surroundings("ridge").context, tell=tell))
+    task = asyncio.create_task(driver.run())
+    try:
+        await wait_until(lambda: confirmed or task.done(), 60.0)
+        await wait_until(lambda: driver._seen["cam-01"]["fire"] > 0.6, 30.0)
+        await driver.command(
+            "cam-01", "verdict", {"detection": confirmed[0], "verdict": "rejected"}, 5.0
+        )
+        await wait_until(lambda: driver._seen["cam-01"]["fire"] < 0.35, 30.0)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

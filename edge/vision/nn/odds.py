@@ -1,0 +1,41 @@
+"""Heat maps in log-odds, in which sigmoid outputs have spreads that can be compared."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.vision.opencv import cv2
+
+Odds = NDArray[np.float32]
+"""(classes, rows, columns), log-odds of a heat map."""
+
+Cells = tuple[slice, slice]
+"""Rows and columns of a heat map."""
+
+_SPREADS = 3.0
+_HOTTEST = (
+    4.0  # no place is usually hotter than 0.98: a fire there is told whatever came and went before
+)
+_COUNTS_FROM = -1.0  # usual heat below it (0.27) takes nothing away
+_AROUND = np.ones((3, 3), np.uint8)
+
+
+def limit_of(mean: Odds, square: Odds) -> Odds:
+    """Three spreads above the mean, and as hot as the hottest neighbour."""
+    spread = np.sqrt(np.maximum(square - mean * mean, 0))
+    high = np.minimum(mean + np.float32(_SPREADS) * spread, np.float32(_HOTTEST))
+    return np.stack([np.asarray(cv2.dilate(one, _AROUND), np.float32) for one in high])
+
+
+def log_odds(heat: NDArray[np.float32]) -> Odds:
+    """Of 0..1, kept within +-9."""
+    p = np.clip(heat, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(p / (1 - p)), np.float32)
+
+
+def above(heat: NDArray[np.float32], odds: Odds, limit: Odds) -> NDArray[np.float32]:
+    """Heat 0..1 of what exceeds the usual; `odds` are those of `heat`."""
+    usual = limit - np.float32(_COUNTS_FROM)
+    left = 0.5 * (1 + np.tanh(0.5 * (odds - usual)))
+    return np.where(usual > 0, left, heat).astype(np.float32)
