@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from edge.drivers.camera.config import CameraConfig, CameraDevice
+from edge.drivers.camera.faults import Faults
 from edge.drivers.camera.learned import Learned, LearnedFiles
 from edge.drivers.camera.scene import Scene
 from edge.drivers.camera.turning import Heads, head_of, mount_of
@@ -54,6 +55,7 @@ class CameraDriver:
         self._seen: dict[str, dict[str, float]] = {name: {} for name in self._by_id}
         # as told so far: a row in between must not raise the alarm before its picture is drawn
         self._confirmed = dict.fromkeys(self._by_id, 0)
+        self._faults = Faults(context)
         self._reporter: Reporter | None = None
         self._seeing: Eyes | None = None
 
@@ -296,6 +298,7 @@ class CameraDriver:
         spec = self._specs[camera]
         values, codes = values_of(spec, health, self._confirmed[camera], self._seen[camera])
         now_ns = self._context.clock.now_ns()
+        await self._faults.tell(health)
         await self._context.emit(Sample(spec, now_ns, values, quality=codes, evidence=evidence))
 
     async def _keep_learned(self) -> None:

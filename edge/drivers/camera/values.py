@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from edge.drivers.camera.config import CameraDevice
-from edge.vision.observation import Quality
 from edge.vision.pipeline.health import CameraHealth, CameraState
 from tocsin.contract.catalogue import Value
 from tocsin.contract.quality import Quality as Code
@@ -28,6 +27,7 @@ COMMANDS = (
 _SHARED = (
     Channel("confirmed", "1", "i"),
     Channel("usable", "1", "b"),
+    Channel("unjudged", "1", "s"),
     Channel("fps", "Hz"),
     Channel("looks", "Hz"),
     Channel("frame_age", "s"),
@@ -59,10 +59,11 @@ def values_of(
     if not here:  # nothing of it answers: a value, were it a zero, would say that it does
         count = len(spec.channels)
         return (None,) * count, (int(Code.COMMS),) * count
-    usable = health.quality is Quality.GOOD
+    usable = not health.unjudged
     told: dict[str, Value] = {
         "confirmed": confirmed,
         "usable": usable,
+        "unjudged": health.unjudged,
         "fps": health.fps,
         "looks": health.looked_fps,
         "frame_age": None if health.age_s is None else round(health.age_s, 3),

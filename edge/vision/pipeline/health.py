@@ -16,6 +16,9 @@ STALLED_S = 5.0
 _WINDOW_NS = 10_000_000_000
 _LATENCIES = 256
 _NS = 1_000_000_000
+UNJUDGED_AFTER = 5
+"""Frames in a row that were refused, or that looking failed at, until the camera counts as one that cannot be judged."""
+NO_PICTURE, FAILED = "no-picture", "failed"
 
 
 class CameraState(StrEnum):
@@ -44,7 +47,9 @@ class CameraHealth(msgspec.Struct, frozen=True):
     looked: int
     passed_over: int  # came while nobody wanted one; by design
     rejected: dict[str, int]  # by reason
-    failed_looks: int  # a model or detector refused them
+    failed_looks: int  # a model or detector refused them, or broke
+    unjudged: str  # why the newest cannot be judged: a `Quality`, a `Reject`, `NO_PICTURE`, `FAILED`; empty when it can
+    unjudged_why: str  # of `FAILED`: what was said
     reconnects: int
     resolution_changes: int
     moved: int
@@ -71,6 +76,8 @@ class Health:
         self._quality: Quality | None = None
         self._resolution_changes = 0
         self._is_failing = False
+        self._in_a_row = 0  # refused, or failed
+        self._unjudged, self._why = NO_PICTURE, ""
 
     def online(self) -> bool:
         """It opened; True when it was not online before."""
@@ -107,6 +114,7 @@ class Health:
         """It cannot be looked at."""
         with self._lock:
             self._rejected[reason] += 1
+            self._not_judged(reason, "")
 
     def developed(self, size: tuple[int, int], quality: Quality, moved: bool, changes: int) -> None:
         """What it looks like."""
@@ -115,6 +123,7 @@ class Health:
             self._counts["moved"] += moved
             if quality is not Quality.GOOD:
                 self._rejected[quality.value] += 1
+                self._unjudged, self._why = quality.value, ""
 
     def looked(self, came_ns: int, now_ns: int) -> None:
         """It was looked at."""
@@ -123,13 +132,22 @@ class Health:
             self._latencies_ns.append(now_ns - came_ns)
             self._counts["looked"] += 1
             self._is_failing = False
+            self._in_a_row = 0
+            if self._quality is Quality.GOOD:
+                self._unjudged, self._why = "", ""
 
-    def failed(self) -> bool:
+    def failed(self, why: str) -> bool:
         """Looking at it failed; True when that is news."""
         with self._lock:
             news, self._is_failing = not self._is_failing, True
             self._counts["failed_looks"] += 1
+            self._not_judged(FAILED, why)
             return news
+
+    def _not_judged(self, reason: str, why: str) -> None:
+        self._in_a_row += 1
+        if self._in_a_row >= UNJUDGED_AFTER:
+            self._unjudged, self._why = reason, why
 
     def snapshot(self, mono_ns: int, attention: Attention) -> CameraHealth:
         """All of it."""
@@ -153,6 +171,8 @@ class Health:
                 passed_over=self._counts["passed_over"],
                 rejected=dict(self._rejected),
                 failed_looks=self._counts["failed_looks"],
+                unjudged=self._unjudged,
+                unjudged_why=self._why,
                 reconnects=self._counts["reconnects"],
                 resolution_changes=self._resolution_changes,
                 moved=self._counts["moved"],

@@ -74,6 +74,9 @@ class Worker:
         began_ns, found, work_s = self._clock.mono_ns(), None, 0.0
         try:
             found = self._one(taken)
+        except Exception as exc:
+            self._healths[taken.camera].failed(f"{type(exc).__name__}: {exc}")
+            raise
         finally:
             ended_ns = self._clock.mono_ns()
             work_s = (ended_ns - began_ns) / 1e9
@@ -97,7 +100,7 @@ class Worker:
             try:
                 looked = self._look(frame)
             except TocsinError as exc:
-                if health.failed():
+                if health.failed(exc.message):
                     self._log.warning("camera %s cannot be looked at: %s", taken.camera, exc)
                 return None
         now_ns = self._clock.mono_ns()

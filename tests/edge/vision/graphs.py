@@ -65,7 +65,7 @@ def heat_graph(
 ) -> bytes:
     """Two classes: smoke is what got brighter since the reference (none: nothing is), fire is what is red and not blue.
 
-    `fails`: on every picture but a black one.
+    `fails`: on every picture with full light (255) in it.
     """
     g = Graph()
     planes = []
@@ -81,7 +81,7 @@ def heat_graph(
     heat = g.op("AveragePool", both, kernel_shape=[8, 8], strides=[8, 8])
     if fails:
         brightest = g.op("Cast", g.op("ReduceMax", now, keepdims=0), to=INT64)
-        gain_now = g.op("Gather", g.const([gain]), brightest)
+        gain_now = g.op("Gather", g.const([gain] * 255), brightest)
     else:
         gain_now = g.const(gain)
     heat = g.op("Mul", heat, gain_now)

@@ -86,7 +86,7 @@ async def test_a_model_that_refuses_or_breaks_harms_only_its_frame(tmp_path: Pat
         await asyncio.wait_for(seen.over.wait(), 60)
         assert seen.numbers("good") == list(range(10))
         assert seen.numbers("odd") == [0, 1, 4, 7, 8, 9]
-        assert (seen.health("odd").failed_looks, seen.pipeline.crashes) == (2, 2)
+        assert (seen.health("odd").failed_looks, seen.pipeline.crashes) == (4, 2)
     said = [r.getMessage() for r in caplog.records if r.name == "tocsin.vision"]
     assert sum("wants other pictures" in text for text in said) == 1
 
