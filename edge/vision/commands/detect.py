@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 import typer
 
-from edge.vision.commands.drawing import Writer, draw, save
+from edge.vision.commands.draft import refuse_source
+from edge.vision.commands.drawing import DRAW, Writer, draw, save
 from edge.vision.commands.options import DEFAULT_MODEL, Model, Numbers, Variant
 from edge.vision.commands.progress import progress
 from edge.vision.evaluate.looking import read_picture
@@ -93,6 +94,8 @@ def detect(
     """Find what a model knows in a picture or video; --draw shows it. With --json one line a frame."""
     if not file.is_file():
         raise PictureError(f"{file}: no such file", hint="the path of a picture or a video")
+    if out is not None:
+        refuse_source(out, file, DRAW)
     still = file.suffix.lower() in SUFFIXES
     sight = Sight(load_detector(model, variant=variant.value), all_tiles=still)
     look = Look(sight, file, threshold)
@@ -139,12 +142,20 @@ def _video(look: Look, file: Path, out: Path | None, every: int, as_json: bool) 
                 if out is not None and not isinstance(picture, str):
                     writer = writer or Writer(out, fps, picture)
                     writer.add(draw(picture, shown))
+    except BaseException:
+        if tally.looked and not as_json:
+            output.note(f"stopped after {tally.text()}")
+        if writer is not None:
+            output.note(f"stopped: {writer.stop()}")
+        raise
     finally:
         capture.close()
-        if writer is not None:
-            writer.close()
     if tally.looked == 0:
+        if writer is not None:
+            writer.drop()
         raise PictureError(f"{file} has no frame that can be looked at", hint=_MEND["unreadable"])
+    if writer is not None:
+        writer.keep()
     if not as_json:
         output.emit(None, as_json=False, human=tally.text())
 

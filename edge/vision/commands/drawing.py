@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.vision.commands.draft import Draft
 from edge.vision.frame import Picture
 from edge.vision.observation import Box
 from edge.vision.opencv import cv2
 from tocsin.errors import FolderError
 
+DRAW = "--draw"
 _COLOURS = {"smoke": (255, 200, 60), "fire": (40, 90, 255)}  # BGR
 _OTHERS = ((80, 220, 80), (220, 80, 220), (80, 220, 220), (200, 200, 200))
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "mp4v"}
@@ -50,16 +52,13 @@ def save(path: Path, picture: Picture) -> None:
         raise FolderError(
             f"{path}: no kind of picture ends like this", hint="a name ending in .jpg or .png"
         )
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as exc:
-        raise FolderError(
-            f"{path} cannot be written: {exc.strerror or exc}", hint="another path for --draw"
-        ) from exc
+    draft = Draft(path, DRAW)
+    draft.fill(data.tobytes())
+    draft.keep()
 
 
 class Writer:
-    """A video file; frames of another size than the first are brought to it."""
+    """A video file; frames of another size than the first are brought to it. It takes its name once it is whole."""
 
     def __init__(self, path: Path, fps: float, first: Picture) -> None:
         """Raises:
@@ -70,18 +69,36 @@ class Writer:
             raise FolderError(
                 f"{path}: no kind of video ends like this", hint=f"one of {', '.join(_CODECS)}"
             )
-        self._size = (first.shape[1], first.shape[0])
+        self._size, self._frames = (first.shape[1], first.shape[0]), 0
+        self._draft = Draft(path, DRAW)
         code = cv2.VideoWriter.fourcc(*codec)
-        self._writer = cv2.VideoWriter(str(path), code, fps, self._size)
+        self._writer = cv2.VideoWriter(str(self._draft.path), code, fps, self._size)
         if not self._writer.isOpened():
-            raise FolderError(f"{path} cannot be written", hint="another path for --draw")
+            self._draft.drop()
+            raise FolderError(f"{path} cannot be written", hint=f"another path for {DRAW}")
 
     def add(self, picture: Picture) -> None:
         """The next frame."""
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = np.asarray(cv2.resize(picture, self._size), np.uint8)
         self._writer.write(picture)
+        self._frames += 1
 
-    def close(self) -> None:
-        """Ends the file."""
+    def keep(self) -> None:
+        """Every frame is in it.
+
+        Raises:
+            FolderError: its place cannot be taken.
+        """
         self._writer.release()
+        self._draft.keep()
+
+    def drop(self) -> None:
+        """Nothing in it is worth keeping."""
+        self._writer.release()
+        self._draft.drop()
+
+    def stop(self) -> str:
+        """Ends it before its time, where it was begun; what is left, for people."""
+        self._writer.release()
+        return f"{self._draft.path} has the first {self._frames} frames; {self._draft.out} was not written"
