@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from edge.vision.sources.pacing import Pacing
@@ -10,6 +11,14 @@ from edge.vision.sources.source import Raw, Reject
 from tocsin.errors import DriverReason, LinkError
 
 MAX_FILE_BYTES = 256 << 20
+# A number, the fraction of a Unix time (1764237600.25 comes before .5), or any other character.
+_PART = re.compile(r"(?<=[0-9]{9}\.)[0-9]|([0-9]+)|.", re.DOTALL)
+
+
+def in_order(name: str) -> tuple[list[tuple[int, int]], str]:
+    """The key that sorts names as people count: frame2 before frame10. Where numbers are as long as one another it is the plain order."""
+    parts = [(ord("0"), int(p[1])) if p[1] else (ord(p[0]), 0) for p in _PART.finditer(name)]
+    return parts, name
 
 
 class FolderSource:
@@ -44,7 +53,7 @@ class FolderSource:
             LinkError: no such folder, or no picture in it.
         """
         try:
-            found = [f for f in self._folder.iterdir() if f.suffix.lower() in SUFFIXES]
+            found = [f for f in self._folder.iterdir() if _is_picture(f)]
         except OSError as exc:
             raise LinkError(DriverReason.NO_PORT, f"{self._folder}: {exc.strerror or exc}") from exc
         if not found:
@@ -52,7 +61,7 @@ class FolderSource:
             raise LinkError(
                 DriverReason.BAD_FILE, f"{self._folder}: no picture in it", hint=f"one of {kinds}"
             )
-        self._files, self._at = sorted(found, key=lambda f: f.name), -1
+        self._files, self._at = sorted(found, key=lambda f: in_order(f.name)), -1
         if self._pacing is not None:
             self._pacing.start()
 
@@ -79,3 +88,8 @@ class FolderSource:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _is_picture(file: Path) -> bool:
+    """By its name; macOS lays a hidden `._name` beside each file on foreign disks."""
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.vision.sources.folder import FolderSource
+from edge.vision.sources.folder import FolderSource, in_order
 from edge.vision.sources.pacing import Pacing
 from edge.vision.sources.source import Raw, Reject
 from edge.vision.sources.video import VideoSource
@@ -62,6 +62,35 @@ def test_a_folder_gives_its_pictures_in_order_and_ends(folder: Path) -> None:
     source.open()
     assert source.grab()
     assert (_number(source.retrieve()), source.file.name) == (0, "000.png")
+
+
+def test_numbers_in_names_count_as_numbers_and_hidden_files_are_no_frames(tmp_path: Path) -> None:
+    ordered = [
+        "a.png", "a1.png", "a02.png", "a2.png", "a10.png", "a10b3.png", "a10b20.png", "a_1.png", "b1.png",
+    ]  # fmt: skip
+    for name in reversed(ordered):
+        cv2.imwrite(str(tmp_path / name), numbered(ordered.index(name)))
+    for name in (".hidden.png", "._a1.png"):
+        (tmp_path / name).write_bytes((tmp_path / "a1.png").read_bytes())
+    source = FolderSource(tmp_path)
+    source.open()
+    assert len(source) == len(ordered)
+    found = list[tuple[str, int]]()
+    while source.grab():
+        found.append((source.file.name, _number(source.retrieve())))
+    assert found == [(name, i) for i, name in enumerate(ordered)]
+
+
+def test_names_of_recorders_keep_the_order_of_their_times() -> None:
+    for ordered in (
+        ["20261127T095959.jpg", "20261127T101500.jpg", "20261128T000000.jpg"],
+        ["1600001174_-00060.jpg", "1600001234_+00000.jpg", "1600001294_+00060.jpg"],
+        ["1764237600.25.jpg", "1764237600.4999.jpg", "1764237600.5.jpg", "1764237601.1.jpg"],
+        ["2026-11-27_9-59-5.jpg", "2026-11-27_9-59-12.jpg", "2026-11-27_10-0-0.jpg"],
+    ):
+        assert sorted(ordered, key=in_order) == ordered
+    padded = [f"{a}{n:05}{b}" for a in ("x-", "x+", "x_", "x") for n in (7, 60, 123) for b in ("", "-1", ".jpg")]  # fmt: skip
+    assert sorted(padded, key=in_order) == sorted(padded)
 
 
 def test_a_paced_folder_gives_who_comes_late_the_newest_picture(folder: Path) -> None:
