@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from edge.vision.commands.options import DEFAULT_MODEL, Model, Numbers, Variant
 from edge.vision.commands.progress import progress
 from edge.vision.evaluate import coco as coco_file
 from edge.vision.evaluate import shown
+from edge.vision.evaluate.coco import Labelled
 from edge.vision.evaluate.evaluate import evaluate as report_of
 from edge.vision.evaluate.halves import for_calibration
 from edge.vision.evaluate.looking import Seen, look
-from edge.vision.evaluate.report import Subject
+from edge.vision.evaluate.report import Report, Subject
 from edge.vision.nn.load import load_detector
 from tocsin.cli import output
 from tocsin.cli.apps import Json
-from tocsin.errors import FolderError, UsageError
+from tocsin.errors import FolderError, PictureError, UsageError
+
+_BAD_LABEL = "bad-label"
+_HINTS = {
+    "another-size": "width and height of each image are those of its file",
+    _BAD_LABEL: "boxes in px of the picture's own size",
+}
 
 
 def evaluate(
@@ -48,12 +57,15 @@ def evaluate(
     """Measure a model on labelled pictures of cameras that it never saw: AUC, AP, calibrated recall and false frames, boxes."""
     if share is not None and not 0 < share < 1:
         raise UsageError(f"--share {share:g} is not between 0 and 1", hint="0.005 is 0.5 %")
-    pictures = coco_file.read(coco)
+    labelled = coco_file.read(coco)
     detector = load_detector(model, variant=variant.value)
+    pictures = coco_file.spelled(labelled, detector.classes)
     started = time.monotonic()
     with progress(f"{detector.name} {detector.version}", len(pictures)) as step:
         cores = threads or os.cpu_count() or 1
-        seen = look(detector, pictures, images, threads=cores, step=step)
+        seen = look(detector, [p for p in pictures if _told(p)], images, threads=cores, step=step)
+    seen += [Seen(p, skipped=_BAD_LABEL) for p in pictures if not _told(p)]
+    seen.sort(key=lambda s: (s.truth.group, s.truth.file))
     settings = detector.settings
     small = settings.int8 if detector.variant == "int8" else None
     report = report_of(
@@ -70,9 +82,46 @@ def evaluate(
         share=share,
         seconds=round(time.monotonic() - started, 1),
     )  # fmt: skip
+    report = msgspec.structs.replace(report, bad_labels=tuple(b for p in pictures for b in p.bad))
     if scores is not None:
         _write(scores, seen)
+    _measured(report, pictures, detector.classes)
     output.emit(report, as_json=as_json, human=shown.text(report))
+
+
+def _told(picture: Labelled) -> bool:
+    """Whether its labels say what is in it: a box outside the picture does not, and then it is neither quiet nor a positive."""
+    return bool(picture.boxes) or not picture.bad
+
+
+def _measured(report: Report, pictures: Sequence[Labelled], classes: Sequence[str]) -> None:
+    """Warns of labels that count for nothing.
+
+    Raises:
+        PictureError: not one frame was scored, or no label is of a class that the model has.
+    """
+    unknown = ", ".join(report.unknown_classes)
+    if unknown:
+        output.note(f"warning: labelled, and unknown to the model: {unknown}")
+    if report.bad_labels:
+        first = report.bad_labels[0]
+        output.note(
+            f"warning: {len(report.bad_labels)} labels lie outside their picture; the first is annotation {first.annotation} of {first.file}"
+        )
+    if report.scored == 0:
+        why = Counter(s.reason for s in report.skipped)
+        told = "".join(f", {count} {reason}" for reason, count in sorted(why.items()))
+        first_file = f"; the first is {report.skipped[0].file}" if report.skipped else ""
+        raise PictureError(
+            f"not one of {report.frames} frames could be scored: {report.calibration_frames} taught thresholds{told}{first_file}",
+            hint=_HINTS.get(next(iter(why), ""), "more labelled pictures of the same cameras"),
+        )
+    labels = {b.label for p in pictures for b in p.boxes}
+    if labels and not labels & set(classes):
+        raise PictureError(
+            f"nothing could be measured: no label is of a class of the model ({', '.join(classes)})",
+            hint=f"categories named so in the place of {unknown}",
+        )
 
 
 def _write(path: Path, seen: Iterable[Seen]) -> None:

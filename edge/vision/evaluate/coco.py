@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -12,6 +15,7 @@ from edge.vision.observation import Box
 from tocsin.errors import DatasetError
 
 _FORM = 'a COCO file: {"images": [...], "annotations": [...], "categories": [...]}'
+_EMPTY = "nothing is labelled here; `tocsin vision export` puts its pictures into train.json"
 _OFFSET = re.compile(r"\(byte (\d+)\)")
 
 
@@ -25,7 +29,7 @@ class _Image(msgspec.Struct):
     file_name: str
     width: int
     height: int
-    group: str = ""  # camera or scene
+    group: str | int = ""  # camera or scene
     source: str = ""
 
 
@@ -33,7 +37,7 @@ class _Annotation(msgspec.Struct):
     image_id: int
     category_id: int
     bbox: tuple[float, float, float, float]
-    iscrowd: int = 0
+    iscrowd: int | bool = 0
     id: int = 0
 
 
@@ -41,6 +45,15 @@ class _File(msgspec.Struct):
     images: list[_Image]
     annotations: list[_Annotation]
     categories: list[_Category]
+
+
+class BadLabel(msgspec.Struct, frozen=True):
+    """A box that lies wholly outside its picture: nobody knows what it marks."""
+
+    file: str
+    annotation: int  # its id
+    label: str
+    bbox: tuple[float, float, float, float]
 
 
 class Labelled(msgspec.Struct, frozen=True):
@@ -53,6 +66,7 @@ class Labelled(msgspec.Struct, frozen=True):
     height: int
     boxes: tuple[Box, ...] = ()
     ignored: tuple[Box, ...] = ()  # `iscrowd`: neither right nor wrong there
+    bad: tuple[BadLabel, ...] = ()  # not among the boxes
 
     @property
     def quiet(self) -> bool:
@@ -74,22 +88,67 @@ def read(path: Path) -> list[Labelled]:
     except msgspec.ValidationError as exc:
         raise DatasetError(f"{path}: {exc}", hint=_FORM) from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        _numbers(path, data)
         raise DatasetError(f"{path}{_line(str(exc), data)} is not JSON: {exc}", hint=_FORM) from exc
     _whole(path, file)
     names = {c.id: c.name for c in file.categories}
+    images = {i.id: i for i in file.images}
     boxes: dict[int, list[Box]] = {}
     ignored: dict[int, list[Box]] = {}
+    bad: dict[int, list[BadLabel]] = {}
     for a in file.annotations:
-        where = ignored if a.iscrowd else boxes
-        where.setdefault(a.image_id, []).append(Box(names[a.category_id], 1.0, *a.bbox))
+        image, label = images[a.image_id], names[a.category_id]
+        if _outside(a.bbox, image):
+            bad.setdefault(image.id, []).append(BadLabel(image.file_name, a.id, label, a.bbox))
+        else:
+            where = ignored if a.iscrowd else boxes
+            where.setdefault(image.id, []).append(Box(label, 1.0, *a.bbox))
     found = [
         Labelled(
-            i.file_name, i.group or "all", i.source, i.width, i.height,
-            tuple(boxes.get(i.id, ())), tuple(ignored.get(i.id, ())),
+            i.file_name, str(i.group) or "all", i.source, i.width, i.height,
+            tuple(boxes.get(i.id, ())), tuple(ignored.get(i.id, ())), tuple(bad.get(i.id, ())),
         )
         for i in file.images
     ]  # fmt: skip
     return sorted(found, key=lambda p: (p.group, p.file))
+
+
+def spelled(pictures: Sequence[Labelled], classes: Sequence[str]) -> list[Labelled]:
+    """With the names of categories as the model spells its classes: `Smoke` is `smoke`."""
+    known = {name.casefold(): name for name in reversed(classes)}
+
+    def of(box: Box) -> Box:
+        name = box.label if box.label in classes else known.get(box.label.casefold(), box.label)
+        return msgspec.structs.replace(box, label=name)
+
+    return [
+        msgspec.structs.replace(p, boxes=tuple(map(of, p.boxes)), ignored=tuple(map(of, p.ignored)))
+        for p in pictures
+    ]
+
+
+def _outside(bbox: tuple[float, float, float, float], image: _Image) -> bool:
+    x, y, width, height = bbox
+    return x >= image.width or y >= image.height or x + width <= 0 or y + height <= 0
+
+
+def _numbers(path: Path, data: bytes) -> None:
+    """Python writes NaN and Infinity, which are no JSON; a box that has one is named."""
+    try:
+        notes = json.loads(data)["annotations"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return
+    for i, note in enumerate(notes if isinstance(notes, list) else []):
+        bbox = note.get("bbox") if isinstance(note, dict) else None
+        if isinstance(bbox, list) and any(isinstance(v, float) and not math.isfinite(v) for v in bbox):  # fmt: skip
+            raise _no_number(f"{path}: annotations[{i}] (id {note.get('id', 'none')})", bbox)
+
+
+def _no_number(at: str, bbox: Sequence[object]) -> DatasetError:
+    shown = ", ".join("NaN" if v != v else str(v) for v in bbox)
+    return DatasetError(
+        f"{at}: bbox [{shown}] has what is no number", hint="x, y, width, height in px, each finite"
+    )
 
 
 def _whole(path: Path, file: _File) -> None:
@@ -100,8 +159,17 @@ def _whole(path: Path, file: _File) -> None:
         number, times = Counter(numbers).most_common(1)[0] if numbers else (0, 0)
         if times != 1:
             trouble = f"has the id {number} {times} times" if times else "is empty"
-            raise DatasetError(f"{path}: {what} {trouble}", hint="each id once")
+            raise DatasetError(
+                f"{path}: {what} {trouble}", hint="each id once" if times else _EMPTY
+            )
+    ids: dict[PurePosixPath, int] = {}
     for i, image in enumerate(file.images):
+        first = ids.setdefault(PurePosixPath(image.file_name), image.id)
+        if first != image.id:
+            raise DatasetError(
+                f"{path}: {image.file_name} is the picture of two images, id {first} and id {image.id}",
+                hint="one image for each file, with all its annotations",
+            )
         parts = PurePosixPath(image.file_name).parts
         if not parts or parts[0] == "/" or ".." in parts:
             raise DatasetError(
@@ -110,14 +178,16 @@ def _whole(path: Path, file: _File) -> None:
             )
     images, categories = {i.id for i in file.images}, {c.id for c in file.categories}
     for i, a in enumerate(file.annotations):
-        at = f"{path}: annotations[{i}]"
+        at = f"{path}: annotations[{i}] (id {a.id})"
         if a.image_id not in images:
-            raise DatasetError(f"{at}.image_id {a.image_id} is none of the images")
+            raise DatasetError(f"{at}: image_id {a.image_id} is none of the images")
         if a.category_id not in categories:
-            raise DatasetError(f"{at}.category_id {a.category_id} is none of the categories")
+            raise DatasetError(f"{at}: category_id {a.category_id} is none of the categories")
+        if not all(map(math.isfinite, a.bbox)):
+            raise _no_number(at, a.bbox)
         if a.bbox[2] <= 0 or a.bbox[3] <= 0:
             raise DatasetError(
-                f"{at}.bbox {list(a.bbox)} is empty", hint="x, y, width, height in px, as floats"
+                f"{at}: bbox {list(a.bbox)} is empty", hint="x, y, width, height in px, as floats"
             )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from edge.vision.evaluate.coco import BadLabel
+
 Interval = tuple[float, float] | None
 
 
@@ -101,6 +103,7 @@ class Report(msgspec.Struct, frozen=True):
     unknown_classes: tuple[str, ...]  # labelled, and the model does not have them
     rules: tuple[str, ...]
     seconds: float = 0.0
+    bad_labels: tuple[BadLabel, ...] = ()  # outside their picture: counted nowhere
 
 
 RULES = (

@@ -1,0 +1,124 @@
+"""Labelled sets of many makers: what can be read is read, and a set that measures nothing is no success."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
+from tocsin.cli.root import dispatch
+
+FIRE = [64, 64, 64, 64]
+OUTSIDE = [400, 64, 64, 64]
+
+
+class Labels:
+    """Pictures of 320 x 256 with a red square; `images`, `annotations` and `categories` go to the file as they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.file = folder, folder / "coco.json"
+        self.images: list[dict[str, Any]] = []
+        self.annotations: list[dict[str, Any]] = []
+        self.categories: list[dict[str, Any]] = [{"id": 1, "name": "smoke"}, {"id": 2, "name": "fire"}]  # fmt: skip
+        self.model = str(write_model(folder / "model", heat_graph(), HEAT_SETTINGS))
+
+    def add(self, name: str, *bboxes: object, group: object = "a", **more: object) -> None:
+        picture = np.full((256, 320, 3), 40, np.uint8)
+        if bboxes:
+            picture[64:128, 64:128] = (0, 0, 255)
+        cv2.imwrite(str(self.folder / name), picture)
+        number = 100 + len(self.images)
+        self.images.append({"id": number, "file_name": name, "width": 320, "height": 256, "group": group})  # fmt: skip
+        for bbox in bboxes:
+            note = {"id": 500 + len(self.annotations), "image_id": number, "category_id": 2, "bbox": bbox}  # fmt: skip
+            self.annotations.append(note | more)
+
+    def eval(self, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any], str]:
+        told = {"images": self.images, "annotations": self.annotations, "categories": self.categories}  # fmt: skip
+        self.file.write_text(json.dumps(told))
+        options = ["--coco", str(self.file), "--images", str(self.folder), "--json"]
+        code = dispatch(["vision", "eval", "--model", self.model, *options])
+        out, err = capsys.readouterr()
+        found: dict[str, Any] = json.loads(out)
+        return code, found, err
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Labels:
+    return Labels(tmp_path)
+
+
+def test_categories_compare_without_case_and_crowd_and_group_come_in_other_types(
+    labels: Labels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.categories = [{"id": 1, "name": "Smoke"}, {"id": 2, "name": "FIRE"}]
+    labels.add("a.png", FIRE, group=7, iscrowd=False)
+    labels.add("b.png", FIRE, group=7, iscrowd=True)
+    labels.add("c.png", FIRE, group=0)
+    code, report, err = labels.eval(capsys)
+    assert (code, err) == (0, "")
+    assert report["unknown_classes"] == []
+    assert (report["classes"]["fire"]["positives"], list(report["classes"])) == (2, ["fire"])
+    assert {c["group"] for c in report["cameras"]} == {"0", "7"}
+
+
+def test_a_label_outside_its_picture_is_listed_and_counts_nowhere(
+    labels: Labels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.add("a.png", FIRE)
+    labels.add("b.png", FIRE, OUTSIDE, [-70, 64, 64, 64])
+    labels.add("c.png", [64, 256, 10, 10])
+    labels.add("d.png", [300, 200, 64, 64])  # partly
+    code, report, err = labels.eval(capsys)
+    assert code == 0
+    assert "warning: 3 labels lie outside their picture; the first is annotation 502 of b.png" in err  # fmt: skip
+    listed = [(b["file"], b["annotation"], b["label"]) for b in report["bad_labels"]]
+    assert listed == [("b.png", 502, "fire"), ("b.png", 503, "fire"), ("c.png", 504, "fire")]
+    assert report["skipped"] == [{"file": "c.png", "reason": "bad-label"}]
+    assert (report["frames"], report["scored"], report["classes"]["fire"]["positives"]) == (4, 3, 3)
+    assert report["classes"]["fire"]["boxes"]["0.1"]["labelled"] == 3
+
+
+def test_a_set_that_measures_nothing_is_no_success(
+    labels: Labels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.add("a.png", FIRE)
+    labels.add("b.png", FIRE)
+    for image in labels.images:
+        image["width"] = 640
+    code, told, _ = labels.eval(capsys)
+    assert (code, told["error"]["code"]) == (9, "vision.picture")
+    assert "not one of 2 frames" in told["error"]["message"]
+    assert "2 another-size; the first is a.png" in told["error"]["message"]
+    assert "width and height" in told["error"]["hint"]
+    for image in labels.images:
+        image["width"] = 320
+    labels.categories = [{"id": 2, "name": "vehicle"}]
+    code, told, err = labels.eval(capsys)
+    assert code == 9
+    assert "no label is of a class of the model" in told["error"]["message"]
+    assert "unknown to the model: vehicle" in err
+
+
+def test_mistakes_name_images_and_annotations_by_their_ids(
+    labels: Labels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.add("a.png", FIRE)
+    labels.add("b.png", [1, float("nan"), 5, float("inf")])
+    code, told, _ = labels.eval(capsys)
+    assert (code, told["error"]["code"]) == (3, "vision.dataset")
+    assert "annotations[1] (id 501): bbox [1, NaN, 5, inf] has what is no number" in told["error"]["message"]  # fmt: skip
+    labels.annotations[1]["bbox"] = FIRE
+    labels.images[1]["file_name"] = "./a.png"
+    code, told, _ = labels.eval(capsys)
+    assert code == 3
+    assert "two images, id 100 and id 101" in told["error"]["message"]
+    labels.images = labels.annotations = []
+    code, told, _ = labels.eval(capsys)
+    assert "images is empty" in told["error"]["message"]
+    assert "train.json" in told["error"]["hint"]
