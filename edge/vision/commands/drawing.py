@@ -69,7 +69,7 @@ class Writer:
             raise FolderError(
                 f"{path}: no kind of video ends like this", hint=f"one of {', '.join(_CODECS)}"
             )
-        self._size, self._frames = (first.shape[1], first.shape[0]), 0
+        self._size = (first.shape[1], first.shape[0])
         self._draft = Draft(path, DRAW)
         code = cv2.VideoWriter.fourcc(*codec)
         self._writer = cv2.VideoWriter(str(self._draft.path), code, fps, self._size)
@@ -82,7 +82,6 @@ class Writer:
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = np.asarray(cv2.resize(picture, self._size), np.uint8)
         self._writer.write(picture)
-        self._frames += 1
 
     def keep(self) -> None:
         """Every frame is in it.
@@ -101,4 +100,7 @@ class Writer:
     def stop(self) -> str:
         """Ends it before its time, where it was begun; what is left, for people."""
         self._writer.release()
-        return f"{self._draft.path} has the first {self._frames} frames; {self._draft.out} was not written"
+        made = cv2.VideoCapture(str(self._draft.path))  # it knows better than who was stopped
+        frames = max(0, int(made.get(cv2.CAP_PROP_FRAME_COUNT)))
+        made.release()
+        return f"{self._draft.path} has the first {frames} frames; {self._draft.out} was not written"
