@@ -21,13 +21,15 @@ from edge.vision.nn.sight import Sight
 from edge.vision.observation import Box
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
 from edge.vision.sources.capture import Capture
-from edge.vision.sources.picture_file import SUFFIXES
+from edge.vision.sources.picture_file import SUFFIXES, decode
 from edge.vision.sources.source import Reject
+from edge.vision.sources.video_file import open_video
 from tocsin.cli import output
 from tocsin.cli.apps import Json
 from tocsin.errors import LinkError, PictureError
 
 _FPS = 25.0  # of a file that does not say
+_DEEP = "thermal pictures: tocsin vision watch FOLDER --kelvin 0.01 (or 0.04); others: save them with 8 bits"
 _MEND = {
     "truncated": "its end is missing: copy the file again",
     "too-large": "at most 50 million px",
@@ -108,6 +110,8 @@ def detect(
 def _picture(look: Look, file: Path, out: Path | None, as_json: bool) -> None:
     picture = read_picture(file)
     if isinstance(picture, str):
+        if picture == Reject.UNREADABLE and _is_16_bit(file):
+            raise PictureError(f"{file}: 16-bit, and a model looks at 8 bits", hint=_DEEP)
         raise PictureError(f"{file}: {picture}", hint=_MEND[picture])
     found = look.at(picture, 0, None)
     if out is not None:
@@ -121,11 +125,16 @@ def _picture(look: Look, file: Path, out: Path | None, as_json: bool) -> None:
     output.emit(found, as_json=as_json, human="\n".join(lines))
 
 
+def _is_16_bit(file: Path) -> bool:
+    raw = decode(file.read_bytes())
+    return not isinstance(raw, Reject) and raw.dtype == np.uint16
+
+
 def _video(look: Look, file: Path, out: Path | None, every: int, as_json: bool) -> None:
     try:
-        capture = Capture(str(file), str(file), open_timeout_s=10.0, read_timeout_s=10.0)
+        capture = open_video(file)
     except LinkError as exc:
-        raise PictureError(exc.message, hint=_MEND["unreadable"]) from exc
+        raise PictureError(exc.message, hint=exc.hint or _MEND["unreadable"]) from exc
     writer: Writer | None = None
     tally = Tally()
     try:

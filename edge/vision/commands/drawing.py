@@ -103,4 +103,6 @@ class Writer:
         made = cv2.VideoCapture(str(self._draft.path))  # it knows better than who was stopped
         frames = max(0, int(made.get(cv2.CAP_PROP_FRAME_COUNT)))
         made.release()
-        return f"{self._draft.path} has the first {frames} frames; {self._draft.out} was not written"
+        return (
+            f"{self._draft.path} has the first {frames} frames; {self._draft.out} was not written"
+        )

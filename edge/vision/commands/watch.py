@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,13 +24,14 @@ from edge.vision.sources.video import VideoSource
 from edge.vision.thermal import HotSpots
 from edge.vision.watch.eye import Eye
 from edge.vision.watch.options import JudgeOptions
-from edge.vision.watch.playback import Eyes, Line, Playback
+from edge.vision.watch.playback import SIXTEEN_BIT, Eyes, Line, Playback, Summary
 from tocsin.cli import output
 from tocsin.cli.apps import Json
 from tocsin.config import load
 from tocsin.errors import FolderError, LinkError, PictureError, UsageError
 from tocsin.sdk import SystemClock
 
+_KELVIN = "--kelvin: kelvin in one count, 0.01 for a Lepton, 0.04 for a Tau 2"
 _START_NS = 1_767_247_200_000_000_000  # 2026-01-01 06:00 UTC: recorded frames have no time, and a run is as the one before
 
 
@@ -66,6 +68,8 @@ def watch(
     Each line has the frame's number (from 0, in the order of names) and file. Frames that cannot be judged (half grey, repeated, dark, cut
     short) count for nothing; how many there were is told at the end, on stderr.
     """
+    if state is not None:
+        _refuse(state)
     asked = options(judge, k=k, n=n, budget=budget)
     eyes: Eyes
     if kelvin_per_count is not None:
@@ -90,18 +94,24 @@ def watch(
         radiometry=Radiometry(kelvin_per_count) if kelvin_per_count else None,
         watch=known,
     )
-    with closing(source), progress(recorded.name, len(source) or None) as stepped:
-        for line in chain.lines(stepped):
-            output.emit(line, as_json=as_json, human=_told(line))
+    try:
+        with closing(source), progress(recorded.name, len(source) or None) as stepped:
+            for line in chain.lines(stepped):
+                output.emit(line, as_json=as_json, human=_told(line))
+    except BaseException:
+        unwritten = "" if state is None else f"; {state} is as it was"
+        output.note(f"stopped after {_became(chain.summary)}{unwritten}")
+        raise
     summary = chain.summary
-    skipped = "".join(f", {count} {reason}" for reason, count in summary.skipped.items())
-    output.note(
-        f"{summary.frames} frames, {summary.judged} judged{skipped}; {summary.alarms} alarms"
-    )
+    output.note(_became(summary))
+    if SIXTEEN_BIT in summary.skipped:
+        output.note(f"warning: 16-bit pictures are looked at with {_KELVIN}")
     if summary.judged == 0:
         raise PictureError(
             f"{recorded} has no frame that can be judged",
-            hint="pictures of a camera that see something",
+            hint=_KELVIN
+            if SIXTEEN_BIT in summary.skipped
+            else "pictures of a camera that see something",
         )
     if state is not None:
         _write(state, chain.watch)
@@ -159,6 +169,24 @@ def _opened(recorded: Path) -> FolderSource | VideoSource:
             exc.message, hint=exc.hint or "a folder of pictures, or a video"
         ) from exc
     return source
+
+
+def _became(summary: Summary) -> str:
+    skipped = "".join(f", {count} {reason}" for reason, count in summary.skipped.items())
+    return f"{summary.frames} frames, {summary.judged} judged{skipped}; {summary.alarms} alarms"
+
+
+def _refuse(state: Path) -> None:
+    """Before all frames are looked at, not after.
+
+    Raises:
+        FolderError: nothing can be written there.
+    """
+    folder = state.resolve().parent
+    if not folder.is_dir():
+        raise FolderError(f"{state}: no folder {folder}", hint="another path for --state")
+    if not os.access(state if state.exists() else folder, os.W_OK):
+        raise FolderError(f"{state} cannot be written", hint="another path for --state")
 
 
 def _told(line: Line) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from edge.vision.sources.capture import Capture
 from edge.vision.sources.pacing import Pacing
 from edge.vision.sources.source import Raw, Reject, Wait
+from edge.vision.sources.video_file import open_video
 from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import Clock
 
@@ -43,12 +44,7 @@ class VideoSource:
         if not self.file.is_file():
             raise LinkError(DriverReason.NO_PORT, f"{self.file}: no such file")
         self.close()
-        try:
-            self._capture = Capture(
-                str(self.file), str(self.file), open_timeout_s=10.0, read_timeout_s=10.0
-            )
-        except LinkError as exc:
-            raise LinkError(DriverReason.BAD_FILE, exc.message) from exc
+        self._capture = open_video(self.file)
         self._frames = 0
         if self.live:
             self._pacing = Pacing(self.fps, self._clock, self._wait)
