@@ -15,6 +15,7 @@ from edge.vision.judge.tracks import Track, follow
 from edge.vision.judge.verdict import Sign, Verdict, judge, name_of
 from edge.vision.observation import Box, Observation, Quality
 
+_NO_WEATHER = frozenset({"fire", "hot-spot"})
 _AGAIN_NS = 60_000_000_000  # a threshold is worked out anew after so long
 
 
@@ -78,7 +79,7 @@ def step(
     if seen.quality is not Quality.GOOD:
         return watch, tuple(events)
     watch = _lit(watch, seen.spectrum)
-    boxes = _counted(seen, settings)
+    boxes = _counted(watch, seen, settings)
     tracks, number = follow(
         watch.tracks,
         boxes,
@@ -132,17 +133,29 @@ def _fresh(known: tuple[int, Threshold] | None, seen: Observation) -> bool:
     return known is not None and 0 <= seen.ts_ns - known[0] < _AGAIN_NS
 
 
-def _counted(seen: Observation, settings: Settings) -> list[Box]:
+def _counted(watch: Watch, seen: Observation, settings: Settings) -> list[Box]:
     """The boxes that count: of a watched class, not masked, not as wide as the weather."""
     return [
         box
         for box in seen.boxes
         if settings.watches(box.label)
-        and (
-            box.width <= settings.widest * seen.width or box.height <= settings.widest * seen.height
-        )
+        and not (_wide(box, seen, settings) and _weather(watch, box, seen, settings))
         and not masked(box, settings.masks, seen.width, seen.height)
     ]
+
+
+def _wide(box: Box, seen: Observation, settings: Settings) -> bool:
+    widest = settings.widest
+    return box.width > widest * seen.width and box.height > widest * seen.height
+
+
+def _weather(watch: Watch, box: Box, seen: Observation, settings: Settings) -> bool:
+    """Flames and heat are no weather, nor is what was clearly seen smaller and has grown to fill the view."""
+    if box.label in _NO_WEATHER:
+        return False
+    clear = settings.hysteresis * threshold_of(watch, box.label, seen, settings).score
+    own = (t for t in watch.tracks if t.label == box.label)
+    return not any(t.open or t.kth(1, settings.n) >= clear for t in own)
 
 
 def _lit(watch: Watch, spectrum: str) -> Watch:

@@ -101,6 +101,27 @@ def test_what_crosses_the_picture_like_a_vehicle_never_alarms() -> None:
     )
 
 
+def whole(label: str, score: float) -> Box:
+    return Box(label, score, 5, 5, 630, 470)
+
+
+@pytest.mark.parametrize("before", [1, 2, 10])
+def test_a_fire_that_grows_to_fill_the_view_goes_on(before: int) -> None:
+    filled = [observed(before + i, whole("smoke", 0.95)) for i in range(40)]
+    _, told = run([*growing(0, before), *filled])
+    assert kinds(told) == [(KIND.ALARM, 2)]
+
+
+def test_haze_over_the_whole_view_is_no_smoke_and_flames_over_it_are_fire() -> None:
+    weak = smoke(0.2)
+    known, _ = run(quiet(0, 40))
+    haze = [observed(40 + i, weak, whole("smoke", 0.9)) for i in range(20)]
+    assert run(haze, watch=known)[1] == []
+    calm = [msgspec.structs.replace(o, scores={"smoke": 0.0, "fire": 0.0}) for o in quiet(0, 40)]
+    flames = [observed(40 + i, whole("fire", 0.95)) for i in range(20)]
+    assert kinds(run([*calm, *flames])[1]) == [(KIND.ALARM, 42)]
+
+
 def test_frames_that_cannot_be_judged_count_neither_for_nor_against() -> None:
     frames = growing(5, 8)
     bad = msgspec.structs.replace(frames[1], quality=Quality.HALF_GREY)
