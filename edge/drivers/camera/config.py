@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
+import msgspec
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from edge.vision.judge.settings import Mask, Settings
 from edge.vision.sources.options import SourceOptions
+from edge.vision.watch.options import MOST_FRAMES, JudgeOptions
 from tocsin.cli.data import data_dir
-from tocsin.config import ConfigPath, Mistake, MistakesError, Section
+from tocsin.config import ConfigPath, KeyPath, Mistake, MistakesError, Section
 from tocsin.config.types import from_config_dir
+from tocsin.errors import TocsinError
 from tocsin.sdk import DriverConfig, Endpoint
+
+_SHOWN = 20  # classes of a model in a message
+HEAT = ("hot-spot",)  # what a radiometric camera is asked for
+
+
+def _one_of(classes: tuple[str, ...]) -> str:
+    more = f" and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
+    return f"a class of the model: {', '.join(classes[:_SHOWN])}{more}"
 
 
 def _inside(polygon: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
@@ -157,8 +170,18 @@ class CameraDevice(SourceOptions):
         le=10_000,
         description="False alarms that this camera may give a week for one class: its thresholds are learned from its own quiet frames for that.",
     )
-    k: int = Field(default=3, ge=1, le=100, description="Confirmed when seen in so many frames ...")
-    n: int = Field(default=5, ge=1, le=100, description="... of the last so many.")
+    k: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_FRAMES,
+        description="Confirmed when seen in so many frames (default 3; 2 where they are 20 s or more apart) ...",
+    )
+    n: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_FRAMES,
+        description="... of the last so many (default 5; 4 where they are 20 s or more apart; at least k).",
+    )
     second_sign: bool = Field(
         default=True,
         description="Being seen again is not enough: it must grow, rise, last, be strong, or be seen by another camera.",
@@ -195,9 +218,59 @@ class CameraDevice(SourceOptions):
 
     @model_validator(mode="after")
     def _k_of_n(self) -> Self:
-        if self.k > self.n:
+        if self.k is not None and self.n is not None and self.k > self.n:
             raise MistakesError([Mistake(("k",), "at most n")])
         return self
+
+    @model_validator(mode="after")
+    def _classes_of_the_model(self) -> Self:
+        """A model that is not here, or is wrong, is told when it is loaded."""
+        classes = self._classes_in_its_file()
+        if classes is not None:
+            wrong = list(self.unknown(classes))
+            if wrong:
+                raise MistakesError([Mistake(p, _one_of(classes), classes) for p, _ in wrong])
+        return self
+
+    def _classes_in_its_file(self) -> tuple[str, ...] | None:
+        from edge.vision.nn.load import find
+        from edge.vision.nn.settings import load_model_file
+
+        if self.radiometric:
+            return HEAT
+        try:
+            return load_model_file(find(self.model)).value.classes
+        except (TocsinError, OSError):
+            return None
+
+    def unknown(self, classes: Collection[str]) -> Iterator[tuple[KeyPath, str]]:
+        """Names that are no class of its model, and where they stand."""
+        named: list[tuple[KeyPath, tuple[str, ...]]] = [
+            (("labels",), self.labels),
+            (("privacy", "labels"), self.privacy.labels),
+        ]
+        named += [(("masks", i, "labels"), m.labels) for i, m in enumerate(self.masks)]
+        for path, labels in named:
+            yield from (((*path, i), x) for i, x in enumerate(labels) if x not in classes)
+
+    @property
+    def apart_s(self) -> float:
+        """Between two of its frames while something is followed, seconds, as far as is configured."""
+        fps = max(self.open_fps, self.idle_fps)
+        if self.fps is not None and self.scheme != "rtsp":
+            fps = min(fps, self.fps)
+        return 1 / fps
+
+    def judging(self, masks: tuple[Mask, ...]) -> Settings:
+        """As the rules take it, with these masks."""
+        given = JudgeOptions(
+            k=self.k,
+            n=self.n,
+            second_sign=self.second_sign,
+            alarms_per_week=self.per_week,
+            labels=self.labels,
+        )
+        return msgspec.structs.replace(given.settings(self.apart_s), masks=masks)
 
     @model_validator(mode="after")
     def _can_be_followed(self) -> Self:

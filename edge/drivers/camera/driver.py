@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from edge.drivers.camera.config import CameraConfig, CameraDevice
+from edge.drivers.camera.config import HEAT, CameraConfig, CameraDevice
 from edge.drivers.camera.faults import Faults
 from edge.drivers.camera.learned import Learned, LearnedFiles
 from edge.drivers.camera.scene import Scene
 from edge.drivers.camera.turning import Heads, head_of, mount_of
 from edge.drivers.camera.values import spec_of, values_of
 from edge.vision.judge.settings import Mask
+from tocsin.config import dotted
 from tocsin.errors import (
     CommandRefusal,
     CommandRefusedError,
@@ -58,6 +59,8 @@ class CameraDriver:
         self._faults = Faults(context)
         self._reporter: Reporter | None = None
         self._seeing: Eyes | None = None
+        # of each camera's model
+        self._classes: dict[str, tuple[str, ...]] = dict.fromkeys(self._by_id, HEAT)
 
     @property
     def devices(self) -> tuple[DeviceSpec, ...]:
@@ -179,7 +182,7 @@ class CameraDriver:
                     self._seeing.answered(device, told)
                 answer: dict[str, Any] = {"verdict": verdict}
             case "masks":
-                masks = _masks(str(args.get("masks", "")))
+                masks = _masks(str(args.get("masks", "")), self._classes[device])
                 self._scene.draw(device, masks)
                 answer = {"masks": len(masks)}
             case "view":
@@ -237,6 +240,13 @@ class CameraDriver:
                     text = f"model of camera {device.id}: {exc.message}"
                     raise LinkError(DriverReason.REFUSED, text, hint=exc.hint) from exc
             slots[device.id] = loaded[device.model]
+            self._classes[device.id] = classes = slots[device.id].current.classes
+            for path, label in device.unknown(classes):
+                raise LinkError(
+                    DriverReason.REFUSED,
+                    f"camera {device.id}, {dotted(path)}: its model knows no class {label!r}",
+                    hint=f"classes of {device.model}: {', '.join(classes)}",
+                )
         heat = {
             d.id: HeatLimits(d.heat.high_c, d.heat.low_c, d.heat.contrast_k)
             for d in self._config.devices
@@ -308,7 +318,7 @@ class CameraDriver:
                 await asyncio.to_thread(self._files.write, name, self._learned(name))
 
 
-def _masks(text: str) -> tuple[Mask, ...]:
+def _masks(text: str, classes: Collection[str]) -> tuple[Mask, ...]:
     try:
         masks = msgspec.json.decode(text, type=tuple[Mask, ...])
     except msgspec.MsgspecError as exc:
@@ -318,6 +328,10 @@ def _masks(text: str) -> tuple[Mask, ...]:
         raise UsageError(f"at most {_MOST_MASKS} masks, each of three corners or more")
     if not all(0 <= x <= 1 and 0 <= y <= 1 for x, y in corners):
         raise UsageError("corners are shares of width and height, from 0 to 1")
+    unknown = sorted({label for m in masks for label in m.labels} - set(classes))
+    if unknown:
+        text = f"no class {', '.join(unknown)} at this camera"
+        raise UsageError(text, hint=f"its classes: {', '.join(classes)}")
     return masks
 
 

@@ -11,8 +11,8 @@ from edge.drivers.camera.config import CameraDevice, MaskConfig, PoseConfig
 from edge.drivers.camera.learned import Known, Learned
 from edge.vision.judge.bearings import Standing
 from edge.vision.judge.boxes import grown
-from edge.vision.judge.calibration import Limits, threshold
-from edge.vision.judge.settings import SMOKE_START, Mask, Settings
+from edge.vision.judge.calibration import threshold
+from edge.vision.judge.settings import Mask
 from edge.vision.judge.site import Site, SiteSettings, step_site
 from edge.vision.judge.watch import Event, EventKind, Watch, answered
 from edge.vision.observation import Box, Observation
@@ -184,16 +184,7 @@ class Scene:
 
     def _settled(self) -> SiteSettings:
         cameras = {
-            name: Settings(
-                k=d.k,
-                n=d.n,
-                second_sign=d.second_sign,
-                labels=d.labels,
-                masks=self._masks[name],
-                limits=Limits(per_week=d.per_week),
-                by_label={"smoke": Limits(per_week=d.per_week, start=SMOKE_START)},
-            )
-            for name, d in self._devices.items()
+            name: device.judging(self._masks[name]) for name, device in self._devices.items()
         }
         return SiteSettings(cameras, self._standing(0, None))
 

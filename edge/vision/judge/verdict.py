@@ -9,7 +9,7 @@ import msgspec
 
 from edge.vision.judge.calibration import Threshold
 from edge.vision.judge.settings import Settings
-from edge.vision.judge.tracks import Track, trend
+from edge.vision.judge.tracks import REMEMBERED, Track, trend
 from edge.vision.observation import Box
 
 GROWS, RISES = (
@@ -86,10 +86,11 @@ def judge(
         Test("rising", len(seen) >= 3 and rise > RISES, round(rise, 5), RISES),
     ]
     if now.known:
+        long = min(2 * k, REMEMBERED)
         lasted = sum(s.box is not None and s.score >= limit for s in track.sightings)
         tests += [
             _strong(strength, limit),
-            Test("long", lasted >= 2 * k, float(lasted), 2.0 * k),
+            Test("long", lasted >= long, float(lasted), float(long)),
         ]
     if "flicker" in cues:
         tests.append(

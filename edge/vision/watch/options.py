@@ -12,7 +12,7 @@ from edge.vision.judge.settings import SMOKE_START, Mask, Settings
 from tocsin.config import Mistake, MistakesError, Section
 
 _FAST, _SLOW, _SLOW_S = (3, 5), (2, 4), 20.0  # k of n; seldom frames are worth more each
-_MOST_FRAMES = 60  # the judge remembers a few more of a track
+MOST_FRAMES = 60  # the judge remembers a few more of a track
 
 
 class MaskOptions(Section):
@@ -34,17 +34,17 @@ class JudgeOptions(Section):
     k: int | None = Field(
         default=None,
         ge=1,
-        le=_MOST_FRAMES,
+        le=MOST_FRAMES,
         description="An alarm needs so many frames (default 3; 2 where they are 20 s or more apart).",
     )
     n: int | None = Field(
         default=None,
         ge=1,
-        le=_MOST_FRAMES,
+        le=MOST_FRAMES,
         description="Of the last so many that could be judged (default 5; 4 where they are 20 s or more apart; at least k).",
     )
     close_after: int = Field(
-        default=5, ge=1, le=_MOST_FRAMES, description="Frames without it that end an alarm."
+        default=5, ge=1, le=MOST_FRAMES, description="Frames without it that end an alarm."
     )
     hold_at_start: int = Field(
         default=8,
@@ -63,7 +63,7 @@ class JudgeOptions(Section):
         description="An alarm needs more than persistence: growth, rising, a strong score, a long time, flicker, or another camera.",
     )
     alarms_per_week: float = Field(
-        default=1.0, gt=0, le=1000, description="False alarms that each class may give here."
+        default=1.0, gt=0, le=10_000, description="False alarms that each class may give here."
     )
     floor: float = Field(default=0.35, ge=0.01, le=0.99, description="No threshold is below this.")
     start: float = Field(
