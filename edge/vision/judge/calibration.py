@@ -64,7 +64,32 @@ class Calibration(msgspec.Struct, frozen=True):
 def add(calibration: Calibration, key: str, seen: Curve, limits: Limits) -> Calibration:
     """With the quiet frames `seen`; `key` from `key_of`."""
     known = _aged(calibration.curves.get(key, Curve()), seen.as_of_ns, limits.half_life_s)
+    seen = _aged(seen, known.as_of_ns, limits.half_life_s)
     return Calibration({**calibration.curves, key: _sum((known, seen))})
+
+
+def take(calibration: Calibration, key: str, seen: Curve, limits: Limits) -> Calibration:
+    """Without the frames `seen`, which were added before."""
+    known = calibration.curves.get(key)
+    if known is None:
+        return calibration
+    seen = _aged(seen, known.as_of_ns, limits.half_life_s)
+    left = {b: w - seen.weights.get(b, 0.0) for b, w in known.weights.items()}
+    weights = {b: w for b, w in left.items() if w > 1e-6}
+    others = {k: c for k, c in calibration.curves.items() if k != key}
+    if not weights:
+        return Calibration(others)
+    curve = Curve(weights, max(0.0, known.watched_s - seen.watched_s), known.as_of_ns)
+    return Calibration({**others, key: curve})
+
+
+def as_one(curves: Sequence[Curve]) -> list[Curve]:
+    """The frames of one event: together they count as one."""
+    total = sum(c.frames for c in curves)
+    return [
+        msgspec.structs.replace(c, weights={b: w / total for b, w in c.weights.items()})
+        for c in curves
+    ]
 
 
 def key_of(label: str, spectrum: str, ts_ns: int) -> str:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.vision.judge.calibration import Calibration, Curve, add, joined, key_of, one
+from edge.vision.judge.calibration import (
+    Calibration,
+    Curve,
+    add,
+    as_one,
+    joined,
+    key_of,
+    one,
+    take,
+)
 from edge.vision.judge.settings import Settings
 from edge.vision.observation import Observation
 
 _SLOT_NS = 30_000_000_000  # frames of half a minute wait together
 _LONGEST_GAP_S = 600.0  # a frame stands for no more than this
-_ASKED = 16  # alarms whose answer is waited for
+_ASKED = 16  # alarms whose answer is waited for, or may be taken back
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -28,7 +37,8 @@ class Lessons(msgspec.Struct, frozen=True):
 
     calibration: Calibration = Calibration()
     waiting: tuple[Slot, ...] = ()  # oldest first
-    asked: dict[int, tuple[Slot, ...]] = {}  # by the track of the alarm
+    asked: dict[int, tuple[Slot, ...]] = {}  # by the track of the alarm, also once it is answered
+    taught: dict[int, tuple[Slot, ...]] = {}  # by that of a rejected one: what it added
 
 
 def set_aside(
@@ -79,14 +89,22 @@ def drop(lessons: Lessons) -> Lessons:
 
 
 def decided(lessons: Lessons, track: int, fire: bool, settings: Settings) -> Lessons:
-    """The operator's word about an alarm."""
-    asked = dict(lessons.asked)
-    slots = asked.pop(track, ())
-    calibration = lessons.calibration
+    """The operator's word about an alarm, of which the last one counts. A rejected one is one false alarm, however many frames it had."""
+    calibration, taught = lessons.calibration, dict(lessons.taught)
+    for slot in taught.pop(track, ()):
+        calibration = take(calibration, slot.key, slot.seen, settings.limits_of(slot.label))
     if not fire:
-        for slot in slots:
+        slots = lessons.asked.get(track, ())
+        events = as_one([slot.seen for slot in slots])
+        taught[track] = tuple(
+            msgspec.structs.replace(slot, seen=seen)
+            for slot, seen in zip(slots, events, strict=True)
+        )
+        for slot in taught[track]:
             calibration = add(calibration, slot.key, slot.seen, settings.limits_of(slot.label))
-    return msgspec.structs.replace(lessons, calibration=calibration, asked=asked)
+        while len(taught) > _ASKED:
+            del taught[min(taught)]
+    return msgspec.structs.replace(lessons, calibration=calibration, taught=taught)
 
 
 def _with(

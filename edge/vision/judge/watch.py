@@ -195,18 +195,21 @@ def _end(watch: Watch, seen: Observation, settings: Settings) -> tuple[Watch, li
 
 
 def _learn(watch: Watch, seen: Observation, settings: Settings) -> Watch:
-    """The class's highest k-of-n score of this frame: what an alarm would have been raised at. While any alarm is open it waits for an answer."""
+    """The class's highest k-of-n score of this frame: what an alarm would have been raised at. While an alarm is open only its own is kept, until it is answered."""
     gap_s = (seen.ts_ns - watch.last_ns) / 1e9 if watch.last_ns else 0.0
     lessons = watch.lessons
     labels = {label for label in seen.scores if settings.watches(label)}
     labels |= {t.label for t in watch.tracks}
-    alarms = [t.number for t in watch.tracks if t.open]
+    alarms = [t for t in watch.tracks if t.open]
+    for alarm in alarms:
+        others = (t.number for t in alarms if t is not alarm)
+        if all(number in lessons.taught for number in others):  # else a fire may be in the picture
+            strength = alarm.kth(settings.k, settings.n)
+            lessons = hold(lessons, alarm.label, seen, strength, gap_s, alarm.number)
     for label in sorted(labels):
         own = (t for t in watch.tracks if t.label == label)
         strength = max((t.kth(settings.k, settings.n) for t in own), default=0.0)
-        if alarms:
-            lessons = hold(lessons, label, seen, strength, gap_s, alarms[0])
-        elif seen.settled:
+        if seen.settled and not alarms:
             lessons = set_aside(lessons, label, seen, strength, gap_s)
     lessons, learned = learn(lessons, seen.ts_ns, settings)
     kept = {} if learned else watch.thresholds

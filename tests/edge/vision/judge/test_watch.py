@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.vision.judge.calibration import Limits, threshold
+from edge.vision.judge.calibration import (
+    Calibration,
+    Curve,
+    Limits,
+    add,
+    key_of,
+    one,
+    threshold,
+)
+from edge.vision.judge.learning import Lessons, decided, hold
 from edge.vision.judge.settings import Mask, Settings
 from edge.vision.judge.watch import Event, EventKind, Watch, answered, step
 from edge.vision.observation import Box, Observation, Quality
@@ -185,6 +194,90 @@ def test_an_alarm_is_never_learned_unless_an_operator_rejects_it() -> None:
     assert limit(watch) < 0.5
     assert limit(answered(watch, number, fire=True, settings=rules)) == limit(watch)
     assert limit(answered(watch, number, fire=False, settings=rules)) > 0.8
+
+
+def seen_as(label: str, first: int, count: int, rules: Settings) -> tuple[Watch, list[Event]]:
+    """A cloud that scores 0.8 from the frame `first` on, and a fire of 0.96 ten frames later."""
+    calm = [msgspec.structs.replace(o, scores={"smoke": 0.0, "fire": 0.0}) for o in quiet(0, first)]
+    both = []
+    for i in range(count):
+        cloud = smoke(0.8, x=50, y=200 - 2 * i, size=40 + 3 * i)
+        size = 40.0 + 4 * i
+        fire = Box(label, 0.96, 450, 400 - size, size, size)
+        both.append(observed(first + i, cloud, *[fire][: i >= 10]))
+    return run([*calm, *both], rules)
+
+
+@pytest.mark.parametrize("label", ["smoke", "fire"])
+def test_a_rejected_alarm_teaches_nothing_of_another_one_that_was_open(label: str) -> None:
+    rules = Settings(hold_at_start=0)
+    watch, told = seen_as(label, 40, 30, rules)
+    cloud, fire = [e.track for e in told if e.kind is KIND.ALARM]
+    now_ns = observed(70).ts_ns
+
+    def limit(w: Watch, name: str) -> float:
+        return threshold(w.calibration, name, "visible", now_ns, Limits(day_s=0)).score
+
+    after = answered(watch, fire, fire=True, settings=rules)
+    after = answered(after, cloud, fire=False, settings=rules)
+    assert 0.8 < limit(after, "smoke") < 0.9
+    assert limit(after, "fire") == limit(watch, "fire")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=6))
+@settings(max_examples=20)
+def test_the_last_word_about_an_alarm_counts(words: list[tuple[bool, bool]]) -> None:
+    rules = Settings(hold_at_start=0)
+    watch, told = run(
+        [*quiet(0, 40), *growing(40, 12), *quiet(52, 8), *growing(60, 12), *quiet(72, 8)], rules
+    )
+    alarms = [e.track for e in told if e.kind is KIND.ALARM]
+    assert len(alarms) == 2
+    turned, last = watch, dict[int, bool]()
+    for i, (second, fire) in enumerate(words):
+        number = alarms[second]
+        turned = answered(turned, number, fire=fire, settings=rules)
+        last[number] = fire
+        turned, _ = run(quiet(80 + i, 1), rules, turned)
+    for i in range(len(words)):
+        watch, _ = run(quiet(80 + i, 1), rules, watch)
+    for number, fire in last.items():
+        watch = answered(watch, number, fire=fire, settings=rules)
+    both = [w.calibration.curves for w in (turned, watch)]
+    for key in both[0].keys() | both[1].keys():
+        one_way, other_way = (curves.get(key, Curve()) for curves in both)
+        for number in one_way.weights.keys() | other_way.weights.keys():
+            weights = [c.weights.get(number, 0.0) for c in (one_way, other_way)]
+            assert weights[0] == pytest.approx(weights[1], rel=0.01, abs=1e-3)
+        assert one_way.watched_s == pytest.approx(other_way.watched_s, rel=0.01, abs=1.0)
+
+
+def test_a_rejected_alarm_counts_as_one_event_and_is_forgotten_in_weeks_not_months() -> None:
+    rules, hour_ns, lessons = Settings(), 3_600_000_000_000, Lessons()
+    frame = observed(0)
+
+    def day(known: Calibration, number: int) -> Calibration:
+        for hour in range(24):
+            ts_ns = frame.ts_ns + (number * 24 + hour) * hour_ns
+            hour_seen = msgspec.structs.replace(one(0.2, 3600.0, ts_ns), weights={1: 1800.0})
+            known = add(known, key_of("smoke", "visible", ts_ns), hour_seen, rules.limits)
+        return known
+
+    known = Calibration()
+    for number in range(-14, 0):
+        known = day(known, number)
+    lessons = Lessons(known)
+    for i in range(3000):  # ten minutes, five a second
+        at = msgspec.structs.replace(frame, ts_ns=frame.ts_ns + i * 200_000_000)
+        lessons = hold(lessons, "smoke", at, 0.97, 0.2, 1)
+    known = decided(lessons, 1, False, rules).calibration
+    limits = []
+    for number in range(22):
+        known = day(known, number)
+        ts_ns = frame.ts_ns + (number * 24 + 24) * hour_ns
+        limits.append(threshold(known, "smoke", "visible", ts_ns, rules.limits).score)
+    assert limits[0] > 0.97
+    assert limits[21] < 0.5
 
 
 def test_a_watch_survives_being_written_down_in_the_midst_of_an_alarm() -> None:
