@@ -172,6 +172,6 @@ class Reporter:
             self._context.send_evidence(sha256)
 
     async def _camera_event(self, change: Change) -> None:
-        kind = "camera.moved" if change.event.kind is EventKind.MOVED else "camera.watching"
+        kind = f"camera.{change.event.kind.value}"
         data: dict[str, object] = {"en": change.event.en, "zh": change.event.zh}
         await self._context.tell(kind, change.event.camera, change.event.en, data)

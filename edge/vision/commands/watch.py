@@ -214,6 +214,7 @@ def _read(state: Path | None) -> Watch | None:
         last_ns=known.last_ns,
         judged=known.judged,
         by_spectrum=known.by_spectrum,
+        model=known.model,
     )
 
 

@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     ENDED = "ended"
     MOVED = "moved"  # its references are void, alarms are held
     WATCHING = "watching"  # alarms are no longer held
+    ANEW = "anew"  # another model looks: thresholds are learned anew
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,6 +59,7 @@ class Watch(msgspec.Struct, frozen=True):
     judged: int = 0  # frames in all
     spectrum: str = ""  # of the last judged frame
     by_spectrum: dict[str, int] = {}  # judged frames
+    model: str = ""  # name and version of what found all this
 
     @property
     def calibration(self) -> Calibration:
@@ -78,6 +80,12 @@ def step(
         events.append(_says(EventKind.MOVED, seen, *_MOVED))
     if seen.quality is not Quality.GOOD:
         return watch, tuple(events)
+    model = f"{seen.model} {seen.version}".strip()
+    if model and model != watch.model:
+        if watch.model:
+            watch = _anew(watch)
+            events.append(_says(EventKind.ANEW, seen, *(text.format(model) for text in _ANEW)))
+        watch = msgspec.structs.replace(watch, model=model)
     watch = _lit(watch, seen.spectrum)
     boxes = _counted(watch, seen, settings)
     tracks, number = follow(
@@ -166,6 +174,14 @@ def _lit(watch: Watch, spectrum: str) -> Watch:
         return msgspec.structs.replace(watch, spectrum=spectrum)
     kept = tuple(t for t in watch.tracks if t.open)
     return msgspec.structs.replace(watch, spectrum=spectrum, tracks=kept)
+
+
+def _anew(watch: Watch) -> Watch:
+    """Another model scores otherwise: it starts as at a new camera, and what is an alarm goes on."""
+    kept = tuple(t for t in watch.tracks if t.open)
+    return msgspec.structs.replace(
+        watch, tracks=kept, lessons=Lessons(), thresholds={}, by_spectrum={}
+    )
 
 
 def _moved(watch: Watch, settings: Settings) -> Watch:
@@ -278,6 +294,10 @@ def _alarm_there(tracks: Iterable[Track], track: Track, settings: Settings) -> T
 _MOVED = (
     "The camera moved: its references are void, alarms are held.",
     "摄像机已移动：参考图作废，暂不报警。",
+)
+_ANEW = (
+    "Model {} looks now: this camera's thresholds are learned anew.",
+    "现由模型 {} 观察：本机阈值重新学习。",
 )
 _WATCHING = ("The camera stands still again: alarms are raised.", "摄像机已稳定：恢复报警。")
 

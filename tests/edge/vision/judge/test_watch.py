@@ -280,6 +280,25 @@ def test_a_rejected_alarm_counts_as_one_event_and_is_forgotten_in_weeks_not_mont
     assert limits[21] < 0.5
 
 
+def test_another_model_starts_anew_says_so_once_and_keeps_an_open_alarm() -> None:
+    def by(version: str, frames: list[Observation]) -> list[Observation]:
+        return [msgspec.structs.replace(o, model="smoke-fire", version=version) for o in frames]
+
+    furniture = by("1", [observed(i, smoke(0.9)) for i in range(60)])
+    watch, told = run(furniture)
+    assert told == []
+    fire = growing(60, 8, score=0.9)
+    assert run(by("1", fire), watch=watch)[1] == []
+    assert kinds(run(by("2", fire), watch=watch)[1]) == [(KIND.ANEW, 60), (KIND.ALARM, 62)]
+    alarm = by("1", [*quiet(0, 5), *growing(5, 5)])
+    after, told = run([*alarm, *by("2", growing(10, 5))])
+    assert kinds(told) == [(KIND.ALARM, 7), (KIND.ANEW, 10)]
+    assert after.model == "smoke-fire 2"
+    unknown, told = run([*quiet(0, 20), *by("1", quiet(20, 3))])
+    assert told == []  # what was learned before versions were remembered stays
+    assert unknown.calibration.frames("smoke", "visible") > 10
+
+
 def test_a_watch_survives_being_written_down_in_the_midst_of_an_alarm() -> None:
     frames = [*quiet(0, 20), *growing(20, 8), *quiet(28, 10)]
     whole, expected = run(frames)
