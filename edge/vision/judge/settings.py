@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True):
         8  # the first judged frames of a camera raise no alarm: they tell what it looks like
     )
     hold_after_move: int = 3  # judged frames after a movement without any alarm
+    most_moves: int = 4  # so many movements in quick succession hold alarms; one that shakes on is judged as it is
     hysteresis: float = 0.8  # an open alarm goes on at so much of its threshold
     grow: float = 0.5  # boxes are linked when they overlap once grown by this share of their size
     widest: float = 0.9  # a box over more of the picture's width and height is weather, unless it grew from something smaller

@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     ENDED = "ended"
     MOVED = "moved"  # its references are void, alarms are held
     WATCHING = "watching"  # alarms are no longer held
+    SHAKES = "shakes"  # it moves again and again: alarms are no longer held for it
     ANEW = "anew"  # another model looks: thresholds are learned anew
 
 
@@ -59,6 +60,9 @@ class Watch(msgspec.Struct, frozen=True):
     judged: int = 0  # frames in all
     spectrum: str = ""  # of the last judged frame
     by_spectrum: dict[str, int] = {}  # judged frames
+    moves: int = 0  # in quick succession
+    still: int = 0  # judged frames since the last of them
+    shakes: bool = False  # too often to wait until it stands still
     model: str = ""  # name and version of what found all this
 
     @property
@@ -76,8 +80,8 @@ def step(
     """After one more observation. `signs` of other eyes, by the number of the track they are about."""
     events: list[Event] = []
     if seen.moved:
-        watch = _moved(watch, settings)
-        events.append(_says(EventKind.MOVED, seen, *_MOVED))
+        watch, told = _moved(watch, seen, settings)
+        events += told
     if seen.quality is not Quality.GOOD:
         return watch, tuple(events)
     model = f"{seen.model} {seen.version}".strip()
@@ -108,6 +112,8 @@ def step(
     elif watch.by_spectrum.get(seen.spectrum, 0) >= settings.hold_at_start:
         watch, raised = _raise(watch, seen, settings, signs)
         events += raised
+    watch, told = _stood(watch, seen, settings)
+    events += told
     watch = msgspec.structs.replace(
         watch,
         last_ns=max(watch.last_ns, seen.ts_ns),
@@ -133,7 +139,7 @@ def threshold_of(watch: Watch, label: str, seen: Observation, settings: Settings
     else:
         found = threshold(watch.calibration, label, seen.spectrum, seen.ts_ns, limits)
     if not seen.settled:  # what was learned counted nothing that is always hot
-        return Threshold(max(found.score, limits.start), known=False)
+        return Threshold(max(found.score, limits.start), known=found.known and watch.shakes)
     return found
 
 
@@ -184,12 +190,30 @@ def _anew(watch: Watch) -> Watch:
     )
 
 
-def _moved(watch: Watch, settings: Settings) -> Watch:
-    """Nothing is where it was: what is not an alarm yet is forgotten, what is goes on wherever it is seen next."""
+def _moved(watch: Watch, seen: Observation, settings: Settings) -> tuple[Watch, list[Event]]:
+    """Nothing is where it was: what is not an alarm yet is forgotten, what is goes on wherever it is seen next. A camera that never stands still would never alarm."""
+    if watch.moves and watch.still == 0:
+        return watch, []  # told with each frame until one can be judged
+    moves = 1 if watch.still >= settings.hold_after_move + settings.n else watch.moves + 1
+    watch = msgspec.structs.replace(watch, moves=moves, still=0)
+    if watch.shakes:
+        return watch, []
+    if moves > settings.most_moves:
+        watch = msgspec.structs.replace(watch, shakes=True, held_frames=0)
+        return watch, [_says(EventKind.SHAKES, seen, *_SHAKES)]
     kept = tuple(msgspec.structs.replace(t, lost=True) for t in watch.tracks if t.open)
-    return msgspec.structs.replace(
+    watch = msgspec.structs.replace(
         watch, tracks=kept, held_frames=settings.hold_after_move, lessons=drop(watch.lessons)
     )
+    return watch, [_says(EventKind.MOVED, seen, *_MOVED)]
+
+
+def _stood(watch: Watch, seen: Observation, settings: Settings) -> tuple[Watch, list[Event]]:
+    """After a judged frame."""
+    still = watch.still + 1
+    calm = watch.shakes and still >= settings.hold_after_move + settings.n
+    watch = msgspec.structs.replace(watch, still=still, shakes=watch.shakes and not calm)
+    return watch, [_says(EventKind.WATCHING, seen, *_WATCHING)] if calm else []
 
 
 def _end(watch: Watch, seen: Observation, settings: Settings) -> tuple[Watch, list[Event]]:
@@ -294,6 +318,10 @@ def _alarm_there(tracks: Iterable[Track], track: Track, settings: Settings) -> T
 _MOVED = (
     "The camera moved: its references are void, alarms are held.",
     "摄像机已移动：参考图作废，暂不报警。",
+)
+_SHAKES = (
+    "The camera shakes and cannot be judged well; alarms are no longer held for it.",
+    "摄像机持续晃动，难以准确判断；不再因此暂停报警。",
 )
 _ANEW = (
     "Model {} looks now: this camera's thresholds are learned anew.",

@@ -280,6 +280,20 @@ def test_a_rejected_alarm_counts_as_one_event_and_is_forgotten_in_weeks_not_mont
     assert limits[21] < 0.5
 
 
+@pytest.mark.parametrize("every", [1, 2, 3, 4, 5])
+def test_a_camera_that_shakes_on_says_so_and_is_judged_as_it_is(every: int) -> None:
+    known, _ = run(quiet(0, 40))
+    burning = growing(40, 60, score=0.9)
+    shaking = [msgspec.structs.replace(o, moved=i % every == 0) for i, o in enumerate(burning)]
+    watch, told = run(shaking, watch=known)
+    assert sum(e.kind is KIND.ALARM for e in told) == 1
+    assert next(e.index for e in told if e.kind is KIND.ALARM) < 40 + 4 * 8 + 3
+    assert sum(e.kind is KIND.SHAKES for e in told) <= 1
+    assert sum(e.kind is KIND.MOVED for e in told) <= (4 if every < 5 else 12)
+    _, told = run(quiet(100, 12), watch=watch)
+    assert KIND.WATCHING in [e.kind for e in told] or not watch.shakes
+
+
 def test_another_model_starts_anew_says_so_once_and_keeps_an_open_alarm() -> None:
     def by(version: str, frames: list[Observation]) -> list[Observation]:
         return [msgspec.structs.replace(o, model="smoke-fire", version=version) for o in frames]
@@ -359,7 +373,7 @@ def test_whatever_comes_alarms_follow_the_rules(
         judged = frame.quality is Quality.GOOD
         watch, events = step(watch, frame, rules)
         if frame.moved:
-            held = rules.hold_after_move
+            held = 0 if watch.shakes else rules.hold_after_move
         for event in events:
             if event.kind is KIND.ALARM:
                 assert judged
