@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from edge.vision.flame import Flames
 from edge.vision.frame import Frame
+from edge.vision.judge.settings import Mask
 from edge.vision.nn.packed import Packed
 from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation
@@ -36,10 +38,13 @@ class Eyes:
         limit: Callable[[str, str, str], float],
         is_open: Callable[[str], bool],
         usual: Mapping[str, Mapping[str, Packed]] = MappingProxyType({}),
+        masks: Callable[[str], tuple[Mask, ...]] = lambda _camera: (),
     ) -> None:
         self._limit, self._is_open = limit, is_open
         self._eyes = {
-            camera: Eye(slot, apart_s=apart_s[camera], flames=Flames())
+            camera: Eye(
+                slot, apart_s=apart_s[camera], flames=Flames(), masks=partial(masks, camera)
+            )
             for camera, slot in slots.items()
         }
         for camera, kept in usual.items():

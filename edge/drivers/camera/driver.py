@@ -255,8 +255,9 @@ class CameraDriver:
         apart_s = {d.id: 1 / d.idle_fps for d in self._config.devices}
         usual = {name: kept.heat for name, kept in learned.items()}
         return Eyes(
-            slots, heat, apart_s, self._limit, lambda camera: self._scene.is_open(camera), usual
-        )
+            slots, heat, apart_s, self._limit, lambda camera: self._scene.is_open(camera), usual,
+            lambda camera: self._scene.masks(camera),
+        )  # fmt: skip
 
     def _limit(self, camera: str, label: str, spectrum: str) -> float:
         return self._scene.limit(camera, label, spectrum, self._context.clock.now_ns())

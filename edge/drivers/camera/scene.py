@@ -108,6 +108,10 @@ class Scene:
         shares = (box.x, box.y, box.width, box.height)
         return Answer(known.told.label, shares, known.since_ns, fire)
 
+    def masks(self, camera: str) -> tuple[Mask, ...]:
+        """Those that hold now."""
+        return self._masks[camera]
+
     def draw(self, camera: str, masks: tuple[Mask, ...]) -> None:
         """Masks from now on, until others are drawn."""
         self._masks[camera] = self._drawn[camera] = masks

@@ -15,6 +15,7 @@ from edge.vision.commands.options import DEFAULT_MODEL, Model, Numbers, Variant
 from edge.vision.commands.progress import progress
 from edge.vision.flame import Flames
 from edge.vision.frame import Frame
+from edge.vision.judge.settings import Mask
 from edge.vision.judge.watch import Watch
 from edge.vision.nn.load import load_detector
 from edge.vision.observation import Observation
@@ -79,7 +80,13 @@ def watch(
             )
         eyes = _Heat()
     else:
-        eyes = Eye(load_detector(model, variant=variant.value), all_tiles=True, flames=Flames())
+        masks = tuple(Mask(m.points, m.labels) for m in asked.masks)
+        eyes = Eye(
+            load_detector(model, variant=variant.value),
+            all_tiles=True,
+            flames=Flames(),
+            masks=lambda: masks,
+        )
     known = _read(state)
     source = _opened(recorded)
     apart_s = every_s or (1 / source.fps if isinstance(source, VideoSource) else 60.0)

@@ -14,6 +14,7 @@ from edge.vision.nn.sight import SPECTRA, Sight
 from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation, Quality
 from edge.vision.watch.answer import Answer
+from edge.vision.watch.veil import Masks, Veil, no_masks
 
 HELD_NS = 600_000_000_000
 """So long an alarm keeps its frames out of what was seen before: smoke that stands must not become part of it and seem to end. Beyond that the
@@ -33,11 +34,13 @@ class Eye:
         all_tiles: bool = False,
         apart_s: float = 0.0,
         flames: Flames | None = None,
+        masks: Masks = no_masks,
     ) -> None:
         """`apart_s`: frames of the reference are at least so far apart. `flames`: flames are also told by their flicker, where the model knows the class fire and frames come often enough."""
         self._sight = Sight(model, all_tiles=all_tiles, apart_s=apart_s)
         knows_fire = FIRE in self._sight.detector.classes
         self._flames = flames if flames is not None and knows_fire else None
+        self._veil = Veil(masks)
         self._alarm_ns: int | None = None  # since when an alarm is open
         self._answers: deque[Answer] = deque(maxlen=_MOST_ANSWERS)
 
@@ -92,8 +95,9 @@ class Eye:
         if learn:
             self._alarm_ns = None
         keep = learn or not self._held(frame.ts_ns)
+        ignore = self._veil.over(*frame.size)
         found = self._sight.see(
-            frame.picture, frame.ts_ns, learn=learn, keep=keep, spectrum=frame.spectrum
+            frame.picture, frame.ts_ns, ignore, learn=learn, keep=keep, spectrum=frame.spectrum
         )
         scores, boxes, cues = found.scores, found.boxes, dict[str, float]()
         if self._flames is not None:
