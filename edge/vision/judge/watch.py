@@ -90,7 +90,7 @@ def step(
             watch = _anew(watch)
             events.append(_says(EventKind.ANEW, seen, *(text.format(model) for text in _ANEW)))
         watch = msgspec.structs.replace(watch, model=model)
-    watch = _lit(watch, seen.spectrum)
+    watch = _lit(watch, seen.spectrum, settings)
     boxes = _counted(watch, seen, settings)
     tracks, number = follow(
         watch.tracks,
@@ -172,13 +172,13 @@ def _weather(watch: Watch, box: Box, seen: Observation, settings: Settings) -> b
     return not any(t.open or t.kth(1, settings.n) >= clear for t in own)
 
 
-def _lit(watch: Watch, spectrum: str) -> Watch:
-    """A camera that goes to its night mode shows another picture: what was seen before it is no evidence in it, and an alarm is none the less open."""
+def _lit(watch: Watch, spectrum: str, settings: Settings) -> Watch:
+    """A camera that goes to its night mode shows another picture: what stood there before is no evidence in it. An alarm goes on, and so does what began just then: flames may light the picture themselves."""
     if watch.spectrum == spectrum:
         return watch
     if not watch.spectrum:
         return msgspec.structs.replace(watch, spectrum=spectrum)
-    kept = tuple(t for t in watch.tracks if t.open)
+    kept = tuple(t for t in watch.tracks if t.open or len(t.sightings) < settings.n)
     return msgspec.structs.replace(watch, spectrum=spectrum, tracks=kept)
 
 

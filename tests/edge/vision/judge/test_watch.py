@@ -441,6 +441,14 @@ def test_what_was_seen_by_day_is_no_evidence_in_the_night_mode_and_an_open_alarm
     assert kinds(told) == [(KIND.ALARM, 2)]
 
 
+@pytest.mark.parametrize("dark", [1, 2])
+def test_flames_that_turn_a_grey_night_into_colour_are_no_later_for_it(dark: int) -> None:
+    nights = [*quiet(0, 20), *lit(quiet(20, 20), "infrared")]
+    burning = growing(40, 8)
+    _, told = run([*nights, *lit(burning[:dark], "infrared"), *burning[dark:]], Settings())
+    assert kinds(told) == [(KIND.ALARM, 42)]
+
+
 def test_the_first_frames_of_a_night_mode_raise_no_alarm_and_those_of_the_second_night_do() -> None:
     first = [*quiet(0, 20), *lit([*quiet(20, 4), *growing(24, 9)], "infrared")]
     assert kinds(run(first, Settings())[1]) == [(KIND.ALARM, 28)]
