@@ -4,7 +4,8 @@
 
 Each group's quiet frames come first, then its burning ones, both in the order of their names: on pictures of these sets that is not the
 order in which they were taken. A group with a burning frame is one sequence with fire; the quiet frames before it are one without. `--skies`
-adds generated days without fire (tocsin/lab/forest/sky.py), a frame a minute from midnight to midnight.
+adds generated days without fire (tocsin/lab/forest/sky.py), a frame a minute from midnight to midnight. With `--days 7` each goes on for a week of
+other weathers over the same hill, and a fire begins at noon of the day after; `--rejected` has an operator reject each alarm ten minutes later.
 """
 
 from __future__ import annotations
@@ -15,31 +16,66 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from edge.vision.commands.watch import options
 from edge.vision.judge.settings import Settings
-from edge.vision.judge.watch import EventKind, Watch, step
+from edge.vision.judge.watch import EventKind, Watch, answered, step
 from edge.vision.nn.detector import Detector
 from edge.vision.nn.load import load_detector
 from edge.vision.pipeline.develop import Developer
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Raw, Reject
 from edge.vision.watch.eye import Eye
-from tocsin.lab.forest.sky import Sky
+from tocsin.lab.forest.scene import Smoke, sun
+from tocsin.lab.forest.sky import Picture, Sky
 
 START_NS = 1_767_225_600_000_000_000
 DAY_FRAMES = 1440
+_BURNS_FOR = 30  # frames
+_ANSWERED_NS = 600_000_000_000
 
 
-def alarms(detector: Detector, settings: Settings, frames: Iterable[Raw | Reject], every_s: float) -> Iterator[int]:  # fmt: skip
-    """Indexes of the frames at which alarms were raised."""
+def week(seed: int, days: int) -> Iterator[Picture]:
+    """(480, 640, 3) a minute: days without fire, then one up to noon, when smoke begins to rise, and half an hour of it."""
+    smoke = Smoke(seed)
+    for index in range(days * DAY_FRAMES + DAY_FRAMES // 2 + _BURNS_FOR):
+        day, minute = divmod(index, DAY_FRAMES)
+        if minute == 0:
+            sky = Sky(seed, weather=day)
+        hour = 24 * minute / DAY_FRAMES
+        picture = np.asarray(cv2.resize(sky.frame(hour), (640, 480), interpolation=cv2.INTER_CUBIC), np.uint8)  # fmt: skip
+        age_s = 60.0 * (index - days * DAY_FRAMES - DAY_FRAMES // 2)
+        yield smoke.over(picture, age_s + 5, sun(hour)) if age_s >= 0 else picture
+
+
+def alarms(detector: Detector, settings: Settings, frames: Iterable[Raw | Reject], every_s: float, *, rejected: bool = False) -> Iterator[int]:  # fmt: skip
+    """Indexes of the frames at which alarms were raised. `rejected`: ten minutes after each somebody says that nothing burned."""
     developer, eye, watch = Developer("camera"), Eye(detector, all_tiles=True), Watch()
+    asked: list[tuple[int, int]] = []
     for index, raw in enumerate(frames):
         after_ns = int(index * every_s * 1e9)
         frame = raw if isinstance(raw, Reject) else developer.develop(raw, index, START_NS + after_ns, after_ns)  # fmt: skip
         if not isinstance(frame, Reject):
             calm = not any(t.open for t in watch.tracks)
             watch, events = step(watch, eye.look(frame, learn=calm), settings)
-            yield from (e.index for e in events if e.kind is EventKind.ALARM)
+            raised = [e for e in events if e.kind is EventKind.ALARM]
+            yield from (e.index for e in raised)
+            asked += [(e.ts_ns, e.track) for e in raised if rejected]
+            while asked and frame.ts_ns - asked[0][0] >= _ANSWERED_NS:
+                watch = answered(watch, asked.pop(0)[1], fire=False, settings=settings)
+
+
+def sky_week(detector: Detector, settings: Settings, seed: int, days: int, *, rejected: bool) -> dict[str, Any]:  # fmt: skip
+    """False alarms by day, and after how many frames the fire of the day after was told."""
+    quiet = days * DAY_FRAMES + DAY_FRAMES // 2
+    raised = list(alarms(detector, settings, week(seed, days), 60.0, rejected=rejected))
+    false = [i for i in raised if i < quiet]
+    by_day = [sum(i // DAY_FRAMES == day for i in false) for day in range(days + 1)]
+    after = min((i - quiet for i in raised if i >= quiet), default=None)
+    return {"sequence": f"sky-{seed}", "quiet_frames": quiet, "burning_frames": _BURNS_FOR,
+            "false_alarms": len(false), "false_alarms_by_day": by_day, "first_alarm": after}  # fmt: skip
 
 
 def groups_of(data: Path, wanted: set[str]) -> dict[str, tuple[list[Path], list[Path]]]:
@@ -62,6 +98,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--groups", default="")
     parser.add_argument("--skies", type=int, default=0)
+    parser.add_argument(
+        "--days", type=int, default=1, help="of each sky; from 2 on a fire follows them"
+    )
+    parser.add_argument(
+        "--rejected", action="store_true", help="every alarm of a sky is rejected ten minutes later"
+    )
     parser.add_argument("--every", type=float, default=60.0)
     parser.add_argument("--judge", type=Path)
     told = parser.parse_args()
@@ -76,9 +118,12 @@ def main() -> None:
         rows.append({"sequence": name, "quiet_frames": len(quiet), "burning_frames": len(burning),
                      "false_alarms": len(raised) - len(after), "first_alarm": min(after, default=None)})  # fmt: skip
     for seed in range(told.skies):
+        if told.days > 1:
+            rows.append(sky_week(detector, settings, seed, told.days, rejected=told.rejected))
+            continue
         sky = Sky(seed)
         raws = (sky.frame(24 * i / DAY_FRAMES) for i in range(DAY_FRAMES))
-        raised = list(alarms(detector, settings, raws, 60.0))
+        raised = list(alarms(detector, settings, raws, 60.0, rejected=told.rejected))
         rows.append({"sequence": f"sky-{seed}", "quiet_frames": DAY_FRAMES, "burning_frames": 0,
                      "false_alarms": len(raised), "first_alarm": None})  # fmt: skip
     print(json.dumps({"model": detector.name, "version": detector.version, **totals(rows, told.every), "sequences": rows}))  # fmt: skip

@@ -38,19 +38,15 @@ def left_out(model: Path, folder: Path, files: set[str], *, ignore: bool = True)
     return dict(msgspec.to_builtins(report))
 
 
+HEADING = (
+    "| left out | class | frames | AUC | AP | calibrated recall | false frames |",
+    "|---|---|---|---|---|---|---|",
+)
+
+
 def shown(report: dict[str, Any]) -> str:
-    """Markdown: a line a forest camera and class, then each kind of place. Intervals of one camera are Wilson's, of frames."""
-    lines = [
-        "| left out | class | frames | AUC | AP | calibrated recall | false frames |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for camera in report["cameras"]:
-        for name, m in camera["classes"].items():
-            if camera["calibrated"] and m["positives"] and name != "any":
-                found = _share(m["raised"], m["positives"])
-                false = _share(m["false_frames"], camera["quiet_frames"])
-                told = f"{_told(m['auc'])} | {_told(m['ap'])} | {found} | {false}"
-                lines.append(f"| {camera['group']} | {name} | {camera['scored']} | {told} |")
+    """Markdown: a line a calibrated camera and class, then each kind of place."""
+    lines = [*HEADING, *(line for camera in report["cameras"] for line in camera_lines(camera))]
     for source, classes in report["sources"].items():
         for name, m in classes.items():
             values = (
@@ -58,6 +54,18 @@ def shown(report: dict[str, Any]) -> str:
             )
             lines.append(f"| all {source} | {name} | {m['frames']} | {' | '.join(values)} |")
     return "\n".join(lines)
+
+
+def camera_lines(camera: dict[str, Any]) -> list[str]:
+    """A line a class that was there; intervals are Wilson's, of frames."""
+    lines = []
+    for name, m in camera["classes"].items():
+        if camera["calibrated"] and m["positives"] and name != "any":
+            found = _share(m["raised"], m["positives"])
+            false = _share(m["false_frames"], camera["quiet_frames"])
+            told = f"{_told(m['auc'])} | {_told(m['ap'])} | {found} | {false}"
+            lines.append(f"| {camera['group']} | {name} | {camera['scored']} | {told} |")
+    return lines
 
 
 def _with(measure: dict[str, Any], key: str) -> str:

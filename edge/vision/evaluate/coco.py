@@ -67,6 +67,7 @@ class Labelled(msgspec.Struct, frozen=True):
     boxes: tuple[Box, ...] = ()
     ignored: tuple[Box, ...] = ()  # `iscrowd`: neither right nor wrong there
     bad: tuple[BadLabel, ...] = ()  # not among the boxes
+    categories: frozenset[str] = frozenset()  # that the set knows
 
     @property
     def quiet(self) -> bool:
@@ -93,6 +94,7 @@ def read(path: Path) -> list[Labelled]:
     _whole(path, file)
     names = {c.id: c.name for c in file.categories}
     images = {i.id: i for i in file.images}
+    known = frozenset(names.values())
     boxes: dict[int, list[Box]] = {}
     ignored: dict[int, list[Box]] = {}
     bad: dict[int, list[BadLabel]] = {}
@@ -106,7 +108,7 @@ def read(path: Path) -> list[Labelled]:
     found = [
         Labelled(
             i.file_name, str(i.group) or "all", i.source, i.width, i.height,
-            tuple(boxes.get(i.id, ())), tuple(ignored.get(i.id, ())), tuple(bad.get(i.id, ())),
+            tuple(boxes.get(i.id, ())), tuple(ignored.get(i.id, ())), tuple(bad.get(i.id, ())), known,
         )
         for i in file.images
     ]  # fmt: skip

@@ -36,7 +36,8 @@ def evaluate(
     """The report. `share` in place of the model's own share of quiet frames that may exceed a threshold."""
     allowed = table.share if share is None else share
     labelled = {box.label for s in seen for box in (*s.truth.boxes, *s.truth.ignored)}
-    judged = [name for name in classes if name in labelled] or list(classes)
+    named = labelled.union(*(s.truth.categories for s in seen))
+    judged = [name for name in classes if name in named] or list(classes)
     rows = rows_of(seen)
     limits = limits_of(rows, judged, table, allowed)
     known = calibrated_groups(rows)

@@ -12,12 +12,12 @@ import numpy as np
 
 from edge.vision.evaluate.coco import Labelled
 from edge.vision.evaluate.halves import LEAST_QUIET, for_calibration
+from edge.vision.evaluate.recorded import Recorded, Region
 from edge.vision.frame import Picture
 from edge.vision.nn.detector import Detector, Found
 from edge.vision.nn.fit import Mask
 from edge.vision.nn.odds import Odds
 from edge.vision.nn.sight import Sight
-from edge.vision.nn.usual import Recorded
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Reject
@@ -82,20 +82,33 @@ def _camera(
 
 def _usual(
     detector: Detector, frames: Sequence[Labelled], folder: Path, apart_ns: int
-) -> tuple[Recorded, dict[int, Odds]]:
-    """Heat maps of the frames that teach, by their number; a frame is never compared with itself. Ignored regions are learned as a gateway learns them, which knows none."""
+) -> tuple[Recorded, dict[int, int]]:
+    """Heat maps of the frames that teach, and the number of each; a frame is never compared with itself."""
     if sum(t.quiet for t in frames) < LEAST_QUIET:
         return Recorded(), {}
-    usual, sight, out = Recorded(), Sight(detector, all_tiles=True), dict[int, Odds]()
+    usual, sight, out = Recorded(), Sight(detector, all_tiles=True), dict[int, int]()
     for i, truth in enumerate(frames):
         picture = _picture(truth, folder)
         if not isinstance(picture, str):
             found = sight.see(picture, i * apart_ns, learn=False)
             if found.odds is None:
                 return usual, {}
-            if for_calibration(truth.file, truth.quiet) and usual.add(found.odds):
-                out[i] = found.odds
+            if for_calibration(truth.file, truth.quiet):
+                unsure = _unsure(detector, picture, truth, found.odds)
+                number = usual.add(found.odds, unsure)
+                if number is not None:
+                    out[i] = number
     return usual, out
+
+
+def _unsure(detector: Detector, picture: Picture, truth: Labelled, odds: Odds) -> Region | None:
+    """Places of the heat map in ignored regions."""
+    mask = mask_of(truth)
+    if mask is None:
+        return None
+    _, rows, columns = odds.shape
+    fitted, stride = detector.fit(picture), detector.settings.head.stride
+    return ~fitted.shown(rows, columns, stride, mask) & fitted.shown(rows, columns, stride, None)
 
 
 def _picture(truth: Labelled, folder: Path) -> Picture | str:

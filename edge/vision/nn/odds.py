@@ -23,8 +23,19 @@ _AROUND = np.ones((3, 3), np.uint8)
 
 def limit_of(mean: Odds, square: Odds) -> Odds:
     """Three spreads above the mean, and as hot as the hottest neighbour."""
+    return beside(spread_over(mean, square))
+
+
+def spread_over(mean: Odds, square: Odds) -> Odds:
+    """Three spreads above the mean, of any shape."""
     spread = np.sqrt(np.maximum(square - mean * mean, 0))
-    high = np.minimum(mean + np.float32(_SPREADS) * spread, np.float32(_HOTTEST))
+    return np.asarray(
+        np.minimum(mean + np.float32(_SPREADS) * spread, np.float32(_HOTTEST)), np.float32
+    )
+
+
+def beside(high: Odds) -> Odds:
+    """Each place as hot as its hottest neighbour."""
     return np.stack([np.asarray(cv2.dilate(one, _AROUND), np.float32) for one in high])
 
 

@@ -143,37 +143,3 @@ def _half(data: bytes, shape: tuple[int, int, int]) -> Odds | None:
         return None
     values = np.frombuffer(data, np.float16).astype(np.float32).reshape(shape)
     return values if bool(np.isfinite(values).all()) else None
-
-
-def _limit(total: Odds, squares: Odds, count: int) -> Odds:
-    share = np.float32(1 / count)
-    return limit_of(np.asarray(total * share, np.float32), np.asarray(squares * share, np.float32))
-
-
-class Recorded:
-    """What is usual by recorded quiet frames; each is added once."""
-
-    def __init__(self) -> None:
-        self._frames, self._sum, self._squares = 0, _NONE, _NONE
-        self._whole: Odds | None = None
-
-    def add(self, odds: Odds) -> bool:
-        """False: it has another size than those before."""
-        if not self._frames:
-            self._sum = self._squares = np.zeros_like(odds)
-        if odds.shape != self._sum.shape:
-            return False
-        self._frames += 1
-        self._sum, self._squares, self._whole = self._sum + odds, self._squares + odds * odds, None
-        return True
-
-    def limit(self, without: Odds | None = None) -> Odds | None:
-        """Of all, or of all but one of them; None: too few."""
-        count = self._frames - (without is not None)
-        if count < LEAST_FRAMES:
-            return None
-        if without is not None:
-            return _limit((self._sum - without), self._squares - without * without, count)  # fmt: skip
-        if self._whole is None:
-            self._whole = _limit(self._sum, self._squares, count)
-        return self._whole

@@ -184,6 +184,22 @@ def test_eval_calibrates_on_one_half_scores_the_other_and_agrees_with_counting_b
     assert "not calibrated" in out
 
 
+def test_a_class_that_is_nowhere_labelled_still_counts_its_false_frames(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Set(tmp_path)
+    names = [f"{i:03}.png" for i in range(60)]
+    lamp = next(n for n in reversed(names) if not teaches(n))
+    for name in names:
+        made.add(name, "a", lamp=(160, 128, 32, 32) if name == lamp else None)
+    code, out, _ = run(["eval", "--model", model, *made.write(), "--json"], capsys)
+    report = json.loads(out)
+    assert code == 0
+    assert report["classes"]["fire"]["false_frames"] == 1
+    assert report["any"]["false_frames"] == 1
+    assert "smoke" in report["classes"]
+
+
 def test_the_scored_half_never_moves_a_threshold(
     tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from edge.vision.frame import Frame, Picture
 from edge.vision.nn.load import load_detector
 from edge.vision.nn.odds import Odds, above, log_odds
 from edge.vision.nn.sight import Sight
-from edge.vision.nn.usual import LEAST_FRAMES, Recorded, Usual
+from edge.vision.nn.usual import LEAST_FRAMES, Usual
 from edge.vision.pipeline.watching import Spectrum
 from edge.vision.watch.eye import Eye
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
@@ -142,24 +142,6 @@ def test_a_red_roof_teaches_no_threshold_until_it_is_known_and_then_is_not_told(
     burning = picture.copy()
     burning[200:240, 200:280] = (20, 20, 230)
     assert look(burning, 3000)[0] > 0.5
-
-
-def test_recorded_frames_that_teach_are_too_few_or_of_one_size() -> None:
-    recorded = Recorded()
-    for i in range(LEAST_FRAMES):
-        assert recorded.limit() is None
-        assert recorded.add(heat({(1, 1): 0.7}, i))
-    assert not recorded.add(heat({})[:, :6])
-    limit = recorded.limit()
-    assert limit is not None
-    assert limit[0, 1, 2] > 0.5  # and beside it
-    assert recorded.limit(without=heat({(1, 1): 0.7}, 0)) is None
-    odd = heat({(9, 9): 0.9}, 77)
-    assert recorded.add(odd)
-    seen, left_out = recorded.limit(), recorded.limit(without=odd)
-    assert seen is not None
-    assert left_out is not None
-    assert seen[0, 9, 9] > 0 > left_out[0, 9, 9]
 
 
 def test_a_place_that_is_hot_half_of_the_day_does_not_hide_a_fire_there() -> None:

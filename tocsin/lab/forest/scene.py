@@ -24,7 +24,7 @@ class Hill:
     def __init__(self, seed: int, fire_s: float | None, *, hour: float, hours_per_s: float) -> None:
         self._sky, self._seed = Sky(seed, wide=_WIDE), seed
         self._fire_s, self._hour, self._rate = fire_s, hour, hours_per_s
-        self._billows = fractal(np.random.default_rng([seed, 0xF12E]), 2 * WIDTH, 6 * HEIGHT)
+        self._smoke = Smoke(seed)
 
     def picture(self, at_s: float) -> Picture:
         """(480, 640, 3) uint8 BGR, `at_s` seconds after the beginning."""
@@ -32,7 +32,7 @@ class Hill:
         large = cv2.resize(small, (2 * WIDTH, 2 * HEIGHT), interpolation=cv2.INTER_CUBIC)
         age_s = -1.0 if self._fire_s is None else at_s - self._fire_s
         if age_s > 0:
-            large = self._smoke(np.asarray(large, np.uint8), age_s, self._sun(at_s))
+            large = self._smoke.over(np.asarray(large, np.uint8), age_s, self._sun(at_s))
         rng = np.random.default_rng([self._seed, round(at_s * 1000)])
         noisy = large.astype(np.float32) + rng.normal(0, 1.5, large.shape[:2])[..., None]
         return np.asarray(np.clip(noisy, 0, 255), np.uint8)
@@ -54,11 +54,22 @@ class Hill:
 
     def _sun(self, at_s: float) -> float:
         """0 by night, 1 at noon."""
-        hour = (self._hour + at_s * self._rate) % 24
-        return max(0.0, math.sin(math.pi * (hour - 6) / 12))
+        return sun(self._hour + at_s * self._rate)
 
-    def _smoke(self, picture: Picture, age_s: float, day: float) -> Picture:
-        """A column that rises, billows, widens and leans with the wind; it grows for a minute."""
+
+def sun(hour: float) -> float:
+    """0 by night, 1 at noon."""
+    return max(0.0, math.sin(math.pi * (hour % 24 - 6) / 12))
+
+
+class Smoke:
+    """A column that rises, billows, widens and leans with the wind; it grows for a minute."""
+
+    def __init__(self, seed: int) -> None:
+        self._billows = fractal(np.random.default_rng([seed, 0xF12E]), 2 * WIDTH, 6 * HEIGHT)
+
+    def over(self, picture: Picture, age_s: float, day: float) -> Picture:
+        """(480, 640, 3) with the smoke of a fire that burns for `age_s`; `day` is the light, 0 to 1."""
         height, width = picture.shape[:2]
         rise = _RISE * height
         rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)

@@ -14,9 +14,9 @@ Picture = NDArray[np.uint8]
 
 
 class Sky:
-    """One camera's day; the same `seed` gives the same day. `wide`: how much wider clouds are than in a picture's own proportions."""
+    """One camera's day; the same `seed` gives the same hill, the same `weather` besides the same day. `wide`: how much wider clouds are than in a picture's own proportions."""
 
-    def __init__(self, seed: int, *, wide: float = 1.0) -> None:
+    def __init__(self, seed: int, *, wide: float = 1.0, weather: int = 0) -> None:
         rng = np.random.default_rng([seed, 0x5EED])
         self._seed, self._seen = seed, round(WIDTH / wide)
         self._clouds = fractal(rng, 1024, 96)
@@ -24,6 +24,9 @@ class Sky:
         self._rough = rng.normal(0, 9, (HEIGHT, WIDTH)).astype(np.float32)
         ridge = cv2.resize(rng.normal(0, 14, (1, 9)).astype(np.float32), (WIDTH, 1))
         self._ridge = 105 + np.asarray(ridge, np.float32)[0]
+        if weather:
+            rng = np.random.default_rng([seed, 0x5EED, weather])
+            self._clouds = fractal(rng, 1024, 96)
         self._cover, self._speed = float(rng.uniform(0.35, 0.65)), float(rng.uniform(0.4, 2.5))
         self._haze = float(rng.uniform(0.1, 0.7))
 
