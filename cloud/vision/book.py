@@ -104,14 +104,15 @@ class VisionBook:
             row = _row(event, told)
             if before is None:
                 c.execute(insert(detections).values(row))
-            elif told.t >= before["seen_ns"]:
+            elif before["ended_ns"] is None or told.change == "ended":
+                # In the order in which they come, as their gateway tells them: its clock may be set back in between.
                 kept = {"detection", "confirmed_ns", *_OF_PEOPLE}
+                if before["ended_ns"] is not None:
+                    kept |= {"ended_ns", "seen_ns"}
                 if told.score < before["score"]:
                     kept |= {"score", "box"}
                 if not row["thumbnail"] or before["thumbnail"]:
                     kept.add("thumbnail")
-                if row["ended_ns"] is None:
-                    kept.add("ended_ns")
                 moved = {k: v for k, v in row.items() if k not in kept}
                 c.execute(update(detections).where(mine).values(moved))
             early = self._note_exhibits(c, event, told.detection, told.evidence)

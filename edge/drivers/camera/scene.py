@@ -128,9 +128,13 @@ class Scene:
         known = self._known[camera].get(detection)
         if known is None:
             return None
-        change = "ended" if known.told.change == "ended" else "updated"
-        shown = [*known.told.evidence, *exhibits]
-        told = msgspec.structs.replace(known.told, change=change, t=ts_ns, evidence=shown)
+        ended = known.told.change == "ended"
+        told = msgspec.structs.replace(
+            known.told,
+            change="ended" if ended else "updated",
+            t=known.told.t if ended else max(ts_ns, known.told.t),
+            evidence=[*known.told.evidence, *exhibits],
+        )
         self._known[camera][detection] = msgspec.structs.replace(known, told=told)
         return told
 
@@ -154,7 +158,8 @@ class Scene:
     def _note(
         self, camera: str, name: str, known: Known, change: Literal["ended"], ts_ns: int
     ) -> Detection:
-        told = msgspec.structs.replace(known.told, change=change, t=ts_ns)
+        # after what was told of it before, also when the clock was set back meanwhile
+        told = msgspec.structs.replace(known.told, change=change, t=max(ts_ns, known.told.t))
         self._known[camera][name] = msgspec.structs.replace(known, told=told)
         return told
 

@@ -185,6 +185,21 @@ def test_a_detection_is_followed_and_the_last_word_of_a_person_stays(desk: Desk)
     assert desk.told[-1]["verdict_by"] == "ann"
 
 
+@pytest.mark.parametrize("back_ns", [2_000_000_000, 3600 * 10**9])
+def test_an_ending_is_taken_whatever_the_clock_says(desk: Desk, back_ns: int) -> None:
+    """Its frame is older than the pictures told before it, or the gateway's clock was set back."""
+    now_ns = desk.clock.now_ns()
+    desk.tell(seen(t=now_ns))
+    desk.tell(seen(("at", BIG), change="updated", t=now_ns))
+    desk.tell(seen(change="ended", t=now_ns - back_ns))
+    assert desk.book.gallery.row("d-1", None)["ended_ns"] == now_ns - back_ns
+    desk.tell(seen(("clip", SMALL), change="ended", t=now_ns + 5))  # its clip was ready later
+    row = desk.book.gallery.row("d-1", None)
+    assert row["ended_ns"] == now_ns - back_ns
+    assert desk.told[-1]["ended_ns"] == now_ns - back_ns
+    assert desk.states() == {"at": "wanted", "clip": "offered"}
+
+
 def test_two_things_in_one_frame_both_show_its_picture(desk: Desk) -> None:
     desk.tell(seen(("at", BIG), ("thumbnail", SMALL)))
     desk.tell(seen(("at", BIG), ("thumbnail", SMALL + b"2"), detection="d-2"))

@@ -18,6 +18,7 @@ from edge.drivers.camera.scene import Scene
 from edge.vision.observation import Box, Observation
 from edge.vision.watch.answer import Answer
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
+from tocsin.contract.evidence import Detection
 from tocsin.testing import wait_until
 from tocsin.testing.conformance.surroundings import Surroundings
 
@@ -60,6 +61,27 @@ def test_a_verdict_tells_the_eye_where_and_when_the_alarm_was_also_after_its_pic
     grown = (x - width / 4, y - height / 4, width * 1.5, height * 1.5)
     assert answer == Answer("smoke", grown, alarm.t, fire=False)
     assert cameras.judged("cam-01", alarm.detection, "confirmed").fire
+
+
+def test_an_ending_is_told_with_a_time_after_everything_told_before_it_and_keeps_it() -> None:
+    cameras = scene()
+    changes = list[Detection]()
+    for i in range(60):
+        boxes = [Box("smoke", 0.95, 300, 200, 40 + i, 40 + i)][: 20 < i < 40]
+        for change in cameras.see(seen(i, *boxes)):
+            if change.told is not None:
+                changes.append(change.told)
+                if change.told.change == "confirmed":  # its pictures were drawn, long after
+                    later = cameras.with_evidence(
+                        "cam-01", change.told.detection, [], 99 * SECOND_NS
+                    )
+                    assert later is not None
+                    changes.append(later)
+    assert [c.change for c in changes] == ["confirmed", "updated", "ended"]
+    assert [c.t for c in changes] == sorted(c.t for c in changes)
+    told = cameras.with_evidence("cam-01", changes[0].detection, [], 200 * SECOND_NS)
+    assert told is not None
+    assert (told.change, told.t) == ("ended", changes[-1].t)
 
 
 async def test_a_roof_that_is_rejected_while_it_is_looked_at_is_hot_no_more(tmp_path: Path) -> None:
