@@ -14,6 +14,7 @@ _COLD = -20.0  # nothing was rejected there
 _FADES_A_DAY = 0.15  # log-odds: three weeks later it says nothing unless it was rejected again
 _FADE_EVERY_NS = 3_600_000_000_000
 _DAY_NS = 86_400_000_000_000
+_JUST_BEFORE = 3  # frames in which it may have begun; more of them would thin out its heat
 _REMEMBERED = 6  # alarms whose verdict may still come
 _NONE: Odds = np.zeros(0, np.float32)
 
@@ -55,7 +56,7 @@ class Rejected:
         if not self._alarms or not self._alarms[-1].open:
             waited = list(before)
             now = Burning(min([ts_ns, *(at_ns for at_ns, _ in waited)]))
-            for at_ns, early in waited:
+            for at_ns, early in waited[-_JUST_BEFORE:]:
                 now.add(early.astype(np.float32), at_ns)
             self._alarms.append(now)
         self._alarms[-1].add(odds, ts_ns)

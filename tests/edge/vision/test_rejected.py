@@ -132,9 +132,24 @@ def test_a_rejected_roof_is_not_seen_again_and_a_fire_beside_it_is(
     assert look((50, 100), 40) > 0.5  # raised here
     for minute in range(41, 50):
         assert look((50, 100), minute, learn=False) > 0.5
-    for minute in range(50, 60):
+    for minute in range(50, 59):
         look(None, minute)
     box = (50 / 320, 100 / 256, 70 / 320, 40 / 256)
     eye.answered(Answer("fire", box, 40 * MINUTE_NS, fire))
+    look(None, 59)
     assert (look((50, 100), 60) > 0.5) is fire
     assert look((220, 20), 61) > 0.5
+
+
+def test_a_verdict_that_comes_before_the_next_look_counts(tmp_path: Path) -> None:
+    eye = Eye(load_detector(write_model(tmp_path, heat_graph(), HEAT_SETTINGS)))
+    for minute in range(45):
+        picture: Picture = np.full((256, 320, 3), 90, np.uint8)
+        if minute >= 40:
+            picture[100:140, 50:120] = (20, 20, 230)
+        frame = Frame("hill", minute, minute * MINUTE_NS, picture)
+        seen = eye.look(frame, learn=minute < 41)
+        if minute == 40:  # a frame a minute: raised here, and rejected at once
+            box = (50 / 320, 100 / 256, 70 / 320, 40 / 256)
+            eye.answered(Answer("fire", box, 40 * MINUTE_NS, fire=False))
+    assert seen.scores["fire"] < 0.35

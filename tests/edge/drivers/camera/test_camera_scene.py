@@ -87,14 +87,14 @@ def test_an_ending_is_told_with_a_time_after_everything_told_before_it_and_keeps
 async def test_a_roof_that_is_rejected_while_it_is_looked_at_is_hot_no_more(tmp_path: Path) -> None:
     folder, rng = tmp_path / "frames", np.random.default_rng(4)
     folder.mkdir()
-    for i in range(900):
+    for i in range(1500):
         picture = rng.normal(90, 2, (128, 160, 3))
         if i >= 40:
-            grown = min(40, i - 36)
-            picture[60 - grown // 2 : 60 + grown // 2, 60 - grown : 60 + grown] = (20, 20, 230)
+            half = min(20, 8 + 4 * (i - 40))  # full when it is told: more would be another thing
+            picture[60 - half : 60 + half, 60 - 2 * half : 60 + 2 * half] = (20, 20, 230)
         cv2.imwrite(str(folder / f"{i:04}.png"), np.clip(picture, 0, 255).astype(np.uint8))
     model = write_model(tmp_path / "model", heat_graph(), HEAT_SETTINGS)
-    device = {"id": "cam-01", "source": str(folder), "fps": 20.0, "idle_fps": 20.0, "open_fps": 20.0,
+    device = {"id": "cam-01", "source": str(folder), "as_fast_as_looked_at": True, "idle_fps": 20.0, "open_fps": 20.0,
               "model": str(model), "labels": ["fire"]}  # fmt: skip
     given = CameraConfig.model_validate({"type": "camera", "name": "ridge", "devices": [device]})
     confirmed = list[str]()
