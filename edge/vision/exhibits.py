@@ -21,6 +21,8 @@ _KEPT, _KEPT_EVERY_NS = 24, 1_000_000_000
 _CELL_PX = 16  # of what is hidden
 _CLIP_FPS = 4.0
 _HOT_SPAN_K = 5.0
+_MATROSKA = b"\x42\x82\x88matroska"  # the kind of document (RFC 8794, DocType)
+_WEBM = b"\x42\x82\x84webm\xec\x82\x00\x00"  # as long, with a Void element
 
 
 class Privacy(msgspec.Struct, frozen=True):
@@ -115,14 +117,15 @@ def clip(moments: Sequence[Moment]) -> bytes:
     first = _even(_at_most(moments[0].picture, CLIP_PX))
     size = (first.shape[1], first.shape[0])
     with tempfile.TemporaryDirectory(prefix="tocsin-clip-") as folder:
-        path = Path(folder) / "clip.webm"
+        # A .webm is the same but for its DocType, and OpenCV complains of every one on stderr.
+        path = Path(folder) / "clip.mkv"
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), _CLIP_FPS, size)
         if not writer.isOpened():
             return b""
         for moment in moments:
             writer.write(cv2.resize(moment.picture, size, interpolation=cv2.INTER_AREA))
         writer.release()
-        return path.read_bytes()
+        return path.read_bytes().replace(_MATROSKA, _WEBM, 1)
 
 
 def _encoded(picture: Picture, quality: int) -> bytes:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from edge.vision.exhibits import Moment, Privacy, clip, shown_of, thumbnail
 from edge.vision.frame import Frame
@@ -25,10 +26,12 @@ def test_what_is_private_is_pixelated_and_nothing_else_changes() -> None:
     assert np.array_equal(before, NOISE)
 
 
-def test_a_clip_is_one_that_browsers_play_and_shows_every_moment(tmp_path: Path) -> None:
+def test_a_clip_is_one_that_browsers_play_and_shows_every_moment(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     moments = [Moment(i, i, scene(320, 180, i)) for i in range(9)]
     data = clip(moments)
+    assert capfd.readouterr() == ("", "")
     assert data.startswith(b"\x1a\x45\xdf\xa3")  # EBML, RFC 8794: WebM
+    assert b"\x42\x82\x84webm" in data[:64]
     (tmp_path / "clip.webm").write_bytes(data)
     film = cv2.VideoCapture(str(tmp_path / "clip.webm"))
     assert int(film.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"VP80")
