@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import aiohttp
-from onvif import ONVIFCamera, ONVIFError
+from onvif import ONVIFError
 from zeep.exceptions import Error as ZeepError
 from zeep.exceptions import Fault
 
+from edge.onvif.camera import ClosingCamera
 from tocsin.config import Secret
 from tocsin.errors import DeviceFaultError, DriverError, DriverReason, LinkError
 
@@ -66,7 +67,7 @@ class OnvifLink:
         host = f"https://{config.host}" if config.tls else config.host
         try:
             async with asyncio.timeout(_SETUP_FACTOR * config.timeout_s):
-                self._camera = camera = ONVIFCamera(
+                self._camera = camera = ClosingCamera(
                     host, config.port, config.username, password,
                     no_cache=True, adjust_time=True, nat_override=True,
                 )  # fmt: skip
@@ -107,8 +108,7 @@ class OnvifLink:
         camera, self._camera, self._ptz = self._camera, None, None
         if camera is not None:
             with suppress(*FAILURES):
-                async with asyncio.timeout(0.5):
-                    await camera.close()
+                await camera.close()
 
     def _failed(self, exc: Exception) -> DriverError:
         address = self._config.address

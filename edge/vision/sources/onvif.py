@@ -48,15 +48,17 @@ class OnvifSource:
     async def _snapshot_uri(self) -> str:
         try:
             import aiohttp
-            from onvif import ONVIFCamera, ONVIFError
+            from onvif import ONVIFError
             from zeep.exceptions import Error as ZeepError
+
+            from edge.onvif.camera import ClosingCamera
         except ModuleNotFoundError as exc:
             raise MissingExtraError("onvif", exc.name or "onvif") from exc
         address = self._address
         camera: Any = None
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                camera = ONVIFCamera(
+                camera = ClosingCamera(
                     address.host, address.port or 80, address.username or None, address.password or None,
                     no_cache=True, adjust_time=True, nat_override=True,
                 )  # fmt: skip
@@ -75,8 +77,7 @@ class OnvifSource:
         finally:
             if camera is not None:
                 with suppress(OSError, aiohttp.ClientError, TimeoutError):
-                    async with asyncio.timeout(0.5):
-                        await camera.close()
+                    await camera.close()
 
     def _reachable(self, uri: str) -> str:
         """A camera behind an address translation tells an address of its own network: ours is used then."""

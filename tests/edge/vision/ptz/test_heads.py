@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import socket
 import sys
@@ -11,8 +13,11 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 from itertools import pairwise
 
+import onvif.client
 import pytest
+from aiohttp import ClientSession
 
+from edge.onvif.link import OnvifLink
 from edge.vision.pose import Mount, Pose, Turned
 from edge.vision.ptz.follower import Follower
 from edge.vision.ptz.isapi import IsapiHead
@@ -22,7 +27,7 @@ from edge.vision.sources.http_auth import authorization
 from tocsin.config import Secret
 from tocsin.errors import DriverError, DriverReason, TocsinError
 from tocsin.sdk import SystemClock
-from tocsin.testing import Process, free_port, run_process, wait_until_sync
+from tocsin.testing import Process, free_port, run_process, wait_until, wait_until_sync
 
 Start = Callable[..., tuple[Process, str]]
 USER, PASSWORD = "operator", "s3cret-word"
@@ -182,3 +187,26 @@ def test_following_a_silent_camera_ends_at_once_and_without_a_word(protocol: str
             follower.join(20.0)
             assert time.monotonic() - began_s < 5.0
     assert said == []
+
+
+async def test_a_camera_that_is_given_up_while_its_service_is_made_leaves_no_session(monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(onvif.client, "_DOCUMENT_CACHE", {})  # reading it takes time once
+    argv = [sys.executable, "-m", "firmware_bridges.onvif.device", "--user", f"{USER}:{PASSWORD}"]
+    with run_process(argv) as process:
+        host, _, port = json.loads(process.wait_line("ready"))["port"].rpartition(":")
+        before = set(map(id, _sessions()))
+        link = OnvifLink(Target(host, int(port), username=USER, password=Secret(PASSWORD)))
+        opening = asyncio.create_task(link.open())
+        await wait_until(
+            lambda: len([s for s in _sessions() if id(s) not in before]) == 2
+        )  # its own, and the service's
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        made = [s for s in _sessions() if id(s) not in before]
+        await link.close()
+        assert [s.closed for s in made] == [True, True]
+
+
+def _sessions() -> list[ClientSession]:
+    return [o for o in gc.get_objects() if type(o) is ClientSession]
