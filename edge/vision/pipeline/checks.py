@@ -13,18 +13,23 @@ from edge.vision.frame import Picture
 GREY_SHARE = 0.1  # of the rows, from the bottom: what a decoder did not receive
 FFC_SPREAD_K = 0.05
 _GREY = (112, 144)
+_GREEN = (70, 142)  # all zero in Y, Cb and Cr: BT.709 to BT.601, limited and full range
 _DARK_LEVEL = 16
 _COLUMNS = 64
 _MOST_CHROMA = 8
 
 
 def is_half_grey(picture: Picture) -> bool:
-    """The lower rows are one even mid-grey: decoders fill with it what did not arrive."""
+    """The lower rows are one even mid-grey, or the green of nothing at all (H.265): what decoders leave where nothing arrived."""
     height, width = picture.shape[:2]
     step = max(1, width // _COLUMNS)
     rows = picture[max(0, height - max(1, round(height * GREY_SHARE))) :, ::step]
     low, high = int(rows.min()), int(rows.max())
-    return high - low <= 2 and _GREY[0] <= low and high <= _GREY[1]
+    if high - low <= 2:
+        return _GREY[0] <= low and high <= _GREY[1]
+    lows, highs = rows.min(axis=(0, 1)), rows.max(axis=(0, 1))
+    is_even_green = int((highs - lows).max()) <= 2 and int(highs[0]) <= 2 and int(highs[2]) <= 2
+    return is_even_green and _GREEN[0] <= int(lows[1]) and int(highs[1]) <= _GREEN[1]
 
 
 def is_dark(picture: Picture) -> bool:

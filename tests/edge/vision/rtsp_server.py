@@ -1,17 +1,17 @@
-"""An RTSP server with H.264 cameras that can be made to fail: `python -m tests.edge.vision.rtsp_server --cameras 2`.
+"""An RTSP server with H.264 or H.265 cameras that can be made to fail: `python -m tests.edge.vision.rtsp_server --cameras 2`.
 
-RTSP 1.0 (RFC 2326) with RTP interleaved in the TCP connection (10.12), H.264 by RFC 6184. Each camera has a port of its own. Prints
+RTSP 1.0 (RFC 2326) with RTP interleaved in the TCP connection (10.12). Each camera has a port of its own. Prints
 `{"ready": true, "ports": [...]}`; then reads lines `CAMERA MODE` and answers each with `{"ok": ...}`. Modes: `play`, `stall` (connected, no
 frame), `drop` (ends the connections, once), `refuse` (nothing listens), `mute` (accepts and says nothing), `missing` (404), `corrupt`
-(bytes flipped, packets left out), `flap` (ends each connection after 12 frames), `resize` (the same scene in half the size, with new
-parameter sets in the stream), `still` (the same key frame again and again).
+(bytes flipped, packets left out), `gaps` (packets left out), `skip` (one picture of each group left out), `flap` (ends each connection
+after 12 frames), `resize` (the same scene in half the size, with new parameter sets in the stream), `still` (the same key frame again
+and again).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import hashlib
 import itertools
 import json
@@ -21,31 +21,13 @@ import struct
 import sys
 from contextlib import suppress
 
-import av
+from tests.edge.vision.rtp_video import CODECS, Codec, Unit
 
-from tests.edge.vision.scenes import numbered
-
-MTU = 1400
 GOP = 10
 FLAP_FRAMES = 12
+SKIPPED = 4  # of each group
 NONCE = "5d0b7a1c"
 REALM = "camera"
-
-
-def encode_clip(frames: int, fps: int, width: int, height: int, gop: int) -> list[list[bytes]]:
-    """Access units as lists of NAL units, numbered from 0, each group of pictures closed."""
-    context = av.CodecContext.create("libx264", "w")
-    assert isinstance(context, av.VideoCodecContext)
-    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
-    context.framerate = fps  # type: ignore[assignment]
-    context.gop_size = gop
-    context.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": "bframes=0:scenecut=0"}  # fmt: skip
-    packets = []
-    for number in range(frames):
-        picture = av.VideoFrame.from_ndarray(numbered(number, width, height), format="bgr24")
-        packets += context.encode(picture.reformat(format="yuv420p"))
-    packets += context.encode(None)
-    return [[n for n in re.split(b"\x00\x00\x00?\x01", bytes(p)) if n] for p in packets]
 
 
 class Camera:
@@ -53,21 +35,19 @@ class Camera:
 
     def __init__(
         self,
-        clip: list[list[bytes]],
-        small: list[list[bytes]],
+        codec: Codec,
+        clip: list[Unit],
+        small: list[Unit],
         fps: int,
         account: tuple[str, str] | None,
         bare: bool,
     ) -> None:
-        self._small = small
+        self._codec, self._small = codec, small
         self._clip, self._fps, self._account, self._bare = clip, fps, account, bare
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.mode = "play"
-        nals = [nal for unit in clip for nal in unit]
-        self._sps = next(n for n in nals if n[0] & 31 == 7)
-        self._pps = next(n for n in nals if n[0] & 31 == 8)
 
     async def listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -152,13 +132,11 @@ class Camera:
         return given.get("username") == user and given.get("response") == wanted
 
     def _sdp(self) -> str:
-        sets = ",".join(base64.b64encode(n).decode() for n in (self._sps, self._pps))
-        known = f";profile-level-id={self._sps[1:4].hex()};sprop-parameter-sets={sets}"
+        sets = [] if self._bare else self._codec.sets_of(self._clip)
         return (
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\na=control:*\r\n"
-            "m=video 0 RTP/AVP 96\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:96 H264/90000\r\n"
-            f"a=fmtp:96 packetization-mode=1{'' if self._bare else known}\r\n"
-            "a=control:track1\r\n"
+            "m=video 0 RTP/AVP 96\r\nc=IN IP4 0.0.0.0\r\n"
+            f"{self._codec.media(sets)}a=control:track1\r\n"
         )
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
@@ -174,9 +152,11 @@ class Camera:
                 continue
             if self.mode == "still":
                 unit = self._clip[0]
-            for packet in _packets(unit, sequence, 90_000 // self._fps * sent):
-                if self.mode == "corrupt" and chance.random() < 0.2:
-                    if chance.random() < 0.3:
+            for packet in self._codec.packets(unit, sequence, 90_000 // self._fps * sent):
+                if self.mode == "skip" and sent % GOP == SKIPPED:
+                    continue
+                if self.mode in ("corrupt", "gaps") and chance.random() < 0.2:
+                    if self.mode == "gaps" or chance.random() < 0.3:
                         continue
                     packet = _flipped(packet, chance)
                 writer.write(b"$\x00" + struct.pack(">H", len(packet)) + packet)
@@ -193,24 +173,6 @@ def _field(head: str, name: str) -> str:
     return next((v.strip() for line in head.split("\r\n") for k, _, v in [line.partition(":")] if k == name), "")  # fmt: skip
 
 
-def _packets(unit: list[bytes], sequence: itertools.count[int], timestamp: int) -> list[bytes]:
-    """RTP packets of an access unit: single NAL units, or FU-A (RFC 6184, 5.8) where one is too long."""
-    payloads = []
-    for nal in unit:
-        if len(nal) <= MTU:
-            payloads.append(nal)
-            continue
-        indicator, kind = nal[0] & 0xE0 | 28, nal[0] & 31
-        parts = [nal[i : i + MTU] for i in range(1, len(nal), MTU)]
-        for i, part in enumerate(parts):
-            flags = (i == 0) << 7 | (i == len(parts) - 1) << 6
-            payloads.append(bytes([indicator, flags | kind]) + part)
-    return [
-        struct.pack(">BBHII", 0x80, 96 | (i == len(payloads) - 1) << 7, next(sequence) & 0xFFFF, timestamp & 0xFFFFFFFF, 42) + payload
-        for i, payload in enumerate(payloads)
-    ]  # fmt: skip
-
-
 def _flipped(packet: bytes, chance: random.Random) -> bytes:
     hurt = bytearray(packet)
     for _ in range(20):
@@ -225,12 +187,14 @@ def _say(what: object) -> None:
 
 
 async def _run(options: argparse.Namespace) -> None:
-    clip = encode_clip(options.frames, options.fps, options.width, options.height, GOP)
-    small = encode_clip(GOP, options.fps, options.width // 2, options.height // 2, GOP)
+    codec = CODECS[options.codec]
+    clip = codec.encode(options.frames, options.fps, options.width, options.height, GOP)
+    small = codec.encode(GOP, options.fps, options.width // 2, options.height // 2, GOP)
     user, _, password = options.account.partition(":")
     account = (user, password) if user else None
     cameras = [
-        Camera(clip, small, options.fps, account, options.bare) for _ in range(options.cameras)
+        Camera(codec, clip, small, options.fps, account, options.bare)
+        for _ in range(options.cameras)
     ]
     for camera in cameras:
         await camera.listen()
@@ -245,6 +209,7 @@ async def _run(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cameras", type=int, default=1)
+    parser.add_argument("--codec", choices=CODECS, default="h264")
     parser.add_argument("--frames", type=int, default=50)
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--width", type=int, default=320)

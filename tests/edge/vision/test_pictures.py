@@ -88,6 +88,11 @@ def test_half_grey_dark_and_tiny_pictures_are_named() -> None:
     bar = scene()
     bar[140:] = 0  # a black bar is no missing part
     assert _qualities(half, tail, sky, dark, bar) == ["half-grey", "good", "good", "dark", "good"]
+    nothing, meadow, blue = scene(), scene(), scene()
+    nothing[100:] = (0, 135, 0)  # an H.265 decoder's where nothing arrived
+    meadow[100:] = (40, 135, 60)
+    blue[100:] = (135, 0, 0)
+    assert _qualities(nothing, meadow, blue) == ["half-grey", "good", "good"]
     assert _qualities(np.zeros((1, 1, 3), np.uint8)) == ["too-small"]
     assert _qualities(np.zeros((64, 64), np.float64)) == ["unreadable"]
     assert _qualities(np.zeros((8000, 8000), np.uint8)) == ["too-large"]

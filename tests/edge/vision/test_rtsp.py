@@ -14,6 +14,7 @@ from edge.vision.pipeline.health import CameraState
 from edge.vision.sources.address import Address
 from edge.vision.sources.rtsp import RtspSource
 from tests.edge.vision.cameras import Server, rtsp_camera, rtsp_server, watched
+from tests.edge.vision.rtsp_server import GOP, SKIPPED
 from tocsin.errors import DriverReason, LinkError
 from tocsin.testing import free_port, wait_until
 
@@ -33,10 +34,12 @@ def _refusal(url: str, username: str = "", password: str = "") -> LinkError:
     return caught.value
 
 
-async def test_a_camera_comes_back_after_every_way_to_fail(serve: Callable[..., Server]) -> None:
-    server = serve()
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+async def test_a_camera_comes_back_after_every_way_to_fail(serve: Callable[..., Server], codec: str) -> None:  # fmt: skip
+    server = serve("--codec", codec)
     async with watched([rtsp_camera("cam", server.url())]) as seen:
         await wait_until(lambda: seen.health("cam").looked >= 5)
+        assert (seen.health("cam").width, seen.health("cam").height) == (320, 180)
         for mode in ("stall", "drop", "refuse", "mute"):
             server.turn(mode)
             if mode == "drop":
@@ -81,14 +84,16 @@ async def test_eight_cameras_are_not_disturbed_by_a_dead_and_a_flapping_one(serv
         assert seen.health("cam-0").error
 
 
-async def test_hurt_pictures_end_nothing_and_a_picture_that_stands_still_is_told(serve: Callable[..., Server]) -> None:  # fmt: skip
-    server = serve()
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+async def test_hurt_pictures_end_nothing_and_a_picture_that_stands_still_is_told(serve: Callable[..., Server], codec: str) -> None:  # fmt: skip
+    server = serve("--codec", codec)
     camera = replace(rtsp_camera("cam", server.url()), frozen_after_s=0.5)
     async with watched([camera]) as seen:
         await wait_until(lambda: seen.health("cam").looked >= 3)
-        server.turn("corrupt")
-        before = seen.health("cam").frames
-        await wait_until(lambda: seen.health("cam").frames >= before + 30)
+        for mode in ("corrupt", "gaps"):
+            server.turn(mode)
+            before = seen.health("cam").frames
+            await wait_until(lambda: seen.health("cam").frames >= before + 30)  # noqa: B023
         server.turn("still")
         await wait_until(lambda: seen.health("cam").quality is Quality.FROZEN)
         assert seen.health("cam").state is CameraState.ONLINE
@@ -97,6 +102,20 @@ async def test_hurt_pictures_end_nothing_and_a_picture_that_stands_still_is_told
         await wait_until(lambda: len(seen.results["cam"]) >= after + 25)
         assert seen.pipeline.crashes == 0
         assert set(seen.numbers("cam")[-10:]) <= set(range(50))
+
+
+async def test_h265_pictures_that_refer_to_one_that_is_missing_are_left_out(serve: Callable[..., Server]) -> None:  # fmt: skip
+    server = serve("--codec", "h265")
+    async with watched([rtsp_camera("cam", server.url())]) as seen:
+        await wait_until(lambda: seen.health("cam").looked >= 20)
+        server.turn("skip")
+        await wait_until(lambda: all(n % GOP < SKIPPED for n in seen.numbers("cam")[-5:]))
+        after = len(seen.numbers("cam"))
+        await wait_until(lambda: len(seen.numbers("cam")) >= after + 30)
+        assert {n % GOP for n in seen.numbers("cam")[after:]} == set(range(SKIPPED))
+        assert seen.health("cam").reconnects == 0
+        server.turn("play")
+        await wait_until(lambda: {n % GOP for n in seen.numbers("cam")[-20:]} == set(range(GOP)))
 
 
 async def test_a_camera_that_changes_its_resolution_goes_on_and_voids_its_references(serve: Callable[..., Server]) -> None:  # fmt: skip
@@ -114,8 +133,9 @@ async def test_a_camera_that_changes_its_resolution_goes_on_and_voids_its_refere
     assert sizes[[size for size, _ in sizes].index((160, 90))][1]
 
 
-def test_a_camera_without_parameter_sets_in_its_description_opens_in_the_middle_of_a_group(serve: Callable[..., Server]) -> None:  # fmt: skip
-    source = RtspSource(Address(serve("--bare").url()))
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_camera_without_parameter_sets_in_its_description_opens_in_the_middle_of_a_group(serve: Callable[..., Server], codec: str) -> None:  # fmt: skip
+    source = RtspSource(Address(serve("--bare", "--codec", codec).url()))
     source.open()
     assert source.grab()
     source.close()
