@@ -38,7 +38,8 @@ from cloud.spine.open_door import open_door
 from cloud.spine.operations import Operations, device_row, gateway_row
 from cloud.spine.permit_desk import permit_desk
 from cloud.spine.worker_thread import WorkerThreads
-from cloud.vision.book import VisionBook, VisionRules
+from cloud.vision.book import VisionBook
+from cloud.vision.pictures import VisionRules
 from cloud.vision.receiver import PartReceiver
 from cloud.vision.shelf import Shelf
 from tocsin.contract import remote, topics

@@ -49,8 +49,9 @@ from cloud.permits.situations import Situations
 from cloud.rpc import Feed, SpineServer
 from cloud.sealing import Sealing
 from cloud.spine.permit_operations import PermitOperations
-from cloud.vision.book import VisionBook, VisionRules
+from cloud.vision.book import VisionBook
 from cloud.vision.operations import VisionOperations
+from cloud.vision.pictures import VisionRules
 from cloud.vision.shelf import Shelf
 from cloud.web import build, web_options
 from tests.cloud.influx_servers import influxd, victoria  # noqa: F401 - fixtures of every room

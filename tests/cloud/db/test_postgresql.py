@@ -32,7 +32,8 @@ from cloud.permits.ledger import Ledger, Qualified
 from cloud.permits.locks import Locks
 from cloud.permits.tables import permits
 from cloud.sealing import Sealing
-from cloud.vision.book import VisionBook, VisionRules
+from cloud.vision.book import VisionBook
+from cloud.vision.pictures import VisionRules
 from cloud.vision.shelf import Shelf
 from tests.cloud.db.postgresql_server import new_database, postgresql
 from tocsin.contract.evidence import Detection, EvidencePart

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import func, select
 
 from cloud.db import open_engine, read, upgrade
-from cloud.vision.book import VisionBook, VisionRules
+from cloud.vision.book import VisionBook
+from cloud.vision.pictures import VisionRules
 from cloud.vision.shelf import Shelf
 from cloud.vision.tables import views
 from tocsin.contract.evidence import (
