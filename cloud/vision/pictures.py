@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    and_,
+    delete,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from cloud.db import read, write
 from cloud.vision.gallery import HERE, Gallery
@@ -25,7 +39,7 @@ from tocsin.contract.evidence import (
     sign_ask,
 )
 from tocsin.contract.messages import Event
-from tocsin.errors import BadRequestError
+from tocsin.errors import BadRequestError, FolderError
 from tocsin.sdk import Clock
 
 # Of a picture that is not here: its gateway has it; we want it; gone there; never what its name says; kept long enough.
@@ -36,6 +50,7 @@ ASKED_AT_ONCE = 4  # of one gateway
 VIEW = "view:"  # in the place of a detection: the newest small picture of a camera
 MAX_EARLY = 64  # parts that came before the event that names them
 MAX_EXHIBITS = 16  # of one detection
+_log = logging.getLogger("cloud.vision")
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,7 @@ class Pictures:
         self._keys, self._came, self._viewed_now, self._send = keys, came, viewed, send
         self._lock, self.counts = lock, counts
         self._gallery = Gallery(engine)
+        self._said = False  # that the disk refuses
         self._early: OrderedDict[tuple[str, str], EvidencePart] = OrderedDict()
 
     def note(
@@ -137,31 +153,46 @@ class Pictures:
             if row is None:
                 self._keep_early(part)
                 return
-            if row["state"] not in (OFFERED, WANTED, GONE) or part.size != row["size"]:
+            if row["state"] not in (OFFERED, WANTED, GONE):
                 self.counts["parts_unwanted"] += 1
+                return
+            if part.size != row["size"]:
+                self.counts["parts_unwanted"] += 1
+                self._wrong(c, row)
                 return
             try:
                 have = self._shelf.take(part.sha256, part.offset, part.size, part.data)
             except WrongHashError:
-                tries = row["tries"] + 1
-                state = WRONG if tries >= MAX_TRIES else row["state"]
-                c.execute(update(evidence).where(mine).values(tries=tries, state=state, have=0))
                 self.counts["wrong_hashes"] += 1
+                self._wrong(c, row)
                 return
-            now: dict[str, object] = {"have": have, "asked_ns": self._clock.now_ns()}
-            if have == part.size:
-                now |= {"state": HERE, "kept_ns": self._clock.now_ns()}
-            c.execute(update(evidence).where(mine).values(now))
+            self._has(c, row, have)
         self.counts["parts"] += 1
         if have == part.size:
-            self.counts["pictures"] += 1
+            self._here(row)
             self.ask(part.gateway)
-            if row["detection"].startswith(VIEW):
-                self._drop_before(row["detection"], row["t_ns"])
-                told = ("site", "gateway", "device", "sha256", "t_ns")
-                self._viewed_now({name: row[name] for name in told})
-            else:
-                self._came(row["detection"])
+
+    def _wrong(self, c: Connection, row: RowMapping) -> None:
+        """What came is not what was told of; given up after some tries, or it would be asked for for ever."""
+        tries = row["tries"] + 1
+        state = WRONG if tries >= MAX_TRIES else row["state"]
+        c.execute(update(evidence).where(_is(row)).values(tries=tries, state=state, have=0))
+
+    def _has(self, c: Connection, row: RowMapping, have: int) -> None:
+        now_ns = self._clock.now_ns()
+        now: dict[str, object] = {"have": have, "asked_ns": now_ns}
+        if have >= row["size"]:
+            now |= {"state": HERE, "kept_ns": now_ns}
+        c.execute(update(evidence).where(_is(row)).values(now))
+
+    def _here(self, row: RowMapping) -> None:
+        self.counts["pictures"] += 1
+        if row["detection"].startswith(VIEW):
+            self._drop_before(row["detection"], row["t_ns"])
+            told = ("site", "gateway", "device", "sha256", "t_ns")
+            self._viewed_now({name: row[name] for name in told})
+        else:
+            self._came(row["detection"])
 
     def _drop_before(self, view: str, t_ns: int) -> None:
         """A newer picture for the wall is here."""
@@ -195,30 +226,66 @@ class Pictures:
             self.ask(name)
 
     def ask(self, gateway: str, *, again: bool = False) -> None:
-        """For some of what is wanted of a gateway."""
+        """For some of what is wanted of a gateway: what was asked for longest ago first, so that each has its turn."""
         key = self._keys.get(gateway)
-        if not key:
-            return
+        while key:
+            asks, whole = self._due(gateway, again=again)
+            for ask in asks:
+                self._send(topics.down(ask.site, gateway, DOWN), sign_ask(ask, key))
+                self.counts["asks"] += 1
+            for row in whole:
+                self._here(row)
+            if not whole:
+                return
+            again = False
+
+    def _due(self, gateway: str, *, again: bool) -> tuple[list[EvidenceAsk], list[RowMapping]]:
+        """What to ask for now, and what turned out to be here already."""
         now_ns = self._clock.now_ns()
+        e = evidence.c
+        wanted = (e.gateway == gateway) & (e.state == WANTED)
+        asked = (e.asked_ns > now_ns - ASK_AGAIN_NS) & (e.asked_ns <= now_ns)
+        asks, whole = [], []
         with self._lock, write(self._engine) as c:
-            wanted = (
+            room, due = ASKED_AT_ONCE, wanted
+            if not again:
+                under_way = select(func.count()).select_from(evidence).where(wanted, asked)
+                room -= c.scalar(under_way) or 0
+                due = wanted & or_(e.asked_ns.is_(None), not_(asked))
+            rows = (
                 select(evidence)
-                .where(evidence.c.gateway == gateway, evidence.c.state == WANTED)
-                .order_by(evidence.c.size, evidence.c.t_ns)
-                .limit(ASKED_AT_ONCE)
+                .where(due)
+                .order_by(func.coalesce(e.asked_ns, 0), e.size, e.t_ns)
+                .limit(max(room, 0))
             )
-            asks = []
-            for row in c.execute(wanted).mappings():
-                asked_ns = row["asked_ns"]
-                if not again and asked_ns is not None and now_ns - asked_ns < ASK_AGAIN_NS:
-                    continue
+            for row in c.execute(rows).mappings().all():
                 have = self._shelf.have(row["sha256"])
-                asks.append(EvidenceAsk(VERSION, row["site"], gateway, row["sha256"], have))
-                mine = (evidence.c.sha256 == row["sha256"]) & (evidence.c.gateway == gateway)
-                c.execute(update(evidence).where(mine).values(asked_ns=now_ns))
-        for ask in asks:
-            self._send(topics.down(ask.site, gateway, DOWN), sign_ask(ask, key))
-            self.counts["asks"] += 1
+                c.execute(update(evidence).where(_is(row)).values(asked_ns=now_ns))
+                if have >= row["size"]:
+                    # all there, but its last step failed: the process ended, or the disk refused
+                    if not self._finished(c, row):
+                        continue
+                    whole.append(row)
+                else:
+                    asks.append(EvidenceAsk(VERSION, row["site"], gateway, row["sha256"], have))
+        return asks, whole
+
+    def _finished(self, c: Connection, row: RowMapping) -> bool:
+        try:
+            self._shelf.finish(row["sha256"])
+        except WrongHashError:
+            self.counts["wrong_hashes"] += 1
+            self._wrong(c, row)
+            return False
+        except FolderError as exc:
+            self.counts["pictures_not_kept"] += 1
+            if not self._said:
+                _log.warning("a picture that came cannot be kept: %s", exc.message)
+            self._said = True
+            return False
+        self._said = False
+        self._has(c, row, row["size"])
+        return True
 
     def want(self, sha256: str, sites: Collection[str] | None) -> dict[str, object]:
         """Somebody wants to see one that its gateway still has.
@@ -242,3 +309,7 @@ class Pictures:
                 c.execute(update(evidence).where(mine).values(state=WANTED, asked_ns=None))
             self.ask(gateway)
         return self._gallery.exhibit(sha256, sites)
+
+
+def _is(row: RowMapping) -> ColumnElement[bool]:
+    return and_(evidence.c.sha256 == row["sha256"], evidence.c.gateway == row["gateway"])

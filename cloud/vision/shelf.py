@@ -44,20 +44,35 @@ class Shelf:
                 file.write(data)
                 file.truncate()
                 have = file.tell()
-                if have < size:
-                    return have
-                file.flush()
+        except OSError as exc:
+            raise self._refused(exc) from exc
+        if have >= size:
+            self.finish(sha256)
+        return have
+
+    def finish(self, sha256: str) -> None:
+        """Put a draft that has all its bytes in its place.
+
+        Raises:
+            WrongHashError: the whole is another.
+            FolderError: the disk refuses; the draft stays, and this may be tried again.
+        """
+        draft = self._drafts / sha256
+        try:
+            with draft.open("rb") as file:
                 os.fsync(file.fileno())
-                file.seek(0)
-                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                    draft.unlink()
-                    raise WrongHashError
+                fits = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            if not fits:
+                draft.unlink()
+                raise WrongHashError
             place = self.path(sha256)
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft.replace(place)
         except OSError as exc:
-            raise FolderError(f"pictures cannot be kept in {self._folder}: {exc.strerror}") from exc
-        return have
+            raise self._refused(exc) from exc
+
+    def _refused(self, exc: OSError) -> FolderError:
+        return FolderError(f"pictures cannot be kept in {self._folder}: {exc.strerror}")
 
     def path(self, sha256: str) -> Path:
         """Where a whole one lies."""

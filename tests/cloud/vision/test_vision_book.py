@@ -175,6 +175,45 @@ def test_a_silent_gateway_is_asked_again_and_a_picture_it_lost_is_given_up(desk:
         desk.book.want(name(SMALL), None)
 
 
+def test_a_picture_that_is_whole_but_was_never_put_in_its_place_is_not_asked_for_again(
+    desk: Desk,
+) -> None:
+    """The process ended, or the disk refused, between the last byte and the rename."""
+    stuck = [os.urandom(900) for _ in range(5)]
+    drafts = desk.folder / "parts"
+    drafts.mkdir(parents=True)
+    for i, data in enumerate(stuck):
+        (drafts / name(data)).write_bytes(data if i else os.urandom(900))
+        desk.tell(seen(("thumbnail", data), detection=f"d-{i}"))
+    assert [desk.states(f"d-{i}")["thumbnail"] for i in range(5)] == ["wanted", *["here"] * 4]
+    assert desk.told[-1]["detection"] == "d-4"
+    desk.clock.advance(31.0)
+    desk.book.expire()
+    assert desk.asks == [("gw-1", name(stuck[0]), 0)]  # that draft was another's
+    assert list(drafts.iterdir()) == []
+
+
+def test_what_never_comes_keeps_nothing_else_from_its_turn(desk: Desk) -> None:
+    for i in range(6):
+        desk.tell(seen(("thumbnail", SMALL + bytes([i])), detection=f"d-{i}", t=10 + i))
+    assert len(desk.asks) == 4  # at once
+    desk.clock.advance(31.0)
+    desk.book.expire()
+    assert {sha for _, sha, _ in desk.asks} == {name(SMALL + bytes([i])) for i in range(6)}
+    later = os.urandom(5000)
+    desk.tell(seen(("thumbnail", later), detection="d-9"))
+    desk.clock.advance(31.0)
+    desk.book.expire()
+    assert ("gw-1", name(later), 0) in desk.asks[-4:]
+
+
+def test_a_picture_of_another_size_than_was_told_is_given_up(desk: Desk) -> None:
+    desk.tell(seen(("thumbnail", SMALL)))
+    for _ in range(3):
+        desk.bring(SMALL + b"1", whole=SMALL)
+    assert desk.states() == {"thumbnail": "wrong"}
+
+
 def test_a_detection_is_followed_and_the_last_word_of_a_person_stays(desk: Desk) -> None:
     desk.tell(seen(t=10, score=0.7))
     desk.book.judge("d-1", "rejected", "ann", "low cloud", {"north"})
