@@ -111,6 +111,37 @@ def test_the_same_picture_again_and_again_is_frozen_until_another_comes() -> Non
     assert found == ["good"] * 10 + ["frozen"] * 2 + ["good"] * 2
 
 
+def night_sky(seed: int) -> Picture:
+    """A black 1080p picture with the noise of its sensor."""
+    noise = np.random.default_rng(seed).normal(3, 3, (1080, 1920, 3))
+    return np.asarray(np.clip(noise, 0, 255), np.uint8)
+
+
+def test_a_flame_of_20_px_in_a_black_night_is_looked_at_wherever_it_is() -> None:
+    assert checks.is_dark(night_sky(1))
+    for x, y in ((0, 0), (907, 703), (1900, 1060), (1234, 555)):
+        night = night_sky(2)
+        night[y : y + 20, x : x + 20] = (40, 150, 255)
+        assert not checks.is_dark(night), (x, y)
+    line = night_sky(3)  # a fire along a far ridge
+    line[700:704, 300:420] = (40, 150, 255)
+    assert not checks.is_dark(line)
+    single = night_sky(4)
+    single[500, 500] = 255  # a broken pixel is none
+    assert checks.is_dark(single)
+
+
+def test_a_picture_without_noise_in_which_only_a_small_flame_flickers_is_not_frozen() -> None:
+    wide = scene(1920, 1080)
+    pictures = []
+    for i in range(15):
+        picture = wide.copy()
+        picture[605:628, 1205:1228] = (10 + i % 5 * 20, 120, 255)
+        pictures.append(picture)
+    assert _qualities(*pictures) == ["good"] * 15
+    assert _qualities(*[wide] * 15)[-1] == "frozen"
+
+
 def test_grey_night_mode_is_infrared_and_grey_or_four_channel_pictures_become_bgr() -> None:
     grey = scene()[:, :, 0].copy()
     rgba = cv2.cvtColor(scene(), cv2.COLOR_BGR2BGRA)
