@@ -88,7 +88,7 @@ class Gallery:
         query = (
             select(evidence)
             .where(evidence.c.role == "view", evidence.c.state == HERE)
-            .order_by(evidence.c.t_ns)
+            .order_by(evidence.c.kept_ns)
         )
         if sites is not None:
             query = query.where(evidence.c.site.in_(sites))

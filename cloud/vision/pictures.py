@@ -117,13 +117,14 @@ class Pictures:
         except msgspec.ValidationError:
             self.counts["detections_unreadable"] += 1
             return
+        # A gateway's clock may be ahead, and be set back: the order is that in which they come, and none is of tomorrow.
+        item = msgspec.structs.replace(item, t=min(item.t, self._clock.now_ns()))
         view = f"{VIEW}{event.gateway}:{event.device}"
         with self._lock, write(self._engine) as c:
-            late = (evidence.c.detection == view) & (evidence.c.t_ns >= item.t)
-            if c.execute(select(evidence.c.sha256).where(late)).first() is not None:
-                return
             unseen = (evidence.c.detection == view) & (evidence.c.state != HERE)
             c.execute(delete(evidence).where(unseen))
+            same = (evidence.c.detection == view) & (evidence.c.sha256 == item.sha256)
+            c.execute(update(evidence).where(same).values(t_ns=item.t))  # nothing has changed there
             early = self.note(c, event, view, [item])
         for part in early:
             self.on_part(part)
@@ -188,21 +189,26 @@ class Pictures:
     def _here(self, row: RowMapping) -> None:
         self.counts["pictures"] += 1
         if row["detection"].startswith(VIEW):
-            self._drop_before(row["detection"], row["t_ns"])
+            self._drop_others(row)
             told = ("site", "gateway", "device", "sha256", "t_ns")
             self._viewed_now({name: row[name] for name in told})
         else:
             self._came(row["detection"])
 
-    def _drop_before(self, view: str, t_ns: int) -> None:
-        """A newer picture for the wall is here."""
-        older = (evidence.c.detection == view) & (evidence.c.t_ns < t_ns)
-        with self._lock, write(self._engine) as c:
-            gone = [row[0] for row in c.execute(select(evidence.c.sha256).where(older))]
-            c.execute(delete(evidence).where(older))
-            c.execute(delete(views).where(views.c.sha256.in_(gone)))  # one a minute and camera
-        for sha256 in gone:
-            self._shelf.drop(sha256)
+    def _drop_others(self, row: RowMapping) -> None:
+        """A newer picture for the wall is here. One that cannot be dropped is tried again with the next."""
+        e = evidence.c
+        others = and_(e.detection == row["detection"], e.state == HERE, e.sha256 != row["sha256"])
+        with read(self._engine) as c:
+            gone = c.execute(select(evidence).where(others)).mappings().all()
+        for other in gone:
+            if not self._shelf.drop(other["sha256"]):
+                self.counts["not_dropped"] += 1
+                continue
+            with self._lock, write(self._engine) as c:
+                c.execute(delete(evidence).where(_is(other)))
+                # one a minute and camera
+                c.execute(delete(views).where(views.c.sha256 == other["sha256"]))
 
     def _keep_early(self, part: EvidencePart) -> None:
         if part.offset or part.size > MAX_THUMBNAIL_BYTES or len(part.data) != part.size:

@@ -46,11 +46,12 @@ class PartReceiver:
                 continue
             try:
                 self._take(part)
-            except TocsinError as exc:
+            except (TocsinError, OSError) as exc:
                 self.counts["parts_let_go"] += 1
+                why = exc.message if isinstance(exc, TocsinError) else str(exc)
                 if not self._failed:
-                    _log.warning("pictures cannot be kept: %s", exc.message)
-                self._failed = exc.message
+                    _log.warning("pictures cannot be kept: %s", why)
+                self._failed = why
             else:
                 if self._failed:
                     _log.warning("pictures are kept again")

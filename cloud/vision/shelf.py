@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from tocsin.errors import FolderError, NotFoundError
+
+_log = logging.getLogger("cloud.vision")
 
 
 class WrongHashError(Exception):
@@ -18,6 +22,7 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._drafts = folder, folder / "parts"
+        self._said = False  # that something cannot be dropped
 
     def have(self, sha256: str) -> int:
         """Bytes of an unfinished one, from its beginning."""
@@ -86,10 +91,32 @@ class Shelf:
         """
         return read_whole(self.path(sha256))
 
-    def drop(self, sha256: str) -> None:
-        """Forget one, whole or not."""
-        self.path(sha256).unlink(missing_ok=True)
-        (self._drafts / sha256).unlink(missing_ok=True)
+    def drop(self, sha256: str) -> bool:
+        """Forget one, whole or not; False when the disk refuses, which is said once until it takes it again."""
+        return self._dropped(self.path(sha256)) and self.drop_draft(sha256)
+
+    def drop_draft(self, sha256: str) -> bool:
+        """Forget what is there of one that is not whole; False as above."""
+        return self._dropped(self._drafts / sha256)
+
+    def _dropped(self, path: Path) -> bool:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as exc:
+            if not self._said:
+                _log.warning("picture %s cannot be dropped: %s", path.name, exc.strerror)
+            self._said = True
+            return False
+        self._said = False
+        return True
+
+    def drafts(self) -> dict[str, int]:
+        """What is not whole, and when its last part came: Unix ns."""
+        found = {}
+        with suppress(OSError):  # there are none, or the disk is away: later
+            for path in self._drafts.iterdir():
+                found[path.name] = path.stat().st_mtime_ns
+        return found
 
 
 def read_whole(path: Path) -> bytes:
