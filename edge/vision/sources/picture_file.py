@@ -15,6 +15,7 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_FORMS = {3: "H", 4: "I"}  # SHORT and LONG
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject:
@@ -30,7 +31,13 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return Reject.UNREADABLE
-    return Reject.UNREADABLE if found is None else found
+    if found is None:
+        return Reject.UNREADABLE
+    height, width = found.shape[:2]
+    if height * width > max_pixels:
+        return Reject.TOO_LARGE
+    # on its side is as good: some files say that they are to be turned
+    return found if sorted((width, height)) == sorted(size) else Reject.UNREADABLE
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
@@ -71,15 +78,17 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int] | None:
-    """TIFF 6.0 section 2: the first directory."""
+    """TIFF 6.0 section 2: the first directory. A size that is told twice or in an odd way is none: who unpacks it may read another one."""
     order = "<" if data[:2] == b"II" else ">"
     (at,) = struct.unpack_from(f"{order}I", data, 4)
     (entries,) = struct.unpack_from(f"{order}H", data, at)
     found: dict[int, int] = {}
     for i in range(entries):
-        tag, kind = struct.unpack_from(f"{order}HH", data, at + 2 + 12 * i)
+        tag, kind, count = struct.unpack_from(f"{order}HHI", data, at + 2 + 12 * i)
         if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
-            form = "H" if kind == 3 else "I"
+            form = _TIFF_FORMS.get(kind)
+            if form is None or count != 1 or tag in found:
+                return None
             (found[tag],) = struct.unpack_from(f"{order}{form}", data, at + 2 + 12 * i + 8)
     width, height = found.get(_TIFF_WIDTH, 0), found.get(_TIFF_HEIGHT, 0)
     return (width, height) if width and height else None

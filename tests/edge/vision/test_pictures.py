@@ -56,6 +56,39 @@ def test_a_picture_of_200_megapixels_is_refused_by_its_header() -> None:
     assert decode(png) is Reject.TOO_LARGE
 
 
+def tiff(sizes: list[tuple[int, int, int, int]], width: int, height: int) -> bytes:
+    """One grey strip of `width` x `height` px, its directory telling the size by these (tag, type, count, value)."""
+    strip = zlib.compress(bytes(width * height), 9)
+    entries = [
+        *sizes, (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1),
+        (278, 4, 1, height), (279, 4, 1, len(strip)),
+    ]  # fmt: skip
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + struct.pack("<H", len(entries)) + directory + bytes(4)  # fmt: skip
+
+
+def test_a_tiff_that_tells_its_size_twice_or_in_an_odd_way_is_not_unpacked() -> None:
+    honest = [(256, 4, 1, 640), (257, 4, 1, 480)]
+    got = decode(tiff(honest, 640, 480))
+    assert not isinstance(got, Reject)
+    assert got.shape[:2] == (480, 640)
+    for twice in (
+        [(256, 4, 1, 640), (256, 4, 1, 64), (257, 4, 1, 480), (257, 4, 1, 64)],
+        [(256, 4, 1, 64), (256, 4, 1, 640), (257, 4, 1, 480)],
+        [(256, 16, 1, 64), (257, 4, 1, 480)],  # LONG8: the value is where 64 points to
+        [(256, 3, 2, 64), (257, 4, 1, 480)],
+    ):
+        assert size_of(tiff(twice, 640, 480)) is None
+        assert decode(tiff(twice, 640, 480), max_pixels=10_000) is Reject.UNREADABLE
+
+
+def test_what_was_unpacked_is_measured_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(scene(), ".png")
+    monkeypatch.setattr("edge.vision.sources.picture_file.size_of", lambda _data: (64, 64))
+    assert decode(data) is Reject.UNREADABLE
+    assert decode(data, max_pixels=10_000) is Reject.TOO_LARGE
+
+
 def test_a_picture_cut_short_is_told_from_one_that_is_none() -> None:
     jpeg = encoded(scene(), ".jpg")
     assert decode(jpeg[: len(jpeg) // 2]) is Reject.TRUNCATED
