@@ -131,7 +131,8 @@ async def picture(request: Request, sha256: Sha256, principal: Principal = Reade
         "evidence_look", sha256=sha256, account=principal.name, sites=sites_of(principal)
     )
     row = row_of(answer)
-    headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+    # not kept by the browser: whoever sits there next would see it without being asked or written down
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return FileResponse(text(row, "path"), media_type=text(row, "media"), headers=headers)
 
 

@@ -84,16 +84,17 @@ async def _camera(
 ) -> HTMLResponse:
     parts = services(request)
     view = await view_of(parts, principal, site, device)
-    pictures, commands, told, seen, active = await asyncio.gather(
+    pictures, commands, told, seen, looks, active = await asyncio.gather(
         _newest(parts, principal),
         commands_of(parts, site, device),
         parts.spine.call("commands", site=site, device=device, limit=500),
         parts.spine.call("detections", sites=[site], device=device, limit=20),
+        parts.spine.call("camera_looks", site=site, device=device),
         active_alarms(parts, principal),
     )
     return page(
         request, "camera.html", status=status, device=view, picture=pictures.get(view.key),
-        commands=commands, masks=_masks(rows_of(told)), detections=rows_of(seen), active=active,
+        commands=commands, masks=_masks(rows_of(told)), detections=rows_of(seen), lookers=rows_of(looks), active=active,
         takes_masks=any(c.name == "masks" for c in commands.takes), problem=problem,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, insert, select, update
 from cloud.db import write
 from cloud.vision.gallery import HERE, Gallery
 from cloud.vision.keeping import Keeping
-from cloud.vision.labelled import MAX_PICTURES, Choice, picture, plan
+from cloud.vision.labelled import MAX_PICTURES, WHOLE, Choice, picture, plan
 from cloud.vision.pictures import Pictures, VisionRules
 from cloud.vision.shelf import Shelf
 from cloud.vision.tables import detections, views
@@ -157,9 +157,13 @@ class VisionBook:
     def _looked(self, rows: Sequence[Mapping[str, object]], account: str) -> None:
         now_ns = self._clock.now_ns()
         told = [
-            {"sha256": row["sha256"], "site": row["site"], "account": account, "t_ns": now_ns}
+            {
+                "sha256": row["sha256"], "site": row["site"], "device": row["device"],
+                "role": row.get("role", WHOLE), "taken_ns": row["t_ns"], "account": account,
+                "t_ns": now_ns,
+            }
             for row in rows
-        ]
+        ]  # fmt: skip
         if told:
             with self._lock, write(self._engine) as c:
                 c.execute(insert(views), told)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine, select
 
 from cloud.db import read
 from cloud.vision.tables import detections, evidence, views
 from tocsin.errors import NotFoundError
 
 HERE = "here"  # of a picture
+MAX_LOOKS = 200  # shown
 
 
 class Gallery:
@@ -21,13 +22,16 @@ class Gallery:
 
     def seen_by(self, detection: str) -> list[dict[str, object]]:
         """Who looked at its pictures, newest first."""
-        query = (
-            select(views.c.account, views.c.t_ns, evidence.c.role)
-            .join(evidence, evidence.c.sha256 == views.c.sha256)
-            .where(evidence.c.detection == detection)
-            .order_by(views.c.id.desc())
-            .limit(200)
-        )
+        mine = select(evidence.c.sha256).where(evidence.c.detection == detection)
+        return self._looks(views.c.sha256.in_(mine))
+
+    def looked_at(self, site: str, device: str) -> list[dict[str, object]]:
+        """Who looked at any picture of a camera, the wall's too, newest first."""
+        return self._looks((views.c.site == site) & (views.c.device == device))
+
+    def _looks(self, chosen: ColumnElement[bool]) -> list[dict[str, object]]:
+        told = (views.c.account, views.c.t_ns, views.c.role, views.c.taken_ns)
+        query = select(*told).where(chosen).order_by(views.c.id.desc()).limit(MAX_LOOKS)
         with read(self._engine) as c:
             return [dict(row) for row in c.execute(query).mappings()]
 

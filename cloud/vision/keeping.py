@@ -68,8 +68,6 @@ class Keeping:
             mine = and_(evidence.c.sha256 == row["sha256"], evidence.c.gateway == row["gateway"])
             with self._lock, write(self._engine) as c:
                 c.execute(update(evidence).where(mine).values(state=DROPPED, kept_ns=None))
-                looked = (views.c.sha256 == row["sha256"]) & (views.c.t_ns < oldest_ns)
-                c.execute(delete(views).where(looked))
             self.counts["dropped"] += 1
         if self._swept_mono is None or now_mono - self._swept_mono >= _SWEEP_NS:
             self._swept_mono = now_mono
@@ -98,11 +96,13 @@ class Keeping:
         return drop
 
     def _sweep(self, oldest_ns: int) -> None:
-        """Give up what never came, and drop what is there of it."""
+        """Give up what never came, with what is there of it; and forget looks of long ago at pictures that are gone."""
         e = evidence.c
         with self._lock, write(self._engine) as c:
             never = and_(e.state.in_(_COMING), _old(oldest_ns))
             c.execute(update(evidence).where(never).values(state=DROPPED, have=0))
+            whole = select(e.sha256).where(e.state == HERE)
+            c.execute(delete(views).where(views.c.t_ns < oldest_ns, views.c.sha256.not_in(whole)))
         for sha256, came_ns in self._shelf.drafts().items():
             with self._lock, write(self._engine) as c:
                 coming = (e.sha256 == sha256) & e.state.in_(_COMING)

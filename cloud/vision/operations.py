@@ -33,6 +33,7 @@ class VisionOperations:
             "detections": self.detections,
             "detection": self.detection,
             "camera_views": self.camera_views,
+            "camera_looks": self.camera_looks,
             "detection_judge": self.detection_judge,
             "evidence": self.evidence,
             "evidence_want": self.evidence_want,
@@ -53,6 +54,9 @@ class VisionOperations:
 
     async def camera_views(self, sites: list[str] | None = None) -> object:
         return await self._in(partial(self._book.gallery.views, sites))
+
+    async def camera_looks(self, site: str, device: str) -> object:
+        return await self._in(partial(self._book.gallery.looked_at, site, device))
 
     async def detection(self, detection: str, sites: list[str] | None = None) -> object:
         row = await self._in(partial(self._book.gallery.row, detection, sites))

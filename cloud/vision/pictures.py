@@ -27,7 +27,7 @@ from sqlalchemy import (
 from cloud.db import read, write
 from cloud.vision.gallery import HERE, Gallery
 from cloud.vision.shelf import Shelf, WrongHashError
-from cloud.vision.tables import evidence, views
+from cloud.vision.tables import evidence
 from tocsin.contract import topics
 from tocsin.contract.evidence import (
     DOWN,
@@ -124,8 +124,11 @@ class Pictures:
             unseen = (evidence.c.detection == view) & (evidence.c.state != HERE)
             c.execute(delete(evidence).where(unseen))
             same = (evidence.c.detection == view) & (evidence.c.sha256 == item.sha256)
-            c.execute(update(evidence).where(same).values(t_ns=item.t))  # nothing has changed there
+            again = c.execute(update(evidence).where(same).values(t_ns=item.t)).rowcount
             early = self.note(c, event, view, [item])
+        if again:  # nothing moves there, not even by a grain
+            of = {"site": event.site, "gateway": event.gateway, "device": event.device}
+            self._viewed_now({**of, "sha256": item.sha256, "t_ns": item.t})
         for part in early:
             self.on_part(part)
 
@@ -207,8 +210,6 @@ class Pictures:
                 continue
             with self._lock, write(self._engine) as c:
                 c.execute(delete(evidence).where(_is(other)))
-                # one a minute and camera
-                c.execute(delete(views).where(views.c.sha256 == other["sha256"]))
 
     def _keep_early(self, part: EvidencePart) -> None:
         if part.offset or part.size > MAX_THUMBNAIL_BYTES or len(part.data) != part.size:

@@ -55,6 +55,12 @@ views = Table(
     Column("id", _Key, primary_key=True, autoincrement=True),
     Column("sha256", String(64), nullable=False, index=True),
     Column("site", String(64), nullable=False),
+    Column("device", String(64), nullable=False, server_default=""),
+    Column(
+        "role", String(16), nullable=False, server_default=""
+    ),  # of the picture, which may be gone
+    Column("taken_ns", UtcNs, nullable=True),
     Column("account", String(128), nullable=False),
     Column("t_ns", UtcNs, nullable=False),
 )
+Index("ix_vision_views_device", views.c.site, views.c.device)

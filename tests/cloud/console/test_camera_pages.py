@@ -174,3 +174,37 @@ def test_cameras_fit_a_phone_and_a_viewer_changes_nothing(
     tab.page.goto("/detections")
     expect(tab.page.locator(".export")).to_have_count(0)
     tab.done()
+
+
+def test_who_sits_at_the_same_browser_next_is_asked_and_written_down(
+    watching: RunningCloud, browser: Browser
+) -> None:
+    watching.account("ann", Role.VIEWER)
+    watching.account("bob", Role.VIEWER)
+    tab = Watched(browser, watching.url, lang="en-GB")
+
+    def looks() -> list[str]:
+        told = watching.vision.gallery.looked_at("north", "cam-1")
+        return [str(v["account"]) for v in reversed(told)]
+
+    for name in ("ann", "bob"):
+        tab.log_in(name)
+        tab.page.goto("/cameras")
+        expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+        shown = tab.page.locator(f'img[src="/api/v1/evidence/{_sha(VIEW)}"]')
+        shown.evaluate("i => i.decode()")
+        with tab.page.expect_response("**/fragments/cameras"):  # the wall is drawn anew
+            _tell(watching, "vision.view", _exhibit("view", VIEW))
+        shown.evaluate("i => i.decode()")
+        tab.context.clear_cookies()
+    assert looks() == ["ann", "bob"]  # each once: a picture that stays is not fetched again
+    _tell(watching, "vision.view", _exhibit("view", NEWER))
+    _bring(watching, NEWER)
+    tab.log_in("ann")
+    tab.page.goto("/cameras/north/cam-1")
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    tab.page.get_by_text("Who looked").click()
+    expect(tab.page.locator(".lookers")).to_contain_text("bob")  # the picture is gone, that stays
+    tab.fits()
+    tab.shot("camera-lookers")
+    tab.done()

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import insert
 
-from cloud.db import read
+from cloud.db import upgrade
+from cloud.db.upgrade import downgrade
 from cloud.vision.pictures import VisionRules
 from cloud.vision.tables import views
 from tests.cloud.vision.desk import BIG, KEY, SMALL, Desk, name, refuses, seen, view
@@ -178,16 +179,47 @@ def test_the_wall_shows_what_came_last_whatever_a_gateways_clock_said(desk: Desk
     view(desk, SMALL + bytes([3]), now_ns + 10**9)  # the very same picture, a minute later
     (shown,) = desk.book.gallery.views()
     assert shown["t_ns"] != now_ns - 7140 * 10**9
+    assert (len(desk.viewed), desk.viewed[-1]["t_ns"]) == (5, shown["t_ns"])
 
 
-def test_only_the_newest_picture_for_the_wall_is_kept_with_who_looked_at_it(desk: Desk) -> None:
+def test_only_the_newest_picture_for_the_wall_is_kept_and_who_looked_at_each(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, VisionRules(keep_days=10), {"gw-1": KEY})
+    now_ns = desk.clock.now_ns()
     for i in range(3):
-        view(desk, SMALL + bytes([i]), 10 + i)
+        view(desk, SMALL + bytes([i]), now_ns - 10 + i)
         desk.book.look(name(SMALL + bytes([i])), "ann", None)
-    assert [v["t_ns"] for v in desk.viewed] == [10, 11, 12]
+    assert [v["t_ns"] for v in desk.viewed] == [now_ns - 10, now_ns - 9, now_ns - 8]
     assert desk.viewed[-1]["sha256"] == name(SMALL + bytes([2]))
     (shown,) = desk.book.gallery.views()
     assert shown["sha256"] == name(SMALL + bytes([2]))
     assert len([p for p in desk.folder.rglob("*") if p.is_file()]) == 1
-    with read(desk.engine) as c:
-        assert c.scalar(select(func.count()).select_from(views)) == 1
+
+    def looks() -> list[tuple[object, ...]]:
+        told = desk.book.gallery.looked_at("north", "cam-1")
+        return [(v["account"], v["role"], v["taken_ns"]) for v in told]
+
+    assert looks() == [("ann", "view", now_ns - 10 + i) for i in (2, 1, 0)]
+    assert desk.book.gallery.looked_at("south", "cam-1") == []
+    desk.clock.advance(9 * 86_400)
+    desk.book.keep()
+    assert len(looks()) == 3
+    desk.clock.advance(2 * 86_400)
+    desk.book.keep()
+    assert looks() == []  # as long ago as pictures are kept, and they are gone
+
+
+def test_looks_of_before_get_the_camera_of_a_picture_that_is_still_known(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, VisionRules(), {"gw-1": KEY})
+    desk.tell(seen(("thumbnail", SMALL), t=10))
+    desk.bring(SMALL)
+    desk.book.look(name(SMALL), "ann", None)
+    with desk.engine.begin() as c:
+        c.execute(insert(views), {"sha256": "0" * 64, "site": "north", "account": "bob", "t_ns": 5})
+    downgrade(desk.engine, "0012")
+    upgrade(desk.engine)
+    (look,) = desk.book.gallery.looked_at("north", "cam-1")
+    assert (look["account"], look["role"], look["taken_ns"]) == ("ann", "thumbnail", 10)
+    (lost,) = desk.book.gallery.looked_at("north", "")
+    assert (lost["account"], lost["role"], lost["taken_ns"]) == ("bob", "", None)
