@@ -72,7 +72,7 @@ class Eye:
                 self._sight.usual_in(spectrum).unpack(packed)
 
     def answered(self, answer: Answer) -> None:
-        """From any thread; it counts with the next look."""
+        """From any thread; it is learned at the next look and counts from the one after."""
         self._answers.append(answer)
 
     def look(self, frame: Frame, *, learn: bool = True) -> Observation:
@@ -88,9 +88,6 @@ class Eye:
             )  # what was seen before is gone: an open alarm keeps nothing out
         if frame.quality is not Quality.GOOD or frame.picture is None:
             return unseen(frame)
-        while self._answers:
-            told = self._answers.popleft()
-            self._sight.answered(told.label, told.box, told.ts_ns, fire=told.fire)
         settled = self._sight.usual_in(frame.spectrum).known
         if learn:
             self._alarm_ns = None
@@ -99,6 +96,9 @@ class Eye:
         found = self._sight.see(
             frame.picture, frame.ts_ns, ignore, learn=learn, keep=keep, spectrum=frame.spectrum
         )
+        while self._answers:  # after its first frame of an alarm, which may be as old as that
+            told = self._answers.popleft()
+            self._sight.answered(told.label, told.box, told.ts_ns, fire=told.fire)
         scores, boxes, cues = found.scores, found.boxes, dict[str, float]()
         if self._flames is not None:
             flames = self._flames.look(frame)
