@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from edge.vision.opencv import cv2
 from edge.vision.sources.source import Raw, Reject
+from edge.vision.sources.v4l2 import look_at
 from tocsin.errors import DriverReason, LinkError
 
 
@@ -28,7 +27,7 @@ class DeviceSource:
             LinkError: with the reason.
         """
         self.close()
-        self._look()
+        look_at(self._path, "Y16 " if self._counts else "")
         options = [cv2.CAP_PROP_CONVERT_RGB, 0] if self._counts else []
         if self._counts:
             options += [cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"Y16 ")]
@@ -47,22 +46,6 @@ class DeviceSource:
             self.close()
             raise LinkError(DriverReason.NO_ANSWER, f"{self._path} opens and gives no picture")
         self._first = True
-
-    def _look(self) -> None:
-        try:
-            kind = self._path.stat().st_mode
-        except OSError as exc:
-            raise LinkError(
-                DriverReason.NO_PORT,
-                f"{self._path}: {exc.strerror}",
-                hint="is the camera plugged in?",
-            ) from exc
-        if not stat.S_ISCHR(kind):
-            raise LinkError(DriverReason.NO_PORT, f"{self._path} is not a device")
-        if not os.access(self._path, os.R_OK | os.W_OK):
-            raise LinkError(
-                DriverReason.PERMISSION, f"{self._path}: permission denied", hint="the agent's account must be in the group `video`"
-            )  # fmt: skip
 
     def grab(self) -> bool:
         """The next frame.
