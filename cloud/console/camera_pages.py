@@ -19,11 +19,11 @@ from cloud.api.services import Services, services
 from cloud.console.given import commands_of
 from cloud.console.raised import active_alarms
 from cloud.console.render import page
+from cloud.console.show import CAMERA, unjudged
 from cloud.identity.rules import Principal
 from tocsin.errors import CommandRefusedError
 
 router = APIRouter(include_in_schema=False)
-KIND = "vision"  # the measurement of cameras
 SHOWN = ("confirmed", "usable", "fps")
 _DAY_NS = 86_400 * 10**9
 MASKS_S = 3600.0  # sent within this time, or never
@@ -47,7 +47,7 @@ async def _wall(request: Request, principal: Principal) -> dict[str, object]:
     found, pictures, active = await asyncio.gather(
         views(parts, principal), _newest(parts, principal), active_alarms(parts, principal)
     )
-    seen = sorted((d for d in found if d.kind == KIND), key=_rank)
+    seen = sorted((d for d in found if d.kind == CAMERA), key=_rank)
     return {"cameras": seen, "pictures": pictures, "active": active, "shown": SHOWN}
 
 
@@ -58,7 +58,7 @@ def _rank(camera: DeviceView) -> int:
         return 0
     if camera.state != "ok":
         return 1
-    return 3 if value.get("usable") else 2
+    return 3 if unjudged(camera) is None else 2
 
 
 async def _newest(parts: Services, principal: Principal) -> dict[str, Row]:

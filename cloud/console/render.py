@@ -51,7 +51,8 @@ def environment() -> Environment:
         "iso": show.iso,
         "size": show.size,
     }
-    env.globals |= {"asset": asset}
+    env.globals |= {"asset": asset, "unjudged": show.unjudged}
+    env.tests["unjudged"] = lambda device: show.unjudged(device) is not None
     return env
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cloud.api.overview import DeviceView
 from cloud.api.rows import Row, flag, number, text, whole
 from cloud.permits.shown import Stop, stop_of
 
+CAMERA = "vision"  # the measurement of cameras
 _UNITS = {
     "[ppm]": "ppm",
     "{dBm}": "dBm",
@@ -35,7 +37,7 @@ def unit(ucum: str) -> str:
 
 def value(told: object, ucum: str = "", quantity: str = "") -> str:
     """A value with the decimals people want; a dash when there is none."""
-    if told is None:
+    if told is None or told == "":
         return "—"
     if isinstance(told, bool):
         return "✓" if told else "✗"
@@ -45,6 +47,17 @@ def value(told: object, ucum: str = "", quantity: str = "") -> str:
         size = abs(told)
         return f"{told:.{0 if size >= 1000 else 1 if size >= 100 else 2}f}"
     return str(told)
+
+
+def unjudged(device: DeviceView) -> str | None:
+    """Why nothing is said of what a camera that answers sees ("": it did not tell); None where something is, and of other devices."""
+    values = {v.quantity: v for v in device.values}
+    usable, why = values.get("usable"), values.get("unjudged")
+    if device.kind != CAMERA or device.state != "ok" or usable is None:
+        return None
+    if usable.value and usable.quality == "good":
+        return None
+    return str(why.value) if why is not None and why.value else ""
 
 
 def age(seconds: float) -> tuple[int, str]:

@@ -96,7 +96,9 @@ class KnownSpine:
             "announced": announced,
         }
 
-    def measure(self, site: str, device: str, q: int = 0, **values: tuple[float, str]) -> None:
+    def measure(
+        self, site: str, device: str, q: int = 0, **values: tuple[float | str, str]
+    ) -> None:
         """New values arrived now."""
         now = time.time_ns()
         told = {k: str(v) for k, v in self.devices[site, device].items()}
@@ -104,7 +106,8 @@ class KnownSpine:
         for quantity, (value, unit) in values.items():
             place = site, told["gateway"], device, kind
             self.last.put(Last(*place, quantity, unit, value, q, now, now))
-            self.history.setdefault((site, device, quantity), []).append((now, value))
+            if not isinstance(value, str):
+                self.history.setdefault((site, device, quantity), []).append((now, value))
         self.feed.publish_last({f"{site}/{device}": self.last.of((site, device, kind))})
 
     def alarm(self, alarm: str, site: str, device: str, quantity: str, value: float) -> None:

@@ -208,3 +208,60 @@ def test_who_sits_at_the_same_browser_next_is_asked_and_written_down(
     tab.fits()
     tab.shot("camera-lookers")
     tab.done()
+
+
+@pytest.mark.parametrize(
+    ("lang", "frozen", "dark", "unknown"),
+    [
+        ("zh-CN", "无法判断：画面静止不动", "无法判断：画面太暗", "无法判断：fogged"),
+        ("en-GB", "Cannot be judged: the picture stands still", "Cannot be judged: too dark", "Cannot be judged: fogged"),
+    ],
+)  # fmt: skip
+def test_a_camera_whose_picture_cannot_be_judged_is_not_ok_and_says_why(
+    watching: RunningCloud, browser: Browser, lang: str, frozen: str, dark: str, unknown: str
+) -> None:
+    def tell(camera: str, usable: float, why: str) -> None:
+        watching.do(
+            lambda spine: spine.measure(
+                "north", camera, usable=(usable, "1"), unjudged=(why, "1"), fps=(5.0, "Hz")
+            )
+        )
+
+    tell("cam-1", 1.0, "")
+    tell("cam-2", 0.0, "frozen")
+    watching.account("eye", Role.VIEWER)
+    tab = Watched(browser, watching.url, lang=lang)
+    tab.log_in("eye")
+    tab.page.goto("/cameras")
+    cards = tab.page.locator(".camera")
+    expect(cards.first).to_have_attribute("data-key", "north/cam-2")
+    mark = cards.first.locator(".status .state")
+    expect(mark).to_have_text(frozen)
+    amber = "getComputedStyle(document.documentElement).getPropertyValue('--warn')"
+    assert mark.evaluate(f"e => {{ const s = document.createElement('i'); s.style.color = {amber}; document.body.append(s); return getComputedStyle(s).color === getComputedStyle(e).color }}")  # fmt: skip
+    expect(cards.last.locator(".status .state")).to_have_attribute("data-state", "ok")
+    tab.shot(f"cameras-unjudged-{lang[:2]}")
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    tell("cam-1", 0.0, "dark")  # the wall moves by itself
+    expect(cards.locator(".status .state", has_text=dark)).to_have_count(1)
+    tell("cam-2", 1.0, "")
+    expect(cards.locator('.status .state[data-state="ok"]')).to_have_count(1)
+
+    tab.page.goto("/cameras/north/cam-1")
+    now = tab.page.locator(".panel.device .status .state")
+    expect(now).to_have_text(dark)
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    tell("cam-1", 0.0, "fogged")  # a newer gateway's word
+    expect(now).to_have_text(unknown)
+    tab.shot(f"camera-unjudged-{lang[:2]}")
+    tell("cam-1", 1.0, "")
+    expect(now).to_have_attribute("data-state", "ok")
+    tab.page.goto("/")
+    tell("cam-1", 0.0, "dark")
+    expect(tab.page.locator('[data-key="north/cam-1"] .state')).to_have_text(dark)
+    tally = tab.page.locator(".tally dd")
+    expect(tally.nth(1)).to_have_text("1")
+    expect(tally.nth(2)).to_have_text("2")  # the other camera and the vehicle
+    tab.fits()
+    tab.shot(f"overview-unjudged-{lang[:2]}")
+    tab.done()

@@ -76,6 +76,9 @@ function show(row) {
     const clock = card.querySelector("[data-age]");
     if (clock && row.time_ns > Number(clock.dataset.age)) clock.dataset.age = row.time_ns;
     if (!clock) refresh("unknown");
+    const { judged } = card.dataset; // of a camera: yes, or why not
+    if (judged && row.quantity === "usable" && row.value !== null && Boolean(row.value) !== (judged === "yes")) refresh("device");
+    if (judged && row.quantity === "unjudged" && row.value && row.value !== judged) refresh("device");
     const cell = card.querySelector(`[data-quantity="${CSS.escape(row.quantity)}"]`);
     if (cell?.querySelector("[data-value]")) {
       cell.querySelector("[data-value]").textContent = value(row.value, cell.dataset.unit, row.quantity);

@@ -7,7 +7,7 @@ export function t(key, names = {}) {
 }
 
 export function value(told, unit, quantity = "") {
-  if (told === null || told === undefined) return "—";
+  if (told === null || told === undefined || told === "") return "—";
   if (typeof told === "boolean") return told ? "✓" : "✗";
   if (typeof told !== "number") return String(told);
   if (unit === "deg") return told.toFixed(quantity === "lat" || quantity === "lon" ? 5 : 0);
