@@ -18,7 +18,7 @@ LABEL = "hot-spot"
 _AROUND_PX = 31
 _LEAST_PX = 2
 _MOST_BOXES = 20
-_MOST_SATURATED = 0.2  # of the picture: more is a camera in the wrong range
+_SATURATED_TIMES = 2.0  # the limit at least: how hot it is nobody knows
 _CELL_PX = 4  # of the map of the day
 _USUAL_SIGMAS, _USUAL_K = 3.0, 5.0
 _KNOWN_S = 600.0  # an hour's map is believed once it was watched so long
@@ -48,10 +48,17 @@ class HotSpots:
         width, height = frame.size
         boxes: list[Box] = []
         cues: dict[str, float] = {}
+        quality = frame.quality
         if frame.moved:
             self._usual.forget()
-        if frame.quality is Quality.GOOD and frame.celsius is not None and frame.valid is not None:
-            boxes, cues = self._hot(frame.celsius, frame.valid, frame.ts_ns, learn)
+        if quality is Quality.GOOD and frame.celsius is not None and frame.valid is not None:
+            # A pixel beyond the camera's range tells no temperature, and it is hot.
+            saturated = ~frame.valid & (frame.celsius > self._limits.low_c)
+            known = frame.valid | saturated
+            if known.any():
+                boxes, cues = self._hot(frame.celsius, known, saturated, frame.ts_ns, learn)
+            else:
+                quality = Quality.SHUTTER
         return Observation(
             frame.camera,
             frame.index,
@@ -63,20 +70,23 @@ class HotSpots:
             "hot-spots",
             "1",
             "thermal",
-            frame.quality,
+            quality,
             frame.moved,
             cues,
         )
 
     def _hot(
-        self, celsius: Degrees, valid: NDArray[np.bool_], ts_ns: int, learn: bool
+        self,
+        celsius: Degrees,
+        known: NDArray[np.bool_],
+        saturated: NDArray[np.bool_],
+        ts_ns: int,
+        learn: bool,
     ) -> tuple[list[Box], dict[str, float]]:
         limits = self._limits
-        # A pixel beyond the camera's range tells no temperature, and it is hot.
-        saturated = ~valid & (celsius > limits.low_c)
-        if saturated.mean() > _MOST_SATURATED or not valid.any():
-            return [], {"saturated": float(saturated.mean())}
-        filled = np.where(valid | saturated, celsius, np.float32(np.median(celsius[valid])))
+        valid = celsius[known & ~saturated]
+        cold = min(float(np.median(valid)), limits.low_c) if valid.size else limits.low_c
+        filled = np.where(known, celsius, np.float32(cold))
         contrast = np.asarray(filled - cv2.blur(filled, (_AROUND_PX, _AROUND_PX)), np.float32)
         hot = (filled > limits.high_c) | saturated
         hot |= (contrast > limits.contrast_k) & (filled > limits.low_c)
@@ -90,10 +100,14 @@ class HotSpots:
             "contrast_k": float(contrast.max()),
             "saturated": float(saturated.mean()),
         }
-        return list(self._boxes(hot, filled, contrast)), cues
+        return list(self._boxes(hot, filled, contrast, saturated)), cues
 
     def _boxes(
-        self, hot: NDArray[np.bool_], celsius: Degrees, contrast: NDArray[np.float32]
+        self,
+        hot: NDArray[np.bool_],
+        celsius: Degrees,
+        contrast: NDArray[np.float32],
+        saturated: NDArray[np.bool_],
     ) -> list[Box]:
         limits = self._limits
         if not hot.any():
@@ -109,9 +123,11 @@ class HotSpots:
             inside = numbers[window] == number
             over = (celsius[window][inside] - limits.low_c) / (limits.high_c - limits.low_c)
             times = max(
-                float(over.max()), float(contrast[window][inside].max()) / limits.contrast_k
+                float(over.max()),
+                float(contrast[window][inside].max()) / limits.contrast_k,
+                _SATURATED_TIMES if saturated[window][inside].any() else 0.0,
             )
-            boxes.append(Box(LABEL, max(0.0, times) / (1 + max(0.0, times)), x, y, width, height))
+            boxes.append(Box(LABEL, times / (1 + times), x, y, width, height))
         return boxes
 
 

@@ -13,6 +13,7 @@ from edge.vision.frame import Picture
 
 GREY_SHARE = 0.1  # of the rows, from the bottom: what a decoder did not receive
 FFC_SPREAD_K = 0.05
+_TOO_HOT_C = 0.0  # a pixel beyond the range reads as one of its two ends
 _GREY = (112, 144)
 _GREEN = (70, 142)  # all zero in Y, Cb and Cr: BT.709 to BT.601, limited and full range
 _DARK_LEVEL = 16
@@ -54,8 +55,10 @@ def chroma(picture: Picture) -> float:
 
 
 def is_shutter(celsius: NDArray[np.float32], valid: NDArray[np.bool_]) -> bool:
-    """Even to 0.05 K: a thermal camera that looks at its own shutter (flat-field correction)."""
+    """Even to 0.05 K: a thermal camera that looks at its own shutter (flat-field correction). What is too hot for the range is no shutter."""
     seen = celsius[valid]
+    if (celsius[~valid] > _TOO_HOT_C).any():
+        return False
     return seen.size == 0 or float(seen.std()) < FFC_SPREAD_K
 
 

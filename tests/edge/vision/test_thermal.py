@@ -15,7 +15,7 @@ from edge.vision.observation import Quality
 from edge.vision.pipeline.develop import Developer, Radiometry
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Raw, Reject
-from edge.vision.thermal import HotSpots
+from edge.vision.thermal import HeatLimits, HotSpots
 
 SECOND_NS = 1_000_000_000
 NOON_NS = (
@@ -116,10 +116,56 @@ def test_a_shutter_frame_is_not_judged_and_saturated_pixels_are_hot(
     counts[200:204, 300:303] = 65535
     (box,) = camera.spots.look(camera.frame(counts, 1)).boxes
     assert (box.x, box.y, box.width, box.height) == (300, 200, 3, 4)
-    counts[:256] = 65535
-    wrong_range = camera.spots.look(camera.frame(counts, 2))
-    assert wrong_range.boxes == ()
-    assert wrong_range.cues["saturated"] > 0.4
+
+
+def test_a_fire_beyond_the_range_alarms_and_stays_one_until_it_fills_the_view(
+    ground: NDArray[np.float32],
+) -> None:
+    camera = Camera(ground)
+    for i in range(10):
+        assert camera.sees({}, i) == []
+    told: list[Event] = []
+    for i in range(10):
+        counts = camera.counts({}, 20)
+        counts[: 50 * i, : 31 * i] = 65535  # over 20 % from the seventh on
+        seen = camera.spots.look(camera.frame(counts, 10 + i))
+        camera.watch, events = step(camera.watch, seen, Settings())
+        told += events
+        assert len(seen.boxes) == (i > 0)
+    assert [(e.kind, e.index) for e in told] == [(EventKind.ALARM, 13)]
+    for i in range(9):  # every pixel; the same picture for 10 s is a frozen one
+        frame = camera.frame(np.full((512, 640), 65535, np.uint16), 20 + i)
+        assert frame.quality is Quality.GOOD
+        (box,) = camera.spots.look(frame).boxes
+        assert (box.x, box.y, box.width, box.height) == (0, 0, 640, 512)
+        camera.watch, events = step(camera.watch, camera.spots.look(frame), Settings())
+        assert EventKind.ENDED not in {e.kind for e in events}
+    assert [t.open for t in camera.watch.tracks] == [True]
+
+
+def test_pixels_beyond_a_range_that_ends_near_the_limit_score_above_it() -> None:
+    spots = HotSpots(HeatLimits(high_c=600.0))
+    celsius = np.full((64, 64), 382.2, np.float32)
+    frame = Frame("heat", 0, NOON_NS, None, celsius, celsius < 300, "thermal")
+    assert [b.score > 0.6 for b in spots.look(frame).boxes] == [True]
+
+
+def test_a_picture_of_which_nothing_is_known_is_not_judged() -> None:
+    celsius = np.full((64, 64), -273.15, np.float32)
+    frame = Frame("heat", 0, NOON_NS, None, celsius, celsius > 0, "thermal")
+    assert HotSpots().look(frame).quality is Quality.SHUTTER
+    developed = Developer("heat").develop(np.zeros((64, 64), np.uint16), 0, NOON_NS, 0)
+    assert isinstance(developed, Frame)
+    assert developed.quality is Quality.SHUTTER
+
+
+def test_too_cold_pixels_beside_a_fire_are_not_part_of_it(ground: NDArray[np.float32]) -> None:
+    camera = Camera(ground)
+    counts = camera.counts({}, 20)
+    counts[200:] = np.round((300 + 273.15) / KELVIN)
+    counts[:100] = 0
+    (box,) = camera.spots.look(camera.frame(counts, 0)).boxes
+    assert (box.y, box.height) == (200, 312)
 
 
 def test_a_vehicle_that_drives_through_never_alarms(ground: NDArray[np.float32]) -> None:
