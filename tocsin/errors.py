@@ -621,6 +621,7 @@ class ModelReason(StrEnum):
     WRONG_SHAPE = "wrong-shape"
     UNKNOWN_HEAD = "unknown-head"
     RUN_FAILED = "run-failed"
+    WRONG_VALUES = "wrong-values"
 
 
 class ModelError(VisionError):

@@ -143,13 +143,12 @@ class ModelDesk:
             await asyncio.to_thread(self._store.use, offer.name, now)
             try:
                 await asyncio.to_thread(self._put_in_use, offer)
-            except TocsinError:
+            except Exception:
                 self._store.use(offer.name, Installed(before.id, before.version, offer.issued_ns))
                 raise
-        except (TocsinError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - logged by `_why`
             await asyncio.to_thread(self._store.forget, offer.name, offer.id)
-            code = exc.code if isinstance(exc, TocsinError) else "folder.unusable"
-            self._refuse(offer, code, str(exc))
+            self._refuse(offer, *_why(exc))
             return
         self._tell_applied(offer, now)
 
@@ -200,6 +199,16 @@ class ModelDesk:
         said = f"{offer.name} {offer.version} is refused: {text}"
         _log.warning("%s", said)
         self._say(REFUSED, "", said[:1000], {**_told(offer), "reason": str(reason)})
+
+
+def _why(exc: Exception) -> tuple[str, str]:
+    """(reason, text). A model that nobody foresaw must cost itself alone, not all that come after it."""
+    if isinstance(exc, TocsinError):
+        return exc.code, str(exc)
+    if isinstance(exc, OSError):
+        return "folder.unusable", str(exc)
+    _log.error("a model could not be tried", exc_info=exc)
+    return ModelError.code, f"{type(exc).__name__}: {exc}"
 
 
 def _told(offer: ModelOffer) -> dict[str, object]:

@@ -12,11 +12,12 @@ from edge.vision.frame import Picture
 from edge.vision.nn import thin, tiles
 from edge.vision.nn.feeds import Feeder
 from edge.vision.nn.fit import Fitted, Mask, crop, fit
-from edge.vision.nn.heads.head import Candidates, Head
+from edge.vision.nn.heads.head import Candidates, Head, LayoutError, ValuesError
 from edge.vision.nn.odds import Odds
-from edge.vision.nn.session import Session
+from edge.vision.nn.session import Arrays, Session
 from edge.vision.nn.settings import ModelSettings
 from edge.vision.observation import Box
+from tocsin.errors import ModelError, ModelReason
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -127,11 +128,36 @@ class Detector:
     ) -> Candidates:
         """Boxes in px of the whole picture."""
         outputs = self._session.run(self._feeder.feeds(fitted.image, reference))
-        read = self._head.read(outputs, fitted, ignore, usual)
+        read = self._read(outputs, fitted, ignore, usual)
         boxes = fitted.to_picture(read.boxes)
         real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        real &= np.isfinite(read.scores) & thin.counted(boxes, ignore)
+        real &= thin.counted(boxes, ignore)
         return Candidates(boxes[real], read.scores[real], read.labels[real], read.whole, read.odds)
+
+    def _read(
+        self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None
+    ) -> Candidates:
+        """What means nothing is a failed look: dropped, it would be a picture with nothing in it."""
+        shown, settings = self._session.shown, self.settings
+        try:
+            _check_numbers(outputs)
+            read = self._head.read(outputs, fitted, ignore, usual)
+            if not np.isfinite(read.boxes).all():
+                raise ValuesError("boxes without an end")
+        except LayoutError as exc:
+            has = "; ".join(map(str, self._session.outputs))
+            raise ModelError(
+                ModelReason.UNKNOWN_HEAD,
+                f'{shown} gives {has}; a head of kind "{settings.head.kind}" with {len(self.classes)} class(es) wants {exc}',
+                hint="[head] kind and the number of classes in model.toml must be those of the export",
+            ) from exc
+        except ValuesError as exc:
+            raise ModelError(
+                ModelReason.WRONG_VALUES,
+                f"{shown} gives {exc}",
+                hint="export it with its sigmoid, in 32-bit floats, with the scale, mean and std of [input] as it was trained with",
+            ) from exc
+        return read
 
     def _found(self, parts: list[Candidates], heat: dict[int, float]) -> Found:
         head = self.settings.head
@@ -156,6 +182,17 @@ class Detector:
     def _box(self, box: NDArray[np.float32], score: np.float32, label: np.intp) -> Box:
         x1, y1, x2, y2 = (float(v) for v in box)
         return Box(self.classes[label], float(score), x1, y1, x2 - x1, y2 - y1)
+
+
+def _check_numbers(outputs: Arrays) -> None:
+    """Raises:
+    LayoutError, ValuesError: not arrays of numbers.
+    """
+    for name, array in outputs.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+            raise LayoutError(f"arrays of numbers, and {name} is none")
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise ValuesError(f"NaN (not a number) in its output {name}")
 
 
 def _whole(part: Candidates, classes: int) -> NDArray[np.float32]:

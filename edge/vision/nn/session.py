@@ -51,7 +51,7 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         options.log_severity_level = 4  # what fails is raised
-        self._shown = shown
+        self.shown = shown
         try:
             self._session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"]
@@ -76,7 +76,7 @@ class Session:
         except _REFUSALS as exc:
             given = ", ".join(f"{k}: {v.dtype}{list(v.shape)}" for k, v in feeds.items())
             raise ModelError(
-                ModelReason.RUN_FAILED, f"{self._shown} failed on {given}: {_one_line(exc)}"
+                ModelReason.RUN_FAILED, f"{self.shown} failed on {given}: {_one_line(exc)}"
             ) from exc
         return {port.name: array for port, array in zip(self.outputs, found, strict=True)}
 

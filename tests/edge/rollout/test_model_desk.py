@@ -13,7 +13,7 @@ import pytest
 from edge.rollout import ModelDesk
 from edge.vision.nn.sight import Sight
 from edge.vision.nn.slot import Slot, opened
-from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
+from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, told_graph, write_model
 from tocsin.contract.ids import ulid
 from tocsin.contract.rollout import ModelFile, ModelOffer, encode_offer, parts
 from tocsin.sdk import SystemClock
@@ -110,3 +110,26 @@ async def test_a_model_that_fails_on_a_frame_is_left_also_for_the_next_start(
     await wait_until(lambda: gateway.events[-1][1].get("version") == "2")
     assert gateway.events[-1][0] == "model.fell-back"
     task.cancel()
+
+
+async def test_a_model_that_cannot_be_tried_is_refused_with_a_reason_and_the_next_one_is_taken(
+    gateway: Gateway,
+) -> None:
+    sight = Sight(gateway.slot())
+    disagrees = told_graph(logits=np.full((1, 9, 1), 3.0), pred_boxes=np.full((1, 5, 4), 0.5))
+    settings = 'classes = ["fire"]\n[input]\nwidth = 320\nheight = 256\n[head]\nkind = "rt-detr"\n'
+    await gateway.send("2", disagrees, settings)
+    assert gateway.events[-1][0] == "model.refused"
+    assert gateway.events[-1][1]["reason"] == "vision.model"
+
+    def broken(_folder: Path) -> None:
+        raise KeyError("fire")
+
+    gateway.desk.serve("another driver", "trial", broken)
+    await gateway.send("3", heat_graph(gain=0.5))
+    assert gateway.events[-1][0] == "model.refused"
+    assert gateway.events[-1][1]["reason"] == "vision.model"
+    gateway.desk.serve("another driver", "trial", lambda _folder: None)
+    await gateway.send("4", heat_graph(gain=0.25))
+    assert gateway.events[-1][0] == "model.applied"
+    assert fire(sight) == 0.25

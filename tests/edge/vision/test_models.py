@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.vision.frame import Picture
 from edge.vision.nn import tiles
 from edge.vision.nn.fit import fit
+from edge.vision.nn.graph import _head
+from edge.vision.nn.heads.head import LayoutError
 from edge.vision.nn.load import load_detector
-from edge.vision.nn.settings import InputTable
+from edge.vision.nn.settings import HeadTable, InputTable
 from edge.vision.nn.sight import Sight
 from edge.vision.nn.slot import TRIAL_FRAMES, Change, Slot
 from edge.vision.observation import Box
-from tests.edge.vision.graphs import HEAT_SETTINGS, box_graph, heat_graph, write_model
+from tests.edge.vision.graphs import (
+    HEAT_SETTINGS,
+    box_graph,
+    heat_graph,
+    told_graph,
+    write_model,
+)
 from tocsin.errors import ConfigError, MissingExtraError, ModelError, ModelReason
 
+NAN = float("nan")
 RED, BLUE = (0, 0, 255), (255, 0, 0)
 YOLO = 'classes = ["red", "blue"]\n[input]\nwidth = 320\nheight = 256\n{more}[head]\nkind = "{kind}"\n{head}'
 
@@ -207,6 +218,83 @@ def test_a_model_that_is_not_as_it_says_is_refused_and_told_apart(tmp_path: Path
         assert gone.value.reason == ModelReason.NOT_FOUND
 
 
+@pytest.mark.parametrize(
+    ("kind", "outputs"),
+    [
+        ("yolov5", {"o": [[[9, 9, 5, 5, NAN, 1, 0]]]}),
+        ("yolov5", {"o": [[[9, 9, 5, 5, 80.0, 0.01, 0]]]}),
+        ("yolov8", {"o": [[[9], [9], [5], [5], [-7.0], [0]]]}),
+        ("yolov10", {"o": [[[9, 9, 20, 20, 0.9, NAN]]]}),
+        ("yolov10", {"o": [[[9, 9, 20, 20, 1.5, 0]]]}),
+        ("yolox", {"o": np.full((1, 1680, 7), NAN)}),
+        ("rt-detr", {"logits": [[[3, 3]]], "pred_boxes": [[[0.5, 0.5, NAN, 0.1]]]}),
+        ("rt-detr", {"logits": [[[3, 3]]], "pred_boxes": [[[0.5, 0.5, float("inf"), 0.1]]]}),
+        ("rt-detr", {"labels": [[0]], "boxes": [[[9, 9, 20, 20]]], "scores": [[90.0]]}),
+        ("rt-detr", {"o": [[[0.5, 0.5, 0.1, 0.1, 3.0, -4.0]]]}),
+    ],
+)
+def test_outputs_that_mean_nothing_are_refused_at_the_warm_up(
+    tmp_path: Path, kind: str, outputs: dict[str, object]
+) -> None:
+    more = "decoded = true\n" if kind == "yolox" else ""
+    settings = YOLO.format(kind=kind, more="", head=more)
+    write_model(tmp_path, told_graph(**outputs), settings)
+    with pytest.raises(ModelError) as refused:
+        load_detector(tmp_path)
+    assert refused.value.reason == ModelReason.WRONG_VALUES
+    assert str(tmp_path) in refused.value.message
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("shift", [-0.004, 0.004])
+def test_scores_that_rounding_took_a_little_beyond_are_cut(tmp_path: Path, shift: float) -> None:
+    score = 1 + shift if shift > 0 else shift
+    data = told_graph(o=[[[9, 9, 20, 20, score, 0], [40, 40, 60, 60, 0.5, 1]]])
+    detector = load_detector(write_model(tmp_path, data, YOLO.format(kind="yolov10", more="", head="")))  # fmt: skip
+    assert detector.detect(painted(320, 256)).scores == {"red": float(shift > 0), "blue": 0.5}
+
+
+def test_as_many_boxes_as_scores_are_wanted(tmp_path: Path) -> None:
+    data = told_graph(logits=np.full((1, 9, 2), 3.0), pred_boxes=np.full((1, 5, 4), 0.5))
+    write_model(tmp_path, data, YOLO.format(kind="rt-detr", more="", head=""))
+    with pytest.raises(ModelError, match=r"logits \[1, n, 2\] and pred_boxes") as refused:
+        load_detector(tmp_path)
+    assert refused.value.reason == ModelReason.UNKNOWN_HEAD
+
+
+@given(
+    st.sampled_from(["yolov5", "yolov8", "yolov10", "yolox", "rt-detr", "heat-map"]),
+    st.dictionaries(
+        st.sampled_from(["heat", "size", "score", "labels", "boxes", "scores", "logits", "pred_boxes"]),
+        st.lists(st.sampled_from([0, 1, 2, 4, 6, 7]), max_size=4),
+        max_size=3,
+    ),
+)  # fmt: skip
+@example("heat-map", {"heat": [1, 2, 8, 8], "size": [0, 2, 8, 8], "score": [1, 2]})
+@example("rt-detr", {"labels": [1, 7], "boxes": [1, 7, 4], "scores": [1, 6]})
+@example("rt-detr", {"logits": [1, 7, 2], "pred_boxes": [1, 6, 4]})
+@example("yolov8", {})
+def test_outputs_of_any_form_are_read_or_refused(kind: Any, shapes: dict[str, list[int]]) -> None:
+    ours: dict[str, Any] = {"score": "graph", "boxes": "centres"} if kind == "heat-map" else {}
+    head = _head(HeadTable(kind=kind, **ours), 2)
+    fitted = fit(painted(64, 64), InputTable(width=64, height=64, overlap=16, fit="stretch"))
+    outputs = {name: np.full(shape, 0.9, np.float32) for name, shape in shapes.items()}
+    with suppress(LayoutError):
+        head.read(outputs, fitted, None)
+
+
+@pytest.mark.parametrize("gain", [NAN, 3.0, -3.0])
+def test_heat_that_means_nothing_is_a_failed_look_and_never_a_quiet_one(
+    tmp_path: Path, gain: float
+) -> None:
+    folder = write_model(tmp_path, heat_graph(at_full_light=gain), HEAT_SETTINGS)
+    sight = Sight(load_detector(folder))
+    assert sight.see(painted(320, 256, ((0, 0, 254), 0, 0, 64, 64)), 0).scores["fire"] > 0.9
+    with pytest.raises(ModelError) as failed:
+        sight.see(painted(320, 256, (RED, 0, 0, 64, 64)), 0)
+    assert failed.value.reason == ModelReason.WRONG_VALUES
+
+
 def test_every_mistake_in_a_model_file_is_named_with_its_line(tmp_path: Path) -> None:
     text = HEAT_SETTINGS.replace("heat-map", "heatmap").replace("width = 320", "width = 321")
     write_model(tmp_path, heat_graph(), text + "\n[int8]\nfile = '../x.onnx'\nsha256 = 'ab'\n")
@@ -279,6 +367,9 @@ def test_a_newer_version_takes_over_between_frames_and_a_failing_one_gives_back(
         ("model.swapped", "5", "2"),
     ]  # fmt: skip
     assert told[2].why
+    slot.offer(newer("7", heat_graph(at_full_light=NAN)))
+    assert fire() == [0.25, 0.25]
+    assert "NaN" in told[-1].why
     alone = Slot(load_detector(newer("6", heat_graph(fails=True))))
     with pytest.raises(ModelError) as failed:
         Sight(alone).see(picture, 0)

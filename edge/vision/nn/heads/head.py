@@ -16,8 +16,15 @@ FLOOR = 0.005
 """Candidates below this are not looked at: thousands of empty cells of a grid."""
 
 
+_ROUNDING = 0.01  # so far beyond 0..1 the steps of an 8-bit graph may reach
+
+
 class LayoutError(ValueError):
     """The graph's outputs are not those of this head; the text says what was wanted."""
+
+
+class ValuesError(ValueError):
+    """The outputs have the right form and hold what means nothing; the text says what was found."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +53,7 @@ class Head(Protocol):
 
         Raises:
             LayoutError: these are not the outputs of such a head.
+            ValuesError: they hold scores that are none.
         """
         ...
 
@@ -56,10 +64,23 @@ def only(outputs: Arrays, wanted: str) -> NDArray[np.float32]:
     Raises:
         LayoutError: not a batch of one matrix.
     """
-    first = next(iter(outputs.values()))
-    if first.ndim != 3 or first.shape[0] != 1 or first.dtype.kind != "f":
+    first = next(iter(outputs.values()), None)
+    if first is None or first.ndim != 3 or first.shape[0] != 1 or first.dtype.kind != "f":
         raise LayoutError(wanted)
     return np.asarray(first[0], np.float32)
+
+
+def shares(scores: NDArray[Any]) -> NDArray[np.float32]:
+    """Scores or heat, 0..1.
+
+    Raises:
+        ValuesError: some are far from it, or no number.
+    """
+    if scores.size:
+        low, high = float(scores.min()), float(scores.max())
+        if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # NaN is neither
+            raise ValuesError(f"scores from {low:.4g} to {high:.4g}, and they go from 0 to 1")
+    return np.asarray(np.clip(scores, 0, 1), np.float32)
 
 
 def from_centres(rows: NDArray[np.float32]) -> NDArray[np.float32]:

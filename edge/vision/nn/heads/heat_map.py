@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.nn.fit import Fitted, Mask
-from edge.vision.nn.heads.head import Candidates, LayoutError
+from edge.vision.nn.heads.head import Candidates, LayoutError, shares
 from edge.vision.nn.odds import Odds, above, log_odds
 from edge.vision.nn.session import Arrays
 from edge.vision.nn.settings import HeadTable
@@ -67,7 +67,7 @@ class HeatMap:
         heat = outputs.get("heat")
         if heat is None or heat.shape != wanted:
             raise LayoutError(f"an output heat {list(wanted)}")
-        return np.asarray(heat[0], np.float32)
+        return shares(heat[0])
 
     def _size(self, outputs: Arrays) -> NDArray[np.float32] | None:
         """(classes, 2, rows, columns)."""
@@ -75,7 +75,7 @@ class HeatMap:
             return None
         size, heat = outputs.get("size"), outputs["heat"]
         many = (2, 2 * self._classes)
-        if size is None or size.ndim != 4 or size.shape[1] not in many or size.shape[2:] != heat.shape[2:]:  # fmt: skip
+        if size is None or size.ndim != 4 or len(size) != 1 or size.shape[1] not in many or size.shape[2:] != heat.shape[2:]:  # fmt: skip
             raise LayoutError(
                 f"an output size [1, {many[0]} or {many[1]}, {heat.shape[2]}, {heat.shape[3]}]"
             )
@@ -86,7 +86,7 @@ class HeatMap:
         score: NDArray[Any] | None = outputs.get("score")
         if score is None or score.shape != (1, self._classes):
             raise LayoutError(f"an output score [1, {self._classes}]")
-        return np.asarray(score[0], np.float32)
+        return shares(score[0])
 
 
 def hottest(heat: Heat, count: int) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from edge.vision.nn.heads.head import (
     by_class,
     from_centres,
     only,
+    shares,
     sigmoid,
 )
 from edge.vision.nn.odds import Odds
@@ -45,11 +46,13 @@ class RtDetr:
         if {"logits", "pred_boxes"} <= outputs.keys():
             boxes = self._batch(outputs["pred_boxes"], 4)
             scores = sigmoid(self._batch(outputs["logits"], self._classes))
+            if len(scores) != len(boxes):
+                raise LayoutError(self._wanted)
             return by_class(from_centres(boxes) * side, scores)
         rows = only(outputs, self._wanted)
         if rows.shape[1] != 4 + self._classes:
             raise LayoutError(self._wanted)
-        return by_class(from_centres(rows[:, :4]) * side, rows[:, 4:])
+        return by_class(from_centres(rows[:, :4]) * side, shares(rows[:, 4:]))
 
     def _final(self, outputs: Arrays) -> Candidates:
         labels, scores = outputs["labels"], outputs["scores"]
@@ -57,8 +60,9 @@ class RtDetr:
         if labels.shape != (1, len(boxes)) or scores.shape != labels.shape:
             raise LayoutError(self._wanted)
         number = labels[0].astype(np.intp)
-        kept = (number >= 0) & (number < self._classes) & (scores[0] > FLOOR)
-        return Candidates(boxes[kept], scores[0][kept].astype(np.float32), number[kept])
+        known = shares(scores[0])
+        kept = (number >= 0) & (number < self._classes) & (known > FLOOR)
+        return Candidates(boxes[kept], known[kept], number[kept])
 
     def _batch(self, array: NDArray[Any], columns: int) -> NDArray[np.float32]:
         if array.ndim != 3 or array.shape[0] != 1 or array.shape[2] != columns:

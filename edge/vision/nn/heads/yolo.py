@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.nn.fit import Fitted, Mask
-from edge.vision.nn.heads.head import Candidates, LayoutError, by_class, from_centres, only
+from edge.vision.nn.heads.head import (
+    Candidates,
+    LayoutError,
+    by_class,
+    from_centres,
+    only,
+    shares,
+)
 from edge.vision.nn.odds import Odds
 from edge.vision.nn.session import Arrays
 
@@ -26,7 +33,7 @@ class YoloV5:
     ) -> Candidates:
         """See `Head`."""
         rows = _rows(outputs, 5 + self._classes, "5 + classes")
-        return by_class(from_centres(rows), rows[:, 4:5] * rows[:, 5:])
+        return _of_objects(rows)
 
 
 class YoloV8:
@@ -46,7 +53,7 @@ class YoloV8:
         if columns.shape[0] != 4 + self._classes:
             raise LayoutError(wanted)
         rows = columns.T
-        return by_class(from_centres(rows), rows[:, 4:])
+        return by_class(from_centres(rows), shares(rows[:, 4:]))
 
 
 class YoloV10:
@@ -64,7 +71,7 @@ class YoloV10:
         rows = _rows(outputs, 6, "6")
         labels = rows[:, 5].astype(np.intp)
         known = (labels >= 0) & (labels < self._classes)
-        return Candidates(rows[known, :4], rows[known, 4], labels[known])
+        return Candidates(rows[known, :4], shares(rows[known, 4]), labels[known])
 
 
 class YoloX:
@@ -90,7 +97,13 @@ class YoloX:
             centres = (rows[:, :2] + cells[:, :2]) * cells[:, 2:]
             sizes = np.exp(np.clip(rows[:, 2:4], -20, 20)) * cells[:, 2:]
             rows = np.concatenate([centres, sizes, rows[:, 4:]], axis=1)
-        return by_class(from_centres(rows), rows[:, 4:5] * rows[:, 5:])
+        return _of_objects(rows)
+
+
+def _of_objects(rows: NDArray[np.float32]) -> Candidates:
+    """(n, 5 + classes): how sure it is of an object, times that of each class."""
+    told = shares(rows[:, 4:])
+    return by_class(from_centres(rows), told[:, :1] * told[:, 1:])
 
 
 def _rows(outputs: Arrays, columns: int, why: str) -> NDArray[np.float32]:
