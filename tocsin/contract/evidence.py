@@ -73,7 +73,7 @@ class Detection(msgspec.Struct, frozen=True, omit_defaults=True):
 
     detection: Name  # ULID of the occurrence, the same until it ends
     change: Literal["confirmed", "updated", "ended"]
-    label: str
+    label: Name
     score: float
     box: tuple[float, float, float, float]
     t: Ns

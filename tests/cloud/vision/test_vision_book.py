@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cloud.vision.pictures import VisionRules
@@ -90,6 +91,18 @@ def test_a_detection_is_followed_and_the_last_word_of_a_person_stays(desk: Desk)
     got = [row[k] for k in ("score", "confirmed_ns", "seen_ns", "ended_ns", "verdict", "note")]
     assert got == [0.7, 10, 30, 30, "rejected", "low cloud"]
     assert desk.told[-1]["verdict_by"] == "ann"
+
+
+@pytest.mark.parametrize("label", ["", "s" * 65])
+def test_a_class_that_no_database_holds_is_counted_and_the_next_detection_taken(
+    desk: Desk, label: str
+) -> None:
+    desk.tell(msgspec.structs.replace(seen(detection="d-0"), label=label))
+    assert desk.book.counts["detections_unreadable"] == 1
+    with pytest.raises(NotFoundError):
+        desk.book.gallery.row("d-0", None)
+    desk.tell(msgspec.structs.replace(seen(), label="s" * 64))
+    assert desk.book.gallery.row("d-1", None)["label"] == "s" * 64
 
 
 @pytest.mark.parametrize("back_ns", [2_000_000_000, 3600 * 10**9])
