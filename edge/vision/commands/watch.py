@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from pydantic import ValidationError
 
@@ -24,6 +23,7 @@ from edge.vision.sources.folder import FolderSource
 from edge.vision.sources.video import VideoSource
 from edge.vision.thermal import HotSpots
 from edge.vision.watch.eye import Eye
+from edge.vision.watch.kept import Kept, read_kept, write_kept
 from edge.vision.watch.options import JudgeOptions
 from edge.vision.watch.playback import SIXTEEN_BIT, Eyes, Line, Playback, Summary
 from tocsin.cli import output
@@ -87,7 +87,11 @@ def watch(
             flames=Flames(),
             masks=lambda: masks,
         )
-    known = _read(state)
+    kept = None if state is None else read_kept(state)
+    known = None if kept is None else _next_run(kept.watch)
+    if isinstance(eyes, Eye) and kept is not None:
+        for other in eyes.goes_on(kept.heat):
+            output.note(f"what is usual here was found by {other}: it is learned anew")
     source = _opened(recorded)
     apart_s = every_s or (1 / source.fps if isinstance(source, VideoSource) else 60.0)
     chain = Playback(
@@ -121,7 +125,7 @@ def watch(
             else "pictures of a camera that see something",
         )
     if state is not None:
-        _write(state, chain.watch)
+        write_kept(state, Kept(chain.watch, eyes.kept() if isinstance(eyes, Eye) else {}))
 
 
 def options(
@@ -204,17 +208,8 @@ def _told(line: Line) -> str:
     return f"frame {line.frame} ({line.file}) {line.event}{place}: {line.en}"
 
 
-def _read(state: Path | None) -> Watch | None:
-    if state is None or not state.exists():
-        return None
-    try:
-        known = msgspec.json.decode(state.read_bytes(), type=Watch)
-    except (OSError, msgspec.DecodeError) as exc:
-        raise UsageError(
-            f"{state} is not the state of a camera: {exc}",
-            hint="remove it; the camera is learned anew",
-        ) from exc
-    # The next run's frames are counted anew: what was followed is gone, what was learned stays.
+def _next_run(known: Watch) -> Watch:
+    """Frames are counted anew: what was followed is gone, what was learned stays."""
     return Watch(
         lessons=known.lessons,
         next_number=known.next_number,
@@ -223,12 +218,3 @@ def _read(state: Path | None) -> Watch | None:
         by_spectrum=known.by_spectrum,
         model=known.model,
     )
-
-
-def _write(state: Path, watched: Watch) -> None:
-    try:
-        state.write_bytes(msgspec.json.encode(watched))
-    except OSError as exc:
-        raise FolderError(
-            f"{state} cannot be written: {exc.strerror or exc}", hint="another path for --state"
-        ) from exc

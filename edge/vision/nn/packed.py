@@ -15,3 +15,4 @@ class Packed(msgspec.Struct, frozen=True):
     square: bytes
     rejected: bytes = b""  # heat that people said is none of a fire
     rejected_ns: int = 0
+    outline: bytes = b""  # where the camera looked

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
+
+import msgspec
 
 from edge.vision.flame import FLICKERING, Flames
 from edge.vision.flame import LABEL as FIRE
@@ -14,6 +17,7 @@ from edge.vision.nn.sight import SPECTRA, Sight
 from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation, Quality
 from edge.vision.watch.answer import Answer
+from edge.vision.watch.place import Place
 from edge.vision.watch.veil import Masks, Veil, no_masks
 
 HELD_NS = 600_000_000_000
@@ -42,6 +46,7 @@ class Eye:
         self._flames = flames if flames is not None and knows_fire else None
         self._veil = Veil(masks)
         self._alarm_ns: int | None = None  # since when an alarm is open
+        self._place = Place()
         self._answers: deque[Answer] = deque(maxlen=_MOST_ANSWERS)
 
     def glance(self, frame: Frame) -> None:
@@ -54,6 +59,14 @@ class Eye:
         detector = self._sight.detector
         return f"{detector.name} {detector.version}"
 
+    def _placed(self, frame: Frame, *, learn: bool) -> Frame:
+        """A camera that was turned while it was not looked at moved, too."""
+        good = frame.quality is Quality.GOOD and frame.picture is not None and not frame.moved
+        if not good or frame.picture is None:
+            return frame
+        away = self._place.elsewhere(frame.picture, frame.spectrum, frame.ts_ns, learn=learn)
+        return replace(frame, moved=True) if away else frame
+
     def _held(self, now_ns: int) -> bool:
         if self._alarm_ns is None:
             self._alarm_ns = now_ns
@@ -62,14 +75,22 @@ class Eye:
     def kept(self) -> dict[str, Packed]:
         """What is usual at the camera by spectrum, to be kept over a restart."""
         each = {s: self._sight.usual_in(s).packed(self._model) for s in SPECTRA}
-        return {spectrum: packed for spectrum, packed in each.items() if packed is not None}
+        return {
+            spectrum: msgspec.structs.replace(packed, outline=self._place.packed(spectrum))
+            for spectrum, packed in each.items()
+            if packed is not None
+        }
 
-    def goes_on(self, kept: Mapping[str, Packed]) -> None:
-        """With what is usual there, if the same version of the model found it so."""
+    def goes_on(self, kept: Mapping[str, Packed]) -> set[str]:
+        """With what is usual there, if the same version of the model found it so; else which other did."""
+        others = set[str]()
         for spectrum in SPECTRA:
             packed = kept.get(spectrum)
-            if packed is not None and packed.model == self._model:
-                self._sight.usual_in(spectrum).unpack(packed)
+            if packed is not None and packed.model != self._model:
+                others.add(packed.model)
+            elif packed is not None and self._sight.usual_in(spectrum).unpack(packed):
+                self._place.unpack(spectrum, packed.outline)
+        return others
 
     def answered(self, answer: Answer) -> None:
         """From any thread; it is learned at the next look and counts from the one after."""
@@ -81,8 +102,10 @@ class Eye:
         Raises:
             ModelError: the graph failed.
         """
+        frame = self._placed(frame, learn=learn)
         if frame.moved:
             self._sight.reset()
+            self._place.forget()
             self._alarm_ns = (
                 frame.ts_ns - HELD_NS
             )  # what was seen before is gone: an open alarm keeps nothing out
