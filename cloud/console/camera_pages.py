@@ -99,12 +99,12 @@ async def _camera(
     )  # fmt: skip
 
 
-def _masks(commands: list[Row]) -> str:
-    """Those that the camera took last, as the cloud knows: JSON."""
+def _masks(commands: list[Row]) -> str | None:
+    """Those that the camera took last, as JSON; None: the cloud saw it take none, and it has those of its configuration."""
     for row in commands:
         if text(row, "name") == "masks" and text(row, "state") == "done":
             return text(row_of(row.get("args")), "masks") or "[]"
-    return "[]"
+    return None
 
 
 @router.post("/cameras/{site}/{device}/masks")

@@ -149,6 +149,7 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
         area.click(position={"x": size["width"] * x, "y": size["height"] * y})
     tab.page.get_by_role("button", name="闭合").click()
     expect(area.locator("polygon")).to_have_count(1)
+    expect(tab.page.locator(".replaces")).to_contain_text("将被取代")
     tab.shot("camera-masks")
     tab.page.get_by_role("button", name="发送到摄像机").click()
     expect(tab.page.locator("table.commands tbody tr").first).to_contain_text("masks")
