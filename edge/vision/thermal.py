@@ -5,6 +5,7 @@ A distant fire fills part of a pixel, so its temperature is diluted: there contr
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ _CELL_PX = 4  # of the map of the day
 _USUAL_SIGMAS, _USUAL_K = 3.0, 5.0
 _KNOWN_S = 600.0  # an hour's map is believed once it was watched so long
 _TAU_S = 3 * 3600.0  # and forgets over three such hours, that is three days
+_APART_NS, _LAG_NS = 10_000_000_000, 600_000_000_000
+_LAG_FRAMES, _MOST_WAITING = 12, 64
 
 Degrees = NDArray[np.float32]
 
@@ -88,13 +91,15 @@ class HotSpots:
         cold = min(float(np.median(valid)), limits.low_c) if valid.size else limits.low_c
         filled = np.where(known, celsius, np.float32(cold))
         contrast = np.asarray(filled - cv2.blur(filled, (_AROUND_PX, _AROUND_PX)), np.float32)
-        hot = (filled > limits.high_c) | saturated
-        hot |= (contrast > limits.contrast_k) & (filled > limits.low_c)
+        hot = (contrast > limits.contrast_k) & (filled > limits.low_c)
         usual = self._usual.limit(filled.shape, ts_ns)
         if usual is not None:
             hot &= filled > usual
+        hot |= (filled > limits.high_c) | saturated  # no habit makes that usual
         if learn:
-            self._usual.learn(filled, ts_ns)
+            self._usual.saw(np.minimum(filled, np.float32(limits.high_c)), ts_ns)
+        else:
+            self._usual.burns()
         cues = {
             "max_c": float(filled.max()),
             "contrast_k": float(contrast.max()),
@@ -138,7 +143,13 @@ class UsualHeat:
         self._mean: dict[int, Degrees] = {}
         self._square: dict[int, Degrees] = {}
         self._watched_s: dict[int, float] = {}
-        self._last_ns = 0
+        self._waiting: deque[tuple[int, NDArray[np.float16]]] = deque(maxlen=_MOST_WAITING)
+        self._last_ns = 0  # of the frame learned last
+
+    @property
+    def waiting(self) -> int:
+        """Frames that may be learned yet."""
+        return len(self._waiting)
 
     def limit(self, shape: tuple[int, ...], ts_ns: int) -> Degrees | None:
         """(H, W) degrees C that are still usual now; None: neither this hour nor the one before is known yet."""
@@ -153,12 +164,28 @@ class UsualHeat:
         large = np.repeat(np.repeat(top, _CELL_PX, axis=0), _CELL_PX, axis=1)
         return np.asarray(large[: shape[0], : shape[1]], np.float32)
 
-    def learn(self, celsius: Degrees, ts_ns: int) -> None:
-        """One frame more."""
+    def saw(self, celsius: Degrees, ts_ns: int) -> None:
+        """A frame without an alarm: learned once ten minutes and twelve frames followed without one. Frames nearer together than 10 s count once."""
+        cells = _hottest(celsius)
+        if self._waiting:
+            newest_ns, before = self._waiting[-1]
+            if 0 <= ts_ns - newest_ns < _APART_NS:
+                return
+            if ts_ns < newest_ns or before.shape != cells.shape:  # the clock was set back, or so
+                self._waiting.clear()
+        self._waiting.append((ts_ns, cells.astype(np.float16)))
+        while len(self._waiting) > _LAG_FRAMES and ts_ns - self._waiting[0][0] >= _LAG_NS:
+            then_ns, learned = self._waiting.popleft()
+            self._learn(learned.astype(np.float32), then_ns)
+
+    def burns(self) -> None:
+        """An alarm is open: what was seen shortly before may belong to it."""
+        self._waiting.clear()
+
+    def _learn(self, cells: Degrees, ts_ns: int) -> None:
         hour = _hour(ts_ns)
         gap_s = min(max((ts_ns - self._last_ns) / 1e9, 0.0), 60.0) if self._last_ns else 0.0
         self._last_ns = ts_ns
-        cells = _hottest(celsius)
         known = self._mean.get(hour)
         if known is None or known.shape != cells.shape:
             self._mean[hour], self._square[hour] = cells, cells * cells
@@ -171,6 +198,7 @@ class UsualHeat:
 
     def forget(self) -> None:
         """The camera looks elsewhere."""
+        self._waiting.clear()
         self._mean.clear()
         self._square.clear()
         self._watched_s.clear()

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from edge.vision.frame import Frame
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.watch import Event, EventKind, Watch, step
-from edge.vision.observation import Quality
+from edge.vision.observation import Observation, Quality
 from edge.vision.pipeline.develop import Developer, Radiometry
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Raw, Reject
-from edge.vision.thermal import HeatLimits, HotSpots
+from edge.vision.thermal import HeatLimits, HotSpots, UsualHeat
 
 SECOND_NS = 1_000_000_000
 NOON_NS = (
@@ -88,21 +88,60 @@ def test_what_is_hot_every_day_at_this_hour_becomes_usual_and_what_is_hotter_is_
 ) -> None:
     camera = Camera(ground)
     roof = {(100, 100, 8): 95.0}
-    for i in range(13):
+    for i in range(24):  # ten minutes of it, each frame once twelve followed
         camera.spots.look(camera.frame(camera.counts(roof, 20), 60 * i))
-    usual = camera.spots.look(camera.frame(camera.counts(roof, 20), 800))
+    usual = camera.spots.look(camera.frame(camera.counts(roof, 20), 1440))
     assert usual.boxes == ()
-    burning = camera.spots.look(camera.frame(camera.counts({(100, 100, 8): 300.0}, 20), 860))
+    burning = camera.spots.look(camera.frame(camera.counts({(100, 100, 8): 300.0}, 20), 1500))
     assert [b.score > 0.5 for b in burning.boxes] == [True]
 
 
 def test_while_an_alarm_is_open_nothing_becomes_usual(ground: NDArray[np.float32]) -> None:
     camera = Camera(ground)
-    for i in range(13):
+    for i in range(24):
         camera.spots.look(camera.frame(camera.counts({}, 20), 60 * i))
-    for i in range(13, 40):
+    for i in range(24, 59):
         fire = camera.frame(camera.counts({(50, 60, 4): 120.0}, 20), 60 * i)
         assert camera.spots.look(fire, learn=False).boxes
+
+
+def small(spots: HotSpots, minute: int, degrees: float, *, learn: bool = True) -> Observation:
+    """A look at 32 x 32 px of 20 C with 8 x 8 of so many degrees."""
+    celsius = np.full((32, 32), 20, np.float32)
+    celsius[12:20, 12:20] = degrees
+    at_ns = NOON_NS + minute * 60 * SECOND_NS
+    every = np.ones(celsius.shape, bool)
+    return spots.look(Frame("heat", minute, at_ns, None, celsius, every, "thermal"), learn=learn)
+
+
+def test_what_heats_up_by_some_degrees_a_day_is_told_from_the_absolute_limit_on() -> None:
+    spots = HotSpots()
+    for minute in range(0, 12 * 1440, 5):
+        degrees = 20 + 20 * minute / 1440
+        seen = small(spots, minute, degrees)
+        if degrees > 150:
+            assert [b.score > 0.6 for b in seen.boxes] == [True]
+
+
+def test_what_was_seen_shortly_before_an_alarm_is_not_learned() -> None:
+    spots = HotSpots()
+    for minute in range(11):
+        small(spots, minute, 120)
+    small(spots, 11, 120, learn=False)
+    for minute in range(12, 23):
+        small(spots, minute, 20)
+    for minute in range(23, 36):  # those before the alarm would be usual by now
+        assert small(spots, minute, 120).boxes
+
+
+def test_frames_that_wait_to_be_learned_stay_few() -> None:
+    heat, celsius = UsualHeat(), np.full((32, 32), 20, np.float32)
+    for second in range(3600):
+        heat.saw(celsius, NOON_NS + second * SECOND_NS)
+        assert heat.waiting <= 62
+    assert heat.waiting > 50
+    heat.saw(celsius, NOON_NS)  # the clock was set back
+    assert heat.waiting == 1
 
 
 def test_a_shutter_frame_is_not_judged_and_saturated_pixels_are_hot(
