@@ -124,7 +124,7 @@ def test_the_watchdog_is_not_fed_while_the_flow_hangs(
         lambda: siren.exists() and siren.read_text("utf-8") == "on\n", what=f"{edge.stderr}"
     )
     wait_until_sync(lambda: systemd.count("WATCHDOG=1") >= 2)
-    pipe = tmp_path / "data" / "alarms.new"  # the disk hangs while alarm states are written
+    pipe = tmp_path / "data" / "alarms.json.new"  # the disk hangs while alarm states are written
     wait_until_sync(lambda: _made(pipe))
     (tmp_path / "button").write_text("pressed", "utf-8")
     wait_until_sync(lambda: systemd.quiet_s() > WATCHDOG_S, what="systemd would have acted")
