@@ -41,7 +41,7 @@ class EvidenceDesk:
         self._key, self._say, self._bytes_per_s = key, say, bytes_per_s
         self._waiting: OrderedDict[str, int] = OrderedDict()  # sha256 -> byte to go on from
         self._changed = asyncio.Event()
-        self._said_unsigned = self._said_refused = False
+        self._said_unsigned = self._said_refused = self._said_unreadable = False
         self.counters: Counter[str] = Counter()
 
     async def keep(self, data: bytes) -> str:
@@ -94,7 +94,16 @@ class EvidenceDesk:
             await self._clock.sleep(sent / self._bytes_per_s)
 
     async def _part(self, sha256: str, offset: int, publish: Publish) -> int:
-        found = await asyncio.to_thread(self._ring.read, sha256, offset, MAX_PART_BYTES)
+        try:
+            found = await asyncio.to_thread(self._ring.read, sha256, offset, MAX_PART_BYTES)
+        except EvidenceError as exc:  # never told as gone, which the cloud believes for good
+            self._waiting.pop(sha256, None)
+            self.counters["unreadable"] += 1
+            if not self._said_unreadable:
+                _log.error("pictures cannot be read, and are left to be asked for again: %s", exc)
+            self._said_unreadable = True
+            return 0
+        self._said_unreadable = False
         if found is None:
             self._waiting.pop(sha256, None)
             self.counters["gone"] += 1

@@ -7,16 +7,21 @@ import os
 import re
 import threading
 from collections import Counter, OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
-from edge.durable import write_durably
+from edge.durable import DRAFT, write_durably
 from tocsin.errors import EvidenceError
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_DRAFT = re.compile(_HASH.pattern + re.escape(DRAFT))
 
 
 class EvidenceRing:
-    """Bounded in bytes; opened at its first use. Every call may block for the disk: use a thread. Safe from several threads."""
+    """Bounded in bytes; opened at its first use. Every call may block for the disk: use a thread. Safe from several threads.
+
+    What else lies in the folder (`lost+found`, a note) is nobody's business here: never counted, never removed.
+    """
 
     def __init__(self, folder: Path, cap_bytes: int) -> None:
         self._folder, self._cap = folder, cap_bytes
@@ -55,23 +60,29 @@ class EvidenceRing:
             return name
 
     def read(self, sha256: str, offset: int, length: int) -> tuple[int, bytes] | None:
-        """The size of a picture and `length` bytes of it from `offset` on; None when it is not kept (any more)."""
+        """The size of a picture and `length` bytes of it from `offset` on; None when it is not kept (any more).
+
+        Raises:
+            EvidenceError: the disk cannot tell now; it may be there.
+        """
+        if not _HASH.fullmatch(sha256):
+            return None
         with self._lock:
             try:
                 self._open()
-            except EvidenceError:
-                return None
-            size = self._sizes.get(sha256)
-            if size is None:
-                return None
-            try:
                 with (self._folder / sha256).open("rb") as file:
+                    size = os.fstat(file.fileno()).st_size
                     file.seek(offset)
                     return size, file.read(length)
-            except OSError:
-                self._forget(sha256)
+            except FileNotFoundError as exc:
+                if self._folder.is_dir():
+                    self._forget(sha256)
+                    return None
                 self.counters["unreadable"] += 1
-                return None
+                raise EvidenceError(f"{self._folder} is not there") from exc
+            except OSError as exc:
+                self.counters["unreadable"] += 1
+                raise EvidenceError(f"{self._folder}: {exc.strerror}") from exc
 
     def _open(self) -> None:
         """Take up what the last run left; half-written files go."""
@@ -80,12 +91,16 @@ class EvidenceRing:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             found = []
-            for file in self._folder.iterdir():
-                if _HASH.fullmatch(file.name):
-                    told = file.stat()
-                    found.append((told.st_mtime_ns, file.name, told.st_size))
-                else:
-                    file.unlink()
+            with os.scandir(self._folder) as inside:
+                for entry in inside:
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
+                    if _HASH.fullmatch(entry.name):
+                        told = entry.stat(follow_symlinks=False)
+                        found.append((told.st_mtime_ns, entry.name, told.st_size))
+                    elif _DRAFT.fullmatch(entry.name):
+                        with suppress(OSError):
+                            os.unlink(entry)  # noqa: PTH108
         except OSError as exc:
             raise EvidenceError(f"{self._folder}: {exc.strerror}") from exc
         self._opened = True
@@ -104,4 +119,4 @@ class EvidenceRing:
             self.counters["evicted"] += 1
 
     def _forget(self, name: str) -> None:
-        self.bytes -= self._sizes.pop(name)
+        self.bytes -= self._sizes.pop(name, 0)

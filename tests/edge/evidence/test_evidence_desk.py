@@ -17,6 +17,7 @@ from tocsin.contract.evidence import (
 )
 from tocsin.errors import EvidenceError
 from tocsin.sdk import SystemClock
+from tocsin.testing import wait_until
 
 KEY = b"k" * 32
 BIG = os.urandom(3 * MAX_PART_BYTES + 7)
@@ -78,7 +79,7 @@ def test_the_oldest_goes_when_there_is_no_room_and_a_restart_finds_the_rest(tmp_
     for i, name in enumerate(names):
         if i:
             os.utime(tmp_path / "evidence" / name, (i, i))
-    (tmp_path / "evidence" / "half.new").write_bytes(b"half")
+    (tmp_path / "evidence" / f"{'0' * 64}.new").write_bytes(b"half")
     again = ring(tmp_path, 250)
     assert again.read(names[0], 0, 10) is None
     assert again.read(names[2], 90, 50) == (100, bytes([2]) * 10)
@@ -156,3 +157,64 @@ async def test_what_is_not_kept_any_more_is_told(tmp_path: Path) -> None:
     await sent(desk, line)
     assert bytes(line.got) == BIG
     assert said == [("evidence.gone", {"sha256": "0" * 64})]
+
+
+def test_what_is_not_the_rings_own_is_neither_counted_nor_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "evidence"
+    (folder / "lost+found").mkdir(parents=True)
+    (folder / ("f" * 64)).mkdir()
+    (folder / "note.txt").write_text("of a colleague")
+    (folder / "half.new").write_text("of another program")
+    kept = ring(tmp_path, 250)
+    names = [kept.keep(bytes([i]) * 100) for i in range(3)]
+    assert (kept.bytes, kept.read(names[2], 0, 1)) == (200, (100, bytes([2])))
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        [*names[1:], "f" * 64, "half.new", "lost+found", "note.txt"]
+    )
+
+
+async def test_what_the_disk_cannot_tell_now_is_not_told_as_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[tuple[str, dict[str, object]]] = []
+    kept = ring(tmp_path)
+    desk, folder = desk_of(kept, said), tmp_path / "evidence"
+    name = kept.keep(BIG)
+
+    async def asked() -> bytes:
+        line = Line()
+        before = desk.counters["unreadable"] + len(said)
+        desk.offer(name)
+        running = asyncio.create_task(desk.run(line.publish))
+        await wait_until(
+            lambda: line.whole.is_set() or desk.counters["unreadable"] + len(said) > before
+        )
+        running.cancel()
+        return bytes(line.got)
+
+    folder.rename(tmp_path / "away")  # a disk that is not mounted
+    assert await asked() == b""
+    (tmp_path / "away").rename(folder)
+    (folder / name).rename(tmp_path / "picture")
+    (folder / name).mkdir()  # any error but that there is none
+    assert await asked() == b""
+    assert (said, desk.counters["unreadable"], len(caplog.records)) == ([], 2, 1)
+    (folder / name).rmdir()
+    assert await asked() == b""
+    assert said == [("evidence.gone", {"sha256": name})]
+    (tmp_path / "picture").rename(folder / name)
+    assert await asked() == BIG
+
+
+async def test_a_ring_that_cannot_be_opened_at_the_start_tells_nothing_as_gone(
+    tmp_path: Path,
+) -> None:
+    name = ring(tmp_path).keep(BIG)
+    (tmp_path / "evidence").rename(tmp_path / "away")
+    (tmp_path / "evidence").write_text("in the way")
+    kept = ring(tmp_path)
+    with pytest.raises(EvidenceError):
+        kept.read(name, 0, 10)
+    (tmp_path / "evidence").unlink()
+    (tmp_path / "away").rename(tmp_path / "evidence")
+    assert kept.read(name, 0, 10) == (len(BIG), BIG[:10])
