@@ -95,7 +95,8 @@ class HotSpots:
         usual = self._usual.limit(filled.shape, ts_ns)
         if usual is not None:
             hot &= filled > usual
-        hot |= (filled > limits.high_c) | saturated  # no habit makes that usual
+        absolute = (filled > limits.high_c) | saturated  # no habit makes that usual
+        hot |= absolute
         if learn:
             self._usual.saw(np.minimum(filled, np.float32(limits.high_c)), ts_ns)
         else:
@@ -104,6 +105,7 @@ class HotSpots:
             "max_c": float(filled.max()),
             "contrast_k": float(contrast.max()),
             "saturated": float(saturated.mean()),
+            "over_limit_px": float(np.count_nonzero(absolute)),
         }
         return list(self._boxes(hot, filled, contrast, saturated)), cues
 

@@ -10,7 +10,7 @@ from edge.vision.judge.bearings import Standing, apart, crossing, sun
 from edge.vision.judge.boxes import grown, overlap
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track
-from edge.vision.judge.verdict import Sign
+from edge.vision.judge.verdict import GLINT_DEG, Sign
 from edge.vision.judge.watch import Event, Watch, step
 from edge.vision.observation import Box, Observation
 from edge.vision.pose import bearing_of
@@ -62,7 +62,9 @@ def _signs(site: Site, seen: Observation, track: Track, settings: SiteSettings) 
         azimuth, elevation = sun(here.lat, here.lon, seen.ts_ns)
         if _SUN_UP_DEG < elevation < _SUN_HIGH_DEG:
             bearing = bearing_of(track.box, seen.width, seen.height, here.pose)
-            yield Sign("sun", seen.camera, apart(bearing.azimuth_deg, azimuth))
+            off_deg = apart(bearing.azimuth_deg, azimuth)
+            if off_deg < GLINT_DEG:
+                yield Sign("sun", seen.camera, off_deg)
     if track.label not in _BURNS:
         return
     for name, other in site.watches.items():

@@ -20,13 +20,14 @@ STRONG_ODDS = 1.0  # log-odds above the threshold
 CARRIED = 1.5  # a fire's place moves by less than so many of its own lengths in k frames
 FLICKERS = 0.3  # share of a flame's change that is at 1 to 10 Hz
 TREND_FRAMES = 8
-GLINT_DEG = 10.0  # a hot spot so near under the sun's azimuth may be its reflection: another eye must see it too
+GLINT_DEG = 10.0  # a hot spot so near under the sun's azimuth may be its reflection
+_GLINT_NS = 300_000_000_000  # and waits no longer than this for another eye
 
 
 class Sign(msgspec.Struct, frozen=True):
     """What another eye says about the same thing."""
 
-    kind: str  # "thermal", "visible", "bearing"; or "sun", which speaks against a hot spot
+    kind: str  # "thermal", "visible", "bearing"; or "sun" within `GLINT_DEG`, which speaks against a hot spot
     camera: str = ""  # whose
     value: float = 0.0  # its score; km to where the bearings cross; degrees to the sun
 
@@ -98,12 +99,31 @@ def judge(
         )
     others = [Test(s.kind, True, round(s.value, 3), 0.0) for s in signs if s.kind != "sun"]
     second = any(t.passed for t in [*tests[3:], *others]) or not settings.second_sign
-    glints = [s.value for s in signs if s.kind == "sun" and s.value < GLINT_DEG]
-    alarm = all(t.passed for t in tests[:3]) and second and (not glints or bool(others))
-    tests += others + [Test("no glint", False, round(v, 1), GLINT_DEG) for v in glints]
+    glints = [s.value for s in signs if s.kind == "sun"]
+    clear = [box for s in track.seen if s.score >= settings.hysteresis * limit and (box := s.box)]
+    held = maybe_glint(track, signs) and not (others or _over_limit(cues) or _doubled(clear))
+    alarm = all(t.passed for t in tests[:3]) and second and not held
+    tests += others + [Test("no glint", not held, round(v, 1), GLINT_DEG) for v in glints]
     if not alarm:
         return Verdict(False, tuple(tests))
     return Verdict(True, tuple(tests), *_sentences(track, tests, len(last), signs))
+
+
+def maybe_glint(track: Track, signs: Sequence[Sign]) -> bool:
+    """Whether the sun stands over it, and it is not there for so long that it is none."""
+    age_ns = track.sightings[-1].ts_ns - track.since_ns
+    return age_ns < _GLINT_NS and any(s.kind == "sun" for s in signs)
+
+
+def _over_limit(cues: Mapping[str, float]) -> bool:
+    """Anything in the frame that is hot whatever is around; one pixel may be a broken one."""
+    return cues.get("over_limit_px", 0.0) >= 2
+
+
+def _doubled(boxes: Sequence[Box]) -> bool:
+    """Its area since it is remembered, by three frames each that share none."""
+    areas = [box.width * box.height for box in boxes]
+    return len(areas) >= 6 and sorted(areas[-3:])[1] >= 2 * sorted(areas[:3])[1]
 
 
 def _strong(strength: float, limit: float) -> Test:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -12,7 +12,7 @@ from edge.vision.judge.calibration import Calibration, Threshold, threshold
 from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_aside
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track, follow
-from edge.vision.judge.verdict import Sign, Verdict, judge, name_of
+from edge.vision.judge.verdict import Sign, Verdict, judge, maybe_glint, name_of
 from edge.vision.observation import Box, Observation, Quality
 
 _NO_WEATHER = frozenset({"fire", "hot-spot"})
@@ -103,7 +103,8 @@ def step(
     )
     watch = msgspec.structs.replace(watch, tracks=tracks, next_number=number)
     watch, ended = _end(watch, seen, settings)
-    watch = _learn(watch, seen, settings)
+    held = {t.label for t in watch.tracks if maybe_glint(t, signs.get(t.number, ()))}
+    watch = _learn(watch, seen, settings, held)
     events += ended
     if watch.held_frames > 0:
         watch = msgspec.structs.replace(watch, held_frames=watch.held_frames - 1)
@@ -234,8 +235,8 @@ def _end(watch: Watch, seen: Observation, settings: Settings) -> tuple[Watch, li
     return msgspec.structs.replace(watch, tracks=kept), events
 
 
-def _learn(watch: Watch, seen: Observation, settings: Settings) -> Watch:
-    """The class's highest k-of-n score of this frame: what an alarm would have been raised at. While an alarm is open only its own is kept, until it is answered."""
+def _learn(watch: Watch, seen: Observation, settings: Settings, held: Container[str]) -> Watch:
+    """The class's highest k-of-n score of this frame: what an alarm would have been raised at. While an alarm is open only its own is kept, until it is answered; of a class that is `held` back, nothing."""
     gap_s = (seen.ts_ns - watch.last_ns) / 1e9 if watch.last_ns else 0.0
     lessons = watch.lessons
     labels = {label for label in seen.scores if settings.watches(label)}
@@ -249,7 +250,7 @@ def _learn(watch: Watch, seen: Observation, settings: Settings) -> Watch:
     for label in sorted(labels):
         own = (t for t in watch.tracks if t.label == label)
         strength = max((t.kth(settings.k, settings.n) for t in own), default=0.0)
-        if seen.settled and not alarms:
+        if seen.settled and not alarms and label not in held:
             lessons = set_aside(lessons, label, seen, strength, gap_s)
     lessons, learned = learn(lessons, seen.ts_ns, settings)
     kept = {} if learned else watch.thresholds

@@ -9,10 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.vision.frame import Frame
+from edge.vision.judge.bearings import Standing, sun
 from edge.vision.judge.settings import Settings
+from edge.vision.judge.site import Site, SiteSettings, step_site
 from edge.vision.judge.watch import Event, EventKind, Watch, step
 from edge.vision.observation import Observation, Quality
 from edge.vision.pipeline.develop import Developer, Radiometry
+from edge.vision.pose import Pose
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Raw, Reject
 from edge.vision.thermal import HeatLimits, HotSpots, UsualHeat
@@ -211,3 +214,26 @@ def test_a_vehicle_that_drives_through_never_alarms(ground: NDArray[np.float32])
     camera = Camera(ground)
     for i in range(25):
         assert camera.sees({(20 + 22 * i, 400, 12): 85.0}, i) == []
+
+
+@pytest.mark.parametrize(("degrees", "after_s"), [(110.0, 300), (400.0, 20)])
+def test_a_lone_camera_that_looks_at_a_fire_under_the_low_sun_tells_it(
+    degrees: float, after_s: int
+) -> None:
+    """Above the absolute limit as soon as anywhere else; below it in five minutes, of which nothing is learned."""
+    lon = next(lon for lon in range(-180, 180, 5) if 15 < sun(40, lon, NOON_NS)[1] < 40)
+    standing = Standing(40, lon, Pose(sun(40, lon, NOON_NS)[0], 0.0, 60.0))
+    rules = SiteSettings({"heat": Settings(second_sign=False)}, {"heat": standing})
+    site, spots, told, begins = Site(), HotSpots(), list[Event](), 130
+    rng = np.random.default_rng(3)
+    for i in range(begins + 40):
+        celsius = rng.normal(20, 0.3, (60, 80)).astype(np.float32)
+        if i >= begins:
+            celsius[30:36, 37:43] = degrees
+        every = np.ones(celsius.shape, bool)
+        frame = Frame("heat", i, NOON_NS + 10 * i * SECOND_NS, None, celsius, every, "thermal")
+        seen = spots.look(frame, learn=not told)
+        assert len(seen.boxes) == (i >= begins)
+        site, events = step_site(site, seen, rules)
+        told += events
+    assert [(e.kind, 10 * (e.index - begins)) for e in told] == [(EventKind.ALARM, after_s)]

@@ -120,17 +120,72 @@ def test_the_sun_stands_where_the_almanac_says() -> None:
     assert azimuth == pytest.approx(90, abs=1)
 
 
-def test_heat_under_the_low_sun_needs_another_eye() -> None:
-    frames = [
-        observed(i, Box("hot-spot", 0.9, 300 - 2 * i, 200, 20 + 4 * i, 20), spectrum="thermal")
-        for i in range(8)
-    ]
-    azimuth, elevation = sun(40, 116, frames[0].ts_ns)
+def low_sun(ts_ns: int) -> tuple[float, float]:
+    """A longitude at 40 degrees north where the sun is low at that moment, and its azimuth."""
     lon = 116.0
-    while not 10 < elevation < 50:  # where the sun is low at that moment
+    azimuth, elevation = sun(40, lon, ts_ns)
+    while not 15 < elevation < 45:
         lon += 15
-        azimuth, elevation = sun(40, lon, frames[0].ts_ns)
-    towards = SiteSettings(others=AT_ONCE, standing={"cam-1": at(40, lon, azimuth)})
-    away = SiteSettings(others=AT_ONCE, standing={"cam-1": at(40, lon, (azimuth + 180) % 360)})
-    assert run(frames, towards) == []
-    assert [e.index for e in run(frames, away)] == [2]
+        azimuth, elevation = sun(40, lon, ts_ns)
+    return lon, azimuth
+
+
+def spots(count: int, *, gap_s: float, grows: float = 0.0, over: float = 0.0) -> list[Observation]:
+    """Heat in the middle of the picture; `grows` px a frame."""
+    frames = []
+    for i in range(count):
+        size = 20 + grows * i
+        box = Box("hot-spot", 0.9, 320 - size / 2, 200, size, 20)
+        cues = {"over_limit_px": over}
+        frames.append(observed(i, box, gap_s=gap_s, spectrum="thermal", cues=cues))
+    return frames
+
+
+def test_heat_under_the_low_sun_waits_for_another_eye_or_until_it_is_no_glint() -> None:
+    frames = spots(14, gap_s=30)
+    lon, azimuth = low_sun(frames[0].ts_ns)
+    eager = msgspec.structs.replace(AT_ONCE, second_sign=False)
+    towards = SiteSettings(others=eager, standing={"cam-1": at(40, lon, azimuth)})
+    away = SiteSettings(others=eager, standing={"cam-1": at(40, lon, (azimuth + 180) % 360)})
+    aside = SiteSettings(others=eager, standing={"cam-1": at(40, lon, azimuth + 15)})
+    (waited,) = run(frames, towards)
+    assert waited.index == 10  # five minutes
+    assert "the sun stands over it (" in waited.en
+    assert waited.verdict is not None
+    assert waited.verdict.passed("no glint")
+    for elsewhere in (away, aside):
+        (told,) = run(frames, elsewhere)
+        assert told.index == 2
+        assert "sun" not in told.en
+    assert [e.index for e in run(spots(8, gap_s=30, grows=8), towards)] == [6]
+    assert [e.index for e in run(spots(8, gap_s=30, over=9), towards)] == [2]
+    assert run(spots(8, gap_s=30, over=1), towards) == []  # a broken pixel
+
+
+def test_another_eye_that_sees_it_too_ends_the_wait_under_the_low_sun() -> None:
+    frames = spots(8, gap_s=30)
+    lon, azimuth = low_sun(frames[0].ts_ns)
+    rules = SiteSettings(
+        others=AT_ONCE,
+        standing={"cam-1": at(40, lon, azimuth)},
+        overlays=(Overlay("cam-1", "cam-2", SAME),),
+    )
+    both = []
+    for i, frame in enumerate(frames):
+        both += [observed(i, smoke(0.9, 320), camera="cam-2", gap_s=30), frame]
+    assert [e.index for e in run(both, rules) if e.camera == "cam-1"] == [2]
+
+
+def test_heat_that_waits_under_the_low_sun_teaches_no_threshold() -> None:
+    frames = spots(14, gap_s=20)
+    lon, azimuth = low_sun(frames[0].ts_ns)
+    learned = []
+    for facing in (azimuth, azimuth + 180):
+        rules = SiteSettings(others=AT_ONCE, standing={"cam-1": at(40, lon, facing % 360)})
+        site = Site()
+        for frame in frames:
+            site, _ = step_site(site, frame, rules)
+        calibration = site.watches["cam-1"].calibration
+        learned.append(calibration.frames("hot-spot", "thermal"))
+    assert learned[0] == 0
+    assert learned[1] > 5
