@@ -111,7 +111,11 @@ def thumbnail(picture: Picture, box: Box | None, width: int, height: int) -> byt
 
 
 def clip(moments: Sequence[Moment]) -> bytes:
-    """VP8 in a .webm, which every browser plays: at most 640 px wide, four looks a second; b"" where the library cannot."""
+    """VP8 in a .webm, which every browser plays: at most 640 px wide, four looks a second; b"" where the library cannot.
+
+    Raises:
+        OSError: the folder for temporary files cannot take it.
+    """
     if len(moments) < 2:
         return b""
     first = _even(_at_most(moments[0].picture, CLIP_PX))
@@ -125,7 +129,18 @@ def clip(moments: Sequence[Moment]) -> bytes:
         for moment in moments:
             writer.write(cv2.resize(moment.picture, size, interpolation=cv2.INTER_AREA))
         writer.release()
+        _check_whole(path, len(moments))
         return path.read_bytes().replace(_MATROSKA, _WEBM, 1)
+
+
+def _check_whole(path: Path, wanted: int) -> None:
+    """OpenCV says nothing of a disk that is full."""
+    film, count = cv2.VideoCapture(str(path)), 0
+    while film.grab():
+        count += 1
+    film.release()
+    if count < wanted:
+        raise OSError(f"{path.parent.parent} took {count} pictures of {wanted}: it may be full")
 
 
 def _encoded(picture: Picture, quality: int) -> bytes:

@@ -57,6 +57,7 @@ class Reporter:
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(MOST_WAITING)
         self._open: dict[str, list[_Open]] = {name: [] for name in devices}
         self._view_due_ns = dict.fromkeys(devices, 0)
+        self._said_no_clip = False
 
     async def take(
         self, frame: Frame, seen: Sequence[Observation], changes: Sequence[Change]
@@ -145,13 +146,26 @@ class Reporter:
             if moment is not None:
                 data = await asyncio.to_thread(exhibits.jpeg, moment.picture)
                 made += await self._kept(data, role, "image/jpeg", moment.ts_ns)
-        data = await asyncio.to_thread(exhibits.clip, job.album)
+        data = await self._clip(job.album)
         if data:
             made += await self._kept(data, "clip", "video/webm", job.album[0].ts_ns)
         now_ns = self._context.clock.now_ns()
         told = self._scene.with_evidence(job.camera, job.detection, made, now_ns)
         if told is not None and made:
             await self.told(job.camera, told)
+
+    async def _clip(self, album: tuple[Moment, ...]) -> bytes:
+        """b"" where none can be made, said once until one can: pictures and judging go on without."""
+        try:
+            data = await asyncio.to_thread(exhibits.clip, album)
+        except OSError as exc:
+            self._context.count("clips-left-out", 1)
+            if not self._said_no_clip:
+                self._context.log.error("no clips can be made: %s", exc)
+            self._said_no_clip = True
+            return b""
+        self._said_no_clip = False
+        return data
 
     async def _kept(self, data: bytes, role: Role, media: Media, ts_ns: int) -> list[Exhibit]:
         sha256 = await self._context.evidence(data)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -40,6 +42,35 @@ def test_a_clip_is_one_that_browsers_play_and_shows_every_moment(tmp_path: Path,
         frames += 1
     assert frames == 9
     assert clip(moments[:1]) == b""
+
+
+_SMALL_DISK = """
+import resource, signal, sys
+from edge.vision.exhibits import Moment, clip
+from tests.edge.vision.scenes import scene
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+moments = [Moment(i, i, scene(320, 180, i)) for i in range(9)]
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(clip(moments)) // 2, resource.RLIM_INFINITY))
+try:
+    clip(moments)
+except OSError as exc:
+    sys.exit(0 if "pictures of 9" in str(exc) else 2)
+sys.exit(1)
+"""
+
+
+def test_a_clip_that_the_disk_cut_is_none() -> None:
+    done = subprocess.run([sys.executable, "-c", _SMALL_DISK], check=False, timeout=120)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("count", [2, 3, 24])
+def test_a_clip_of_any_length_is_whole(count: int) -> None:
+    rng = np.random.default_rng(count)
+    noise = rng.integers(0, 255, (count, 180, 320, 3), dtype=np.uint8)
+    assert clip([Moment(i, i, picture) for i, picture in enumerate(noise)])
+    still = scene(320, 180, 0)
+    assert clip([Moment(i, i, still) for i in range(count)])
 
 
 def test_a_thumbnail_is_small_whatever_the_picture() -> None:

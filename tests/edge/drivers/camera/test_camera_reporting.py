@@ -1,0 +1,83 @@
+"""What is shown of a detection, and what becomes of it where the disk refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge.drivers.camera.config import CameraConfig
+from edge.drivers.camera.learned import Learned
+from edge.drivers.camera.reporting import Reporter
+from edge.drivers.camera.scene import Scene
+from edge.vision.frame import Frame
+from edge.vision.observation import Box, Observation
+from tocsin.testing.conformance.surroundings import Surroundings
+
+SECOND_NS = 1_000_000_000
+
+
+class Camera:
+    """One with its reporter."""
+
+    def __init__(self) -> None:
+        device = {"id": "cam-01", "source": "http://127.0.0.1:9/snap.jpg"}
+        config = CameraConfig.model_validate(
+            {"type": "camera", "name": "ridge", "devices": [device]}
+        )
+        devices = {d.id: d for d in config.devices}
+        self.around, self.told = Surroundings("ridge"), list[dict[str, Any]]()
+        self.scene = Scene(devices, {"cam-01": Learned()})
+        context = msgspec.structs.replace(self.around.context, tell=self._tell, evidence=self._keep)
+        self.reporter, self.index = Reporter(context, devices, self.scene), 0
+
+    async def _tell(self, kind: str, _device: str, _text: str, data: dict[str, Any]) -> None:
+        if kind == "vision.detection":
+            self.told.append(data)
+
+    async def _keep(self, data: bytes) -> str:
+        return hashlib.sha256(data).hexdigest()
+
+    async def burns(self, *places: int) -> list[list[str]]:
+        """Smoke that grows at these x for 20 s; the pictures of each detection."""
+        before = len(self.told)
+        for grown in range(40):
+            size = 40 + grown
+            boxes = tuple(Box("smoke", 0.95, x, 200, size, size) for x in places if grown > 20)
+            ts_ns = self.index * SECOND_NS
+            scores = {"smoke": 0.95 if boxes else 0.0}
+            seen = Observation("cam-01", self.index, ts_ns, 640, 480, scores, boxes)
+            frame = Frame("cam-01", self.index, ts_ns, np.full((480, 640, 3), 90, np.uint8))
+            await self.reporter.take(frame, [seen], self.scene.see(seen))
+            self.index += 1
+        await asyncio.wait_for(self.reporter.settled(), 30)
+        last = {told["detection"]: told for told in self.told[before:]}
+        return [[shown["role"] for shown in told["evidence"]] for told in last.values()]
+
+
+async def test_a_folder_for_temporary_files_that_is_gone_costs_the_clips_alone_and_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    camera = Camera()
+    running = asyncio.create_task(camera.reporter.run())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    roles = await camera.burns(100, 400)
+    assert not running.done()
+    assert len(roles) == 2
+    assert all({"thumbnail", "at"} <= set(of_one) for of_one in roles)
+    assert not any("clip" in of_one for of_one in roles)
+    assert camera.around.counts["clips-left-out"] == 2
+    errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert str(tmp_path / "gone") in errors[0]
+    (tmp_path / "gone").mkdir()
+    roles = await camera.burns(250)
+    assert "clip" in roles[-1]
+    running.cancel()
