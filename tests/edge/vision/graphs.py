@@ -66,7 +66,7 @@ def heat_graph(
 ) -> bytes:
     """Two classes: smoke is what got brighter since the reference (none: nothing is), fire is what is red and not blue.
 
-    `fails`: on every picture with full light (255) in it; `at_full_light` is the gain there.
+    `fails`: on every picture with full light (255) in it; `at_full_light` is the gain there, and nothing keeps its heat within 0..1.
     """
     g = Graph()
     planes = []
@@ -87,6 +87,8 @@ def heat_graph(
     else:
         gain_now = g.const(gain)
     heat = g.op("Mul", heat, gain_now)
+    if at_full_light is None:
+        heat = g.op("Clip", heat, g.const(0.0), g.const(1.0))
     g.output(heat, "heat", FLOAT, (1, 2, None, None))
     if score:
         g.output(g.op("ReduceMax", heat, axes=[2, 3], keepdims=0), "score", FLOAT, (1, 2))
