@@ -28,6 +28,7 @@ class EvidenceRing:
         self._sizes: OrderedDict[str, int] = OrderedDict()  # the oldest first
         self._lock = threading.Lock()
         self._opened = False
+        self._newest_ns = 0  # time of change of the newest file
         self.bytes = 0
         self.counters: Counter[str] = Counter()
 
@@ -54,6 +55,7 @@ class EvidenceRing:
             except OSError as exc:
                 self.counters["refused"] += 1
                 raise EvidenceError(f"{self._folder}: {exc.strerror}") from exc
+            self._make_newest(self._folder / name)
             self._sizes[name] = len(data)
             self.bytes += len(data)
             self.counters["kept"] += 1
@@ -105,8 +107,17 @@ class EvidenceRing:
             raise EvidenceError(f"{self._folder}: {exc.strerror}") from exc
         self._opened = True
         self._sizes = OrderedDict((name, size) for _, name, size in sorted(found))
+        self._newest_ns = max((ns for ns, _, _ in found), default=0)
         self.bytes = sum(self._sizes.values())
         self._make_room(0)
+
+    def _make_newest(self, path: Path) -> None:
+        """The next start tells by its time that it is, also where the clock stood in the past meanwhile."""
+        with suppress(OSError):
+            told_ns = path.stat().st_mtime_ns
+            self._newest_ns = max(told_ns, self._newest_ns + 1)
+            if told_ns < self._newest_ns:
+                os.utime(path, ns=(self._newest_ns, self._newest_ns))
 
     def _make_room(self, wanted: int) -> None:
         while self._sizes and self.bytes + wanted > self._cap:

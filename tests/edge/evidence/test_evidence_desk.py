@@ -89,6 +89,19 @@ def test_the_oldest_goes_when_there_is_no_room_and_a_restart_finds_the_rest(tmp_
     assert sorted(p.name for p in (tmp_path / "evidence").iterdir()) == sorted(names[1:])
 
 
+def test_what_came_while_the_clock_was_behind_is_the_newest_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    kept = ring(tmp_path, 350)
+    old = [kept.keep(bytes([i]) * 100) for i in range(2)]
+    for i, name in enumerate(old):  # of a clock that was years ahead of the one from now on
+        os.utime(tmp_path / "evidence" / name, (4_000_000_000 + i, 4_000_000_000 + i))
+    alarm = ring(tmp_path, 350).keep(bytes([2]) * 100)
+    again = ring(tmp_path, 350)
+    again.keep(bytes([3]) * 100)
+    assert [again.read(name, 0, 1) is not None for name in (*old, alarm)] == [False, True, True]
+
+
 def test_what_is_larger_than_the_ring_is_refused_and_nothing_goes(tmp_path: Path) -> None:
     kept = ring(tmp_path, 250)
     name = kept.keep(b"a" * 100)
