@@ -9,17 +9,16 @@ import msgspec
 
 from edge.vision.judge.calibration import Threshold
 from edge.vision.judge.settings import Settings
-from edge.vision.judge.tracks import REMEMBERED, Track, trend
+from edge.vision.judge.tracks import REMEMBERED, Track
+from edge.vision.judge.trends import Rule, Trend, trend_of
 from edge.vision.observation import Box
 
-GROWS, RISES = (
-    0.02,
-    0.002,
-)  # a frame: of its area, of the picture's height; smoke rises while its foot stays
+# Of its area (log), of the picture's height; smoke rises while its foot stays.
+GROWS, RISES = Rule(0.02, 0.06, 0.05), Rule(0.002, 0.006, 0.005)
+_SLOW_NS = 20_000_000_000  # between judged frames
 STRONG_ODDS = 1.0  # log-odds above the threshold
 CARRIED = 1.5  # a fire's place moves by less than so many of its own lengths in k frames
 FLICKERS = 0.3  # share of a flame's change that is at 1 to 10 Hz
-TREND_FRAMES = 8
 GLINT_DEG = 10.0  # a hot spot so near under the sun's azimuth may be its reflection
 _GLINT_NS = 300_000_000_000  # and waits no longer than this for another eye
 
@@ -75,16 +74,18 @@ def judge(
         (float(at), s.box)  # judged frames, however many the camera gave in between
         for at, s in enumerate(track.sightings)
         if s.box is not None and s.score >= settings.hysteresis * limit
-    ][-TREND_FRAMES:]
-    growth = trend([(at, math.log(max(box.width * box.height, 1.0))) for at, box in seen])
-    rise = trend([(at, -box.y / height) for at, box in seen])
+    ]
+    slow = _apart_ns(track) >= _SLOW_NS
+    areas = [(at, math.log(max(box.width * box.height, 1.0))) for at, box in seen]
+    growth = trend_of(areas, GROWS, slow=slow)
+    rise = trend_of([(at, -box.y / height) for at, box in seen], RISES, slow=slow)
     carried = _carried([box for _, box in seen[-k:]])
     tests = [
         Test("persistence", hits >= k, float(hits), float(k)),
         Test("score", strength >= limit, round(strength, 4), round(limit, 4)),
         Test("stays", carried < CARRIED, round(carried, 3), CARRIED),
-        Test("growth", len(seen) >= 3 and growth > GROWS, round(growth, 4), GROWS),
-        Test("rising", len(seen) >= 3 and rise > RISES, round(rise, 5), RISES),
+        _told("growth", growth, GROWS, 4),
+        _told("rising", rise, RISES, 5),
     ]
     if now.known:
         long = min(2 * k, REMEMBERED)
@@ -130,6 +131,17 @@ def _strong(strength: float, limit: float) -> Test:
     odds = math.log(max(limit, 1e-6) / max(1 - limit, 1e-6)) + STRONG_ODDS
     wanted = 1 / (1 + math.exp(-odds))
     return Test("strong", strength >= wanted, round(strength, 4), round(wanted, 4))
+
+
+def _told(name: str, found: Trend, rule: Rule, places: int) -> Test:
+    wanted = found.wanted if math.isfinite(found.wanted) else rule.slow
+    return Test(name, found.passed, round(found.slope, places), round(wanted, places))
+
+
+def _apart_ns(track: Track) -> float:
+    """Between its judged frames."""
+    times = [s.ts_ns for s in track.sightings]
+    return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
 
 
 def _carried(boxes: Sequence[Box]) -> float:
