@@ -10,7 +10,9 @@ import msgspec
 from edge.vision.judge.tracks import trend
 
 SHORT = 8  # judged frames
-_ERRORS = 5.0  # standard errors: it is asked at every frame, and one of many must not pass by chance
+_ERRORS = (
+    5.0  # standard errors: it is asked at every frame, and one of many must not pass by chance
+)
 _FREEDOM = 4  # as many frames of expected unrest are counted to those that were seen
 Places = Sequence[tuple[float, float]]
 """(judged frame, value)."""
