@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from edge.vision.pipeline.health import FAILED, CameraHealth
+from edge.vision.sources.source import Reject
 from tocsin.sdk import DriverContext
 
-_TEXTS = {FAILED: "the model fails at its pictures"}
+_TEXTS = {
+    FAILED: "the model fails at its pictures",
+    Reject.EIGHT_BIT.value: "its pictures have 8 bits and tell no temperature; kelvin_per_count is for 16 bits",
+    Reject.SIXTEEN_BIT.value: "its pictures have 16 bits, and kelvin_per_count is not set",
+}
 
 
 class Faults:

@@ -20,12 +20,13 @@ from edge.vision.nn.load import load_detector
 from edge.vision.observation import Observation
 from edge.vision.pipeline.develop import Radiometry
 from edge.vision.sources.folder import FolderSource
+from edge.vision.sources.source import Reject
 from edge.vision.sources.video import VideoSource
 from edge.vision.thermal import HotSpots
 from edge.vision.watch.eye import Eye
 from edge.vision.watch.kept import Kept, read_kept, write_kept
 from edge.vision.watch.options import JudgeOptions
-from edge.vision.watch.playback import SIXTEEN_BIT, Eyes, Line, Playback, Summary
+from edge.vision.watch.playback import Eyes, Line, Playback, Summary
 from tocsin.cli import output
 from tocsin.cli.apps import Json
 from tocsin.config import load
@@ -115,13 +116,13 @@ def watch(
         raise
     summary = chain.summary
     output.note(_became(summary))
-    if SIXTEEN_BIT in summary.skipped:
+    if Reject.SIXTEEN_BIT.value in summary.skipped:
         output.note(f"warning: 16-bit pictures are looked at with {_KELVIN}")
     if summary.judged == 0:
         raise PictureError(
             f"{recorded} has no frame that can be judged",
             hint=_KELVIN
-            if SIXTEEN_BIT in summary.skipped
+            if Reject.SIXTEEN_BIT.value in summary.skipped
             else "pictures of a camera that see something",
         )
     if state is not None:

@@ -46,7 +46,7 @@ class Developer:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._camera, self._max_pixels = camera, max_pixels
-        self._radiometry = radiometry or Radiometry()
+        self._radiometry = radiometry
         self._movement, self._stillness = Movement(), Stillness(frozen_after_s)
         self._shape: tuple[int, ...] | None = None
         self._void = (
@@ -63,8 +63,8 @@ class Developer:
             return refused
         self._void |= self._resized(raw)
         frozen = self._stillness.frozen(checks.fingerprint(raw), mono_ns)
-        if is_counts(raw):
-            return self._thermal(raw, index, ts_ns, mono_ns, frozen)
+        if self._radiometry is not None:
+            return self._thermal(self._radiometry, raw, index, ts_ns, mono_ns, frozen)
         picture = as_bgr(raw)
         slow = self._movement.due(mono_ns)
         if slow:  # what does not change in a second is not asked more often
@@ -103,6 +103,8 @@ class Developer:
         )
         if not known and not (raw.dtype == np.uint16 and raw.ndim == 2):
             return Reject.UNREADABLE
+        if is_counts(raw) != (self._radiometry is not None):
+            return Reject.SIXTEEN_BIT if is_counts(raw) else Reject.EIGHT_BIT
         if min(raw.shape[:2]) < MIN_SIDE:
             return Reject.TOO_SMALL
         return Reject.TOO_LARGE if raw.shape[0] * raw.shape[1] > self._max_pixels else None
@@ -115,8 +117,8 @@ class Developer:
         self._movement.forget()
         return True
 
-    def _thermal(self, raw: Raw, index: int, ts_ns: int, mono_ns: int, frozen: bool) -> Frame:
-        celsius, valid = self._radiometry.celsius(raw)
+    def _thermal(self, radiometry: Radiometry, raw: Raw, index: int, ts_ns: int, mono_ns: int, frozen: bool) -> Frame:  # fmt: skip
+        celsius, valid = radiometry.celsius(raw)
         shutter = checks.is_shutter(celsius, valid)
         quality = Quality.SHUTTER if shutter else Quality.FROZEN if frozen else Quality.GOOD
         if quality is Quality.GOOD and self._movement.due(mono_ns):

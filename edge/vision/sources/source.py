@@ -23,6 +23,8 @@ class Reject(StrEnum):
     TOO_LARGE = "too-large"
     TRUNCATED = "truncated"  # its end is missing
     UNREADABLE = "unreadable"  # not a picture, or of a kind that is not known
+    EIGHT_BIT = "8-bit"  # tells no temperature, and temperatures are wanted
+    SIXTEEN_BIT = "16-bit"  # counts, and nobody said what a count is
 
 
 class Source(Protocol):

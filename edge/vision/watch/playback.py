@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
-import numpy as np
 
 from edge.vision.frame import Frame
 from edge.vision.judge.settings import Settings
@@ -21,8 +20,6 @@ from edge.vision.sources.folder import FolderSource
 from edge.vision.sources.source import Raw, Reject
 from edge.vision.sources.video import VideoSource
 from edge.vision.watch.eye import unseen
-
-SIXTEEN_BIT = "16-bit"  # counts, and nobody said what a count is
 
 
 class Eyes(Protocol):
@@ -86,7 +83,6 @@ class Playback:
         self._camera, self._every_ns, self._start_ns = camera, int(every_s * 1e9), start_ns
         self._look_every_ns, self._due_ns = int(look_every_s * 1e9), 0
         self._developer = Developer(camera, radiometry=radiometry)
-        self._thermal = radiometry is not None
         self._before: int | None = None
         self._counts: Counter[str] = Counter()
         self._frames = self._alarms = 0
@@ -102,8 +98,8 @@ class Playback:
             index = self._frames
             self._frames += 1
             seen = self._seen(index)
-            if isinstance(seen, str):
-                self._counts[str(seen)] += 1
+            if isinstance(seen, Reject):
+                self._counts[seen.value] += 1
             elif seen is not None:
                 self._counts[seen.quality.value] += 1
                 self.watch, events = step(self.watch, seen, self._settings)
@@ -111,12 +107,10 @@ class Playback:
                     yield self._line(event)
             stepped()
 
-    def _seen(self, index: int) -> Observation | str | None:
+    def _seen(self, index: int) -> Observation | Reject | None:
         raw = self._source.retrieve()
         if isinstance(raw, Reject):
             return raw
-        if raw.dtype == np.uint16 and not self._thermal:
-            return SIXTEEN_BIT
         after_ns = index * self._every_ns
         frame = self._developer.develop(raw, index, self._start_ns + after_ns, after_ns)
         if isinstance(frame, Reject):

@@ -196,7 +196,9 @@ def test_a_picture_of_which_nothing_is_known_is_not_judged() -> None:
     celsius = np.full((64, 64), -273.15, np.float32)
     frame = Frame("heat", 0, NOON_NS, None, celsius, celsius > 0, "thermal")
     assert HotSpots().look(frame).quality is Quality.SHUTTER
-    developed = Developer("heat").develop(np.zeros((64, 64), np.uint16), 0, NOON_NS, 0)
+    developed = Developer("heat", radiometry=Radiometry()).develop(
+        np.zeros((64, 64), np.uint16), 0, NOON_NS, 0
+    )
     assert isinstance(developed, Frame)
     assert developed.quality is Quality.SHUTTER
 

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import msgspec
 import numpy as np
+import pytest
 
 from edge.drivers.camera.config import CameraConfig, CameraDevice
 from edge.drivers.camera.driver import CameraDriver
@@ -58,6 +59,25 @@ async def test_a_model_that_fails_at_every_picture_is_told_once_and_so_is_its_re
     assert [kind for kind, _ in events] == ["camera.not-judged", "camera.judged"]
     assert events[0][1]["reason"] == events[1][1]["reason"] == "failed"
     assert "failed on image" in events[0][1]["why"]
+
+
+@pytest.mark.parametrize("kelvin", [None, 0.04])
+async def test_pictures_of_the_wrong_depth_are_told_once_with_their_reason(
+    tmp_path: Path, kelvin: float | None
+) -> None:
+    folder, rng = tmp_path / "frames", np.random.default_rng(4)
+    folder.mkdir()
+    reason = "16-bit" if kelvin is None else "8-bit"
+    for i in range(40):
+        grey = rng.integers(60, 120, (128, 160), dtype=np.uint8)
+        picture = grey.astype(np.uint16) if kelvin is None else grey
+        cv2.imwrite(str(folder / f"{i:03}.png"), picture)
+    model = write_model(tmp_path / "model", heat_graph(), HEAT_SETTINGS)
+    device: dict[str, object] = {"id": "cam-01", "source": str(folder), "fps": 20.0, "idle_fps": 20.0, "model": str(model)}  # fmt: skip
+    rows, events = await run_to_its_end(device | ({"kelvin_per_count": kelvin} if kelvin else {}))
+    assert (False, reason) in rows
+    ((told, data),) = events
+    assert (told, data["reason"]) == ("camera.not-judged", reason)
 
 
 def test_why_a_picture_is_not_judged_stands_in_its_readings() -> None:
