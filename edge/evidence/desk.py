@@ -8,6 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 
 from edge.evidence.ring import EvidenceRing
+from edge.evidence.writing import Writing
 from tocsin.contract.evidence import (
     MAX_PART_BYTES,
     VERSION,
@@ -38,6 +39,7 @@ class EvidenceDesk:
         bytes_per_s: int,
     ) -> None:
         self._ring, self._site, self._gateway, self._clock = ring, site, gateway, clock
+        self._writing = Writing(ring)
         self._key, self._say, self._bytes_per_s = key, say, bytes_per_s
         self._waiting: OrderedDict[str, int] = OrderedDict()  # sha256 -> byte to go on from
         self._changed = asyncio.Event()
@@ -45,9 +47,9 @@ class EvidenceDesk:
         self.counters: Counter[str] = Counter()
 
     async def keep(self, data: bytes) -> str:
-        """On the disk when it returns: its SHA-256 in hex; "" when it cannot be kept, said once until it can again."""
+        """Its SHA-256 in hex, at once: it can be sent before a slow disk has it. "" when it cannot be kept, said once until it can again."""
         try:
-            sha256 = await asyncio.to_thread(self._ring.keep, data)
+            sha256 = await self._writing.keep(data)
         except EvidenceError as exc:
             if not self._said_refused:
                 _log.error("pictures are not kept: %s", exc.message)
@@ -95,7 +97,9 @@ class EvidenceDesk:
 
     async def _part(self, sha256: str, offset: int, publish: Publish) -> int:
         try:
-            found = await asyncio.to_thread(self._ring.read, sha256, offset, MAX_PART_BYTES)
+            found = self._writing.read(sha256, offset, MAX_PART_BYTES)
+            if found is None:
+                found = await asyncio.to_thread(self._ring.read, sha256, offset, MAX_PART_BYTES)
         except EvidenceError as exc:  # never told as gone, which the cloud believes for good
             self._waiting.pop(sha256, None)
             self.counters["unreadable"] += 1

@@ -102,7 +102,7 @@ class DriverContext(msgspec.Struct, frozen=True):
     change once, as a log line and an event. `count(name, n)` adds to the health counters. `frame(device, direction,
     data)` shows one frame as it was on the wire, broken ones too; `device` is "" where it is no known device's.
     `tell(kind, device, text, data)` journals an event of the device's own (a lock's log) and returns when it is durable. `evidence(data)` keeps a
-    picture or clip on the disk and gives its SHA-256 in hex, "" where it cannot be kept; `send_evidence(sha256)` sends it
+    picture or clip and gives its SHA-256 in hex without waiting for a slow disk, "" where it cannot be kept; `send_evidence(sha256)` sends it
     without being asked: for what is small. `serve_model(name, use)` gives the folder of the newest version of a model that the cloud sent,
     None without one; `use(folder)` is called in a thread when a newer one comes, and raises a `TocsinError` when it cannot be used.
     `model_failed(name, why)`, from any thread, says that it was left again.

@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from edge.evidence import EvidenceDesk, EvidenceRing
+from edge.evidence.writing import MOST_HELD_BYTES
 from tocsin.contract.evidence import (
     MAX_PART_BYTES,
     VERSION,
@@ -231,3 +233,72 @@ async def test_a_ring_that_cannot_be_opened_at_the_start_tells_nothing_as_gone(
     (tmp_path / "evidence").unlink()
     (tmp_path / "away").rename(tmp_path / "evidence")
     assert kept.read(name, 0, 10) == (len(BIG), BIG[:10])
+
+
+class SlowRing(EvidenceRing):
+    """A disk that takes as long as it is told to."""
+
+    def __init__(self, folder: Path, *, fails: bool = False) -> None:
+        super().__init__(folder, 1 << 30)
+        self.lets, self._fails = threading.Event(), fails
+
+    def keep(self, data: bytes) -> str:
+        assert self.lets.wait(30)
+        if self._fails:
+            raise EvidenceError("the disk refused")
+        return super().keep(data)
+
+
+async def test_an_alarm_does_not_wait_for_a_slow_disk_and_its_picture_is_sent_meanwhile(
+    tmp_path: Path,
+) -> None:
+    slow, line, said = (
+        SlowRing(tmp_path / "evidence"),
+        Line(),
+        list[tuple[str, dict[str, object]]](),
+    )
+    desk = desk_of(slow, said)
+    try:
+        sha256 = await asyncio.wait_for(desk.keep(BIG), 10)
+        assert sha256 == hashlib.sha256(BIG).hexdigest()
+        desk.offer(sha256)
+        await sent(desk, line)
+        assert bytes(line.got) == BIG
+    finally:
+        slow.lets.set()
+    await wait_until(lambda: slow.counters["kept"] == 1)
+    assert slow.read(sha256, 0, 5) == (len(BIG), BIG[:5])
+    assert said == []
+
+
+async def test_beyond_what_memory_may_hold_pictures_are_refused_until_the_disk_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = SlowRing(tmp_path / "evidence")
+    desk = desk_of(slow)
+    half = MOST_HELD_BYTES // 2
+    try:
+        kept = [await desk.keep(bytes([i]) * half) for i in range(2)]
+        assert all(kept)
+        assert await desk.keep(b"one more") == ""
+        assert "does not keep up" in caplog.text
+    finally:
+        slow.lets.set()
+    await wait_until(lambda: slow.counters["kept"] == 2)
+    assert await desk.keep(b"one more") != ""
+
+
+async def test_what_a_slow_disk_refuses_in_the_end_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow, said = SlowRing(tmp_path / "evidence", fails=True), list[tuple[str, dict[str, object]]]()
+    desk = desk_of(slow, said)
+    sha256 = await desk.keep(b"a picture")
+    assert sha256
+    slow.lets.set()
+    await wait_until(lambda: "a picture was not kept" in caplog.text)
+    desk.offer(sha256)
+    running = asyncio.create_task(desk.run(Line().publish))
+    await wait_until(lambda: bool(said))
+    running.cancel()
+    assert said[0][0] == "evidence.gone"
