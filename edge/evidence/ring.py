@@ -14,6 +14,7 @@ from edge.durable import DRAFT, write_durably
 from tocsin.errors import EvidenceError
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_MOST_REFUSALS = 16  # files that a disk does not remove, for one new one
 _DRAFT = re.compile(_HASH.pattern + re.escape(DRAFT))
 
 
@@ -36,7 +37,7 @@ class EvidenceRing:
         """On the disk when it returns; its SHA-256 in hex.
 
         Raises:
-            EvidenceError: it is larger than the ring, or the disk refuses. Nothing else is harmed.
+            EvidenceError: it is larger than the ring, the disk refuses, or there is no room and nothing can be removed. Nothing else is harmed.
         """
         name = hashlib.sha256(data).hexdigest()
         with self._lock:
@@ -50,6 +51,12 @@ class EvidenceRing:
                     hint="raise evidence.max_bytes, or make the pictures smaller",
                 )
             self._make_room(len(data))
+            if self.bytes + len(data) > self._cap:
+                self.counters["refused"] += 1
+                raise EvidenceError(
+                    f"{self._folder} is full, and old pictures there cannot be removed",
+                    hint="mount the disk writable, and give the files there to the user of the gateway",
+                )
             try:
                 write_durably(self._folder / name, data)
             except OSError as exc:
@@ -120,14 +127,21 @@ class EvidenceRing:
                 os.utime(path, ns=(self._newest_ns, self._newest_ns))
 
     def _make_room(self, wanted: int) -> None:
-        while self._sizes and self.bytes + wanted > self._cap:
+        """What cannot be removed still counts, and has its turn again after all others."""
+        refusals = 0
+        while self._sizes and self.bytes + wanted > self._cap and refusals < _MOST_REFUSALS:
             oldest = next(iter(self._sizes))
             try:
                 os.unlink(self._folder / oldest)  # noqa: PTH108
+            except FileNotFoundError:
+                self._forget(oldest)
             except OSError:
-                self.counters["unreadable"] += 1
-            self._forget(oldest)
-            self.counters["evicted"] += 1
+                self.counters["not_removed"] += 1
+                refusals += 1
+                self._sizes.move_to_end(oldest)
+            else:
+                self._forget(oldest)
+                self.counters["evicted"] += 1
 
     def _forget(self, name: str) -> None:
         self.bytes -= self._sizes.pop(name, 0)

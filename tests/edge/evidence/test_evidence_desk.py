@@ -112,6 +112,34 @@ def test_what_is_larger_than_the_ring_is_refused_and_nothing_goes(tmp_path: Path
     assert kept.read(name, 0, 1) == (100, b"a")
 
 
+def test_what_cannot_be_removed_still_counts_and_the_next_oldest_goes(tmp_path: Path) -> None:
+    kept, folder = ring(tmp_path, 350), tmp_path / "evidence"
+    names = [kept.keep(bytes([i]) * 100) for i in range(3)]
+    (folder / names[0]).unlink()
+    (folder / names[0]).mkdir()  # no call that removes files removes this
+    new = kept.keep(b"n" * 100)
+    assert kept.bytes == 300
+    assert [(folder / name).exists() for name in (*names, new)] == [True, False, True, True]
+    assert (kept.counters["not_removed"], kept.counters["evicted"]) == (1, 1)
+
+
+def test_a_full_ring_of_which_nothing_can_be_removed_takes_no_more_until_it_can(
+    tmp_path: Path,
+) -> None:
+    kept, folder = ring(tmp_path, 250), tmp_path / "evidence"
+    names = [kept.keep(bytes([i]) * 100) for i in range(2)]
+    for name in names:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+    with pytest.raises(EvidenceError, match="cannot be removed"):
+        kept.keep(b"n" * 100)
+    assert (kept.bytes, sorted(p.name for p in folder.iterdir())) == (200, sorted(names))
+    for name in names:
+        (folder / name).rmdir()
+        (folder / name).touch()
+    assert kept.read(kept.keep(b"n" * 100), 0, 1) == (100, b"n")
+
+
 async def test_a_disk_that_refuses_costs_the_picture_and_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
