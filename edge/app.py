@@ -437,6 +437,7 @@ class Agent:
             frame=partial(self.frames.take, config.name),
             tell=self._tell,
             evidence=self.evidence.keep,
+            view=self.evidence.view,
             send_evidence=self.evidence.offer,
             serve_model=partial(self.models.serve, config.name),
             model_failed=self.models.fell_back,

@@ -8,6 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 
 from edge.evidence.ring import EvidenceRing
+from edge.evidence.views import Views
 from edge.evidence.writing import Writing
 from tocsin.contract.evidence import (
     MAX_PART_BYTES,
@@ -25,7 +26,10 @@ Publish = Callable[[bytes], Awaitable[None]]
 
 
 class EvidenceDesk:
-    """What waits to be sent is bounded: beyond `MAX_WAITING` the oldest is left to the cloud, which asks again."""
+    """What waits to be sent is bounded: beyond `MAX_WAITING` the oldest is left to the cloud, which asks again.
+
+    Views for the wall of cameras are sent when no evidence waits; one that a newer one replaced is not sent at all.
+    """
 
     def __init__(
         self,
@@ -39,10 +43,11 @@ class EvidenceDesk:
         bytes_per_s: int,
     ) -> None:
         self._ring, self._site, self._gateway, self._clock = ring, site, gateway, clock
-        self._writing = Writing(ring)
+        self._writing, self._views = Writing(ring), Views()
         self._key, self._say, self._bytes_per_s = key, say, bytes_per_s
         self._waiting: OrderedDict[str, int] = OrderedDict()  # sha256 -> byte to go on from
-        self._changed = asyncio.Event()
+        self._views_waiting: OrderedDict[str, int] = OrderedDict()
+        self._changed, self._sessions = asyncio.Event(), 0
         self._said_unsigned = self._said_refused = self._said_unreadable = False
         self.counters: Counter[str] = Counter()
 
@@ -60,8 +65,21 @@ class EvidenceDesk:
         self._said_refused = False
         return sha256
 
+    def view(self, camera: str, data: bytes) -> str:
+        """Its SHA-256 in hex: in memory, until a newer one of the same camera comes or room is needed for others. "" while nobody is there to be told of it."""
+        if not self._sessions:
+            return ""
+        sha256, gone = self._views.keep(camera, data)
+        for name in gone:
+            self._views_waiting.pop(name, None)
+        return sha256
+
     def offer(self, sha256: str, offset: int = 0) -> None:
         """Send it when its turn comes; asked for again, it begins where the cloud says."""
+        if sha256 in self._views:
+            self._views_waiting[sha256] = offset
+            self._changed.set()
+            return
         self._waiting.pop(sha256, None)
         self._waiting[sha256] = offset
         if len(self._waiting) > MAX_WAITING:
@@ -87,21 +105,29 @@ class EvidenceDesk:
 
     async def run(self, publish: Publish) -> None:
         """Send until the session ends; what was on its way then is sent again from the same byte."""
-        while True:
-            while not self._waiting:
-                self._changed.clear()
-                await self._changed.wait()
-            sha256, offset = next(iter(self._waiting.items()))
-            sent = await self._part(sha256, offset, publish)
-            await self._clock.sleep(sent / self._bytes_per_s)
-
-    async def _part(self, sha256: str, offset: int, publish: Publish) -> int:
+        self._sessions += 1
         try:
-            found = self._writing.read(sha256, offset, MAX_PART_BYTES)
+            while True:
+                while not (waiting := self._waiting or self._views_waiting):
+                    self._changed.clear()
+                    await self._changed.wait()
+                sha256, offset = next(iter(waiting.items()))
+                sent = await self._part(waiting, sha256, offset, publish)
+                await self._clock.sleep(sent / self._bytes_per_s)
+        finally:
+            self._sessions -= 1
+
+    async def _part(
+        self, waiting: OrderedDict[str, int], sha256: str, offset: int, publish: Publish
+    ) -> int:
+        try:
+            found = self._views.read(sha256, offset, MAX_PART_BYTES)
+            if found is None:
+                found = self._writing.read(sha256, offset, MAX_PART_BYTES)
             if found is None:
                 found = await asyncio.to_thread(self._ring.read, sha256, offset, MAX_PART_BYTES)
         except EvidenceError as exc:  # never told as gone, which the cloud believes for good
-            self._waiting.pop(sha256, None)
+            waiting.pop(sha256, None)
             self.counters["unreadable"] += 1
             if not self._said_unreadable:
                 _log.error("pictures cannot be read, and are left to be asked for again: %s", exc)
@@ -109,24 +135,24 @@ class EvidenceDesk:
             return 0
         self._said_unreadable = False
         if found is None:
-            self._waiting.pop(sha256, None)
+            waiting.pop(sha256, None)
             self.counters["gone"] += 1
             text = "asked for, and not kept any more"
             self._say("evidence.gone", "", text, {"sha256": sha256})
             return 0
         size, data = found
         if not data:
-            self._waiting.pop(sha256, None)
+            waiting.pop(sha256, None)
             return 0
         part = EvidencePart(VERSION, self._site, self._gateway, sha256, offset, size, data)
         payload = encode_part(part)
         await publish(payload)
         self.counters["parts"] += 1
         self.counters["bytes"] += len(payload)
-        if self._waiting.get(sha256) == offset:  # not asked for anew meanwhile
+        if waiting.get(sha256) == offset:  # not asked for anew meanwhile
             if offset + len(data) >= size:
-                self._waiting.pop(sha256)
+                waiting.pop(sha256)
                 self.counters["sent"] += 1
             else:
-                self._waiting[sha256] = offset + len(data)
+                waiting[sha256] = offset + len(data)
         return len(payload)

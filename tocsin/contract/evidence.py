@@ -1,6 +1,6 @@
 """Pictures and clips on their way to the cloud: in parts, named by the hash of the whole, behind everything else.
 
-A gateway keeps them in a ring on its disk and sends the small ones (`thumbnail`) by itself; the cloud asks for what it
+A gateway keeps them in a ring on its disk (views for the wall in memory) and sends the small ones (`thumbnail`) by itself; the cloud asks for what it
 lacks, from the byte on that it has (`down/evidence`), until it has all. Nothing waits for a picture.
 """
 

@@ -72,6 +72,11 @@ async def no_evidence(data: bytes) -> str:
     return ""
 
 
+def no_view(device: str, data: bytes) -> str:
+    """Keeps nothing: nobody looks."""
+    return ""
+
+
 def no_sending(sha256: str) -> None:
     """Sends nothing."""
 
@@ -102,8 +107,8 @@ class DriverContext(msgspec.Struct, frozen=True):
     change once, as a log line and an event. `count(name, n)` adds to the health counters. `frame(device, direction,
     data)` shows one frame as it was on the wire, broken ones too; `device` is "" where it is no known device's.
     `tell(kind, device, text, data)` journals an event of the device's own (a lock's log) and returns when it is durable. `evidence(data)` keeps a
-    picture or clip and gives its SHA-256 in hex without waiting for a slow disk, "" where it cannot be kept; `send_evidence(sha256)` sends it
-    without being asked: for what is small. `serve_model(name, use)` gives the folder of the newest version of a model that the cloud sent,
+    picture or clip and gives its SHA-256 in hex without waiting for a slow disk, "" where it cannot be kept; `view(device, data)` keeps the newest
+    small picture of a device, in memory alone, and gives its SHA-256, "" while no cloud is connected. `send_evidence(sha256)` sends either without being asked: for what is small. `serve_model(name, use)` gives the folder of the newest version of a model that the cloud sent,
     None without one; `use(folder)` is called in a thread when a newer one comes, and raises a `TocsinError` when it cannot be used.
     `model_failed(name, why)`, from any thread, says that it was left again.
     """
@@ -119,6 +124,7 @@ class DriverContext(msgspec.Struct, frozen=True):
     frame: Callable[[str, Direction, bytes], None] = no_frame
     tell: Callable[[str, str, str, dict[str, object]], Awaitable[None]] = no_event
     evidence: Callable[[bytes], Awaitable[str]] = no_evidence
+    view: Callable[[str, bytes], str] = no_view
     send_evidence: Callable[[str], None] = no_sending
     serve_model: Callable[[str, Callable[[Path], object]], Path | None] = no_model
     model_failed: Callable[[str, str], None] = no_failure

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edge.vision.frame import Frame
     from edge.vision.observation import Observation
 
-AFTER_NS = 10_000_000_000
+AFTER_NS, VIEW_AGAIN_NS = 10_000_000_000, 5_000_000_000
 MOST_WAITING = 32  # detections whose larger pictures are still to be made; beyond, they have the thumbnail alone
 
 
@@ -175,12 +175,14 @@ class Reporter:
         return [Exhibit(sha256, role, media, len(data), ts_ns)]
 
     async def _view(self, camera: str, moment: Moment) -> None:
-        """A small picture for the wall."""
+        """A small picture for the wall; soon again where nobody is there to see it yet."""
         every_ns = int(self._devices[camera].view_every_s * 1e9)
-        self._view_due_ns[camera] = self._context.clock.now_ns() + every_ns
+        now_ns = self._context.clock.now_ns()
+        self._view_due_ns[camera] = now_ns + min(every_ns, VIEW_AGAIN_NS)
         data = await asyncio.to_thread(exhibits.thumbnail, moment.picture, None, 1, 1)
-        sha256 = await self._context.evidence(data)
+        sha256 = self._context.view(camera, data)
         if sha256:
+            self._view_due_ns[camera] = now_ns + every_ns
             shown = Exhibit(sha256, "view", "image/jpeg", len(data), moment.ts_ns)
             await self._context.tell("vision.view", camera, "", msgspec.to_builtins(shown))
             self._context.send_evidence(sha256)

@@ -4,11 +4,14 @@ import asyncio
 import hashlib
 import os
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from edge.evidence import EvidenceDesk, EvidenceRing
+from edge.evidence.views import Views
 from edge.evidence.writing import MOST_HELD_BYTES
 from tocsin.contract.evidence import (
     MAX_PART_BYTES,
@@ -330,3 +333,92 @@ async def test_what_a_slow_disk_refuses_in_the_end_is_said(
     await wait_until(lambda: bool(said))
     running.cancel()
     assert said[0][0] == "evidence.gone"
+
+
+class Cloud:
+    """What a session takes, by hash, in the order in which it was whole; it takes nothing while `lets` is clear."""
+
+    def __init__(self) -> None:
+        self.got: dict[str, bytes] = {}
+        self.lets = asyncio.Event()
+        self.lets.set()
+
+    async def publish(self, payload: bytes) -> None:
+        await self.lets.wait()
+        part = decode_part(payload)
+        self.got[part.sha256] = self.got.get(part.sha256, b"") + part.data
+
+
+@asynccontextmanager
+async def session(desk: EvidenceDesk, cloud: Cloud) -> AsyncIterator[None]:
+    running = asyncio.create_task(desk.run(cloud.publish))
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_view_is_sent_and_asked_for_from_memory_and_the_ring_has_evidence_alone(
+    tmp_path: Path,
+) -> None:
+    kept = ring(tmp_path, 250)
+    desk, cloud = desk_of(kept), Cloud()
+    alarm = await desk.keep(b"a" * 200)
+    async with session(desk, cloud):
+        for i in range(50):
+            view = desk.view("cam-01", bytes([i]) * 100)
+            desk.offer(view)
+            await wait_until(lambda view=view: view in cloud.got)
+        cloud.got.clear()
+        await desk.take(sign_ask(EvidenceAsk(VERSION, "north", "gw-1", view, 40), KEY))
+        await wait_until(lambda: view in cloud.got)
+    assert cloud.got == {view: bytes([49]) * 60}
+    assert kept.read(alarm, 0, 1) == (200, b"a")
+    assert [p.name for p in (tmp_path / "evidence").iterdir()] == [alarm]
+
+
+async def test_a_view_that_a_newer_one_replaced_is_not_sent_and_evidence_goes_before_views(
+    tmp_path: Path,
+) -> None:
+    said: list[tuple[str, dict[str, object]]] = []
+    desk, cloud = desk_of(ring(tmp_path), said), Cloud()
+    cloud.lets.clear()
+    async with session(desk, cloud):
+        first = await desk.keep(b"first")
+        desk.offer(first)
+        old = desk.view("cam-01", b"old")
+        desk.offer(old)
+        new, other = desk.view("cam-01", b"new"), desk.view("cam-02", b"other")
+        for name in (new, other):
+            desk.offer(name)
+        alarm = await desk.keep(BIG)
+        desk.offer(alarm)
+        cloud.lets.set()
+        await wait_until(lambda: {new, other} <= set(cloud.got))
+    assert list(cloud.got) == [first, alarm, new, other]
+    assert (cloud.got[alarm], said) == (BIG, [])
+
+
+async def test_no_view_is_taken_while_no_cloud_is_connected(tmp_path: Path) -> None:
+    desk = desk_of(ring(tmp_path))
+    assert desk.view("cam-01", b"a") == ""
+    async with session(desk, Cloud()):
+        assert desk.view("cam-01", b"a") == hashlib.sha256(b"a").hexdigest()
+    assert desk.view("cam-01", b"b") == ""
+
+
+def test_when_there_is_no_room_the_oldest_cameras_view_goes_and_the_same_picture_stays_for_another() -> (
+    None
+):
+    views = Views(250)
+    first, _ = views.keep("cam-01", b"a" * 100)
+    views.keep("cam-02", b"b" * 100)
+    assert views.keep("cam-03", b"a" * 100) == (first, [])
+    third, gone = views.keep("cam-04", b"c" * 100)
+    assert gone == [hashlib.sha256(b"b" * 100).hexdigest()]
+    assert views.read(first, 90, 50) == (100, b"a" * 10)
+    assert third in views
+    assert views.keep("cam-05", b"d" * 300) == ("", [])
+    assert views.keep("cam-04", b"e" * 100)[1] == [third]

@@ -33,17 +33,32 @@ class Camera:
             {"type": "camera", "name": "ridge", "devices": [device]}
         )
         devices = {d.id: d for d in config.devices}
+        self.shown = list[str]()
         self.around, self.told = Surroundings("ridge"), list[dict[str, Any]]()
         self.scene = Scene(devices, {"cam-01": Learned()})
-        context = msgspec.structs.replace(self.around.context, tell=self._tell, evidence=self._keep)
+        self.kept, self.views = list[str](), list[str]()
+        self.connected = True
+        context = msgspec.structs.replace(
+            self.around.context, tell=self._tell, evidence=self._keep, view=self._view
+        )
         self.reporter, self.index = Reporter(context, devices, self.scene), 0
 
     async def _tell(self, kind: str, _device: str, _text: str, data: dict[str, Any]) -> None:
         if kind == "vision.detection":
             self.told.append(data)
+        if kind == "vision.view":
+            self.shown.append(data["sha256"])
 
     async def _keep(self, data: bytes) -> str:
-        return hashlib.sha256(data).hexdigest()
+        self.kept.append(hashlib.sha256(data).hexdigest())
+        return self.kept[-1]
+
+    def _view(self, camera: str, data: bytes) -> str:
+        assert camera == "cam-01"
+        if not self.connected:
+            return ""
+        self.views.append(hashlib.sha256(data).hexdigest())
+        return self.views[-1]
 
     async def burns(self, *places: int) -> list[list[str]]:
         """Smoke that grows at these x for 20 s; the pictures of each detection."""
@@ -81,3 +96,21 @@ async def test_a_folder_for_temporary_files_that_is_gone_costs_the_clips_alone_a
     roles = await camera.burns(250)
     assert "clip" in roles[-1]
     running.cancel()
+
+
+async def test_a_picture_for_the_wall_is_never_kept_as_evidence_and_waits_for_somebody_to_see_it() -> (
+    None
+):
+    camera = Camera()
+    running = asyncio.create_task(camera.reporter.run())
+    camera.connected = False
+    roles = await camera.burns(100)
+    assert {"thumbnail", "at"} <= set(roles[0])
+    assert (camera.views, camera.shown) == ([], [])
+    camera.connected = True
+    camera.reporter.want_view("cam-01")
+    await camera.burns()
+    running.cancel()
+    assert len(camera.views) == 1
+    assert camera.shown == camera.views
+    assert not set(camera.views) & set(camera.kept)
