@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import tocsin
 from edge.alarm_desk import AlarmDesk
@@ -441,12 +443,16 @@ class Agent:
             send_evidence=self.evidence.offer,
             serve_model=partial(self.models.serve, config.name),
             model_failed=self.models.fell_back,
+            folder=self._folder,
         )
 
         def build() -> Driver:
             return self.locks.adopt(kind(config, context))
 
         return build
+
+    def _folder(self, device: str) -> Path:
+        return self.config.gateway.data_dir / "devices" / quote(device, safe="")
 
     def _carrier(self, lock: str) -> Supervised | None:
         found = self.driver_of(lock)

@@ -52,7 +52,6 @@ class Hill(Site, frozen=True):
 type = "camera"
 name = "ridge"
 period_s = 1.0
-state_dir = "cameras"
 [[drivers.devices]]
 id = "{CAMERA}"
 source = "frames"
@@ -123,3 +122,4 @@ def test_a_fire_is_an_alarm_with_its_picture_and_a_person_says_what_it_was(tmp_p
         last = f"/api/v1/commands/{judged['command']}"
         wait_until_sync(lambda: get(last)["state"] not in ("sent", "accepted"), 20.0, "told")
         assert get(last)["state"] == "done", get(last)
+        assert (tmp_path / "edge" / "devices" / CAMERA / "learned.json").is_file()

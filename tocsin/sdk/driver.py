@@ -72,6 +72,11 @@ async def no_evidence(data: bytes) -> str:
     return ""
 
 
+def no_folder(device: str) -> Path | None:
+    """Nothing is kept."""
+    return None
+
+
 def no_view(device: str, data: bytes) -> str:
     """Keeps nothing: nobody looks."""
     return ""
@@ -110,6 +115,7 @@ class DriverContext(msgspec.Struct, frozen=True):
     picture or clip and gives its SHA-256 in hex without waiting for a slow disk, "" where it cannot be kept; `view(device, data)` keeps the newest
     small picture of a device, in memory alone, and gives its SHA-256, "" while no cloud is connected. `send_evidence(sha256)` sends either without being asked: for what is small. `serve_model(name, use)` gives the folder of the newest version of a model that the cloud sent,
     None without one; `use(folder)` is called in a thread when a newer one comes, and raises a `TocsinError` when it cannot be used.
+    `folder(device)` is where a device's own state is kept over a restart, a folder that is made when it is needed; None where nothing is kept.
     `model_failed(name, why)`, from any thread, says that it was left again.
     """
 
@@ -128,6 +134,7 @@ class DriverContext(msgspec.Struct, frozen=True):
     send_evidence: Callable[[str], None] = no_sending
     serve_model: Callable[[str, Callable[[Path], object]], Path | None] = no_model
     model_failed: Callable[[str, str], None] = no_failure
+    folder: Callable[[str], Path | None] = no_folder
 
 
 class Driver(Protocol):

@@ -316,7 +316,7 @@ class CameraConfig(DriverConfig):
     )
     state_dir: ConfigPath | None = Field(
         default=None,
-        description="Folder where what each camera learned is kept over a restart; without it it learns anew.",
+        description="Folder where what each camera learned is kept over a restart; default a folder of each camera in `data_dir` of the gateway.",
     )
 
     @model_validator(mode="after")

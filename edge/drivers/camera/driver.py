@@ -10,7 +10,7 @@ import msgspec
 
 from edge.drivers.camera.config import HEAT, CameraConfig, CameraDevice
 from edge.drivers.camera.faults import Faults
-from edge.drivers.camera.learned import Learned, LearnedFiles
+from edge.drivers.camera.learned import Learned, LearnedFiles, paths
 from edge.drivers.camera.scene import Scene
 from edge.drivers.camera.turning import Heads, head_of, mount_of
 from edge.drivers.camera.values import spec_of, values_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edge.vision.pipeline.worker import Result
 
 PROBE_S = 15.0
-LEARNED_EVERY_S = 60.0
+LEARNED_EVERY_S = 10.0
 _MOST_MASKS = 32
 
 
@@ -51,7 +51,8 @@ class CameraDriver:
         self._config, self._context = config, context
         self._by_id = {d.id: d for d in config.devices}
         self._specs = {d.id: spec_of(d, config.period_s) for d in config.devices}
-        self._files = LearnedFiles(config.state_dir, context.log)
+        where = paths(config.state_dir, context.folder)
+        self._files = LearnedFiles(where, context.log, context.count)
         self._scene = Scene(self._by_id, dict.fromkeys(self._by_id, Learned()))
         self._seen: dict[str, dict[str, float]] = {name: {} for name in self._by_id}
         # as told so far: a row in between must not raise the alarm before its picture is drawn
@@ -77,7 +78,8 @@ class CameraDriver:
         from edge.drivers.camera.reporting import Reporter
         from edge.vision.pipeline.pipeline import Pipeline
 
-        learned = {name: await asyncio.to_thread(self._files.read, name) for name in self._by_id}
+        read = {name: await asyncio.to_thread(self._files.read, name) for name in self._by_id}
+        learned = {name: kept for name, (kept, _) in read.items()}
         heads = Heads(self._by_id, self._context)
         self._scene = Scene(self._by_id, learned, heads.pose)
         self._confirmed = {name: self._scene.confirmed(name) for name in self._by_id}
@@ -90,7 +92,9 @@ class CameraDriver:
             cameras, eyes, clock, workers=config.workers, share_of_core=config.share_of_core
         )
         try:
-            for name in self._by_id:
+            for name, (_, lost) in read.items():
+                if lost:
+                    await self._reporter.began_anew(name)
                 for told in self._scene.close(name, clock.now_ns()):
                     await self._reporter.told(name, told)
             async with heads, pipeline, asyncio.TaskGroup() as tasks:
@@ -109,8 +113,7 @@ class CameraDriver:
             await self._health_rows(pipeline)
         finally:
             self._reporter = None
-            for name in self._by_id:
-                self._files.write(name, self._learned(name))
+            await asyncio.to_thread(self._keep_all)
 
     async def probe(self) -> list[ProbeLine]:
         """Load each model, open each camera, wait for a picture; ask who turns where it looks."""
@@ -190,7 +193,8 @@ class CameraDriver:
                 return {"view": "with the next frame"}
             case _:
                 raise UsageError(f"a camera knows no command {name!r}")
-        await asyncio.to_thread(self._files.write, device, self._learned(device))
+        now_ns = self._context.clock.mono_ns()
+        await asyncio.to_thread(self._files.write, device, self._learned(device), now_ns)
         return answer
 
     def _camera(self, device: CameraDevice) -> Camera:
@@ -316,7 +320,13 @@ class CameraDriver:
         while True:
             await self._context.clock.sleep(LEARNED_EVERY_S)
             for name in self._by_id:
-                await asyncio.to_thread(self._files.write, name, self._learned(name))
+                learned, now_ns = self._learned(name), self._context.clock.mono_ns()
+                if self._files.due(name, learned, now_ns):
+                    await asyncio.to_thread(self._files.write, name, learned, now_ns)
+
+    def _keep_all(self) -> None:
+        for name in self._by_id:
+            self._files.write(name, self._learned(name), self._context.clock.mono_ns())
 
 
 def _masks(text: str, classes: Collection[str]) -> tuple[Mask, ...]:

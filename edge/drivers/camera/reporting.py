@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 AFTER_NS, VIEW_AGAIN_NS = 10_000_000_000, 5_000_000_000
 MOST_WAITING = 32  # detections whose larger pictures are still to be made; beyond, they have the thumbnail alone
 
+_LOST = (
+    "What this camera had learned cannot be read: it learns anew.",
+    "本机已学习的内容无法读取：重新学习。",
+)
+
 
 class _Job(msgspec.Struct, frozen=True):
     camera: str
@@ -186,6 +191,11 @@ class Reporter:
             shown = Exhibit(sha256, "view", "image/jpeg", len(data), moment.ts_ns)
             await self._context.tell("vision.view", camera, "", msgspec.to_builtins(shown))
             self._context.send_evidence(sha256)
+
+    async def began_anew(self, camera: str) -> None:
+        """What it had learned is lost."""
+        data: dict[str, object] = dict(zip(("en", "zh"), _LOST, strict=True))
+        await self._context.tell("camera.anew", camera, _LOST[0], data)
 
     async def _camera_event(self, change: Change) -> None:
         kind = f"camera.{change.event.kind.value}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import msgspec
 
 from edge.durable import write_durably
+from edge.sealed import sealed, unsealed
 from edge.vision.judge.watch import Watch
 from edge.vision.nn.packed import Packed
 from tocsin.errors import FolderError, UsageError
@@ -23,24 +23,14 @@ class Kept(msgspec.Struct, frozen=True):
     heat: dict[str, Packed] = {}
 
 
-class _Head(msgspec.Struct, frozen=True):
-    """The first line; `sha256` is that of all after it."""
-
-    tocsin: str
-    version: int
-    sha256: str
-
-
 def write_kept(path: Path, kept: Kept) -> None:
     """Replaces the file as a whole.
 
     Raises:
         FolderError: it cannot be written.
     """
-    body = msgspec.json.encode(kept)
-    head = _Head(_KIND, _VERSION, hashlib.sha256(body).hexdigest())
     try:
-        write_durably(path, msgspec.json.encode(head) + b"\n" + body + b"\n")
+        write_durably(path, sealed(_KIND, _VERSION, msgspec.json.encode(kept)))
     except OSError as exc:
         raise FolderError(
             f"{path} cannot be written: {exc.strerror or exc}", hint="another path for --state"
@@ -54,22 +44,13 @@ def read_kept(path: Path) -> Kept | None:
         UsageError: it is no such file, of another version, or damaged.
     """
     try:
-        first, _, rest = path.read_bytes().partition(b"\n")
-        head = msgspec.json.decode(first, type=_Head)
+        body = unsealed(path.read_bytes(), _KIND, _VERSION)
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror or exc}", hint=_HINT) from exc
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{path} is no state of `tocsin vision watch`: {exc}", hint=_HINT) from exc
-    if head.tocsin != _KIND:
-        raise UsageError(f"{path} is a file of another kind: {head.tocsin!r}", hint=_HINT)
-    if head.version != _VERSION:
-        text = f"{path} has version {head.version} of its form; version {_VERSION} is read here"
-        raise UsageError(text, hint=_HINT)
-    body = rest.removesuffix(b"\n")
-    if hashlib.sha256(body).hexdigest() != head.sha256:
-        raise UsageError(f"{path} is damaged: its SHA-256 is not the one it names", hint=_HINT)
+    except ValueError as exc:
+        raise UsageError(f"{path} {exc}", hint=_HINT) from exc
     try:
         return msgspec.json.decode(body, type=Kept)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:

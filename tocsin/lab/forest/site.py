@@ -85,7 +85,6 @@ _DRIVER = """[[drivers]]
 type = "camera"
 name = "ridge"
 period_s = 1.0
-state_dir = "cameras"
 """
 _ALARMS = """[[alarms]]
 device = "*"

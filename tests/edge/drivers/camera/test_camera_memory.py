@@ -1,0 +1,169 @@
+"""What a camera learned is there after a restart, and a file that is not whole costs that camera its memory alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from edge.drivers.camera import learned as files
+from edge.drivers.camera.config import CameraConfig
+from edge.drivers.camera.driver import CameraDriver
+from edge.drivers.camera.learned import EVERY_NS, Known, Learned, LearnedFiles, paths
+from edge.vision.judge.watch import Watch
+from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
+from tocsin.contract.evidence import Detection
+from tocsin.testing.conformance.surroundings import Surroundings
+
+LEARNED = Learned(Watch(judged=7), masks=())
+
+
+class Disk:
+    """The memory of cameras in a folder, and what was counted."""
+
+    def __init__(self, folder: Path, state_dir: Path | None = None) -> None:
+        self.counts: Counter[str] = Counter()
+        where = paths(state_dir, lambda camera: folder / camera)
+        self.files = LearnedFiles(
+            where, logging.getLogger("memory"), lambda name, n: self.counts.update({name: n})
+        )
+        self.file = folder / "cam-01" / "learned.json"
+
+    def kept(self) -> bytes:
+        self.files.write("cam-01", LEARNED, 0)
+        return self.file.read_bytes()
+
+
+class Gateway:
+    """What a driver is given: a folder for each device, and ears."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir, self.events = data_dir, list[tuple[str, str]]()
+        self.around = Surroundings("ridge")
+
+    async def tell(self, kind: str, device: str, text: str, _data: dict[str, Any]) -> None:
+        self.events.append((kind, device))
+
+    async def runs(self, config: CameraConfig) -> None:
+        """To the end of its files."""
+        context = msgspec.structs.replace(
+            self.around.context, tell=self.tell, folder=lambda device: self.data_dir / device
+        )
+        await asyncio.wait_for(CameraDriver(config, context).run(), 60.0)
+
+
+def camera_of(tmp_path: Path, **options: object) -> CameraConfig:
+    """Twelve quiet frames."""
+    folder, rng = tmp_path / "frames", np.random.default_rng(4)
+    folder.mkdir()
+    for i in range(12):
+        picture = rng.integers(60, 120, (128, 160, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i:02}.png"), picture)
+    model = write_model(tmp_path / "model", heat_graph(), HEAT_SETTINGS)
+    device = {"id": "cam-01", "source": str(folder), "as_fast_as_looked_at": True, "idle_fps": 20.0,
+              "model": str(model)}  # fmt: skip
+    return CameraConfig.model_validate(
+        {"type": "camera", "name": "ridge", "devices": [device], **options}
+    )
+
+
+async def test_a_camera_goes_on_after_a_restart_without_any_setting(tmp_path: Path) -> None:
+    config, disk = camera_of(tmp_path), Disk(tmp_path / "devices")
+    for run in (1, 2):
+        gateway = Gateway(tmp_path / "devices")
+        await gateway.runs(config)
+        kept, lost = disk.files.read("cam-01")
+        assert (kept.watch.judged, lost) == (12 * run, "")
+        assert "camera.anew" not in dict(gateway.events)
+
+
+async def test_a_state_dir_takes_the_place_of_the_gateways_folder(tmp_path: Path) -> None:
+    await Gateway(tmp_path / "devices").runs(camera_of(tmp_path, state_dir=str(tmp_path / "own")))
+    assert [p.name for p in (tmp_path / "own").iterdir()] == ["cam-01.json"]
+    assert not (tmp_path / "devices").exists()
+
+
+async def test_a_camera_whose_memory_is_broken_says_so_and_learns_anew(tmp_path: Path) -> None:
+    config, disk = camera_of(tmp_path), Disk(tmp_path / "devices")
+    whole = disk.kept()
+    disk.file.write_bytes(whole[:-9])
+    gateway = Gateway(tmp_path / "devices")
+    await gateway.runs(config)
+    assert gateway.events.count(("camera.anew", "cam-01")) == 1
+    assert gateway.around.counts["memory-unreadable"] == 1
+    assert disk.files.read("cam-01")[0].watch.judged == 12
+    assert disk.file.with_name("learned.json.broken").read_bytes() == whole[:-9]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda data: data[:-9], "damaged"),
+        (lambda data: data.replace(b'"judged":7', b'"judged":8'), "damaged"),
+        (lambda data: data.replace(b"camera-memory", b"vision-watch"), "another kind"),
+        (lambda data: data.replace(b'"version":1', b'"version":9'), "version 9"),
+        (lambda _: b"", "does not hold"),
+        (lambda _: b"\xff\x00", "does not hold"),
+        (lambda _: bytes(files.MAX_BYTES + 1), "larger"),
+    ],
+)
+def test_a_file_that_is_not_whole_is_set_aside_counted_and_names_why(
+    tmp_path: Path, spoil: Any, says: str
+) -> None:
+    disk = Disk(tmp_path)
+    disk.file.write_bytes(spoil(disk.kept()))
+    kept, lost = disk.files.read("cam-01")
+    assert kept == Learned()
+    assert says in lost
+    assert str(disk.file) in lost
+    assert disk.counts == {"memory-unreadable": 1}
+    assert [p.name for p in disk.file.parent.iterdir()] == ["learned.json.broken"]
+    assert disk.files.read("cam-01") == (Learned(), "")
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    disk.file.parent.mkdir()
+    disk.file.write_bytes(msgspec.json.encode(LEARNED))
+    assert disk.files.read("cam-01") == (LEARNED, "")
+
+
+def test_a_detection_is_written_at_once_and_what_only_grows_every_ten_minutes(
+    tmp_path: Path,
+) -> None:
+    disk = Disk(tmp_path)
+    assert disk.files.due("cam-01", LEARNED, 0)
+    disk.kept()
+    assert not disk.files.due("cam-01", LEARNED, EVERY_NS - 1)
+    assert disk.files.due("cam-01", LEARNED, EVERY_NS)
+    told = Detection("01J", "confirmed", "smoke", 0.9, (0.1, 0.1, 0.1, 0.1), 1)
+    burning = msgspec.structs.replace(LEARNED, known={"01J": Known(1, told)})
+    assert disk.files.due("cam-01", burning, 1)
+    disk.files.write("cam-01", burning, 1)
+    assert not disk.files.due("cam-01", burning, 2)
+
+
+def test_what_the_disk_or_the_bound_refuses_leaves_the_file_as_it_was_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path)
+    before = disk.kept()
+    monkeypatch.setattr(files, "MAX_BYTES", len(before) - 1)
+    for _ in range(3):
+        disk.files.write("cam-01", LEARNED, 1)
+    assert disk.file.read_bytes() == before
+    assert disk.counts == {"memory-not-kept": 3}
+    assert len(caplog.records) == 1
+    monkeypatch.undo()
+    disk.file.unlink()
+    disk.file.parent.rmdir()
+    disk.file.parent.write_text("in the way")
+    disk.files.write("cam-01", LEARNED, 1)
+    assert disk.counts == {"memory-not-kept": 4}
