@@ -12,6 +12,7 @@ from edge.vision.judge.settings import Mask
 from edge.vision.nn.packed import Packed
 from edge.vision.nn.slot import Slot
 from edge.vision.observation import Observation
+from edge.vision.packed_heat import PackedHeat
 from edge.vision.pipeline.pace import Attention
 from edge.vision.pipeline.worker import Looked
 from edge.vision.slow_smoke import SlowSmoke
@@ -39,6 +40,7 @@ class Eyes:
         is_open: Callable[[str], bool],
         usual: Mapping[str, Mapping[str, Packed]] = MappingProxyType({}),
         masks: Callable[[str], tuple[Mask, ...]] = lambda _camera: (),
+        warm: Mapping[str, PackedHeat] = MappingProxyType({}),
     ) -> None:
         self._limit, self._is_open = limit, is_open
         self._eyes = {
@@ -52,6 +54,9 @@ class Eyes:
                 self._eyes[camera].goes_on(kept)
         self._gates = {camera: SlowSmoke() for camera in slots}
         self._heat = {camera: HotSpots(limits) for camera, limits in heat.items()}
+        for camera, packed in warm.items():
+            if camera in self._heat:
+                self._heat[camera].goes_on(packed)
 
     def __call__(self, frame: Frame) -> Looked:
         """Of one frame.
@@ -86,6 +91,14 @@ class Eyes:
         """What is usual at a camera by spectrum, to be kept over a restart."""
         eye = self._eyes.get(camera)
         return {} if eye is None else eye.kept()
+
+    def knows_warmth(self, camera: str) -> bool:
+        """Whether there is any to be kept."""
+        return camera in self._heat and self._heat[camera].knows
+
+    def warmth(self, camera: str) -> PackedHeat | None:
+        """How warm each place of a thermal camera usually is, to be kept over a restart."""
+        return self._heat[camera].kept() if camera in self._heat else None
 
     def _attention(self, seen: Observation) -> Attention:
         if self._is_open(seen.camera):

@@ -10,7 +10,7 @@ import msgspec
 
 from edge.drivers.camera.config import HEAT, CameraConfig, CameraDevice
 from edge.drivers.camera.faults import Faults
-from edge.drivers.camera.learned import Learned, LearnedFiles, paths
+from edge.drivers.camera.learned import Learned, LearnedFiles, places
 from edge.drivers.camera.scene import Scene
 from edge.drivers.camera.turning import Heads, head_of, mount_of
 from edge.drivers.camera.values import spec_of, values_of
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edge.drivers.camera.reporting import Reporter
     from edge.vision.eyes import Eyes
     from edge.vision.nn.slot import Slot
+    from edge.vision.packed_heat import PackedHeat
     from edge.vision.pipeline.camera import Camera, Change
     from edge.vision.pipeline.pipeline import Pipeline
     from edge.vision.pipeline.worker import Result
@@ -51,7 +52,7 @@ class CameraDriver:
         self._config, self._context = config, context
         self._by_id = {d.id: d for d in config.devices}
         self._specs = {d.id: spec_of(d, config.period_s) for d in config.devices}
-        where = paths(config.state_dir, context.folder)
+        where = places(config.state_dir, context.folder)
         self._files = LearnedFiles(where, context.log, context.count)
         self._scene = Scene(self._by_id, dict.fromkeys(self._by_id, Learned()))
         self._seen: dict[str, dict[str, float]] = {name: {} for name in self._by_id}
@@ -80,10 +81,13 @@ class CameraDriver:
 
         read = {name: await asyncio.to_thread(self._files.read, name) for name in self._by_id}
         learned = {name: kept for name, (kept, _) in read.items()}
+        thermal = [name for name, device in self._by_id.items() if device.radiometric]
+        warm = {n: await asyncio.to_thread(self._files.read_warmth, n) for n in thermal}
         heads = Heads(self._by_id, self._context)
         self._scene = Scene(self._by_id, learned, heads.pose)
         self._confirmed = {name: self._scene.confirmed(name) for name in self._by_id}
-        eyes = await asyncio.to_thread(self._eyes, learned)
+        warmth = {name: kept for name, (kept, _) in warm.items() if kept is not None}
+        eyes = await asyncio.to_thread(self._eyes, learned, warmth)
         self._seeing = eyes
         self._reporter = Reporter(self._context, self._by_id, self._scene)
         config, clock = self._config, self._context.clock
@@ -92,7 +96,7 @@ class CameraDriver:
             cameras, eyes, clock, workers=config.workers, share_of_core=config.share_of_core
         )
         try:
-            for name, (_, lost) in read.items():
+            for name, (_, lost) in [*read.items(), *warm.items()]:
                 if lost:
                     await self._reporter.began_anew(name)
                 for told in self._scene.close(name, clock.now_ns()):
@@ -122,7 +126,7 @@ class CameraDriver:
 
         lines: dict[str, ProbeLine] = {}
         try:
-            await asyncio.to_thread(self._eyes, {})
+            await asyncio.to_thread(self._eyes, {}, {})
         except TocsinError as exc:
             return [ProbeLine(name, False, _with_hint(exc)) for name in self._by_id]
         pipeline = Pipeline([self._camera(d) for d in self._config.devices], lambda _f: Looked(), self._context.clock)  # fmt: skip
@@ -217,7 +221,7 @@ class CameraDriver:
         heat = {} if eyes is None else eyes.usual(camera)
         return msgspec.structs.replace(self._scene.learned(camera), heat=heat)
 
-    def _eyes(self, learned: Mapping[str, Learned]) -> Eyes:
+    def _eyes(self, learned: Mapping[str, Learned], warmth: Mapping[str, PackedHeat]) -> Eyes:
         """Loads each model once.
 
         Raises:
@@ -260,7 +264,7 @@ class CameraDriver:
         usual = {name: kept.heat for name, kept in learned.items()}
         return Eyes(
             slots, heat, apart_s, self._limit, lambda camera: self._scene.is_open(camera), usual,
-            lambda camera: self._scene.masks(camera),
+            lambda camera: self._scene.masks(camera), warmth,
         )  # fmt: skip
 
     def _limit(self, camera: str, label: str, spectrum: str) -> float:
@@ -323,10 +327,21 @@ class CameraDriver:
                 learned, now_ns = self._learned(name), self._context.clock.mono_ns()
                 if self._files.due(name, learned, now_ns):
                     await asyncio.to_thread(self._files.write, name, learned, now_ns)
+                eyes = self._seeing
+                if eyes is None or not self._by_id[name].radiometric:
+                    continue
+                if self._files.warmth_due(name, eyes.knows_warmth(name), now_ns):
+                    await asyncio.to_thread(self._keep_warmth, eyes, name, now_ns)
+
+    def _keep_warmth(self, eyes: Eyes, camera: str, now_ns: int) -> None:
+        self._files.write_warmth(camera, eyes.warmth(camera), now_ns)
 
     def _keep_all(self) -> None:
-        for name in self._by_id:
-            self._files.write(name, self._learned(name), self._context.clock.mono_ns())
+        now_ns = self._context.clock.mono_ns()
+        for name, device in self._by_id.items():
+            self._files.write(name, self._learned(name), now_ns)
+            if device.radiometric and self._seeing is not None:
+                self._keep_warmth(self._seeing, name, now_ns)
 
 
 def _masks(text: str, classes: Collection[str]) -> tuple[Mask, ...]:

@@ -93,6 +93,8 @@ def watch(
     if isinstance(eyes, Eye) and kept is not None:
         for other in eyes.goes_on(kept.heat):
             output.note(f"what is usual here was found by {other}: it is learned anew")
+    if isinstance(eyes, _Heat) and kept is not None and kept.warmth is not None:
+        eyes.spots.goes_on(kept.warmth)
     source = _opened(recorded)
     apart_s = every_s or (1 / source.fps if isinstance(source, VideoSource) else 60.0)
     chain = Playback(
@@ -126,7 +128,7 @@ def watch(
             else "pictures of a camera that see something",
         )
     if state is not None:
-        write_kept(state, Kept(chain.watch, eyes.kept() if isinstance(eyes, Eye) else {}))
+        write_kept(state, _learned(chain.watch, eyes))
 
 
 def options(
@@ -155,14 +157,20 @@ def options(
         ) from exc
 
 
+def _learned(watched: Watch, eyes: Eyes) -> Kept:
+    if isinstance(eyes, Eye):
+        return Kept(watched, eyes.kept())
+    return Kept(watched, warmth=eyes.spots.kept() if isinstance(eyes, _Heat) else None)
+
+
 class _Heat:
     """Thermal pictures: no model, every frame is looked at."""
 
     def __init__(self) -> None:
-        self._spots = HotSpots()
+        self.spots = HotSpots()
 
     def look(self, frame: Frame, *, learn: bool = True) -> Observation:
-        return self._spots.look(frame, learn=learn)
+        return self.spots.look(frame, learn=learn)
 
     def glance(self, frame: Frame) -> None:
         pass

@@ -10,6 +10,7 @@ from edge.durable import write_durably
 from edge.sealed import sealed, unsealed
 from edge.vision.judge.watch import Watch
 from edge.vision.nn.packed import Packed
+from edge.vision.packed_heat import PackedHeat
 from tocsin.errors import FolderError, UsageError
 
 _KIND, _VERSION = "vision-watch", 1
@@ -17,10 +18,11 @@ _HINT = "another path for --state, or remove it: the camera is then learned anew
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """Thresholds and what goes with them, and what is usual by spectrum."""
+    """Thresholds and what goes with them, and what is usual: by spectrum for a model, by the hour for a thermal camera."""
 
     watch: Watch = Watch()
     heat: dict[str, Packed] = {}
+    warmth: PackedHeat | None = None
 
 
 def write_kept(path: Path, kept: Kept) -> None:

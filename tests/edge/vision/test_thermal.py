@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,11 +15,13 @@ from edge.vision.judge.settings import Settings
 from edge.vision.judge.site import Site, SiteSettings, step_site
 from edge.vision.judge.watch import Event, EventKind, Watch, step
 from edge.vision.observation import Observation, Quality
+from edge.vision.packed_heat import PackedHeat, PackedHour
 from edge.vision.pipeline.develop import Developer, Radiometry
 from edge.vision.pose import Pose
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Raw, Reject
-from edge.vision.thermal import HeatLimits, HotSpots, UsualHeat
+from edge.vision.thermal import HeatLimits, HotSpots
+from edge.vision.usual_heat import UsualHeat
 
 SECOND_NS = 1_000_000_000
 NOON_NS = (
@@ -135,6 +138,78 @@ def test_what_was_seen_shortly_before_an_alarm_is_not_learned() -> None:
         small(spots, minute, 20)
     for minute in range(23, 36):  # those before the alarm would be usual by now
         assert small(spots, minute, 120).boxes
+
+
+def again(spots: HotSpots) -> HotSpots:
+    """After a restart."""
+    packed = spots.kept()
+    assert packed is not None
+    new = HotSpots()
+    new.goes_on(msgspec.msgpack.decode(msgspec.msgpack.encode(packed), type=PackedHeat))
+    return new
+
+
+def test_what_is_usual_is_so_at_once_after_a_restart_and_the_absolute_limit_holds() -> None:
+    spots = HotSpots()
+    for minute in range(24):
+        small(spots, minute, 120)
+    assert small(spots, 24, 120).boxes == ()
+    assert small(HotSpots(), 25, 120).boxes
+    new = again(spots)
+    assert small(new, 25, 120).boxes == ()
+    assert small(new, 26, 151).boxes
+    for minute in range(27, 45):  # learning goes on
+        assert small(new, minute, 120).boxes == ()
+    kept, before = new.kept(), spots.kept()
+    assert kept is not None
+    assert before is not None
+    assert kept.last_ns > before.last_ns
+
+
+def test_a_map_that_was_kept_is_as_fine_as_the_one_in_memory() -> None:
+    heat, other, rng = UsualHeat(), UsualHeat(), np.random.default_rng(2)
+    for minute in range(50):
+        celsius = rng.normal(140, 0.5, (32, 48)).astype(np.float32)
+        heat.saw(celsius, NOON_NS + minute * 60 * SECOND_NS)
+    packed = heat.packed()
+    assert packed is not None
+    other.unpack(packed)
+    limits = [one.limit((32, 48), NOON_NS + 3000 * SECOND_NS) for one in (heat, other)]
+    assert limits[0] is not None
+    assert limits[1] is not None
+    assert float(np.abs(limits[0] - limits[1]).max()) < 0.2
+
+
+@pytest.mark.parametrize(("days", "usual"), [(2, True), (4, False)])
+def test_a_map_of_more_than_three_days_ago_is_left_aside(days: int, usual: bool) -> None:
+    spots = HotSpots()
+    for minute in range(24):
+        small(spots, minute, 120)
+    assert (small(again(spots), 25 + days * 1440, 120).boxes == ()) is usual
+
+
+def test_a_map_of_a_picture_of_another_size_is_left_aside() -> None:
+    spots = HotSpots()
+    for minute in range(24):
+        small(spots, minute, 120)
+    for shape in ((40, 32), (30, 33), (16, 16)):
+        new = again(spots)
+        celsius = np.full(shape, 20, np.float32)
+        celsius[4:12, 4:12] = 120
+        at_ns, every = NOON_NS + 1500 * SECOND_NS, np.ones(shape, bool)
+        assert new.look(Frame("heat", 0, at_ns, None, celsius, every, "thermal")).boxes
+        assert not new.knows
+
+
+@pytest.mark.parametrize(
+    ("shape", "hour", "size", "watched_s"),
+    [((2, 2), 0, 7, 1.0), ((0, 2), 0, 0, 1.0), ((2, 2), 24, 8, 1.0), ((2, 2), 0, 8, -1.0), ((2, 2), 0, 8, float("nan"))],
+)  # fmt: skip
+def test_a_map_that_does_not_fit_its_own_shape_is_none(
+    shape: tuple[int, int], hour: int, size: int, watched_s: float
+) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - any text
+        PackedHeat(shape, 0, {hour: PackedHour(watched_s, bytes(size), bytes(size))})
 
 
 def test_frames_that_wait_to_be_learned_stay_few() -> None:

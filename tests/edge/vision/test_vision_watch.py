@@ -239,6 +239,27 @@ def test_a_camera_that_was_turned_between_two_runs_says_moved_once(
     assert lines == []
 
 
+def test_a_thermal_roof_that_a_run_found_usual_is_in_the_state_for_the_next_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, state, rng = tmp_path / "thermal", tmp_path / "state.json", np.random.default_rng(5)
+    folder.mkdir()
+    for i in range(30):
+        celsius = rng.normal(20, 0.1, (48, 64))
+        celsius[16:24, 24:32] = 70
+        counts = np.round((celsius + 273.15) / 0.04).astype(np.uint16)
+        cv2.imwrite(str(folder / f"{i:03}.png"), counts)
+    given = (str(folder), "--kelvin", "0.04", "--every", "60", "--state", str(state))
+    watched = list[float]()
+    for _ in range(2):
+        watch(capsys, *given)
+        kept = read_kept(state)
+        assert kept is not None
+        assert kept.warmth is not None
+        watched.append(sum(hour.watched_s for hour in kept.warmth.hours.values()))
+    assert watched[1] > watched[0] + 600
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,18 @@ import pytest
 from edge.drivers.camera import learned as files
 from edge.drivers.camera.config import CameraConfig
 from edge.drivers.camera.driver import CameraDriver
-from edge.drivers.camera.learned import EVERY_NS, Known, Learned, LearnedFiles, paths
+from edge.drivers.camera.learned import (
+    EVERY_NS,
+    WARMTH_EVERY_NS,
+    Known,
+    Learned,
+    LearnedFiles,
+    places,
+)
 from edge.vision.judge.watch import Watch
+from edge.vision.nn.packed import Packed
+from edge.vision.packed_heat import PackedHeat
+from edge.vision.usual_heat import UsualHeat
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
 from tocsin.contract.evidence import Detection
 from tocsin.testing.conformance.surroundings import Surroundings
@@ -30,11 +41,12 @@ class Disk:
 
     def __init__(self, folder: Path, state_dir: Path | None = None) -> None:
         self.counts: Counter[str] = Counter()
-        where = paths(state_dir, lambda camera: folder / camera)
+        where = places(state_dir, lambda camera: folder / camera)
         self.files = LearnedFiles(
             where, logging.getLogger("memory"), lambda name, n: self.counts.update({name: n})
         )
         self.file = folder / "cam-01" / "learned.json"
+        self.warmth = folder / "cam-01" / "warmth"
 
     def kept(self) -> bytes:
         self.files.write("cam-01", LEARNED, 0)
@@ -56,7 +68,9 @@ class Gateway:
         context = msgspec.structs.replace(
             self.around.context, tell=self.tell, folder=lambda device: self.data_dir / device
         )
-        await asyncio.wait_for(CameraDriver(config, context).run(), 60.0)
+        driver = CameraDriver(config, context)
+        await asyncio.wait_for(driver.run(), 60.0)
+        self.seen = driver._seen["cam-01"]
 
 
 def camera_of(tmp_path: Path, **options: object) -> CameraConfig:
@@ -167,3 +181,77 @@ def test_what_the_disk_or_the_bound_refuses_leaves_the_file_as_it_was_and_is_sai
     disk.file.parent.write_text("in the way")
     disk.files.write("cam-01", LEARNED, 1)
     assert disk.counts == {"memory-not-kept": 4}
+
+
+def test_what_was_forgotten_is_not_on_the_disk_any_more_soon_after(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    packed = Packed("m 1", 9, (1, 1, 1), b"00", b"00")
+    known = msgspec.structs.replace(LEARNED, heat={"visible": packed})
+    disk.files.write("cam-01", known, 0)
+    fewer = msgspec.structs.replace(
+        known, heat={"visible": msgspec.structs.replace(packed, frames=6)}
+    )
+    assert [disk.files.due("cam-01", one, 1) for one in (known, fewer, LEARNED)] == [
+        False,
+        True,
+        True,
+    ]
+    disk.files.write_warmth("cam-01", warmth_of(20), 0)
+    assert not disk.files.warmth_due("cam-01", True, WARMTH_EVERY_NS - 1)
+    assert disk.files.warmth_due("cam-01", True, WARMTH_EVERY_NS)
+    assert disk.files.warmth_due("cam-01", False, 1)
+    disk.files.write_warmth("cam-01", None, 1)
+    assert not disk.warmth.exists()
+    assert not disk.files.warmth_due("cam-01", False, 2)
+    assert disk.files.warmth_due("cam-01", True, 2)
+
+
+def warmth_of(degrees: float) -> PackedHeat:
+    """A whole day of so many degrees in the middle of 64 x 48 px of 20."""
+    heat, celsius = UsualHeat(), np.full((48, 64), 20, np.float32)
+    celsius[16:32, 24:40] = degrees
+    now_ns = time.time_ns()
+    for minute in range(-25 * 60, 0):
+        heat.saw(celsius, now_ns + minute * 60_000_000_000)
+    packed = heat.packed()
+    assert packed is not None
+    return packed
+
+
+def thermal(tmp_path: Path) -> CameraConfig:
+    """A roof of 120 degrees."""
+    folder, rng = tmp_path / "frames", np.random.default_rng(4)
+    folder.mkdir()
+    for i in range(12):
+        celsius = rng.normal(20, 0.2, (48, 64))
+        celsius[16:32, 24:40] = 120
+        counts = np.round((celsius + 273.15) / 0.04).astype(np.uint16)
+        assert cv2.imwrite(str(folder / f"{i:02}.png"), counts)
+    device = {"id": "cam-01", "source": str(folder), "as_fast_as_looked_at": True, "idle_fps": 20.0,
+              "kelvin_per_count": 0.04}  # fmt: skip
+    return CameraConfig.model_validate({"type": "camera", "name": "ridge", "devices": [device]})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"), [(lambda data: data[:-9], "damaged"), (lambda data: data.replace(b'"version":1', b'"version":2'), "version 2")]
+)  # fmt: skip
+async def test_a_thermal_camera_knows_its_warm_roof_after_a_restart_unless_its_file_is_broken(
+    tmp_path: Path, spoil: Any, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, disk = thermal(tmp_path), Disk(tmp_path / "devices")
+    disk.files.write_warmth("cam-01", warmth_of(120), 0)
+    gateway = Gateway(tmp_path / "devices")
+    await gateway.runs(config)
+    assert gateway.seen["hot_spot"] == 0.0
+    kept, lost = disk.files.read_warmth("cam-01")
+    assert kept is not None
+    assert (len(kept.hours), lost) == (24, "")
+    disk.warmth.write_bytes(spoil(disk.warmth.read_bytes()))
+    disk.file.unlink()
+    gateway = Gateway(tmp_path / "devices")
+    await gateway.runs(config)
+    assert gateway.seen["hot_spot"] > 0.5
+    assert gateway.events.count(("camera.anew", "cam-01")) == 1
+    assert gateway.around.counts["memory-unreadable"] == 1
+    assert says in caplog.text
+    assert disk.warmth.with_name("warmth.broken").exists()
