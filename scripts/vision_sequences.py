@@ -37,16 +37,16 @@ _BURNS_FOR = 30  # frames
 _ANSWERED_NS = 600_000_000_000
 
 
-def week(seed: int, days: int) -> Iterator[Picture]:
+def week(seed: int, days: int, day_frames: int = DAY_FRAMES) -> Iterator[Picture]:
     """(480, 640, 3) a minute: days without fire, then one up to noon, when smoke begins to rise, and half an hour of it."""
-    smoke = Smoke(seed)
-    for index in range(days * DAY_FRAMES + DAY_FRAMES // 2 + _BURNS_FOR):
-        day, minute = divmod(index, DAY_FRAMES)
-        if minute == 0:
+    smoke, noon = Smoke(seed), days * day_frames + day_frames // 2
+    for index in range(noon + _BURNS_FOR):
+        day, frame = divmod(index, day_frames)
+        if frame == 0:
             sky = Sky(seed, weather=day)
-        hour = 24 * minute / DAY_FRAMES
+        hour = 24 * frame / day_frames
         picture = np.asarray(cv2.resize(sky.frame(hour), (640, 480), interpolation=cv2.INTER_CUBIC), np.uint8)  # fmt: skip
-        age_s = 60.0 * (index - days * DAY_FRAMES - DAY_FRAMES // 2)
+        age_s = 60.0 * (index - noon)
         yield smoke.over(picture, age_s + 5, sun(hour)) if age_s >= 0 else picture
 
 
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--groups", default="")
     parser.add_argument("--skies", type=int, default=0)
+    parser.add_argument("--first-sky", type=int, default=0, help="seed of the first of them")
     parser.add_argument(
         "--days", type=int, default=1, help="of each sky; from 2 on a fire follows them"
     )
@@ -117,7 +118,7 @@ def main() -> None:
         after = [i - len(quiet) for i in raised if i >= len(quiet)]
         rows.append({"sequence": name, "quiet_frames": len(quiet), "burning_frames": len(burning),
                      "false_alarms": len(raised) - len(after), "first_alarm": min(after, default=None)})  # fmt: skip
-    for seed in range(told.skies):
+    for seed in range(told.first_sky, told.first_sky + told.skies):
         if told.days > 1:
             rows.append(sky_week(detector, settings, seed, told.days, rejected=told.rejected))
             continue
