@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tocsin.errors import FolderError, UsageError
@@ -26,6 +27,19 @@ def refuse_source(out: Path, source: Path, option: str) -> None:
         raise UsageError(
             f"{option} {out} is the very file that is read, {source}", hint=f"another name for {option}"
         )  # fmt: skip
+
+
+def refuse_unwritable(out: Path, option: str) -> None:
+    """Before the work is done, not after.
+
+    Raises:
+        FolderError: nothing can be written there.
+    """
+    folder = out.resolve().parent
+    if not folder.is_dir():
+        raise FolderError(f"{out}: no folder {folder}", hint=f"another path for {option}")
+    if not os.access(out if out.exists() else folder, os.W_OK):
+        raise FolderError(f"{out} cannot be written", hint=f"another path for {option}")
 
 
 class Draft:

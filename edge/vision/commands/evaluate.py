@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from edge.vision.commands.draft import refuse_source, refuse_unwritable
 from edge.vision.commands.options import DEFAULT_MODEL, Model, Numbers, Variant
 from edge.vision.commands.progress import progress
 from edge.vision.evaluate import coco as coco_file
@@ -27,6 +28,7 @@ from tocsin.cli.apps import Json
 from tocsin.errors import FolderError, PictureError, UsageError
 
 _BAD_LABEL = "bad-label"
+_SCORES = "--scores"
 _HINTS = {
     "another-size": "width and height of each image are those of its file",
     _BAD_LABEL: "boxes in px of the picture's own size",
@@ -46,7 +48,7 @@ def evaluate(
     ] = None,
     scores: Annotated[
         Path | None,
-        typer.Option("--scores", help="Also write a file with one JSON line for each frame: what it scored, and its boxes."),
+        typer.Option(_SCORES, help="Also write a file with one JSON line for each frame: what it scored, and its boxes."),
     ] = None,
     threads: Annotated[
         int | None,
@@ -58,6 +60,9 @@ def evaluate(
     if share is not None and not 0 < share < 1:
         raise UsageError(f"--share {share:g} is not between 0 and 1", hint="0.005 is 0.5 %")
     labelled = coco_file.read(coco)
+    if scores is not None:
+        refuse_source(scores, coco, _SCORES)
+        refuse_unwritable(scores, _SCORES)
     detector = load_detector(model, variant=variant.value)
     pictures = coco_file.spelled(labelled, detector.classes)
     started = time.monotonic()
@@ -144,5 +149,5 @@ def _write(path: Path, seen: Iterable[Seen]) -> None:
         path.write_text("\n".join(lines) + "\n", "utf-8")
     except OSError as exc:
         raise FolderError(
-            f"{path} cannot be written: {exc.strerror or exc}", hint="another path for --scores"
+            f"{path} cannot be written: {exc.strerror or exc}", hint=f"another path for {_SCORES}"
         ) from exc

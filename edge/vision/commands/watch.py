@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from edge.vision.commands.draft import refuse_unwritable
 from edge.vision.commands.options import DEFAULT_MODEL, Model, Numbers, Variant
 from edge.vision.commands.progress import progress
 from edge.vision.flame import Flames
@@ -30,7 +30,7 @@ from edge.vision.watch.playback import Eyes, Line, Playback, Summary
 from tocsin.cli import output
 from tocsin.cli.apps import Json
 from tocsin.config import load
-from tocsin.errors import FolderError, LinkError, PictureError, UsageError
+from tocsin.errors import LinkError, PictureError, UsageError
 from tocsin.sdk import SystemClock
 
 _KELVIN = "--kelvin: kelvin in one count, 0.01 for a Lepton, 0.04 for a Tau 2"
@@ -71,7 +71,7 @@ def watch(
     short) count for nothing; how many there were is told at the end, on stderr.
     """
     if state is not None:
-        _refuse(state)
+        refuse_unwritable(state, "--state")
     asked = options(judge, k=k, n=n, budget=budget)
     eyes: Eyes
     if kelvin_per_count is not None:
@@ -194,19 +194,6 @@ def _opened(recorded: Path) -> FolderSource | VideoSource:
 def _became(summary: Summary) -> str:
     skipped = "".join(f", {count} {reason}" for reason, count in summary.skipped.items())
     return f"{summary.frames} frames, {summary.judged} judged{skipped}; {summary.alarms} alarms"
-
-
-def _refuse(state: Path) -> None:
-    """Before all frames are looked at, not after.
-
-    Raises:
-        FolderError: nothing can be written there.
-    """
-    folder = state.resolve().parent
-    if not folder.is_dir():
-        raise FolderError(f"{state}: no folder {folder}", hint="another path for --state")
-    if not os.access(state if state.exists() else folder, os.W_OK):
-        raise FolderError(f"{state} cannot be written", hint="another path for --state")
 
 
 def _told(line: Line) -> str:

@@ -38,10 +38,10 @@ class Labels:
             note = {"id": 500 + len(self.annotations), "image_id": number, "category_id": 2, "bbox": bbox}  # fmt: skip
             self.annotations.append(note | more)
 
-    def eval(self, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any], str]:
+    def eval(self, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, Any], str]:  # fmt: skip
         told = {"images": self.images, "annotations": self.annotations, "categories": self.categories}  # fmt: skip
         self.file.write_text(json.dumps(told))
-        options = ["--coco", str(self.file), "--images", str(self.folder), "--json"]
+        options = ["--coco", str(self.file), "--images", str(self.folder), "--json", *more]
         code = dispatch(["vision", "eval", "--model", self.model, *options])
         out, err = capsys.readouterr()
         found: dict[str, Any] = json.loads(out)
@@ -122,3 +122,25 @@ def test_mistakes_name_images_and_annotations_by_their_ids(
     code, told, _ = labels.eval(capsys)
     assert "images is empty" in told["error"]["message"]
     assert "train.json" in told["error"]["hint"]
+
+
+def test_scores_that_cannot_be_written_are_refused_before_a_picture_is_read_and_never_go_over_the_labels(
+    labels: Labels, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    labels.add("a.png", FIRE)
+    (tmp_path / "a.png").unlink()  # who reads pictures first, says so first
+    code, told, _ = labels.eval(capsys, "--scores", str(tmp_path / "none" / "scores.jsonl"))
+    assert (code, told["error"]["code"]) == (3, "folder.unusable")
+    assert str(tmp_path / "none") in told["error"]["message"]
+    (tmp_path / "link.jsonl").symlink_to(labels.file)
+    for name in ("coco.json", "link.jsonl"):
+        code, told, _ = labels.eval(capsys, "--scores", str(tmp_path / name))
+        assert code == 2
+        assert "the very file that is read" in told["error"]["message"]
+        assert json.loads(labels.file.read_text())["images"] == labels.images
+    labels.add("a.png", FIRE)
+    labels.images.pop()
+    labels.annotations.pop()
+    code, _, _ = labels.eval(capsys, "--scores", str(tmp_path / "scores.jsonl"))
+    assert code == 0
+    assert json.loads((tmp_path / "scores.jsonl").read_text())["file"] == "a.png"
