@@ -21,7 +21,7 @@ from edge.vision.nn.sight import Sight
 from edge.vision.observation import Box
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
 from edge.vision.sources.capture import Capture
-from edge.vision.sources.picture_file import SUFFIXES, decode
+from edge.vision.sources.picture_file import SUFFIXES
 from edge.vision.sources.source import Reject
 from edge.vision.sources.video_file import open_video
 from tocsin.cli import output
@@ -94,6 +94,10 @@ def detect(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Find what a model knows in a picture or video; --draw shows it. With --json one line a frame."""
+    if file.is_dir():
+        raise PictureError(
+            f"{file} is a folder", hint="its frames as a camera: tocsin vision watch"
+        )
     if not file.is_file():
         raise PictureError(f"{file}: no such file", hint="the path of a picture or a video")
     if out is not None:
@@ -108,9 +112,9 @@ def detect(
 
 
 def _picture(look: Look, file: Path, out: Path | None, as_json: bool) -> None:
-    picture = read_picture(file)
+    picture = read_picture(file, upright=True)
     if isinstance(picture, str):
-        if picture == Reject.UNREADABLE and _is_16_bit(file):
+        if picture == Reject.SIXTEEN_BIT:
             raise PictureError(f"{file}: 16-bit, and a model looks at 8 bits", hint=_DEEP)
         raise PictureError(f"{file}: {picture}", hint=_MEND[picture])
     found = look.at(picture, 0, None)
@@ -123,11 +127,6 @@ def _picture(look: Look, file: Path, out: Path | None, as_json: bool) -> None:
         for b in found.boxes
     ]
     output.emit(found, as_json=as_json, human="\n".join(lines))
-
-
-def _is_16_bit(file: Path) -> bool:
-    raw = decode(file.read_bytes())
-    return not isinstance(raw, Reject) and raw.dtype == np.uint16
 
 
 def _video(look: Look, file: Path, out: Path | None, every: int, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from edge.vision.nn.detector import Detector, Found
 from edge.vision.nn.fit import Mask
 from edge.vision.nn.odds import Odds
 from edge.vision.nn.sight import Sight
+from edge.vision.opencv import cv2
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
 from edge.vision.sources.picture_file import decode
 from edge.vision.sources.source import Reject
@@ -118,18 +119,26 @@ def _picture(truth: Labelled, folder: Path) -> Picture | str:
     return picture
 
 
-def read_picture(path: Path) -> Picture | str:
-    """(H, W, 3) uint8 BGR, or why not: `too-small`, `too-large`, `truncated`, `unreadable`."""
+def read_picture(path: Path, *, upright: bool = False) -> Picture | str:
+    """(H, W, 3) uint8 BGR, or why not: `too-small`, `too-large`, `truncated`, `unreadable`, `16-bit`.
+
+    `upright`: turned as its EXIF data says; else as its pixels lie, which is what COCO files mean.
+    """
     try:
-        raw = decode(path.read_bytes())
+        data = path.read_bytes()
     except OSError:
         return Reject.UNREADABLE.value
+    raw = decode(data)
     if isinstance(raw, Reject):
         return raw.value
     if raw.dtype != np.uint8:
-        return Reject.UNREADABLE.value
+        deep = raw.dtype == np.uint16
+        return (Reject.SIXTEEN_BIT if deep else Reject.UNREADABLE).value
     if min(raw.shape[:2]) < MIN_SIDE:
         return Reject.TOO_SMALL.value
+    if upright:
+        turned = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(turned, np.uint8)
     return as_bgr(raw)
 
 

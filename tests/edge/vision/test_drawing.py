@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +114,40 @@ def test_a_run_that_is_stopped_says_what_it_left_and_leaves_the_older_drawing(
     assert frames_of(left) == list(range(int(said[1])))
     assert out.read_bytes() == b"older"
     assert draft.read_bytes() == b"of another run"
+
+
+def with_orientation(jpeg: bytes, number: int) -> bytes:
+    """EXIF data with the tag 0x0112 alone."""
+    tag = struct.pack(">HHIHH", 0x0112, 3, 1, number, 0)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 1) + tag + bytes(4)
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
+@pytest.mark.parametrize(
+    ("number", "turned"),
+    [(3, cv2.ROTATE_180), (6, cv2.ROTATE_90_COUNTERCLOCKWISE), (8, cv2.ROTATE_90_CLOCKWISE)],
+)
+def test_a_picture_that_lies_on_its_side_is_looked_at_and_drawn_upright(
+    number: int, turned: int, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = np.full((256, 320, 3), 40, np.uint8)
+    picture[32:96, 200:264] = (0, 0, 255)
+    file, drawn = tmp_path / "phone.jpg", tmp_path / "drawn.png"
+    jpeg = cv2.imencode(".jpg", cv2.rotate(picture, turned))[1].tobytes()
+    file.write_bytes(with_orientation(jpeg, number))
+    argv = ["vision", "detect", str(file), "--draw", str(drawn), "--model", model, "--json"]
+    assert dispatch(argv) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["width"], found["height"]) == (320, 256)
+    box = found["boxes"][0]
+    assert (box["x"], box["y"]) == pytest.approx((200, 32), abs=6)
+    shown = cv2.imread(str(drawn))
+    assert shown is not None
+    assert shown.shape == picture.shape
+
+
+def test_a_folder_is_told_as_one(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dispatch(["vision", "detect", str(tmp_path), "--model", model]) == 9
+    assert "is a folder" in capsys.readouterr().err

@@ -238,15 +238,17 @@ def test_pictures_that_cannot_be_looked_at_are_skipped_and_counted(
     made.add("no.jpg", "a", data=b"hello")
     made.add("one.png", "a", data=cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes())
     made.add("other.png", "a", data=cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes())  # fmt: skip
+    deep = cv2.imencode(".png", np.full((256, 320), 29315, np.uint16))[1].tobytes()
+    made.add("deep.png", "a", data=deep)
     made.add("right.png", "a", fire=(0, 0, 64, 64))
     code, out, _ = run(["eval", "--model", model, *made.write(), "--json"], capsys)
     assert code == 0
     report = json.loads(out)
     assert {s["file"]: s["reason"] for s in report["skipped"]} == {
         "cut.jpg": "truncated", "huge.png": "too-large", "no.jpg": "unreadable", "one.png": "too-small",
-        "other.png": "another-size",
+        "other.png": "another-size", "deep.png": "16-bit",
     }  # fmt: skip
-    assert (report["frames"], report["scored"]) == (6, 1)
+    assert (report["frames"], report["scored"]) == (7, 1)
     for file in ("cut.jpg", "huge.png", "no.jpg", "one.png"):
         code, out, _ = run(["detect", str(made.folder / file), "--model", model, "--json"], capsys)
         error = json.loads(out)["error"]
