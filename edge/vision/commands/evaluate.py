@@ -105,6 +105,11 @@ def _measured(report: Report, pictures: Sequence[Labelled], classes: Sequence[st
     Raises:
         PictureError: not one frame was scored, or no label is of a class that the model has.
     """
+    alone = sum(p.group == coco_file.NO_GROUP for p in pictures)
+    if alone:
+        output.note(
+            f"warning: {alone} images have no group: they count as frames of one camera, {coco_file.NO_GROUP}"
+        )
     unknown = ", ".join(report.unknown_classes)
     if unknown:
         output.note(f"warning: labelled, and unknown to the model: {unknown}")

@@ -16,6 +16,8 @@ from tocsin.errors import DatasetError
 
 _FORM = 'a COCO file: {"images": [...], "annotations": [...], "categories": [...]}'
 _EMPTY = "nothing is labelled here; `tocsin vision export` puts its pictures into train.json"
+NO_GROUP = "all"
+"""The camera of pictures that name none."""
 _OFFSET = re.compile(r"\(byte (\d+)\)")
 
 
@@ -29,15 +31,15 @@ class _Image(msgspec.Struct):
     file_name: str
     width: int
     height: int
-    group: str | int = ""  # camera or scene
-    source: str = ""
+    group: str | int | None = None  # camera or scene
+    source: str | None = None
 
 
 class _Annotation(msgspec.Struct):
     image_id: int
     category_id: int
     bbox: tuple[float, float, float, float]
-    iscrowd: int | bool = 0
+    iscrowd: int | bool | None = 0
     id: int = 0
 
 
@@ -107,7 +109,7 @@ def read(path: Path) -> list[Labelled]:
             where.setdefault(image.id, []).append(Box(label, 1.0, *a.bbox))
     found = [
         Labelled(
-            i.file_name, str(i.group) or "all", i.source, i.width, i.height,
+            i.file_name, _group(i), i.source or "", i.width, i.height,
             tuple(boxes.get(i.id, ())), tuple(ignored.get(i.id, ())), tuple(bad.get(i.id, ())), known,
         )
         for i in file.images
@@ -127,6 +129,10 @@ def spelled(pictures: Sequence[Labelled], classes: Sequence[str]) -> list[Labell
         msgspec.structs.replace(p, boxes=tuple(map(of, p.boxes)), ignored=tuple(map(of, p.ignored)))
         for p in pictures
     ]
+
+
+def _group(image: _Image) -> str:
+    return NO_GROUP if image.group in (None, "") else str(image.group)
 
 
 def _outside(bbox: tuple[float, float, float, float], image: _Image) -> bool:

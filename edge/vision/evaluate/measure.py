@@ -157,7 +157,7 @@ def camera(scored: Scored, rows: Sequence[Row], group: str, limits: Mapping[str,
         raised = scored.raised[name][mine]
         quiet = scored.quiet[mine]
         classes[name] = CameraMeasure(
-            threshold=limits[name] if name in limits else min(limits.values()),
+            threshold=limits.get(name),
             positives=int(positive.sum()),
             auc=_number(auc(scores, positive)),
             ap=_number(average_precision(scores, positive)),

@@ -43,7 +43,7 @@ class Measure(msgspec.Struct, frozen=True):
 class CameraMeasure(msgspec.Struct, frozen=True):
     """One class at one camera."""
 
-    threshold: float
+    threshold: float | None  # None: of `any`, which is raised by the thresholds of its classes
     positives: int
     auc: float | None
     ap: float | None
@@ -108,9 +108,10 @@ class Report(msgspec.Struct, frozen=True):
 
 RULES = (
     "Frames without a box whose name's SHA-256 ends in an even number teach a camera's thresholds and are never scored.",
+    "They also teach what heat is usual at each place of their camera's picture (models with a heat map); a frame is never compared with itself.",
     "Frames are looked at in the order of their names; a reference is made of earlier ones only.",
     "A camera with fewer than 20 quiet frames is not calibrated; it counts in AUC, AP and boxes only.",
-    "Ignored regions (iscrowd) are cold, where no box is labelled.",
+    "Ignored regions (iscrowd, of whatever category) are cold for all classes, where no box is labelled.",
     "AUC: Mann-Whitney, ties half. AP: sum of precision x gain in recall, not interpolated. Negatives of a class: frames without a box of it.",
     "Recall: frames with a box of the class whose score exceeds the camera's threshold. False frames: quiet frames that do.",
     "`any`: a box of any class; its score is the highest, and it is raised when one class is.",

@@ -41,7 +41,11 @@ def _lines(report: Report) -> Iterator[str]:
                 c.group,
                 str(c.scored),
                 str(c.quiet_frames),
-                " ".join(f"{n} {m.threshold:.2f}" for n, m in c.classes.items() if n != "any")
+                " ".join(
+                    f"{n} {m.threshold:.2f}"
+                    for n, m in c.classes.items()
+                    if m.threshold is not None
+                )
                 + ("" if c.calibrated else " (not calibrated)"),
                 _p(c.classes["any"].auc),
                 f"{_p(c.classes['any'].recall)} ({c.classes['any'].raised} of {c.classes['any'].positives})",

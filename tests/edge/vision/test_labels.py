@@ -59,7 +59,8 @@ def test_categories_compare_without_case_and_crowd_and_group_come_in_other_types
     labels.categories = [{"id": 1, "name": "Smoke"}, {"id": 2, "name": "FIRE"}]
     labels.add("a.png", FIRE, group=7, iscrowd=False)
     labels.add("b.png", FIRE, group=7, iscrowd=True)
-    labels.add("c.png", FIRE, group=0)
+    labels.add("c.png", FIRE, group=0, iscrowd=None)
+    labels.images[2]["source"] = None
     code, report, err = labels.eval(capsys)
     assert (code, err) == (0, "")
     assert report["unknown_classes"] == []
@@ -144,3 +145,35 @@ def test_scores_that_cannot_be_written_are_refused_before_a_picture_is_read_and_
     code, _, _ = labels.eval(capsys, "--scores", str(tmp_path / "scores.jsonl"))
     assert code == 0
     assert json.loads((tmp_path / "scores.jsonl").read_text())["file"] == "a.png"
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_pictures_that_name_no_camera_are_taken_for_one_and_that_is_said(
+    nothing: str | None, labels: Labels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.add("a.png", FIRE)
+    labels.add("b.png", FIRE, group=nothing)
+    labels.add("c.png", FIRE)
+    del labels.images[2]["group"]
+    code, report, err = labels.eval(capsys)
+    assert code == 0
+    assert "warning: 2 images have no group" in err
+    assert {c["group"]: c["frames"] for c in report["cameras"]} == {"a": 1, "all": 2}
+
+
+def test_an_ignored_region_is_one_for_all_classes_whatever_its_category(
+    labels: Labels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.add("b.png", FIRE, iscrowd=1)  # quiet, and not of the half that teaches
+    for category in (1, 2):
+        labels.annotations[0]["category_id"] = category
+        _, report, _ = labels.eval(capsys, "--scores", str(labels.folder / "scores.jsonl"))
+        (line,) = (labels.folder / "scores.jsonl").read_text().splitlines()
+        assert max(json.loads(line)["scores"].values()) < 0.2
+        assert report["any"]["boxes"]["0.1"]["false_boxes"] == 0
+    labels.annotations.clear()
+    _, report, _ = labels.eval(capsys)
+    assert report["any"]["boxes"]["0.1"]["false_boxes"] == 1
+    (camera,) = report["cameras"]
+    assert camera["classes"]["fire"]["threshold"] == pytest.approx(0.5)
+    assert camera["classes"]["any"]["threshold"] is None
