@@ -64,12 +64,16 @@ def hold(
 def learn(lessons: Lessons, now_ns: int, settings: Settings) -> tuple[Lessons, bool]:
     """Takes in what waited long enough; whether there was any."""
     newer: dict[str, float] = {}
+    new: dict[tuple[str, str], bool] = {}
     kept: list[Slot] = []
     calibration, learned = lessons.calibration, False
     for slot in reversed(lessons.waiting):
         limits = settings.limits_of(slot.label)
         lag_s, lag_frames = limits.lag_s, limits.lag_frames
-        if lessons.calibration.frames(slot.label, slot.spectrum) < limits.learn_frames:
+        of = slot.label, slot.spectrum
+        if of not in new:
+            new[of] = lessons.calibration.frames(*of) < limits.learn_frames
+        if new[of]:
             lag_s, lag_frames = 0.0, limits.first_lag_frames
         after = newer.get(slot.label, 0.0)
         newer[slot.label] = after + slot.seen.frames

@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from edge.vision.judge.boxes import grown, masked, overlap, union
-from edge.vision.judge.calibration import Calibration, Threshold, threshold
+from edge.vision.judge.calibration import Calibration, Threshold, noted, threshold
 from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_aside
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track, follow
@@ -259,7 +259,10 @@ def _learn(watch: Watch, seen: Observation, settings: Settings, held: Container[
         key = f"{label}/{seen.spectrum}"
         if not _fresh(kept.get(key), seen):
             kept = {**kept, key: (seen.ts_ns, threshold_of(watch, label, seen, settings))}
-    return msgspec.structs.replace(watch, thresholds=kept)
+            limits = settings.limits_of(label)
+            known = noted(lessons.calibration, label, seen.spectrum, seen.ts_ns, limits)
+            lessons = msgspec.structs.replace(lessons, calibration=known)
+    return msgspec.structs.replace(watch, lessons=lessons, thresholds=kept)
 
 
 def _raise(

@@ -16,3 +16,5 @@ class Packed(msgspec.Struct, frozen=True):
     rejected: bytes = b""  # heat that people said is none of a fire
     rejected_ns: int = 0
     outline: bytes = b""  # where the camera looked
+    lid: bytes = b""  # what was usual when its last day began; none yet on the first one
+    lid_ns: int = 0

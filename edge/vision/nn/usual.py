@@ -16,6 +16,8 @@ _MOST_FRAMES = 20_000  # older ones count less and less
 _APART_NS, _LAG_NS = 10_000_000_000, 600_000_000_000
 _LAG_FRAMES, _FIRST_LAG_FRAMES = 12, 5
 _MOST_WAITING = 128
+_DAY_NS = 86_400_000_000_000
+_RISES_A_DAY = np.float32(0.5)  # log-odds: what burns slowly for hours must not become usual
 _NONE: Odds = np.zeros(0, np.float32)
 
 
@@ -52,6 +54,7 @@ class Usual:
         self._waiting: deque[tuple[int, NDArray[np.float16]]] = deque(maxlen=_MOST_WAITING)
         self._last_ns: int | None = None
         self._first, self._learned = Tally(), Tally()
+        self._lid, self._lid_ns = _NONE, 0  # what was usual when the last day began; 0: never yet
         self._rejected = Rejected()
         self._limit: Odds | None = None
 
@@ -64,9 +67,16 @@ class Usual:
         """What counts as usual heat at each place and beside it; None: not known yet."""
         if self._limit is None:
             lasting = self._learned.frames >= LEAST_FRAMES
-            by_frames = (self._learned if lasting else self._first).limit() if self.known else None
-            self._limit = self._rejected.over(by_frames)
+            first = self._first.limit() if self.known and not lasting else None
+            self._limit = self._rejected.over(self._by_frames() if lasting else first)
         return self._limit
+
+    def _by_frames(self) -> Odds:
+        """After the first day, no place is hotter than it was a day ago by more than so much."""
+        limit = self._learned.limit()
+        if self._lid.shape == limit.shape:
+            return np.asarray(np.minimum(limit, self._lid + _RISES_A_DAY), np.float32)
+        return limit
 
     def saw(self, odds: Odds, ts_ns: int) -> None:
         """A frame without an alarm."""
@@ -86,6 +96,20 @@ class Usual:
             self._learn(self._first, self._waiting[-1 - _FIRST_LAG_FRAMES][1])
         while len(self._waiting) > _LAG_FRAMES and ts_ns - self._waiting[0][0] >= _LAG_NS:
             self._learn(self._learned, self._waiting.popleft()[1])
+            self._dawns(ts_ns)
+
+    def _dawns(self, ts_ns: int) -> None:
+        """After a frame was learned: what is usual when a day begins holds the next one down."""
+        if (
+            ts_ns - self._lid_ns >= _DAY_NS
+            and self._lid_ns
+            and self._learned.frames >= LEAST_FRAMES
+        ):
+            self._lid, self._lid_ns = self._by_frames(), ts_ns
+        elif (
+            self._lid_ns == 0 or ts_ns < self._lid_ns
+        ):  # the first frame, or the clock was set back
+            self._lid_ns = ts_ns
 
     def _shapes(self) -> set[tuple[int, ...]]:
         known = {t.mean.shape for t in (self._first, self._learned) if t.frames}
@@ -113,6 +137,7 @@ class Usual:
         """The camera looks elsewhere, or another model looks."""
         self._waiting.clear()
         self._first, self._learned, self._rejected = Tally(), Tally(), Rejected()
+        self._lid, self._lid_ns = _NONE, 0
         self._limit = self._last_ns = None
 
     def packed(self, model: str) -> Packed | None:
@@ -122,7 +147,12 @@ class Usual:
             return None
         shape = (mean.shape[0], mean.shape[1], mean.shape[2])
         halves = [a.astype(np.float16).tobytes() for a in (mean, square)]
-        return Packed(model, frames, shape, halves[0], halves[1], *self._rejected.packed(shape))
+        rejected, rejected_ns = self._rejected.packed(shape)
+        lid = self._lid.astype(np.float16).tobytes() if self._lid.shape == shape else b""
+        return Packed(
+            model, frames, shape, halves[0], halves[1], rejected, rejected_ns,
+            lid=lid, lid_ns=self._lid_ns,
+        )  # fmt: skip
 
     def unpack(self, packed: Packed) -> bool:
         """Goes on from there; False: it does not fit its own shape and is left aside."""
@@ -135,6 +165,8 @@ class Usual:
         rejected = _half(packed.rejected, packed.shape)
         if rejected is not None:
             self._rejected.unpack(rejected, packed.rejected_ns)
+        lid = _half(packed.lid, packed.shape)
+        self._lid, self._lid_ns = _NONE if lid is None else lid, packed.lid_ns
         return True
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from edge.drivers.camera.learned import Learned
@@ -230,3 +232,58 @@ def test_what_burnt_in_the_first_frames_is_forgotten_once_others_were_learned() 
     limit = usual.limit()
     assert limit is not None
     assert limit[0, 2, 2] < -3
+
+
+def days_of(heat_at: Callable[[float], float], days: float, apart_s: int = 300) -> Usual:
+    """A camera whose place (5, 5) is so hot at each hour since it began, in log-odds."""
+    usual = Usual()
+    for i in range(round(days * 86_400 / apart_s)):
+        now = heat({}, i % 50)
+        now[0, 5, 5] = heat_at(i * apart_s / 3600)
+        usual.saw(now, i * apart_s * SECOND_NS)
+    return usual
+
+
+def usual_at(usual: Usual) -> float:
+    limit = usual.limit()
+    assert limit is not None
+    return float(limit[0, 5, 5])
+
+
+@pytest.mark.parametrize("begins_h", [30, 40, 60, 100])
+@pytest.mark.parametrize("an_hour", [0.2, 0.5])
+def test_heat_that_rises_for_hours_does_not_become_usual(begins_h: int, an_hour: float) -> None:
+    lasts_h = 7 / an_hour
+    before = usual_at(days_of(lambda _: -5, begins_h / 24))
+    after = days_of(
+        lambda hour: -5 + max(0.0, hour - begins_h) * an_hour, (begins_h + lasts_h) / 24
+    )
+    assert usual_at(after) <= before + 0.5 * (2 + lasts_h / 24)
+    assert usual_at(after) < -1  # from there on it takes something away
+
+
+def test_heat_that_stays_for_days_becomes_usual() -> None:
+    assert usual_at(days_of(lambda hour: 1.0 if hour > 36 else -5.0, 4)) < -1
+    assert usual_at(days_of(lambda hour: 1.0 if hour > 36 else -5.0, 16)) > 0.9
+
+
+def test_the_heat_of_the_first_day_is_usual_at_once() -> None:
+    assert usual_at(days_of(lambda hour: 1.0 if hour > 6 else -5.0, 0.9)) > 0.9
+
+
+def test_a_restart_makes_no_heat_usual_sooner() -> None:
+    def rises(hour: float) -> float:
+        return -5 + max(0.0, hour - 48) * 0.3
+
+    usual, again = Usual(), Usual()
+    for i in range(65 * 12):
+        now = heat({}, i % 50)
+        now[0, 5, 5] = rises(i / 12)
+        usual.saw(now, i * 300 * SECOND_NS)
+        if i % 100 == 99:
+            packed = usual.packed("m")
+            assert packed is not None
+            again = Usual()
+            assert again.unpack(packed)
+            usual = again
+    assert usual_at(usual) < -2
