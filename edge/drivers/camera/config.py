@@ -67,6 +67,12 @@ class PoseConfig(Section):
 
     lat: float = Field(ge=-90, le=90, description="Latitude, degrees (WGS 84).")
     lon: float = Field(ge=-180, le=180, description="Longitude, degrees (WGS 84).")
+    height_m: float | None = Field(
+        default=None,
+        ge=-500,
+        le=9000,
+        description="The camera above sea level, as exactly as `elevation_deg`: two cameras that have it agree only where both see the foot of the smoke at one height.",
+    )
     azimuth_deg: float = Field(
         ge=0, lt=360, description="Where the middle of the picture lies, clockwise from north."
     )

@@ -206,7 +206,8 @@ class Scene:
             if device.pose is None or pose is None:
                 continue
             if device.ptz is None or pose.error_deg <= _SURE_DEG:
-                found[name] = Standing(device.pose.lat, device.pose.lon, pose)
+                at = device.pose
+                found[name] = Standing(at.lat, at.lon, pose, at.height_m)
         return found
 
     def _pose(self, camera: str, ts_ns: int, moved: bool) -> Pose | None:

@@ -10,6 +10,10 @@ import msgspec
 from edge.vision.pose import Bearing, Pose
 
 EARTH_KM = 6371.0
+MOST_ERROR_KM, MOST_ERROR_SHARE = 1.0, 0.25
+"""Of a place where bearings cross (one standard deviation); the share is that of the distance to the nearer camera."""
+_HEIGHT_ERRORS, _HIDDEN_M = 3.0, 100.0  # a ridge hides the foot from one camera
+_REFRACTION = 0.13  # of the earth's curve that light follows
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -18,6 +22,7 @@ class Standing(msgspec.Struct, frozen=True):
     lat: float
     lon: float
     pose: Pose
+    height_m: float | None = None  # above sea level; None: not known
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -38,7 +43,9 @@ def crossing(
     farthest_km: float = 30.0,
     least_deg: float = 5.0,
 ) -> Place | None:
-    """Where they cross, if they do in front of both cameras, near enough and at an angle that says something. On a flat map: good to 0.1 % in 30 km."""
+    """Where they cross, if they do in front of both cameras, near enough, at an angle that says something, where the errors of both leave a place
+    and, of cameras whose height is known, at one height. On a flat map: good to 0.1 % in 30 km.
+    """
     shrink = math.cos(math.radians((first.lat + second.lat) / 2))
     degree_km = math.radians(1) * EARTH_KM
     east = ((second.lon - first.lon + 180) % 360 - 180) * degree_km * shrink
@@ -56,7 +63,32 @@ def crossing(
     spread = math.hypot(
         km * math.radians(one.azimuth_error_deg), other_km * math.radians(two.azimuth_error_deg)
     ) / abs(sine)
+    if spread > min(MOST_ERROR_KM, MOST_ERROR_SHARE * min(km, other_km)):
+        return None
+    if not _level(first, one, km, second, two, other_km, spread):
+        return None
     return Place(lat, lon, km, spread)
+
+
+def _level(
+    first: Standing, one: Bearing, km: float, second: Standing, two: Bearing, other_km: float,
+    error_km: float,
+) -> bool:  # fmt: skip
+    """Whether what both see there may be at one height; True where the height of one is not known."""
+    if first.height_m is None or second.height_m is None:
+        return True
+    low, low_error = _seen_at_m(first.height_m, one, km, error_km)
+    high, high_error = _seen_at_m(second.height_m, two, other_km, error_km)
+    return abs(high - low) <= _HEIGHT_ERRORS * math.hypot(low_error, high_error) + _HIDDEN_M
+
+
+def _seen_at_m(height_m: float, bearing: Bearing, km: float, error_km: float) -> tuple[float, float]:  # fmt: skip
+    """The height above sea level so far along a bearing, and its error."""
+    up = math.radians(min(max(bearing.elevation_deg, -89.0), 89.0))
+    curve = (1 - _REFRACTION) * km * km / (2 * EARTH_KM)
+    across = km * math.radians(bearing.elevation_error_deg) / math.cos(up) ** 2
+    error = math.hypot(across, error_km * math.tan(up))
+    return height_m + 1000 * (km * math.tan(up) + curve), 1000 * error
 
 
 def sun(lat: float, lon: float, ts_ns: int) -> tuple[float, float]:

@@ -116,3 +116,21 @@ async def test_a_roof_that_is_rejected_while_it_is_looked_at_is_hot_no_more(tmp_
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def test_cameras_that_would_see_the_smoke_at_two_heights_do_not_agree() -> None:
+    pose = {"lat": 40.0, "lon": 116.0, "azimuth_deg": 45.0, "height_m": 100.0}
+    agreed = []
+    for height_m in (100.0, 1500.0):
+        other = {**pose, "lon": 116.1, "azimuth_deg": 315.0, "height_m": height_m}
+        given = [{"id": f"cam-{i}", "source": "frames", "pose": p} for i, p in enumerate((pose, other))]  # fmt: skip
+        config = CameraConfig.model_validate({"type": "camera", "name": "ridge", "devices": given})
+        devices = {d.id: d for d in config.devices}
+        cameras = Scene(devices, dict.fromkeys(devices, Learned()))
+        for i in range(20):
+            boxes = (Box("smoke", 0.8, 300, 200, 40, 40),)[: i >= 10]
+            for name in devices:
+                one = msgspec.structs.replace(seen(60 * i, *boxes), camera=name)
+                told = [c.told.why[0] for c in cameras.see(one) if c.told]
+                agreed += [height_m for why in told if "its bearing crosses" in why]
+    assert set(agreed) == {100.0}

@@ -78,34 +78,94 @@ def test_crossing_bearings_of_two_cameras_confirm_and_parting_ones_do_not() -> N
 
 def test_a_camera_that_looks_down_a_slope_agrees_by_the_bearing_it_tells() -> None:
     """At the edge of its picture the meridians lie closer: 38 degrees off the axis, 28 would be without the tilt."""
-    down = Standing(39.9, 116.0, Pose(330.0, -50.0, 60.0))
-    rules = SiteSettings(others=AT_ONCE, standing={"cam-1": down, "cam-2": at(39.9, 116.02, 0)})
+    down = Standing(39.9, 116.0, Pose(330.0, -50.0, 60.0, error_deg=0.1))
+    north = Standing(39.9, 116.02, Pose(0.0, 0.0, 60.0, error_deg=0.1))
+    rules = SiteSettings(others=AT_ONCE, standing={"cam-1": down, "cam-2": north})
     frames = []
     for i in range(5):
-        frames.append(observed(i, smoke(0.6), camera="cam-2"))
-        frames.append(observed(i, smoke(0.6, x=600)))
+        frames.append(observed(i, smoke(0.6, x=317, size=6), camera="cam-2"))
+        frames.append(observed(i, smoke(0.6, x=617, size=6)))
     assert [e.index for e in run(frames, rules) if e.camera == "cam-1"] == [2]
+
+
+LAT, LON, DEGREE_KM = 40.0, 116.0, math.radians(1) * EARTH_KM
+
+
+def back(azimuth: float, far: float, height_m: float | None = None) -> Standing:
+    """The camera that sees the place at this azimuth and distance."""
+    north, east = -far * math.cos(math.radians(azimuth)), -far * math.sin(math.radians(azimuth))
+    shrink = math.cos(math.radians(LAT + north / DEGREE_KM / 2))
+    stands = at(LAT + north / DEGREE_KM, LON + east / DEGREE_KM / shrink, azimuth)
+    return msgspec.structs.replace(stands, height_m=height_m)
 
 
 @given(st.floats(0, 359.9), st.floats(1, 25), st.floats(0, 359.9), st.floats(1, 25))
 def test_two_bearings_on_one_place_cross_there(a: float, km: float, b: float, other: float) -> None:
-    lat, lon = 40.0, 116.0
-    degree = math.radians(1) * EARTH_KM
-
-    def back(azimuth: float, far: float) -> Standing:
-        """The camera that sees the place at this azimuth and distance."""
-        north, east = -far * math.cos(math.radians(azimuth)), -far * math.sin(math.radians(azimuth))
-        shrink = math.cos(math.radians(lat + north / degree / 2))
-        return at(lat + north / degree, lon + east / degree / shrink, azimuth)
-
+    lat, lon, degree = LAT, LON, DEGREE_KM
     first, second = back(a, km), back(b, other)
-    place = crossing(first, Bearing(a, 0, 1, 1), second, Bearing(b, 0, 1, 1))
-    if abs(math.sin(math.radians(a - b))) < 0.2:
+    place = crossing(first, Bearing(a, 0, 0.1, 1), second, Bearing(b, 0, 0.1, 1))
+    if abs(math.sin(math.radians(a - b))) < 0.2 or max(km, other) > 15 * min(km, other):
         return
     assert place is not None
     shift = math.hypot((place.lat - lat) * degree, (place.lon - lon) * degree * 0.766)
     assert shift < 0.3
     assert place.error_km > 0
+
+
+@given(
+    st.tuples(st.floats(0, 359.9), st.floats(0.2, 29), st.floats(0.05, 10)),
+    st.tuples(st.floats(0, 359.9), st.floats(0.2, 29), st.floats(0.05, 10)),
+)
+def test_bearings_agree_only_on_a_place_that_they_tell(
+    one: tuple[float, float, float], two: tuple[float, float, float]
+) -> None:
+    (a, km, error), (b, other, other_error) = one, two
+    place = crossing(
+        back(a, km), Bearing(a, 0, error, 1), back(b, other), Bearing(b, 0, other_error, 1)
+    )
+    sine = abs(math.sin(math.radians(a - b)))
+    if place is None:
+        spread = math.hypot(km * error, other * other_error) * math.pi / 180 / max(sine, 1e-9)
+        assert sine < 0.09 or spread > 0.95 * min(1.0, 0.25 * min(km, other))
+    else:
+        assert place.error_km <= min(1.0, 0.26 * min(km, other))
+
+
+def test_bearings_a_degree_wrong_agree_on_the_next_hill_and_not_on_a_far_one() -> None:
+    def agree(km: float, other: float, angle: float, error: float = 1.0) -> bool:
+        at_angle = Bearing(angle, 0, error, 1)
+        return crossing(back(0, km), Bearing(0, 0, error, 1), back(angle, other), at_angle) is not None  # fmt: skip
+
+    assert agree(10, 10, 90)
+    assert agree(10, 10, 30)
+    assert not agree(25, 25, 30)  # 1.2 km
+    assert agree(25, 25, 30, 0.5)
+    assert not agree(0.5, 15, 90)  # 0.26 km, more than a quarter of 0.5
+    assert not agree(8, 8, 6)
+
+
+@given(st.floats(2, 8), st.floats(2, 8), st.floats(-20, 20), st.floats(0, 2000), st.floats(0, 2000))
+def test_cameras_of_known_height_agree_only_at_one_height(
+    km: float, other: float, wrong_deg: float, height: float, other_height: float
+) -> None:
+    ground_m = 600.0
+
+    def up(far: float, camera_m: float) -> float:
+        return math.degrees(math.atan((ground_m - camera_m) / 1000 / far))
+
+    def agree(high: float | None) -> bool:
+        here, there = back(0, km, height), back(90, other, high)
+        first = Bearing(0, up(km, height), 1, 1)
+        second = Bearing(90, up(other, other_height) + wrong_deg, 1, 1)
+        return crossing(here, first, there, second) is not None
+
+    assert agree(None)
+    if wrong_deg == 0:
+        assert agree(other_height)
+    if abs(wrong_deg) > 15:
+        assert not agree(other_height)
+    if abs(wrong_deg) < 1:
+        assert agree(other_height)
 
 
 def test_the_sun_stands_where_the_almanac_says() -> None:
