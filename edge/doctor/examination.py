@@ -35,6 +35,7 @@ def examine(path: Path, now: Clock) -> Iterator[Finding]:
     for text in loaded.warnings:
         yield warn("config", text, "docs/reference/gateway-config.md")
     config = loaded.value
+    yield from installation.models_of(config.drivers)
     yield from secrets.look(path, config.uplink.tls if config.uplink else None)
     status = agent_status(config)
     yield from _agent(status)

@@ -6,14 +6,17 @@ import hashlib
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tocsin
 from edge.doctor.findings import Finding, fail, ok, warn
+from tocsin.sdk import DriverConfig
 
 UNIT = "tocsin-edge.service"
+_AGAIN = "install tocsin again, or the model from its source"
+_OWN = "sha256sum FILE.onnx; its model.toml must name file and hash"
 _RIVALS = ("opencv-python", "opencv-python-headless")
 
 
@@ -27,7 +30,14 @@ def look(models: Path) -> Iterator[Finding]:
         yield fail("packages", text, "pip uninstall opencv-python-headless opencv-python, then one")
     yield from _unit()
     for file in sorted(models.glob("*/model.toml")):
-        yield _model(file)
+        yield _model(file, _AGAIN)
+
+
+def models_of(drivers: Iterable[DriverConfig]) -> Iterator[Finding]:
+    """Models of one's own, which cameras name by their folder."""
+    cameras = [c for d in drivers if d.type == "camera" for c in getattr(d, "devices", ())]
+    for place in sorted({Path(c.model) for c in cameras if "/" in c.model and not c.radiometric}):
+        yield _model(place if place.is_file() else place / "model.toml", _OWN)
 
 
 def _unit() -> Iterator[Finding]:
@@ -44,10 +54,9 @@ def _unit() -> Iterator[Finding]:
         yield warn("service", text, f"systemctl enable --now {UNIT}")
 
 
-def _model(file: Path) -> Finding:
+def _model(file: Path, mend: str) -> Finding:
     """Whether the model is the one its card speaks of."""
     name = f"model {file.parent.name}"
-    mend = "install tocsin again, or the model from its source"
     names = []
     try:
         told = tomllib.loads(file.read_text("utf-8"))

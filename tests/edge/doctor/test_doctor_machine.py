@@ -17,11 +17,12 @@ import pytest
 
 import tocsin
 from edge.doctor import clock, disk, installation, ports, secrets
+from edge.doctor.examination import examine
 from edge.doctor.findings import Finding
 from edge.timekeeper import Discipline
 from tests.own_mounts import OWN_MOUNTS
 from tocsin.config import TlsOptions
-from tocsin.sdk import DriverConfig, Endpoint
+from tocsin.sdk import DriverConfig, Endpoint, SystemClock
 from tocsin.testing import free_port
 
 MB = 1 << 20
@@ -205,3 +206,24 @@ def test_two_builds_of_opencv_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         (info / "METADATA").write_text(f"Name: {name.replace('_', '-')}\nVersion: 4.0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert [f.check for f in _failures(list(installation.look(tmp_path)))] == ["packages"]
+
+
+def test_a_model_of_ones_own_that_a_camera_names_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people" / "people.onnx").write_bytes(b"weights")
+    card = tmp_path / "people" / "model.toml"
+    config = tmp_path / "gateway.toml"
+    cameras = "".join(
+        f'[[drivers.devices]]\nid = "cam-{i}"\nsource = "pictures/"\nmodel = "./{name}"\n'
+        for i, name in enumerate(["people", "people", "nothing"])
+    )
+    config.write_text(
+        'schema = 1\n[gateway]\nid = "gw-1"\nsite = "east"\ndata_dir = "data"\n'
+        f'[[drivers]]\ntype = "camera"\nname = "ridge"\n{cameras}'
+    )
+    for written, state in ((b"weights", "ok"), (b"others", "fail")):
+        card.write_text(f'file = "people.onnx"\nsha256 = "{hashlib.sha256(written).hexdigest()}"\n')
+        found = [(f.check, f.state) for f in examine(config, SystemClock())]
+        assert [f for f in found if f[0] in ("model people", "model nothing")] == [
+            ("model nothing", "fail"), ("model people", state),
+        ]  # fmt: skip
