@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -11,6 +11,8 @@ from edge.vision.observation import Box
 
 MOST = 24  # tracks of a camera; those with the lowest scores go first
 REMEMBERED = 64  # sightings of a track
+PIECES = 12  # of a track; those seen longest ago go first
+_SPARSE = 2.5  # a box around several is at most so much larger than they are together
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -22,6 +24,13 @@ class Sighting(msgspec.Struct, frozen=True):
     box: Box | None = None
 
 
+class Piece(msgspec.Struct, frozen=True):
+    """One of the boxes that a thing had lately."""
+
+    box: Box
+    missed: int = 0  # judged frames since
+
+
 class Track(msgspec.Struct, frozen=True):
     """One thing that is followed. `number` is never used again at the same camera."""
 
@@ -29,15 +38,21 @@ class Track(msgspec.Struct, frozen=True):
     label: str
     since_index: int  # the frame of its first box
     since_ns: int
-    box: Box  # where it was last
+    box: Box  # where it was last: around its boxes, or those of them that lie together
     sightings: tuple[Sighting, ...] = ()  # the newest `REMEMBERED`, oldest first
     limit: float = 0.0  # the threshold its alarm was raised at; 0: there is no alarm
     lost: bool = False  # the camera moved since: its box says nothing about where it is
+    pieces: tuple[Piece, ...] = ()  # what is near one of them is part of it, not what lies between
 
     @property
     def open(self) -> bool:
         """Whether it has an alarm that did not end."""
         return self.limit > 0
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Where it was lately."""
+        return tuple(p.box for p in self.pieces) or (self.box,)
 
     @property
     def seen(self) -> tuple[Sighting, ...]:
@@ -69,36 +84,69 @@ def follow(
     grow: float,
     forget_after: int,
 ) -> tuple[tuple[Track, ...], int]:
-    """All tracks after a judged frame and the next unused number. A box belongs to one track; a track may have several, then their union."""
-    found: dict[int, Box] = {}
-    fresh: list[Box] = []
+    """All tracks after a judged frame and the next unused number. A box belongs to one track; a track may have several."""
+    found: dict[int, list[Box]] = {}
+    fresh: list[list[Box]] = []
     for box in sorted(boxes, key=lambda b: -b.score):
         mine = _best(tracks, found, box, grow)
         if mine is not None:
-            known = found.get(mine)
-            found[mine] = box if known is None else union(known, box)
+            found.setdefault(mine, []).append(box)
             continue
-        near = next((i for i, b in enumerate(fresh) if _linked(b, box, grow)), None)
+        near = next((own for own in fresh if any(_linked(b, box, grow) for b in own)), None)
         if near is None:
-            fresh.append(box)
+            fresh.append([box])
         else:
-            fresh[near] = union(fresh[near], box)
-    after = [_seen(t, found.get(t.number), index, ts_ns) for t in tracks]
+            near.append(box)
+    after = [_seen(t, found.get(t.number, []), index, ts_ns, forget_after) for t in tracks]
     after = [t for t in after if t.open or t.quiet(0.0) < forget_after]
     number = first_number
-    for box in fresh:
-        born = Track(number, box.label, index, ts_ns, box)
-        after.append(_seen(born, box, index, ts_ns))
+    for own in fresh:
+        born = Track(number, own[0].label, index, ts_ns, own[0], pieces=(Piece(own[0]),))
+        after.append(_seen(born, own, index, ts_ns, forget_after))
         number += 1
     kept = sorted(after, key=lambda t: (not t.open, -t.box.score, t.number))[:MOST]
     return tuple(sorted(kept, key=lambda t: t.number)), number
 
 
-def _best(tracks: Sequence[Track], found: dict[int, Box], box: Box, grow: float) -> int | None:
+def beside(one: Track, other: Track, grow: float) -> bool:
+    """Whether a piece of one lies at a piece of the other."""
+    return any(_linked(a, b, grow) for a in one.boxes for b in other.boxes)
+
+
+def joined(one: Track, other: Track) -> Track:
+    """With the pieces of another, as one thing."""
+    pieces = (*(one.pieces or (Piece(one.box),)), *(other.pieces or (Piece(other.box),)))
+    kept = tuple(sorted(pieces, key=lambda p: p.missed))[:PIECES]
+    return msgspec.structs.replace(one, box=around([one.box, other.box], one.box), pieces=kept)
+
+
+def around(boxes: Sequence[Box], last: Box) -> Box:
+    """The box around the one that is most where it was and those that lie so near that not most of it is empty; the highest score of all."""
+    first = max(boxes, key=lambda b: (overlap(b, last), b.score))
+    whole, filled = first, first.width * first.height
+    rest = [b for b in boxes if b is not first]
+    while rest:
+        near = min(rest, key=lambda b: _area(union(whole, b)))
+        more = union(whole, near)
+        if _area(more) > _SPARSE * (filled + _area(near)):
+            break
+        whole, filled = more, filled + _area(near)
+        rest.remove(near)
+    return msgspec.structs.replace(whole, score=max(b.score for b in boxes))
+
+
+def _area(box: Box) -> float:
+    return box.width * box.height
+
+
+def _best(
+    tracks: Sequence[Track], found: Mapping[int, Sequence[Box]], box: Box, grow: float
+) -> int | None:
     """The track a box belongs to: an open one first, then the one it covers most; one that lost its place takes any box when there is no other."""
-    near = [t for t in tracks if not t.lost and _linked(t.box, box, grow)]
+    near = [t for t in tracks if not t.lost and any(_linked(b, box, grow) for b in t.boxes)]
     if near:
-        covered = {t.number: overlap(grown(t.box, grow), grown(box, grow)) for t in near}
+        own = grown(box, grow)
+        covered = {t.number: max(overlap(grown(b, grow), own) for b in t.boxes) for t in near}
         return max(near, key=lambda t: (t.open, covered[t.number], -t.number)).number
     lost = (t for t in tracks if t.lost and t.label == box.label and t.number not in found)
     return next((t.number for t in lost), None)
@@ -108,14 +156,20 @@ def _linked(one: Box, two: Box, grow: float) -> bool:
     return one.label == two.label and overlap(grown(one, grow), grown(two, grow)) > 0
 
 
-def _seen(track: Track, box: Box | None, index: int, ts_ns: int) -> Track:
+def _seen(track: Track, boxes: Sequence[Box], index: int, ts_ns: int, forget_after: int) -> Track:
+    box = around(boxes, track.box) if boxes else None
     score = 0.0 if box is None else box.score
     sightings = (*track.sightings, Sighting(index, ts_ns, score, box))[-REMEMBERED:]
+    older = () if track.lost and boxes else track.pieces
+    missed = [Piece(p.box, p.missed + 1) for p in older if p.missed < forget_after]
+    pieces = [Piece(b) for b in boxes]
+    pieces += [p for p in missed if all(overlap(p.box, b) <= 0 for b in boxes)]
     return msgspec.structs.replace(
         track,
         box=box or track.box,
         sightings=sightings,
         lost=track.lost and box is None,
+        pieces=tuple(pieces[:PIECES]),
     )
 
 

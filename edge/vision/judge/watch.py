@@ -7,11 +7,11 @@ from enum import StrEnum
 
 import msgspec
 
-from edge.vision.judge.boxes import grown, masked, overlap, union
+from edge.vision.judge.boxes import masked
 from edge.vision.judge.calibration import Calibration, Threshold, noted, threshold
 from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_aside
 from edge.vision.judge.settings import Settings
-from edge.vision.judge.tracks import Track, follow
+from edge.vision.judge.tracks import Track, beside, follow, joined
 from edge.vision.judge.verdict import Sign, Verdict, judge, maybe_glint, name_of
 from edge.vision.observation import Box, Observation, Quality
 
@@ -288,8 +288,7 @@ def _raise(
             continue
         same = _alarm_there(tracks.values(), track, settings)
         if same is not None:  # two pieces of one thing
-            joined = msgspec.structs.replace(same, box=union(same.box, track.box))
-            tracks[same.number] = joined
+            tracks[same.number] = joined(same, track)
             del tracks[track.number]
             continue
         opened = msgspec.structs.replace(track, limit=limit, **_since(track, limit, settings))
@@ -312,11 +311,8 @@ def _since(track: Track, limit: float, settings: Settings) -> dict[str, int]:
 
 
 def _alarm_there(tracks: Iterable[Track], track: Track, settings: Settings) -> Track | None:
-    own = grown(track.box, settings.grow)
     alarms = (t for t in tracks if t.open and t.label == track.label)
-    return next(
-        (t for t in alarms if t.lost or overlap(grown(t.box, settings.grow), own) > 0), None
-    )
+    return next((t for t in alarms if t.lost or beside(t, track, settings.grow)), None)
 
 
 _MOVED = (
