@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge.vision.frame import Picture
 
+Cells = NDArray[np.float32]
 GREY_SHARE = 0.1  # of the rows, from the bottom: what a decoder did not receive
 FFC_SPREAD_K = 0.05
 _TOO_HOT_C = 0.0  # a pixel beyond the range reads as one of its two ends
@@ -23,6 +24,12 @@ _PATCHES = (
 )
 _LEAST_PATCH_PX = 4  # less is a single pixel's noise
 _MOST_CHROMA = 8
+_CELL = (
+    8,
+    16,
+)  # wide, high: a decoder without anything to go by repeats what is beside a hole in blocks of 8 px
+_LEAST_CELLS = 16  # across: fewer may be alike by chance
+_REPEATS, _TEXTURE, _UNLIKE = 0.85, 0.3, 0.2
 
 
 def is_half_grey(picture: Picture) -> bool:
@@ -36,6 +43,37 @@ def is_half_grey(picture: Picture) -> bool:
     lows, highs = rows.min(axis=(0, 1)), rows.max(axis=(0, 1))
     is_even_green = int((highs - lows).max()) <= 2 and int(highs[0]) <= 2 and int(highs[2]) <= 2
     return is_even_green and _GREEN[0] <= int(lows[1]) and int(highs[1]) <= _GREEN[1]
+
+
+def cells(picture: Picture) -> Cells:
+    """Mean green of each cell of 16 x 8 px, for `smeared` and `Holes`."""
+    wide, high = _CELL
+    down, across = picture.shape[0] // high, picture.shape[1] // wide
+    # Half the size first: the exact resize is dear, its half is cheap.
+    size = across * wide // 2, down * high // 2
+    half = cv2.resize(picture[: down * high, : across * wide], size, interpolation=cv2.INTER_AREA)
+    green = half[:, :, 1].astype(np.float32)
+    return np.asarray(cv2.resize(green, (across, down), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def smeared(rows: Cells) -> NDArray[np.bool_]:
+    """Which rows of cells, three or more on end, repeat the one above almost wholly although there is texture along them: H.264's guess at what did not arrive.
+
+    In a real picture, of a fence or a door of bars too, something in the row differs.
+    """
+    found = np.zeros(len(rows), np.bool_)
+    if len(rows) < 3 or rows.shape[1] < _LEAST_CELLS:
+        return found
+    along = np.abs(np.diff(rows, axis=1))
+    middle = along.shape[1] // 2
+    texture = np.partition(along, middle, axis=1)[:, middle]
+    both = np.minimum(texture[1:], texture[:-1])
+    same = np.abs(np.diff(rows, axis=0)) <= _UNLIKE * both[:, None]
+    pairs = (both >= _TEXTURE) & (same.mean(axis=1) >= _REPEATS)
+    threes = pairs[1:] & pairs[:-1]
+    for first in range(3):
+        found[first : len(threes) + first] |= threes
+    return found
 
 
 def is_dark(picture: Picture) -> bool:

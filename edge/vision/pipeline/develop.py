@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge.vision.frame import Frame, Picture
 from edge.vision.observation import Quality
 from edge.vision.pipeline import checks
-from edge.vision.pipeline.watching import Light, Movement, Spectrum, Stillness
+from edge.vision.pipeline.watching import Holes, Light, Movement, Spectrum, Stillness
 from edge.vision.sources.picture_file import MAX_PIXELS
 from edge.vision.sources.source import Raw, Reject, is_counts
 
@@ -48,6 +48,7 @@ class Developer:
         self._camera, self._max_pixels = camera, max_pixels
         self._radiometry = radiometry
         self._movement, self._stillness = Movement(), Stillness(frozen_after_s)
+        self._holes = Holes()
         self._shape: tuple[int, ...] | None = None
         self._void = (
             False  # the camera moved or its size changed, and no frame that was looked at told so
@@ -70,7 +71,8 @@ class Developer:
         if slow:  # what does not change in a second is not asked more often
             self._is_dark = checks.is_dark(picture)
         quality = Quality.GOOD
-        if checks.is_half_grey(picture):
+        has_hole = self._holes.shown(checks.cells(picture), mono_ns)
+        if has_hole or checks.is_half_grey(picture):
             quality = Quality.HALF_GREY
         elif self._is_dark:
             quality = Quality.DARK

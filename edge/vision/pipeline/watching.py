@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vision.pipeline.checks import Cells, smeared
+
 MOVED_PX = 2.0  # of 160: on pictures a minute apart, cameras that stand still stay under 1
 LOOK_EVERY_NS = 1_000_000_000
 ANCHOR_NS = 60_000_000_000
@@ -20,6 +22,8 @@ _SURE, _VERY_SURE = (
 )  # response: ground that stands still has 0.5 and more, pictures that have nothing in common nearly always less
 
 GREY, COLOURED = 1.0, 2.0
+HOLE_NS = 60_000_000_000  # key frames come more often
+_STILL_THERE, _MOST_TEXTURE = 0.5, 2.0
 Thumbnail = NDArray[np.float32]
 Spectrum = Literal["visible", "infrared"]
 
@@ -90,6 +94,41 @@ class Light:
         elif chroma > COLOURED:
             self._spectrum = "visible"
         return self._spectrum
+
+
+class Holes:
+    """Notices a key frame with a hole that the decoder smeared over, and that the pictures after it still show it.
+
+    The smear is clear in the key frame alone: what later pictures add to it is noise, so they are compared with what it was.
+    """
+
+    def __init__(self) -> None:
+        self._seen: Cells | None = None
+        self._rows: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._since_ns: int | None = None
+
+    def shown(self, cells: Cells, now_ns: int) -> bool:
+        """`cells` of `checks`. Not for longer than a minute on end: what repeats for so long is the scene."""
+        if not self._smeared(cells):
+            self._seen = self._since_ns = None
+            return False
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        return now_ns - self._since_ns < HOLE_NS
+
+    def _smeared(self, cells: Cells) -> bool:
+        rows = smeared(cells)
+        if rows.any():
+            self._seen, self._rows = cells, rows
+            return True
+        if self._seen is None or self._seen.shape != cells.shape:
+            return False
+        before, now = (np.diff(c[self._rows], axis=1) for c in (self._seen, cells))
+        most = _MOST_TEXTURE * np.median(np.abs(before), axis=1, keepdims=True)
+        before, now = np.clip(before, -most, most), np.clip(now, -most, most)
+        norms = np.linalg.norm(before, axis=1) * np.linalg.norm(now, axis=1)
+        likeness = (before * now).sum(axis=1) / np.maximum(norms, 1e-6)
+        return bool((likeness >= _STILL_THERE).mean() >= 0.5)
 
 
 class Stillness:

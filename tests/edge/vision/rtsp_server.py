@@ -152,7 +152,10 @@ class Camera:
                 continue
             if self.mode == "still":
                 unit = self._clip[0]
-            for packet in self._codec.packets(unit, sequence, 90_000 // self._fps * sent):
+            packets = self._codec.packets(unit, sequence, 90_000 // self._fps * sent)
+            if self.mode == "holes" and sent % GOP == 0:
+                packets = packets[: len(packets) // 2]
+            for packet in packets:
                 if self.mode == "skip" and sent % GOP == SKIPPED:
                     continue
                 if self.mode in ("corrupt", "gaps") and chance.random() < 0.2:

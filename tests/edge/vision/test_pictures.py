@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edge.vision.frame import Frame, Picture
 from edge.vision.observation import Quality
 from edge.vision.pipeline import checks
-from edge.vision.pipeline.develop import Developer, Radiometry
+from edge.vision.pipeline.develop import Developer, Radiometry, as_bgr
 from edge.vision.pipeline.watching import COLOURED, GREY, Light, Movement
 from edge.vision.sources.picture_file import decode, size_of
 from edge.vision.sources.source import Raw, Reject
@@ -129,6 +129,47 @@ def test_half_grey_dark_and_tiny_pictures_are_named() -> None:
     assert _qualities(np.zeros((1, 1, 3), np.uint8)) == ["too-small"]
     assert _qualities(np.zeros((64, 64), np.float64)) == ["unreadable"]
     assert _qualities(np.zeros((8000, 8000), np.uint8)) == ["too-large"]
+
+
+def smeared(seed: int = 7, top: int = 96, bottom: int = 180, noise: int = 0) -> Picture:
+    """The scene with a hole of which a decoder knew only what is above, in blocks of 8 px."""
+    picture = scene(seed=seed) // 4 + 90
+    above = picture[top - 8 : top].reshape(8, 40, 8, 3).mean(axis=(0, 2)).repeat(8, axis=0)
+    rng = np.random.default_rng(seed + noise)
+    grain = rng.integers(-noise, noise + 1, (bottom - top, 320, 3))
+    picture[top:bottom] = np.clip(above[None] + grain, 0, 255).astype(np.uint8)
+    return picture
+
+
+def test_a_hole_that_the_decoder_smeared_over_is_told_until_the_picture_is_whole() -> None:
+    later = [smeared(noise=noise) for noise in (1, 10, 30)]  # what the pictures after it add
+    found = _qualities(scene(), smeared(), *later, scene() // 4 + 90, scene(seed=3))
+    assert found == ["good"] + ["half-grey"] * 4 + ["good"] * 2
+    assert _qualities(later[-1]) == ["good"]  # alone it is not told from a scene
+    assert _qualities(smeared(top=32, bottom=96)) == ["half-grey"]  # a slice of several
+    assert _qualities(smeared(top=144, bottom=176)) == ["good"]  # two rows of blocks
+
+
+def test_what_repeats_for_a_minute_is_the_scene_and_is_judged() -> None:
+    shutter = smeared(top=16)
+    pictures = [smeared(top=16, noise=1 + i % 2) for i in range(70)]
+    pictures[0] = shutter
+    found = _qualities(*pictures)
+    assert found[:60] == ["half-grey"] * 60
+    assert found[60:] == ["good"] * 10
+
+
+def test_no_real_picture_has_a_hole(shared_data: Path) -> None:
+    files = sorted((shared_data / "fire-smoke" / "images").glob("*.jpg"))[::20]
+    if not files:
+        pytest.skip("no recordings; set TOCSIN_SHARED_DATA to their place")
+    for file in files:
+        picture = decode(file.read_bytes())
+        assert not isinstance(picture, Reject)
+        assert not checks.smeared(checks.cells(as_bgr(picture))).any(), file.name
+    bars = scene()
+    bars[:, ::16] = 250  # a fence before it
+    assert _qualities(bars) == ["good"]
 
 
 def test_a_jpeg_that_lost_its_second_half_is_half_grey_even_with_an_end_sewn_on() -> None:

@@ -104,6 +104,21 @@ async def test_hurt_pictures_end_nothing_and_a_picture_that_stands_still_is_told
         assert set(seen.numbers("cam")[-10:]) <= set(range(50))
 
 
+async def test_a_key_frame_with_a_hole_and_the_pictures_after_it_are_not_judged(serve: Callable[..., Server]) -> None:  # fmt: skip
+    server = serve()
+    server.turn("holes")
+    async with watched([rtsp_camera("cam", server.url())]) as seen:
+        await wait_until(lambda: len(seen.results["cam"]) >= 2 * GOP)
+        told = {r.frame.quality for r in seen.results["cam"]}
+        assert told == {Quality.HALF_GREY}
+        assert seen.health("cam").unjudged == "half-grey"
+        server.turn("play")
+        await wait_until(lambda: {n % GOP for n in seen.numbers("cam")[-GOP:]} == set(range(GOP)))
+        assert seen.health("cam").reconnects == 0
+    qualities = [r.frame.quality for r in seen.results["cam"]]
+    assert set(qualities[qualities.index(Quality.GOOD) :]) == {Quality.GOOD}  # once whole, for good
+
+
 async def test_h265_pictures_that_refer_to_one_that_is_missing_are_left_out(serve: Callable[..., Server]) -> None:  # fmt: skip
     server = serve("--codec", "h265")
     async with watched([rtsp_camera("cam", server.url())]) as seen:
