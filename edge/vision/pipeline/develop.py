@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from edge.vision.frame import Frame, Picture
 from edge.vision.observation import Quality
 from edge.vision.pipeline import checks
-from edge.vision.pipeline.watching import Holes, Light, Movement, Spectrum, Stillness
+from edge.vision.pipeline.watching import (
+    LEAST_K,
+    LEAST_LEVELS,
+    Ceiling,
+    Holes,
+    Light,
+    Movement,
+    Spectrum,
+    Stillness,
+)
 from edge.vision.sources.picture_file import MAX_PIXELS
 from edge.vision.sources.source import Raw, Reject, is_counts
 
@@ -47,8 +56,9 @@ class Developer:
     ) -> None:
         self._camera, self._max_pixels = camera, max_pixels
         self._radiometry = radiometry
-        self._movement, self._stillness = Movement(), Stillness(frozen_after_s)
-        self._holes = Holes()
+        self._movement = Movement(LEAST_LEVELS if radiometry is None else LEAST_K)
+        self._stillness = Stillness(frozen_after_s)
+        self._holes, self._ceiling = Holes(), Ceiling()
         self._shape: tuple[int, ...] | None = None
         self._void = (
             False  # the camera moved or its size changed, and no frame that was looked at told so
@@ -124,7 +134,9 @@ class Developer:
         shutter = checks.is_shutter(celsius, valid)
         quality = Quality.SHUTTER if shutter else Quality.FROZEN if frozen else Quality.GOOD
         if quality is Quality.GOOD and self._movement.due(mono_ns):
-            self._void |= self._movement.moved(checks.thermal_thumbnail(celsius), mono_ns)
+            small = checks.thermal_thumbnail(celsius)
+            if self._movement.moved(small, mono_ns, self._ceiling.over(small, mono_ns)):
+                self._void, self._ceiling = True, Ceiling()
         return Frame(
             self._camera, index, ts_ns, None, celsius, valid, "thermal", quality, self._told_void(quality)
         )  # fmt: skip
