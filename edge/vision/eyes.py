@@ -87,6 +87,11 @@ class Eyes:
         if eye is not None:
             eye.answered(answer)
 
+    def unlearned(self, camera: str) -> tuple[Answer, ...]:
+        """Answers that no look has taken yet, to be kept over a restart."""
+        eye = self._eyes.get(camera)
+        return () if eye is None else eye.unlearned()
+
     def usual(self, camera: str) -> dict[str, Packed]:
         """What is usual at a camera by spectrum, to be kept over a restart."""
         eye = self._eyes.get(camera)

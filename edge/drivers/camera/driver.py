@@ -88,6 +88,9 @@ class CameraDriver:
         self._confirmed = {name: self._scene.confirmed(name) for name in self._by_id}
         warmth = {name: kept for name, (kept, _) in warm.items() if kept is not None}
         eyes = await asyncio.to_thread(self._eyes, learned, warmth)
+        for name, kept in learned.items():
+            for answer in kept.answers:
+                eyes.answered(name, answer)
         self._seeing = eyes
         self._reporter = Reporter(self._context, self._by_id, self._scene)
         config, clock = self._config, self._context.clock
@@ -218,8 +221,11 @@ class CameraDriver:
 
     def _learned(self, camera: str) -> Learned:
         eyes: Eyes | None = self._seeing
-        heat = {} if eyes is None else eyes.usual(camera)
-        return msgspec.structs.replace(self._scene.learned(camera), heat=heat)
+        kept = self._scene.learned(camera)
+        if eyes is None:
+            return kept
+        answers = eyes.unlearned(camera)  # before the heat, which may have taken them since
+        return msgspec.structs.replace(kept, heat=eyes.usual(camera), answers=answers)
 
     def _eyes(self, learned: Mapping[str, Learned], warmth: Mapping[str, PackedHeat]) -> Eyes:
         """Loads each model once.

@@ -16,6 +16,7 @@ from edge.vision.judge.settings import Mask
 from edge.vision.judge.watch import Watch
 from edge.vision.nn.packed import Packed
 from edge.vision.packed_heat import PackedHeat
+from edge.vision.watch.answer import Answer
 from tocsin.contract.evidence import Detection
 
 MAX_KNOWN = 64  # detections of one camera whose verdict may still come
@@ -42,6 +43,7 @@ class Learned(msgspec.Struct, frozen=True):
     known: dict[str, Known] = {}  # by detection
     masks: tuple[Mask, ...] | None = None
     heat: dict[str, Packed] = {}  # of its places while nothing burns, by spectrum
+    answers: tuple[Answer, ...] = ()  # of people, that no look has taken yet
 
 
 class Places(msgspec.Struct, frozen=True):

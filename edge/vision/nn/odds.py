@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,19 @@ def spread_over(mean: Odds, square: Odds) -> Odds:
 def beside(high: Odds) -> Odds:
     """Each place as hot as its hottest neighbour."""
     return np.stack([np.asarray(cv2.dilate(one, _AROUND), np.float32) for one in high])
+
+
+def half(odds: Odds) -> bytes:
+    """In half precision, as files keep it."""
+    return odds.astype(np.float16).tobytes()
+
+
+def whole(data: bytes, shape: tuple[int, int, int]) -> Odds | None:
+    """What `half` gave; None: it is no map of this shape."""
+    if min(shape) < 1 or len(data) != 2 * math.prod(shape):
+        return None
+    values = np.frombuffer(data, np.float16).astype(np.float32).reshape(shape)
+    return values if bool(np.isfinite(values).all()) else None
 
 
 def log_odds(heat: NDArray[np.float32]) -> Odds:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.vision.nn.odds import Cells, Odds, limit_of
+from edge.vision.nn.odds import Cells, Odds, half, limit_of, spread_over, whole
+from edge.vision.nn.packed import Packed, PackedAlarm
 
 _COLD = -20.0  # nothing was rejected there
 _FADES_A_DAY = 0.15  # log-odds: three weeks later it says nothing unless it was rejected again
@@ -34,8 +35,34 @@ class Burning:
         self.frames += 1
         self.until_ns = max(self.until_ns, ts_ns)
         if not self.confirmed:
-            self.mean += (odds - self.mean) / np.float32(self.frames)
-            self.square += (odds * odds - self.square) / np.float32(self.frames)
+            # Never in place: another thread may be writing down what was there.
+            self.mean = self.mean + (odds - self.mean) / np.float32(self.frames)
+            self.square = self.square + (odds * odds - self.square) / np.float32(self.frames)
+
+    def packed(self) -> PackedAlarm:
+        """As it is kept over a restart: of one that ended only what it would teach."""
+        mean, spread = self.mean, b""
+        if self.confirmed:
+            mean = _NONE
+        elif self.open:
+            spread = half(np.sqrt(np.maximum(self.square - mean * mean, 0)))
+        else:
+            mean = spread_over(mean, self.square)
+        return PackedAlarm(self.since_ns, self.until_ns, self.open, self.confirmed, self.frames, half(mean), spread)  # fmt: skip
+
+    @classmethod
+    def unpacked(cls, packed: PackedAlarm, shape: tuple[int, int, int]) -> Burning | None:
+        """None: it does not fit."""
+        alarm = cls(packed.since_ns)
+        alarm.until_ns, alarm.frames = packed.until_ns, packed.frames
+        alarm.open, alarm.confirmed = packed.open, packed.confirmed
+        mean, spread = whole(packed.mean, shape), whole(packed.spread, shape)
+        if mean is not None:
+            alarm.mean = mean
+            alarm.square = mean * mean + (0 if spread is None else spread * spread)
+        elif not packed.confirmed:
+            return None
+        return alarm
 
     def has(self, ts_ns: int) -> bool:
         """Whether an alarm of that moment is one of them."""
@@ -102,16 +129,26 @@ class Rejected:
         self._as_of_ns = now_ns
         return True
 
-    def packed(self, shape: tuple[int, int, int]) -> tuple[bytes, int]:
-        """As it is kept over a restart: the map in half precision and how old it is; alarms without a verdict are not kept."""
-        heat = self._heat
-        if heat.shape != shape:
-            return b"", 0
-        return heat.astype(np.float16).tobytes(), self._as_of_ns
+    @property
+    def shapes(self) -> set[tuple[int, ...]]:
+        """Of all that is remembered."""
+        each = [self._heat, *(alarm.mean for alarm in list(self._alarms))]
+        return {odds.shape for odds in each if odds.ndim == 3}
 
-    def unpack(self, heat: Odds, as_of_ns: int) -> None:
+    def packed(self, shape: tuple[int, int, int]) -> tuple[bytes, int, tuple[PackedAlarm, ...]]:
+        """As it is kept over a restart: the map in half precision, how old it is, and alarms whose verdict may still come."""
+        heat, as_of_ns = self._heat, self._as_of_ns
+        fit = [a for a in list(self._alarms) if a.confirmed or a.mean.shape == shape]
+        alarms = tuple(alarm.packed() for alarm in fit)
+        return (half(heat), as_of_ns, alarms) if heat.shape == shape else (b"", 0, alarms)
+
+    def unpack(self, packed: Packed) -> None:
         """Goes on from there."""
-        self._heat, self._as_of_ns = heat, as_of_ns
+        heat = whole(packed.rejected, packed.shape)
+        if heat is not None:
+            self._heat, self._as_of_ns = heat, packed.rejected_ns
+        alarms = (Burning.unpacked(alarm, packed.shape) for alarm in packed.alarms)
+        self._alarms.extend(alarm for alarm in alarms if alarm is not None)
 
     def _like(self, odds: Odds) -> Odds:
         if self._heat.shape == odds.shape:

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.vision.nn.odds import Cells, Odds, limit_of
+from edge.vision.nn.odds import Cells, Odds, half, limit_of, whole
 from edge.vision.nn.packed import Packed
 from edge.vision.nn.rejected import Rejected
 
@@ -113,7 +113,7 @@ class Usual:
 
     def _shapes(self) -> set[tuple[int, ...]]:
         known = {t.mean.shape for t in (self._first, self._learned) if t.frames}
-        return known | {odds.shape for _, odds in list(self._waiting)[:1]}
+        return known | self._rejected.shapes | {odds.shape for _, odds in list(self._waiting)[:1]}
 
     def _learn(self, tally: Tally, odds: NDArray[np.float16]) -> None:
         tally.add(odds.astype(np.float32))
@@ -144,34 +144,28 @@ class Usual:
         """What must survive a restart, if there is anything."""
         frames, mean, square = self._learned.frames, self._learned.mean, self._learned.square
         if mean.ndim != 3 or frames < LEAST_FRAMES:
+            frames, square = 0, _NONE
+            mean = np.zeros(next(iter(self._rejected.shapes), ()), np.float32)
+        if mean.ndim != 3:
             return None
         shape = (mean.shape[0], mean.shape[1], mean.shape[2])
-        halves = [a.astype(np.float16).tobytes() for a in (mean, square)]
-        rejected, rejected_ns = self._rejected.packed(shape)
-        lid = self._lid.astype(np.float16).tobytes() if self._lid.shape == shape else b""
+        heat, as_of_ns, alarms = self._rejected.packed(shape)
+        lid = half(self._lid) if self._lid.shape == shape else b""
         return Packed(
-            model, frames, shape, halves[0], halves[1], rejected, rejected_ns,
-            lid=lid, lid_ns=self._lid_ns,
+            model, frames, shape, half(mean) if frames else b"", half(square),
+            rejected=heat, rejected_ns=as_of_ns, alarms=alarms, lid=lid, lid_ns=self._lid_ns,
         )  # fmt: skip
 
     def unpack(self, packed: Packed) -> bool:
         """Goes on from there; False: it does not fit its own shape and is left aside."""
-        mean, square = _half(packed.mean, packed.shape), _half(packed.square, packed.shape)
-        if mean is None or square is None or packed.frames < LEAST_FRAMES:
-            return False
         learned = Tally()
-        learned.frames, learned.mean, learned.square = packed.frames, mean, square
+        if packed.frames:
+            mean, square = whole(packed.mean, packed.shape), whole(packed.square, packed.shape)
+            if mean is None or square is None or packed.frames < LEAST_FRAMES:
+                return False
+            learned.frames, learned.mean, learned.square = packed.frames, mean, square
         self._learned, self._limit = learned, None
-        rejected = _half(packed.rejected, packed.shape)
-        if rejected is not None:
-            self._rejected.unpack(rejected, packed.rejected_ns)
-        lid = _half(packed.lid, packed.shape)
+        lid = whole(packed.lid, packed.shape)
         self._lid, self._lid_ns = _NONE if lid is None else lid, packed.lid_ns
+        self._rejected.unpack(packed)
         return True
-
-
-def _half(data: bytes, shape: tuple[int, int, int]) -> Odds | None:
-    if min(shape) < 1 or len(data) != 2 * int(np.prod(shape)):
-        return None
-    values = np.frombuffer(data, np.float16).astype(np.float32).reshape(shape)
-    return values if bool(np.isfinite(values).all()) else None

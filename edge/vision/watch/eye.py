@@ -96,6 +96,10 @@ class Eye:
         """From any thread; it is learned at the next look and counts from the one after."""
         self._answers.append(answer)
 
+    def unlearned(self) -> tuple[Answer, ...]:
+        """Answers that wait for the next look; from any thread."""
+        return tuple(self._answers)
+
     def look(self, frame: Frame, *, learn: bool = True) -> Observation:
         """What the model found in it; in a frame that cannot be judged, nothing. `learn`: nothing burns there as far as is known.
 
@@ -120,8 +124,9 @@ class Eye:
             frame.picture, frame.ts_ns, ignore, learn=learn, keep=keep, spectrum=frame.spectrum
         )
         while self._answers:  # after its first frame of an alarm, which may be as old as that
-            told = self._answers.popleft()
+            told = self._answers[0]
             self._sight.answered(told.label, told.box, told.ts_ns, fire=told.fire)
+            self._answers.popleft()  # not before: what is written down meanwhile has it once at least
         scores, boxes, cues = found.scores, found.boxes, dict[str, float]()
         if self._flames is not None:
             flames = self._flames.look(frame)

@@ -88,8 +88,60 @@ def test_a_verdict_about_an_alarm_that_is_not_remembered_teaches_nothing() -> No
     assert len(usual._rejected._alarms) <= 6
 
 
+def restarted(usual: Usual) -> Usual:
+    packed, new = usual.packed("m"), Usual()
+    assert packed is not None
+    assert new.unpack(msgspec.json.decode(msgspec.json.encode(packed), type=Packed))
+    return new
+
+
+def test_what_was_rejected_on_a_cameras_first_minutes_survives_a_restart() -> None:
+    usual = Usual()
+    for i in range(4):
+        usual.saw(heat({}, i), i * 30 * SECOND_NS)
+    usual.answered(0, HERE, alarm(usual), fire=False)
+    new = restarted(usual)
+    assert not new.known
+    assert left(HOT, 701, limit(new))[5, 5] < 0.35
+    new.saw(np.zeros((1, 6, 8), np.float32), 2 * HOUR_NS)  # of a picture of another size
+    assert new.limit() is None
+
+
+@pytest.mark.parametrize("quiet", [4, 120])
+def test_a_verdict_that_comes_after_a_restart_teaches_what_it_would_have_taught_before(
+    quiet: int,
+) -> None:
+    before = Usual()
+    for i in range(quiet):
+        before.saw(heat({}, i), i * 30 * SECOND_NS)
+    at_ns = alarm(before)
+    new = restarted(before)
+    for usual in (before, new):
+        usual.answered(0, HERE, at_ns, fire=False)
+    assert float(np.abs(limit(before) - limit(new))[0][HERE].max()) < 0.1
+    assert left(HOT, 701, limit(new))[5, 5] < 0.35
+    other = restarted(before)
+    other.answered(0, HERE, at_ns, fire=True)
+    other.answered(0, HERE, at_ns, fire=False)
+    again = restarted(other)
+    again.answered(0, HERE, at_ns, fire=False)
+    assert left(HOT, 702, limit(again))[5, 5] > 0.7
+
+
+def test_an_alarm_that_is_open_at_a_restart_goes_on_as_one() -> None:
+    usual = after_a_quiet_hour({})
+    usual.burns(heat({}, 500), HOUR_NS)
+    new = restarted(usual)
+    for i in range(1, 12):
+        new.burns(heat(HOT, 500 + i), HOUR_NS + i * 30 * SECOND_NS)
+    new.saw(heat({}, 600), HOUR_NS + 12 * 30 * SECOND_NS)
+    new.answered(0, HERE, HOUR_NS, fire=False)
+    assert left(HOT, 701, limit(new))[5, 5] < 0.35
+    assert len(new._rejected._alarms) == 1
+
+
 @given(
-    st.lists(st.tuples(st.sampled_from(["burn", "quiet", "reject", "confirm"]), st.integers(0, 9)), max_size=60)
+    st.lists(st.tuples(st.sampled_from(["burn", "quiet", "reject", "confirm", "restart"]), st.integers(0, 9)), max_size=60)
 )  # fmt: skip
 def test_whatever_is_said_only_cells_that_were_rejected_are_ever_raised(
     steps: list[tuple[str, int]],
@@ -102,6 +154,12 @@ def test_whatever_is_said_only_cells_that_were_rejected_are_ever_raised(
                 rejected.add([], heat(HOT, at), at)
             case "quiet":
                 rejected.ended()
+            case "restart":
+                kept = rejected.packed((1, 12, 16))
+                rejected = Rejected()
+                rejected.unpack(
+                    Packed("m", 0, (1, 12, 16), b"", b"", rejected=kept[0], rejected_ns=kept[1], alarms=kept[2])
+                )  # fmt: skip
             case "reject":
                 rejected.reject(0, cells, max(0, at - place))
                 allowed[cells] = True
@@ -139,6 +197,32 @@ def test_a_rejected_roof_is_not_seen_again_and_a_fire_beside_it_is(
     look(None, 59)
     assert (look((50, 100), 60) > 0.5) is fire
     assert look((220, 20), 61) > 0.5
+
+
+def test_a_verdict_that_no_look_had_taken_yet_counts_after_a_restart(tmp_path: Path) -> None:
+    detector = load_detector(write_model(tmp_path, heat_graph(), HEAT_SETTINGS))
+
+    def look(eye: Eye, minute: int, *, roof: bool, learn: bool = True) -> float:
+        picture: Picture = np.full((256, 320, 3), 90, np.uint8)
+        if roof:
+            picture[100:140, 50:120] = (20, 20, 230)
+        return eye.look(Frame("hill", minute, minute * MINUTE_NS, picture), learn=learn).scores[
+            "fire"
+        ]
+
+    eye = Eye(detector)
+    for minute in range(40):
+        look(eye, minute, roof=False)
+    for minute in range(40, 50):
+        assert look(eye, minute, roof=True, learn=minute == 40) > 0.5
+    eye.answered(Answer("fire", (50 / 320, 100 / 256, 70 / 320, 40 / 256), 40 * MINUTE_NS, False))
+    new = Eye(detector)
+    assert new.goes_on(eye.kept()) == set()
+    for answer in eye.unlearned():
+        new.answered(answer)
+    look(new, 50, roof=True, learn=False)
+    assert look(new, 51, roof=True, learn=False) < 0.5
+    assert new.unlearned() == ()
 
 
 def test_a_verdict_that_comes_before_the_next_look_counts(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,10 @@ from edge.vision.judge.watch import Watch
 from edge.vision.nn.packed import Packed
 from edge.vision.packed_heat import PackedHeat
 from edge.vision.usual_heat import UsualHeat
+from edge.vision.watch.answer import Answer
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
 from tocsin.contract.evidence import Detection
+from tocsin.testing import wait_until
 from tocsin.testing.conformance.surroundings import Surroundings
 
 LEARNED = Learned(Watch(judged=7), masks=())
@@ -59,16 +63,16 @@ class Gateway:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir, self.events = data_dir, list[tuple[str, str]]()
         self.around = Surroundings("ridge")
+        self.context = msgspec.structs.replace(
+            self.around.context, tell=self.tell, folder=lambda device: self.data_dir / device
+        )
 
     async def tell(self, kind: str, device: str, text: str, _data: dict[str, Any]) -> None:
         self.events.append((kind, device))
 
     async def runs(self, config: CameraConfig) -> None:
         """To the end of its files."""
-        context = msgspec.structs.replace(
-            self.around.context, tell=self.tell, folder=lambda device: self.data_dir / device
-        )
-        driver = CameraDriver(config, context)
+        driver = CameraDriver(config, self.context)
         await asyncio.wait_for(driver.run(), 60.0)
         self.seen = driver._seen["cam-01"]
 
@@ -181,6 +185,60 @@ def test_what_the_disk_or_the_bound_refuses_leaves_the_file_as_it_was_and_is_sai
     disk.file.parent.write_text("in the way")
     disk.files.write("cam-01", LEARNED, 1)
     assert disk.counts == {"memory-not-kept": 4}
+
+
+def roof(folder: Path, quiet: int, frames: int) -> Path:
+    """A red roof after so many quiet frames."""
+    rng = np.random.default_rng(4)
+    folder.mkdir()
+    for i in range(frames):
+        picture = rng.normal(90, 2, (128, 160, 3))
+        if i >= quiet:
+            half = min(20, 8 + 4 * (i - quiet))
+            picture[60 - half : 60 + half, 60 - 2 * half : 60 + 2 * half] = (20, 20, 230)
+        cv2.imwrite(str(folder / f"{i:04}.png"), np.clip(picture, 0, 255).astype(np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_verdict_counts_that_came_after_a_restart_or_just_before_the_gateway_was_killed(
+    tmp_path: Path, *, killed: bool
+) -> None:
+    model = write_model(tmp_path / "model", heat_graph(), HEAT_SETTINGS)
+    disk, gateway = Disk(tmp_path / "devices"), Gateway(tmp_path / "devices")
+
+    @asynccontextmanager
+    async def running(frames: Path) -> AsyncIterator[CameraDriver]:
+        device = {"id": "cam-01", "source": str(frames), "as_fast_as_looked_at": True, "idle_fps": 20.0, "open_fps": 20.0,
+                  "repeat": True, "model": str(model), "labels": ["fire"]}  # fmt: skip
+        given = CameraConfig.model_validate(
+            {"type": "camera", "name": "ridge", "devices": [device]}
+        )
+        driver = CameraDriver(given, gateway.context)
+        task = asyncio.create_task(driver.run())
+        try:
+            yield driver
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async with running(roof(tmp_path / "first", 40, 200)):
+        await wait_until(lambda: ("vision.detection", "cam-01") in gateway.events, 60.0)
+        await asyncio.sleep(0.5)  # some frames more of it
+    kept, _ = disk.files.read("cam-01")
+    ((detection, known),) = kept.known.items()
+    if killed:  # the answer was written down, and no frame was looked at since
+        x, y, width, height = known.told.box
+        box = (x - width / 4, y - height / 4, width * 1.5, height * 1.5)
+        answer = Answer(known.told.label, box, known.since_ns, fire=False)
+        disk.files.write("cam-01", msgspec.structs.replace(kept, answers=(answer,)), 0)
+    async with running(roof(tmp_path / "second", 0, 200)) as driver:
+        if not killed:
+            await wait_until(lambda: driver._seen["cam-01"].get("fire", 0.0) > 0.6, 30.0)
+            told = {"detection": detection, "verdict": "rejected"}
+            await driver.command("cam-01", "verdict", told, 5.0)
+        await wait_until(lambda: driver._seen["cam-01"].get("fire", 1.0) < 0.35, 30.0)
+    assert disk.files.read("cam-01")[0].answers == ()
 
 
 def test_what_was_forgotten_is_not_on_the_disk_any_more_soon_after(tmp_path: Path) -> None:
