@@ -25,7 +25,8 @@ from edge.vision.pipeline.looking import ModelLook
 from edge.vision.pipeline.pace import Attention, Rates
 from edge.vision.pipeline.pipeline import Pipeline
 from edge.vision.sources.options import SourceOptions, opener
-from tocsin.errors import TocsinError
+from edge.vision.whole import frames_in
+from tocsin.errors import FolderError, TocsinError
 from tocsin.sdk import SystemClock
 
 CLIP_FPS, CLIP_S, CLIPS = 30, 4, 2
@@ -124,6 +125,10 @@ def write_clip(file: Path, seed: int) -> None:
         cv2.circle(picture, (width // 2, height // 2), 5 + number // 8, (200, 200, 200), -1)
         writer.write(picture)
     writer.release()
+    if frames_in(file) < CLIP_FPS * CLIP_S:
+        raise FolderError(
+            f"{file} is not whole: {file.parent} may be full", hint="make room there, or set TMPDIR"
+        )
 
 
 async def run(

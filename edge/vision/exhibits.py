@@ -13,6 +13,7 @@ import numpy as np
 from edge.vision.frame import Frame, Picture
 from edge.vision.observation import Box, Observation
 from edge.vision.opencv import cv2
+from edge.vision.whole import frames_in
 from tocsin.contract.evidence import MAX_THUMBNAIL_BYTES
 
 FULL_PX, SMALL_PX, CLIP_PX = 1920, 480, 640
@@ -134,11 +135,7 @@ def clip(moments: Sequence[Moment]) -> bytes:
 
 
 def _check_whole(path: Path, wanted: int) -> None:
-    """OpenCV says nothing of a disk that is full."""
-    film, count = cv2.VideoCapture(str(path)), 0
-    while film.grab():
-        count += 1
-    film.release()
+    count = frames_in(path)
     if count < wanted:
         raise OSError(f"{path.parent.parent} took {count} pictures of {wanted}: it may be full")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from tocsin.errors import FolderError, UsageError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MOST = 1000  # drafts that stopped runs left behind
 
 
@@ -98,4 +100,7 @@ class Draft:
 
 def _refused(out: Path, exc: OSError, option: str) -> FolderError:
     why = exc.strerror or exc
-    return FolderError(f"{out} cannot be written: {why}", hint=f"another path for {option}")
+    hint = f"another path for {option}"
+    if exc.errno in FULL:
+        hint = f"make room there, or {hint}"
+    return FolderError(f"{out} cannot be written: {why}", hint=hint)

@@ -11,6 +11,7 @@ from edge.vision.commands.draft import Draft
 from edge.vision.frame import Picture
 from edge.vision.observation import Box
 from edge.vision.opencv import cv2
+from edge.vision.whole import frames_in
 from tocsin.errors import FolderError
 
 DRAW = "--draw"
@@ -69,7 +70,7 @@ class Writer:
             raise FolderError(
                 f"{path}: no kind of video ends like this", hint=f"one of {', '.join(_CODECS)}"
             )
-        self._size = (first.shape[1], first.shape[0])
+        self._size, self._frames = (first.shape[1], first.shape[0]), 0
         self._draft = Draft(path, DRAW)
         code = cv2.VideoWriter.fourcc(*codec)
         self._writer = cv2.VideoWriter(str(self._draft.path), code, fps, self._size)
@@ -82,14 +83,22 @@ class Writer:
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = np.asarray(cv2.resize(picture, self._size), np.uint8)
         self._writer.write(picture)
+        self._frames += 1
 
     def keep(self) -> None:
-        """Every frame is in it.
+        """Every frame was given to it.
 
         Raises:
-            FolderError: its place cannot be taken.
+            FolderError: not all of them are in it, or its place cannot be taken.
         """
         self._writer.release()
+        made = frames_in(self._draft.path)
+        if made < self._frames:
+            self._draft.drop()
+            raise FolderError(
+                f"{self._draft.out} cannot be written: the disk took {made} of {self._frames} frames, it may be full",
+                hint=f"make room there, or another path for {DRAW}; nothing was left behind",
+            )
         self._draft.keep()
 
     def drop(self) -> None:

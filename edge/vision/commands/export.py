@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -103,12 +104,14 @@ def export(
         with zipfile.ZipFile(draft) as archive:
             labels = _checked(archive, count)
             if not zipped:
-                archive.extractall(to)
+                _unpack(archive, to)
         if zipped:
             draft.rename(to)
         size = to.stat().st_size if zipped else draft.stat().st_size
     except OSError as exc:
-        raise FolderError(f"{to} cannot be written: {exc.strerror or exc}") from exc
+        hint = "make room there, or another place; nothing was left behind"
+        why = exc.strerror or exc
+        raise FolderError(f"{to} cannot be written: {why}", hint=hint) from exc
     finally:
         draft.unlink(missing_ok=True)
     told = _told(to, labels, size)
@@ -152,6 +155,19 @@ def _refused(exc: urllib.error.HTTPError) -> Exception:
     if exc.code == 404:
         return NotFoundError(message, hint=hint or "is this a Tocsin cloud of this version?")
     return UsageError(message, hint=hint) if exc.code == 400 else UplinkError(message, hint=hint)
+
+
+def _unpack(archive: zipfile.ZipFile, to: Path) -> None:
+    """All of it into a new or empty folder or, where the disk refuses, nothing: half of it would be taken for the whole."""
+    new = not to.exists()
+    try:
+        archive.extractall(to)
+    except BaseException:
+        for made in to.iterdir() if to.is_dir() else ():
+            shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink()
+        if new and to.is_dir():
+            to.rmdir()
+        raise
 
 
 def _checked(archive: zipfile.ZipFile, count: int) -> dict[str, Any]:
