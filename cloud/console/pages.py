@@ -219,13 +219,17 @@ async def alarm_page(
 
 
 async def _picture(parts: Services, principal: Principal, sha256: str) -> Row | None:
-    """What is known of the picture of an alarm; an alarm may be here before it."""
+    """What is known of the picture of an alarm, and how much larger the fire in it grew; an alarm may be here before it."""
     if not sha256:
         return None
+    sites = sites_of(principal)
     try:
-        return row_of(await parts.spine.call("evidence", sha256=sha256, sites=sites_of(principal)))
+        found = row_of(await parts.spine.call("evidence", sha256=sha256, sites=sites))
+        detection = text(found, "detection")
+        seen = row_of(await parts.spine.call("detection", detection=detection, sites=sites))
     except NotFoundError:
         return None
+    return {**found, "grown": row_of(seen.get("told")).get("grown")}
 
 
 def _entry(row: Row) -> dict[str, object]:

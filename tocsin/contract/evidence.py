@@ -64,6 +64,16 @@ class EvidenceGone(msgspec.Struct, frozen=True, omit_defaults=True):
     sha256: Hash
 
 
+class Growth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How much larger one thing became since it was confirmed, when that was told last."""
+
+    times: float  # its area by what that was when it was confirmed, or when its camera last moved
+    box: tuple[
+        float, float, float, float
+    ]  # now, as that of the detection, which stays where it was confirmed
+    t: Ns
+
+
 class Detection(msgspec.Struct, frozen=True, omit_defaults=True):
     """`data` of the event `vision.detection`: one thing seen by one camera, from its first confirmation to its end.
 
@@ -88,6 +98,7 @@ class Detection(msgspec.Struct, frozen=True, omit_defaults=True):
     elevation_error: float | None = None
     frame: Seq | None = None  # index of the frame since the camera was opened
     evidence: list[Exhibit] = []
+    grown: Growth | None = None  # each time it doubled, once a minute at most, in an `updated`
 
 
 _encoder = msgspec.json.Encoder(order="sorted")

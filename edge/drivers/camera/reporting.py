@@ -73,7 +73,9 @@ class Reporter:
         moment = await asyncio.to_thread(album.add, frame, seen)
         small = b""
         for change in changes:
-            if change.told is None:
+            if change.event.kind is EventKind.GROWN:
+                await self._grown(camera, change)
+            elif change.told is None:
                 await self._camera_event(change)
             elif change.event.kind is EventKind.ALARM:
                 small = await asyncio.to_thread(
@@ -128,6 +130,14 @@ class Reporter:
             self._context.send_evidence(kept)
         before = self._albums[camera].before(change.event.since_index or at.index)
         self._open[camera].append(_Open(told.detection, at, before))
+
+    async def _grown(self, camera: str, change: Change) -> None:
+        """Its picture of now goes to the wall. One whose detection nobody knows any more is told to nobody."""
+        if change.told is not None:
+            self._context.log.warning("camera %s: %s", camera, change.event.en)
+            data = msgspec.to_builtins(change.told)
+            await self._context.tell("vision.detection", camera, change.event.en, data)
+            self.want_view(camera)
 
     def _after(self, camera: str, moment: Moment) -> None:
         for one in list(self._open[camera]):

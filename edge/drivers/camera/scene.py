@@ -18,13 +18,13 @@ from edge.vision.judge.watch import Event, EventKind, Watch, answered
 from edge.vision.observation import Box, Observation
 from edge.vision.pose import Pose, bearing_of
 from edge.vision.watch.answer import Answer
-from tocsin.contract.evidence import Detection, Exhibit
+from tocsin.contract.evidence import Detection, Exhibit, Growth
 from tocsin.contract.ids import ulid
 from tocsin.errors import UsageError
 
 
 class Change(msgspec.Struct, frozen=True):
-    """Something to tell: a detection that was confirmed or ended, or a camera that moved (`told` None)."""
+    """Something to tell: a detection that was confirmed, grew or ended, or a camera that moved (`told` None)."""
 
     event: Event
     told: Detection | None = None
@@ -149,14 +149,23 @@ class Scene:
             while len(self._known[camera]) > _MOST_KNOWN:
                 del self._known[camera][next(iter(self._known[camera]))]
             return Change(event, told)
-        if event.kind is EventKind.ENDED:
+        if event.kind in (EventKind.ENDED, EventKind.GROWN):
             for name, known in self._known[camera].items():
-                if known.track == event.track and known.told.change != "ended":
+                if known.track != event.track or known.told.change == "ended":
+                    continue
+                if event.kind is EventKind.ENDED:
                     return Change(event, self._note(camera, name, known, "ended", event.ts_ns))
+                if event.box is not None:
+                    box = share_of(event.box, seen.width, seen.height)
+                    grown = Growth(event.times, box, event.ts_ns)
+                    known = msgspec.structs.replace(
+                        known, told=msgspec.structs.replace(known.told, grown=grown)
+                    )
+                    return Change(event, self._note(camera, name, known, "updated", event.ts_ns))
         return Change(event)
 
     def _note(
-        self, camera: str, name: str, known: Known, change: Literal["ended"], ts_ns: int
+        self, camera: str, name: str, known: Known, change: Literal["updated", "ended"], ts_ns: int
     ) -> Detection:
         # after what was told of it before, also when the clock was set back meanwhile
         told = msgspec.structs.replace(known.told, change=change, t=max(ts_ns, known.told.t))

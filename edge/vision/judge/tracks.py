@@ -22,6 +22,7 @@ class Sighting(msgspec.Struct, frozen=True):
     ts_ns: int
     score: float = 0.0
     box: Box | None = None
+    area: float = 0.0  # of all its boxes together, px2
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -43,6 +44,9 @@ class Track(msgspec.Struct, frozen=True):
     limit: float = 0.0  # the threshold its alarm was raised at; 0: there is no alarm
     lost: bool = False  # the camera moved since: its box says nothing about where it is
     pieces: tuple[Piece, ...] = ()  # what is near one of them is part of it, not what lies between
+    first_area: float = 0.0  # when its alarm was raised, px2; 0: to be taken from its next frames
+    told_area: float = 0.0  # when its size was last told
+    told_ns: int = 0
 
     @property
     def open(self) -> bool:
@@ -63,6 +67,11 @@ class Track(msgspec.Struct, frozen=True):
         """The k-th highest score of its last n frames: what a threshold must not exceed for k of n."""
         scores = sorted((s.score for s in self.sightings[-n:]), reverse=True)
         return scores[k - 1] if len(scores) >= k else 0.0
+
+    def area(self, k: int, n: int) -> float:
+        """What its area was at least, px2, in k of its last n frames."""
+        areas = sorted((s.area for s in self.sightings[-n:]), reverse=True)
+        return areas[k - 1] if len(areas) >= k else 0.0
 
     def quiet(self, below: float) -> int:
         """How many frames in a row, the last one included, it had no box or a score below this."""
@@ -159,7 +168,8 @@ def _linked(one: Box, two: Box, grow: float) -> bool:
 def _seen(track: Track, boxes: Sequence[Box], index: int, ts_ns: int, forget_after: int) -> Track:
     box = around(boxes, track.box) if boxes else None
     score = 0.0 if box is None else box.score
-    sightings = (*track.sightings, Sighting(index, ts_ns, score, box))[-REMEMBERED:]
+    now = Sighting(index, ts_ns, score, box, sum(_area(b) for b in boxes))
+    sightings = (*track.sightings, now)[-REMEMBERED:]
     older = () if track.lost and boxes else track.pieces
     missed = [Piece(p.box, p.missed + 1) for p in older if p.missed < forget_after]
     pieces = [Piece(b) for b in boxes]

@@ -9,6 +9,7 @@ import msgspec
 
 from edge.vision.judge.boxes import masked
 from edge.vision.judge.calibration import Calibration, Threshold, noted, threshold
+from edge.vision.judge.extent import larger, moved
 from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_aside
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track, beside, follow, joined
@@ -24,6 +25,7 @@ class EventKind(StrEnum):
 
     ALARM = "alarm"
     ENDED = "ended"
+    GROWN = "grown"  # an open alarm's fire is much larger than what was told last
     MOVED = "moved"  # its references are void, alarms are held
     WATCHING = "watching"  # alarms are no longer held
     SHAKES = "shakes"  # it moves again and again: alarms are no longer held for it
@@ -45,6 +47,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     threshold: float = 0.0
     box: Box | None = None
     since_index: int | None = None  # the first frame it was seen in clearly
+    times: float = 0.0  # of what has grown: its area by that at its alarm
     verdict: Verdict | None = None
 
 
@@ -113,6 +116,8 @@ def step(
     elif watch.by_spectrum.get(seen.spectrum, 0) >= settings.hold_at_start:
         watch, raised = _raise(watch, seen, settings, signs)
         events += raised
+    watch, grew = _grown(watch, seen, settings)
+    events += grew
     watch, told = _stood(watch, seen, settings)
     events += told
     watch = msgspec.structs.replace(
@@ -202,7 +207,7 @@ def _moved(watch: Watch, seen: Observation, settings: Settings) -> tuple[Watch, 
     if moves > settings.most_moves:
         watch = msgspec.structs.replace(watch, shakes=True, held_frames=0)
         return watch, [_says(EventKind.SHAKES, seen, *_SHAKES)]
-    kept = tuple(msgspec.structs.replace(t, lost=True) for t in watch.tracks if t.open)
+    kept = tuple(moved(t) for t in watch.tracks if t.open)
     watch = msgspec.structs.replace(
         watch, tracks=kept, held_frames=settings.hold_after_move, lessons=drop(watch.lessons)
     )
@@ -297,6 +302,25 @@ def _raise(
         events.append(_about(EventKind.ALARM, seen, opened, limit, verdict, verdict.en, verdict.zh))
     kept = tuple(tracks.values())
     return msgspec.structs.replace(watch, tracks=kept, lessons=lessons), events
+
+
+def _grown(watch: Watch, seen: Observation, settings: Settings) -> tuple[Watch, list[Event]]:
+    """Open alarms that are much larger than what was told of them."""
+    events: list[Event] = []
+    tracks: list[Track] = []
+    for known in watch.tracks:
+        track, times = larger(known, seen.ts_ns, settings)
+        tracks.append(track)
+        if times:
+            share = min(1.0, track.told_area / (seen.width * seen.height))
+            en, zh = name_of(track.label)
+            said = (
+                f"{en} has {times:.1f} times its area at the alarm, {share:.0%} of the picture.",
+                f"{zh}面积已是报警时的 {times:.1f} 倍，占画面 {share:.0%}。",
+            )
+            event = _about(EventKind.GROWN, seen, track, track.limit, None, *said)
+            events.append(msgspec.structs.replace(event, times=round(times, 2)))
+    return msgspec.structs.replace(watch, tracks=tuple(tracks)), events
 
 
 def _since(track: Track, limit: float, settings: Settings) -> dict[str, int]:

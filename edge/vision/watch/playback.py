@@ -37,7 +37,7 @@ class Eyes(Protocol):
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One event as `--json` prints it."""
 
-    event: str  # alarm, ended, moved, watching
+    event: str  # alarm, grown, ended, moved, watching, shakes, anew
     frame: int  # from 0: of a folder's pictures in the order of their names
     file: str
     time_s: float  # since the first frame
@@ -48,6 +48,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | None = None
     box: Box | None = None  # px of the whole picture
     since_frame: int | None = None  # the first frame it was seen in
+    times: float | None = None  # of one that grew: its area by that at its alarm
     tests: tuple[Test, ...] = ()
     en: str
     zh: str
@@ -143,6 +144,7 @@ class Playback:
             threshold=event.threshold if about else None,
             box=event.box,
             since_frame=event.since_index,
+            times=event.times or None,
             tests=event.verdict.tests if event.verdict else (),
             en=event.en,
             zh=event.zh,

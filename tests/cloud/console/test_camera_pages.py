@@ -18,7 +18,7 @@ from cloud.identity.rules import Role
 from edge.drivers.camera.values import COMMANDS
 from tests.cloud.conftest import RunningCloud
 from tests.cloud.console.watched import Watched
-from tocsin.contract.evidence import Detection, EvidencePart, Exhibit
+from tocsin.contract.evidence import Detection, EvidencePart, Exhibit, Growth
 from tocsin.contract.messages import VERSION, Event
 
 BOX = (0.4, 0.2, 0.2, 0.3)
@@ -55,6 +55,11 @@ def _bring(cloud: RunningCloud, data: bytes) -> None:
 
 THUMBNAIL, AT, AFTER = (_jpeg(320, 150), _jpeg(640, 170), _jpeg(640, 190))
 VIEW, NEWER = _jpeg(320, 200), _jpeg(320, 210)
+
+
+def watching_detection(cloud: RunningCloud) -> Detection:
+    """As it was told last."""
+    return msgspec.convert(cloud.vision.gallery.row("d-1", None)["told"], Detection)
 
 
 @pytest.fixture
@@ -106,10 +111,17 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
     tab.page.goto("/alarms/ALARM-north")
     assert tab.page.locator(".alarm-picture img").evaluate("i => i.decode().then(() => 1)")
     tab.shot("alarm-picture")
+    larger = msgspec.structs.replace(watching_detection(watching), change="updated", grown=Growth(4.04, BOX, time.time_ns()))  # fmt: skip
+    expect(tab.page.locator(".grown")).to_have_count(0)
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    _tell(watching, "vision.detection", larger)  # and the page says so by itself
+    expect(tab.page.locator(".grown")).to_contain_text("已扩大到 4.0 倍", timeout=3000)
+    tab.shot("alarm-grown")
     tab.page.get_by_role("link", name="查看识别详情").click()
     expect(tab.page.locator("h1")).to_have_text("烟雾")
     expect(tab.page.locator(".why")).to_have_text("面积增至 1.8 倍")
     expect(tab.page.locator(".facts")).to_contain_text("123.4° ± 0.6°")
+    expect(tab.page.locator(".facts .grown")).to_contain_text("已扩大到 4.0 倍")
     picture = tab.page.locator('figure[data-role="at"]')
     frame, box = picture.locator("img").bounding_box(), picture.locator("rect").bounding_box()
     assert frame
@@ -129,6 +141,8 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
     sent = watching.spine.sent[-1].args
     assert (sent["arg.detection"], sent["arg.verdict"]) == ("d-1", "rejected")
     expect(tab.page.locator(".lookers")).to_contain_text("li")
+    tab.page.goto("/detections")
+    expect(tab.page.locator(".detections")).to_contain_text("已扩大到 4.0 倍")
     tab.page.goto("/detections?show=open")
     expect(tab.page.locator(".empty")).to_be_visible()
     tab.page.get_by_text("导出标注图片").click()

@@ -9,7 +9,7 @@ import pytest
 
 from cloud.vision.pictures import VisionRules
 from tests.cloud.vision.desk import BIG, KEY, SMALL, Desk, name, seen
-from tocsin.contract.evidence import MAX_PART_BYTES
+from tocsin.contract.evidence import MAX_PART_BYTES, Detection, Growth
 from tocsin.errors import BadRequestError, NotFoundError
 
 
@@ -91,6 +91,19 @@ def test_a_detection_is_followed_and_the_last_word_of_a_person_stays(desk: Desk)
     got = [row[k] for k in ("score", "confirmed_ns", "seen_ns", "ended_ns", "verdict", "note")]
     assert got == [0.7, 10, 30, 30, "rejected", "low cloud"]
     assert desk.told[-1]["verdict_by"] == "ann"
+
+
+def test_a_fire_that_grew_keeps_the_box_it_was_confirmed_in_and_the_verdict(desk: Desk) -> None:
+    desk.tell(seen(("at", BIG), t=10))
+    desk.book.judge("d-1", "confirmed", "ann", "", None)
+    grown = Growth(4.1, (0.05, 0.1, 0.6, 0.8), 500)
+    larger = msgspec.structs.replace(seen(("at", BIG), t=500, score=0.99, change="updated"), grown=grown)  # fmt: skip
+    desk.tell(larger)
+    told = desk.told[-1]
+    assert msgspec.convert(told["told"], Detection).grown == grown
+    assert (told["box"], told["verdict"], told["ended_ns"]) == ([0.1, 0.2, 0.3, 0.4], "confirmed", None)  # fmt: skip
+    desk.tell(msgspec.structs.replace(larger, change="ended", t=900))
+    assert msgspec.convert(desk.told[-1]["told"], Detection).grown == grown
 
 
 @pytest.mark.parametrize("label", ["", "s" * 65])

@@ -114,3 +114,33 @@ async def test_a_picture_for_the_wall_is_never_kept_as_evidence_and_waits_for_so
     assert len(camera.views) == 1
     assert camera.shown == camera.views
     assert not set(camera.views) & set(camera.kept)
+
+
+async def test_a_fire_that_grew_is_told_in_words_and_its_picture_goes_to_the_wall() -> None:
+    camera = Camera()
+    said = list[str]()
+
+    async def tell(kind: str, device: str, text: str, data: dict[str, Any]) -> None:
+        await camera._tell(kind, device, text, data)
+        if kind == "vision.detection":
+            said.append(text)
+
+    context = msgspec.structs.replace(camera.reporter._context, tell=tell)
+    camera.reporter._context = context
+    shown = list[int]()
+    for i in range(150):
+        size = min(50, 20 + i) if i < 60 else 160
+        boxes = (Box("smoke", 0.95, 300, 200, size, size),) if i > 20 else ()
+        ts_ns = i * SECOND_NS
+        seen = Observation("cam-01", i, ts_ns, 640, 480, {"smoke": 0.95 if boxes else 0.0}, boxes)
+        frame = Frame("cam-01", i, ts_ns, np.full((480, 640, 3), 90, np.uint8))
+        before = len(camera.shown)
+        await camera.reporter.take(frame, [seen], camera.scene.see(seen))
+        shown += [i] * (len(camera.shown) - before)
+    grown = [told for told in camera.told if "grown" in told]
+    assert grown[0]["change"] == "updated"
+    assert grown[0]["grown"]["times"] > 8
+    (words,) = [text for text in said if "times its area at the alarm" in text]
+    assert words.startswith("Smoke has ")
+    told_at = grown[0]["grown"]["t"] // SECOND_NS
+    assert any(told_at <= at <= told_at + 1 for at in shown)

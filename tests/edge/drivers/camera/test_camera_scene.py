@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,32 @@ def test_cameras_that_would_see_the_smoke_at_two_heights_do_not_agree() -> None:
                 told = [c.told.why[0] for c in cameras.see(one) if c.told]
                 agreed += [height_m for why in told if "its bearing crosses" in why]
     assert set(agreed) == {100.0}
+
+
+def test_a_fire_that_grew_is_told_as_the_same_detection_which_stays_where_it_was_confirmed() -> (
+    None
+):
+    cameras = scene()
+    told = list[Detection]()
+    for i in range(0, 600, 5):
+        size = 40.0 + i / 4
+        boxes = [Box("smoke", 0.95, 300 - size / 2, 400 - size, size, size)][: 100 < i < 560]
+        for change in cameras.see(seen(i, *boxes)):
+            if change.told is not None:
+                told.append(change.told)
+    first, *grown, last = told
+    assert {t.detection for t in told} == {first.detection}
+    assert [t.change for t in told] == ["confirmed", *["updated"] * len(grown), "ended"]
+    assert first.grown is None
+    assert 1 <= len(grown) <= 3
+    for before, one in itertools.pairwise(grown):
+        assert before.grown is not None
+        assert one.grown is not None
+        assert one.grown.times > before.grown.times
+    assert grown[-1].grown is not None
+    assert grown[-1].grown.box[2] > first.box[2] * 1.4
+    assert {t.box for t in told} == {first.box}
+    assert last.grown == grown[-1].grown
+    later = cameras.with_evidence("cam-01", first.detection, [], 700 * SECOND_NS)
+    assert later is not None
+    assert later.grown == last.grown
