@@ -118,7 +118,7 @@ file = "smoke-fire-int8.onnx"
 sha256 = "{sha256(folder / "smoke-fire-int8.onnx")}"
 
 [calibration]
-floor = 0.2
+floor = 0.5
 
 {metrics}"""
     (folder / "model.toml").write_text(text, "utf-8")
