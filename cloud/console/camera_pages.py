@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Annotated, Literal
 
@@ -92,15 +93,21 @@ async def _camera(
         parts.spine.call("camera_looks", site=site, device=device),
         active_alarms(parts, principal),
     )
+    picture = pictures.get(view.key)
     return page(
-        request, "camera.html", status=status, device=view, picture=pictures.get(view.key),
+        request, "camera.html", status=status, device=view, picture=picture, fixed=_fixed(picture),
         commands=commands, masks=_masks(rows_of(told)), detections=rows_of(seen), lookers=rows_of(looks), active=active,
         takes_masks=any(c.name == "masks" for c in commands.takes), problem=problem,
     )  # fmt: skip
 
 
+def _fixed(picture: Row | None) -> str:
+    """Masks of its gateway's configuration, as JSON."""
+    return json.dumps((picture or {}).get("masks") or [])
+
+
 def _masks(commands: list[Row]) -> str | None:
-    """Those that the camera took last, as JSON; None: the cloud saw it take none, and it has those of its configuration."""
+    """Those that the camera took last, as JSON; None: the cloud saw it take none."""
     for row in commands:
         if text(row, "name") == "masks" and text(row, "state") == "done":
             return text(row_of(row.get("args")), "masks") or "[]"

@@ -33,7 +33,7 @@ TABLE_MODULES = (
     "cloud.vision.tables",
     "cloud.stores.influx.tables",
 )
-HEAD = "0013"
+HEAD = "0014"
 _LOCK_KEY = 0x746F6373  # "tocs": PostgreSQL advisory lock
 
 

@@ -36,6 +36,7 @@ from tocsin.contract.evidence import (
     EvidenceAsk,
     EvidencePart,
     Exhibit,
+    View,
     sign_ask,
 )
 from tocsin.contract.messages import Event
@@ -113,7 +114,7 @@ class Pictures:
     def on_view(self, event: Event) -> None:
         """A small picture for the wall: wanted, and with it none before it that is not here yet."""
         try:
-            item = msgspec.convert(event.data, Exhibit)
+            item = msgspec.convert(event.data, View)
         except msgspec.ValidationError:
             self.counts["detections_unreadable"] += 1
             return
@@ -126,6 +127,7 @@ class Pictures:
             same = (evidence.c.detection == view) & (evidence.c.sha256 == item.sha256)
             again = c.execute(update(evidence).where(same).values(t_ns=item.t)).rowcount
             early = self.note(c, event, view, [item])
+            c.execute(update(evidence).where(same).values(masks=msgspec.to_builtins(item.masks)))
         if again:  # nothing moves there, not even by a grain
             of = {"site": event.site, "gateway": event.gateway, "device": event.device}
             self._viewed_now({**of, "sha256": item.sha256, "t_ns": item.t})

@@ -47,6 +47,7 @@ evidence = Table(
     Column("asked_ns", UtcNs, nullable=True),
     Column("tries", Integer, nullable=False),  # of a whole whose hash did not fit
     Column("kept_ns", UtcNs, nullable=True),
+    Column("masks", Json, nullable=True),  # of a view: FixedMask, as its gateway is configured
 )
 
 views = Table(

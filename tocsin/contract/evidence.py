@@ -35,6 +35,19 @@ class Exhibit(msgspec.Struct, frozen=True, omit_defaults=True):
     t: Ns
 
 
+class FixedMask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A part of a camera's picture where nothing counts, for all classes or some. `points`: corners, shares of width and height from the top left."""
+
+    points: list[tuple[float, float]]
+    labels: list[str] = []
+
+
+class View(Exhibit, frozen=True, omit_defaults=True):
+    """`data` of the event `vision.view`: a small picture for the wall. `masks` are those of the gateway's configuration, which hold whatever is drawn besides."""
+
+    masks: list[FixedMask] = []
+
+
 class EvidencePart(msgspec.Struct, frozen=True, omit_defaults=True):
     """Up on `up/evidence`, msgpack: `data` is what the picture has from byte `offset` on; `size` of the whole."""
 

@@ -37,7 +37,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Learned(msgspec.Struct, frozen=True):
-    """Of one camera. `masks` None: those of the configuration; else what people drew since."""
+    """Of one camera. `masks`: what people drew, besides those of the configuration; None: nothing yet."""
 
     watch: Watch = Watch()
     known: dict[str, Known] = {}  # by detection

@@ -13,7 +13,7 @@ from edge.drivers.camera.config import CameraDevice
 from edge.vision import exhibits
 from edge.vision.exhibits import Album, Moment, Privacy
 from edge.vision.judge.watch import EventKind
-from tocsin.contract.evidence import Detection, Exhibit, Media, Role
+from tocsin.contract.evidence import Detection, Exhibit, FixedMask, Media, Role, View
 from tocsin.sdk import DriverContext
 
 if TYPE_CHECKING:
@@ -198,7 +198,8 @@ class Reporter:
         sha256 = self._context.view(camera, data)
         if sha256:
             self._view_due_ns[camera] = now_ns + every_ns
-            shown = Exhibit(sha256, "view", "image/jpeg", len(data), moment.ts_ns)
+            fixed = [FixedMask(list(m.points), list(m.labels)) for m in self._devices[camera].masks]
+            shown = View(sha256, "view", "image/jpeg", len(data), moment.ts_ns, masks=fixed)
             await self._context.tell("vision.view", camera, "", msgspec.to_builtins(shown))
             self._context.send_evidence(sha256)
 

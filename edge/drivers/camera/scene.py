@@ -51,10 +51,7 @@ class Scene:
     ) -> None:
         self._devices, self._looks = devices, looks
         self._turn = any(d.ptz is not None for d in devices.values())
-        self._masks = {
-            name: (_masks(device.masks) if (kept := learned[name].masks) is None else kept)
-            for name, device in devices.items()
-        }
+        self._fixed = {name: _masks(device.masks) for name, device in devices.items()}
         self._drawn = {name: learned[name].masks for name in devices}
         self._known = {name: dict(learned[name].known) for name in devices}
         self._site = Site({name: learned[name].watch for name in devices})
@@ -109,12 +106,12 @@ class Scene:
         return Answer(known.told.label, shares, known.since_ns, fire)
 
     def masks(self, camera: str) -> tuple[Mask, ...]:
-        """Those that hold now."""
-        return self._masks[camera]
+        """Those that hold now: of the configuration, and drawn."""
+        return (*self._fixed[camera], *(self._drawn[camera] or ()))
 
     def draw(self, camera: str, masks: tuple[Mask, ...]) -> None:
-        """Masks from now on, until others are drawn."""
-        self._masks[camera] = self._drawn[camera] = masks
+        """Besides those of the configuration from now on, until others are drawn."""
+        self._drawn[camera] = masks
         self._settings = self._settled()
 
     def learned(self, camera: str) -> Learned:
@@ -201,9 +198,7 @@ class Scene:
         )
 
     def _settled(self) -> SiteSettings:
-        cameras = {
-            name: device.judging(self._masks[name]) for name, device in self._devices.items()
-        }
+        cameras = {name: device.judging(self.masks(name)) for name, device in self._devices.items()}
         return SiteSettings(cameras, self._standing(0, None))
 
     def _standing(self, ts_ns: int, seen: Observation | None) -> dict[str, Standing]:

@@ -18,7 +18,7 @@ from cloud.identity.rules import Role
 from edge.drivers.camera.values import COMMANDS
 from tests.cloud.conftest import RunningCloud
 from tests.cloud.console.watched import Watched
-from tocsin.contract.evidence import Detection, EvidencePart, Exhibit, Growth
+from tocsin.contract.evidence import Detection, EvidencePart, Exhibit, FixedMask, Growth
 from tocsin.contract.messages import VERSION, Event
 
 BOX = (0.4, 0.2, 0.2, 0.3)
@@ -170,6 +170,51 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
     (mask,) = json.loads(str(watching.spine.sent[-1].args["arg.masks"]))
     assert mask["labels"] == []
     assert np.allclose(mask["points"], [[0.1, 0.1], [0.4, 0.1], [0.4, 0.5]], atol=0.01)
+    tab.done()
+
+
+@pytest.mark.parametrize(
+    ("lang", "hold", "close", "send"),
+    [
+        ("zh-CN", "始终有效，只能在网关配置中更改", "闭合", "发送到摄像机"),
+        ("en-GB", "these always hold and are changed only there", "Close", "Send to the camera"),
+    ],
+)  # fmt: skip
+def test_masks_of_the_gateway_s_configuration_are_shown_and_not_drawn_over(
+    watching: RunningCloud, browser: Browser, lang: str, hold: str, close: str, send: str
+) -> None:
+    fixed = [FixedMask([(0.6, 0.5), (0.9, 0.5), (0.9, 0.9), (0.6, 0.9)]), FixedMask([(0, 0), (0.3, 0), (0, 0.2)], ["smoke"])]  # fmt: skip
+    shown = msgspec.to_builtins(_exhibit("view", NEWER)) | {"masks": msgspec.to_builtins(fixed)}
+    watching.account("li", Role.OPERATOR)
+    tab = Watched(browser, watching.url, lang=lang)
+    tab.log_in("li")
+    tab.page.goto("/cameras/north/cam-1")
+    expect(tab.page.locator(".legend")).to_have_count(0)
+    _tell(watching, "vision.view", shown)
+    _bring(watching, NEWER)
+    tab.page.reload()
+    area = tab.page.locator(".draw")
+    expect(area.locator("polygon.fixed")).to_have_count(2)
+    expect(tab.page.locator("#masks .legend")).to_contain_text(hold)
+    area.scroll_into_view_if_needed()
+    size = area.bounding_box()
+    assert size
+    for x, y in ((0.1, 0.4), (0.4, 0.4), (0.4, 0.8)):
+        area.click(position={"x": size["width"] * x, "y": size["height"] * y})
+    tab.page.get_by_role("button", name=close, exact=True).click()
+    expect(area.locator("polygon")).to_have_count(3)
+    colours = area.locator("polygon").evaluate_all(
+        "all => all.map(e => getComputedStyle(e).stroke)"
+    )
+    assert len(set(colours)) == 2
+    tab.shot(f"camera-fixed-masks-{lang}")
+    tab.page.get_by_role("button", name=send).click()
+    expect(tab.page.locator("table.commands tbody tr").first).to_contain_text("masks")
+    (mask,) = json.loads(str(watching.spine.sent[-1].args["arg.masks"]))
+    assert np.allclose(mask["points"], [[0.1, 0.4], [0.4, 0.4], [0.4, 0.8]], atol=0.01)
+    _tell(watching, "vision.view", _exhibit("view", NEWER))  # they were taken out there
+    tab.page.reload()
+    expect(tab.page.locator("polygon.fixed")).to_have_count(0)
     tab.done()
 
 

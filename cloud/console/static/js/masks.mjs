@@ -2,16 +2,20 @@
 const editor = document.getElementById("masks");
 const svg = editor?.querySelector("svg");
 const field = editor?.querySelector("input[name=masks]");
+const fixed = JSON.parse(editor?.dataset.fixed ?? "[]"); // of the gateway's configuration
 let masks = JSON.parse(editor?.dataset.masks ?? "[]");
 let open = []; // the corners of the one being drawn
 
-const shape = (name, points) => {
+const shape = (name, points, kind = "") => {
   const el = document.createElementNS("http://www.w3.org/2000/svg", name);
+  if (kind) el.setAttribute("class", kind);
   el.setAttribute("points", points.map((p) => p.join(",")).join(" "));
   return el;
 };
 function draw() {
-  svg.replaceChildren(...masks.map((m) => shape("polygon", m.points)));
+  svg.replaceChildren(
+    ...fixed.map((m) => shape("polygon", m.points, "fixed")), ...masks.map((m) => shape("polygon", m.points)),
+  );
   if (open.length) svg.append(shape("polyline", open.length === 1 ? [open[0], open[0]] : open));
   if (field) field.value = JSON.stringify(masks);
 }

@@ -19,22 +19,25 @@ from edge.drivers.camera.reporting import Reporter
 from edge.drivers.camera.scene import Scene
 from edge.vision.frame import Frame
 from edge.vision.observation import Box, Observation
+from tocsin.contract.evidence import FixedMask, View
 from tocsin.testing.conformance.surroundings import Surroundings
 
 SECOND_NS = 1_000_000_000
+MASKS = [{"points": [[0, 0.9], [0.1, 0.9], [0.1, 1]], "labels": ["smoke"]}]
 
 
 class Camera:
     """One with its reporter."""
 
     def __init__(self) -> None:
-        device = {"id": "cam-01", "source": "http://127.0.0.1:9/snap.jpg"}
+        device = {"id": "cam-01", "source": "http://127.0.0.1:9/snap.jpg", "masks": MASKS}
         config = CameraConfig.model_validate(
             {"type": "camera", "name": "ridge", "devices": [device]}
         )
         devices = {d.id: d for d in config.devices}
         self.shown = list[str]()
         self.around, self.told = Surroundings("ridge"), list[dict[str, Any]]()
+        self.walls = list[dict[str, Any]]()
         self.scene = Scene(devices, {"cam-01": Learned()})
         self.kept, self.views = list[str](), list[str]()
         self.connected = True
@@ -48,6 +51,7 @@ class Camera:
             self.told.append(data)
         if kind == "vision.view":
             self.shown.append(data["sha256"])
+            self.walls.append(data)
 
     async def _keep(self, data: bytes) -> str:
         self.kept.append(hashlib.sha256(data).hexdigest())
@@ -144,3 +148,13 @@ async def test_a_fire_that_grew_is_told_in_words_and_its_picture_goes_to_the_wal
     assert words.startswith("Smoke has ")
     told_at = grown[0]["grown"]["t"] // SECOND_NS
     assert any(told_at <= at <= told_at + 1 for at in shown)
+
+
+async def test_the_picture_for_the_wall_comes_with_the_masks_of_the_configuration() -> None:
+    camera = Camera()
+    camera.scene.draw("cam-01", ())
+    running = asyncio.create_task(camera.reporter.run())
+    await camera.burns()
+    running.cancel()
+    (told,) = (msgspec.convert(data, View) for data in camera.walls)
+    assert told.masks == [FixedMask([(0, 0.9), (0.1, 0.9), (0.1, 1)], ["smoke"])]

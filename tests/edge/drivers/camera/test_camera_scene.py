@@ -16,6 +16,7 @@ from edge.drivers.camera.config import CameraConfig
 from edge.drivers.camera.driver import CameraDriver
 from edge.drivers.camera.learned import Learned
 from edge.drivers.camera.scene import Scene
+from edge.vision.judge.settings import Mask
 from edge.vision.observation import Box, Observation
 from edge.vision.watch.answer import Answer
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
@@ -62,6 +63,25 @@ def test_a_verdict_tells_the_eye_where_and_when_the_alarm_was_also_after_its_pic
     grown = (x - width / 4, y - height / 4, width * 1.5, height * 1.5)
     assert answer == Answer("smoke", grown, alarm.t, fire=False)
     assert cameras.judged("cam-01", alarm.detection, "confirmed").fire
+
+
+def test_masks_of_the_configuration_hold_whatever_is_drawn_and_survives_a_restart() -> None:
+    device = {"id": "cam-01", "source": "http://127.0.0.1:9/snap.jpg", "masks": [{"points": [[0, 0], [1, 0], [1, 0.5]]}]}  # fmt: skip
+    given = CameraConfig.model_validate({"type": "camera", "name": "ridge", "devices": [device]})
+    devices = {d.id: d for d in given.devices}
+    fixed, drawn = Mask(((0, 0), (1, 0), (1, 0.5))), Mask(((0, 1), (1, 1), (0, 0.6)), ("smoke",))
+    cameras = Scene(devices, {"cam-01": Learned()})
+    assert cameras.masks("cam-01") == (fixed,)
+    cameras.draw("cam-01", (drawn,))
+    assert cameras.masks("cam-01") == (fixed, drawn)
+    kept = msgspec.json.decode(msgspec.json.encode(cameras.learned("cam-01")), type=Learned)
+    again = Scene(devices, {"cam-01": kept})
+    assert again.masks("cam-01") == (fixed, drawn)
+    again.draw("cam-01", ())
+    assert again.masks("cam-01") == (fixed,)
+    boxes = [Box("smoke", 0.95, 400, 20, 100 + i, 100 + i) for i in range(40)]  # in the fixed one
+    assert not [c for i, box in enumerate(boxes) for c in again.see(seen(i, box))]
+    assert [c for bare in [scene()] for i, box in enumerate(boxes) for c in bare.see(seen(i, box))]
 
 
 def test_an_ending_is_told_with_a_time_after_everything_told_before_it_and_keeps_it() -> None:
