@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,16 @@ _NOTHING = np.zeros((0, 0, 3), np.uint8)
 SPECTRA = ("visible", "infrared")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """What was seen before, put aside while the camera looks elsewhere."""
+
+    detector: Detector
+    size: tuple[int, int] | None
+    usual: dict[str, Usual]
+    references: dict[str, Reference]
+
+
 class Sight:
     """Belongs to one camera and one thread at a time."""
 
@@ -34,12 +44,15 @@ class Sight:
         self._size: tuple[int, int] | None = None
         self.detector = self._slot.current
         self._spectrum = "visible"
-        self._usual = {spectrum: Usual(apart_s) for spectrum in SPECTRA}
+        self._usual = self._unknown()
         self._references: dict[str, Reference] = {}
         self._fitted: Fitted | None = (
             None  # how a picture lies in the input; its pixels are not kept
         )
         self._rotation = self._turns()
+
+    def _unknown(self) -> dict[str, Usual]:
+        return {spectrum: Usual(self._apart_s) for spectrum in SPECTRA}
 
     @property
     def usual(self) -> Usual:
@@ -133,13 +146,16 @@ class Sight:
             reference.add(seen, ts_ns)
         return found
 
-    def answered(self, label: str, box: Shares, ts_ns: int, *, fire: bool) -> None:
-        """An operator's word about an alarm that was raised in this box at that moment: what a rejected one showed is usual there from now on."""
+    def answered(
+        self, label: str, box: Shares, ts_ns: int, *, fire: bool, also: Memory | None = None
+    ) -> None:
+        """An operator's word about an alarm that was raised in this box at that moment: what a rejected one showed is usual there from now on, `also` in what was put aside."""
         if self._fitted is None or label not in self.detector.classes:
             return
         number = self.detector.classes.index(label)
         cells = self._fitted.cells(box, self.detector.settings.head.stride)
-        for usual in self._usual.values():
+        aside = () if also is None else also.usual.values()
+        for usual in (*self._usual.values(), *aside):
             usual.answered(number, cells, ts_ns, fire=fire)
 
     def reset(self) -> None:
@@ -147,6 +163,20 @@ class Sight:
         self._references.clear()
         self._forget_usual()
         self._rotation = self._turns()
+
+    def put_aside(self) -> Memory:
+        """The camera moved: nothing it saw before is of use, unless it comes back. What waits to be learned is let go of."""
+        memory = Memory(self.detector, self._size, self._usual, self._references)
+        for usual in memory.usual.values():
+            usual.burns(None, 0)
+        self._usual, self._references = self._unknown(), {}
+        self._rotation = self._turns()
+        return memory
+
+    def take_back(self, memory: Memory) -> None:
+        """It is where it was; what it saw meanwhile is let go of. Another version of the model, or another size, takes nothing back."""
+        if memory.detector is self.detector and memory.size == self._size:
+            self._usual, self._references = memory.usual, memory.references
 
     def _turns(self) -> tiles.Rotation | None:
         table = self.detector.settings.input

@@ -82,6 +82,13 @@ def _shift(before: Thumbnail, now: Thumbnail, window: NDArray[Any]) -> tuple[flo
     return math.hypot(dx, dy), response
 
 
+def same_view(before: Thumbnail, now: Thumbnail) -> bool:
+    """Whether two pictures of a camera, however far apart in time, surely show the same; nothing is the same where nothing is seen."""
+    if not (_has_texture(before, LEAST_LEVELS) and _has_texture(now, LEAST_LEVELS)):
+        return False
+    return _shift(before, now, _WINDOW)[0] <= MOVED_PX
+
+
 def _has_texture(thumbnail: Thumbnail, least: float) -> bool:
     """Something is seen in it: more than a sensor's noise, or the even light of fog."""
     near, far = (cv2.GaussianBlur(thumbnail, (0, 0), px) for px in (2, 8))

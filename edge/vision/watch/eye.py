@@ -10,14 +10,16 @@ import msgspec
 
 from edge.vision.flame import FLICKERING, Flames
 from edge.vision.flame import LABEL as FIRE
-from edge.vision.frame import Frame
+from edge.vision.frame import Frame, Picture
 from edge.vision.nn.detector import Detector
 from edge.vision.nn.packed import Packed
-from edge.vision.nn.sight import SPECTRA, Sight
+from edge.vision.nn.sight import SPECTRA, Memory, Sight
 from edge.vision.nn.slot import Slot
+from edge.vision.nn.usual import Usual
 from edge.vision.observation import Observation, Quality
 from edge.vision.watch.answer import Answer
-from edge.vision.watch.place import Place
+from edge.vision.watch.home import Home
+from edge.vision.watch.place import Known, Place
 from edge.vision.watch.veil import Masks, Veil, no_masks
 
 HELD_NS = 600_000_000_000
@@ -46,7 +48,9 @@ class Eye:
         self._flames = flames if flames is not None and knows_fire else None
         self._veil = Veil(masks)
         self._alarm_ns: int | None = None  # since when an alarm is open
-        self._place = Place()
+        self._place, self._home = Place(), Home()
+        # what was known before it moved, until it is back or has stayed elsewhere
+        self._aside: tuple[Memory, Known] | None = None
         self._answers: deque[Answer] = deque(maxlen=_MOST_ANSWERS)
 
     def glance(self, frame: Frame) -> None:
@@ -64,8 +68,33 @@ class Eye:
         good = frame.quality is Quality.GOOD and frame.picture is not None and not frame.moved
         if not good or frame.picture is None:
             return frame
+        if self._aside is not None:
+            self._comes_back(self._aside, frame.picture, frame)
+            return frame
+        self._home.stands(frame.picture, frame.spectrum, frame.ts_ns)
         away = self._place.elsewhere(frame.picture, frame.spectrum, frame.ts_ns, learn=learn)
         return replace(frame, moved=True) if away else frame
+
+    def _comes_back(self, aside: tuple[Memory, Known], picture: Picture, frame: Frame) -> None:
+        """As a mast after a storm: what was known in its place is known again."""
+        back = self._home.back(picture, frame.spectrum, frame.ts_ns)
+        if back:
+            self._sight.take_back(aside[0])
+            self._place.take_back(aside[1])
+        if back is not None:
+            self._aside = None
+
+    def _moves(self, now_ns: int, *, for_good: bool) -> None:
+        may_return = self._home.moved() and not for_good
+        if may_return and self._aside is None:
+            self._aside = self._sight.put_aside(), self._place.put_aside()
+        else:
+            self._sight.reset()
+            self._place.forget()
+        if for_good:
+            self._aside, self._home = None, Home()
+        # What was seen before is gone: an open alarm keeps nothing out.
+        self._alarm_ns = now_ns - HELD_NS
 
     def _held(self, now_ns: int) -> bool:
         if self._alarm_ns is None:
@@ -74,12 +103,22 @@ class Eye:
 
     def kept(self) -> dict[str, Packed]:
         """What is usual at the camera by spectrum, to be kept over a restart."""
-        each = {s: self._sight.usual_in(s).packed(self._model) for s in SPECTRA}
+        aside, known = self._aside, None
+        if aside is not None and aside[0].detector is self._sight.detector:
+            known = aside[1]
+        each = {s: self._lasting(s).packed(self._model) for s in SPECTRA}
         return {
-            spectrum: msgspec.structs.replace(packed, outline=self._place.packed(spectrum))
+            spectrum: msgspec.structs.replace(packed, outline=self._place.packed(spectrum, known))
             for spectrum, packed in each.items()
             if packed is not None
         }
+
+    def _lasting(self, spectrum: str) -> Usual:
+        """What was known before the camera moved, as long as it may come back."""
+        aside = self._aside
+        if aside is not None and aside[0].detector is self._sight.detector:
+            return aside[0].usual[spectrum]
+        return self._sight.usual_in(spectrum)
 
     def goes_on(self, kept: Mapping[str, Packed]) -> set[str]:
         """With what is usual there, if the same version of the model found it so; else which other did."""
@@ -106,13 +145,10 @@ class Eye:
         Raises:
             ModelError: the graph failed.
         """
+        moves = frame.moved
         frame = self._placed(frame, learn=learn)
         if frame.moved:
-            self._sight.reset()
-            self._place.forget()
-            self._alarm_ns = (
-                frame.ts_ns - HELD_NS
-            )  # what was seen before is gone: an open alarm keeps nothing out
+            self._moves(frame.ts_ns, for_good=not moves)
         if frame.quality is not Quality.GOOD or frame.picture is None:
             return unseen(frame)
         settled = self._sight.usual_in(frame.spectrum).known
@@ -125,7 +161,8 @@ class Eye:
         )
         while self._answers:  # after its first frame of an alarm, which may be as old as that
             told = self._answers[0]
-            self._sight.answered(told.label, told.box, told.ts_ns, fire=told.fire)
+            memory = None if self._aside is None else self._aside[0]
+            self._sight.answered(told.label, told.box, told.ts_ns, fire=told.fire, also=memory)
             self._answers.popleft()  # not before: what is written down meanwhile has it once at least
         scores, boxes, cues = found.scores, found.boxes, dict[str, float]()
         if self._flames is not None:

@@ -20,6 +20,9 @@ from edge.vision.opencv import cv2
 Outline = NDArray[np.float32]
 """(48, 96, 2): twice the angle of the edge at each place, as a vector the longer the clearer it is, at most 1."""
 
+Known = dict[str, tuple[int, Outline]]
+"""Frames and their mean, by spectrum."""
+
 _WIDE, _HIGH, _ABOVE = 96, 72, 24
 _CLEAR = 4.0  # an edge of so many grey levels a px counts half
 _DOWN, _ACROSS = 2, 4  # parts that are compared
@@ -78,7 +81,7 @@ class Place:
     """Of one camera, by spectrum. One thread at a time, but `packed`."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, Outline]] = {}
+        self._known: Known = {}
         self._before: dict[str, Outline] = {}  # of the last run, until one was compared
         self._newest: deque[Outline] = deque(maxlen=_FRAMES)
         self._last_ns: int | None = None
@@ -123,16 +126,27 @@ class Place:
         frames = min(frames + 1, _MOST_FRAMES)
         self._known[spectrum] = frames, mean + (now - mean) / np.float32(frames)
 
+    def put_aside(self) -> Known:
+        """The camera moved: what was known, should it come back."""
+        known = dict(self._known)
+        self.forget()
+        return known
+
+    def take_back(self, known: Known) -> None:
+        """It is where it was."""
+        self.forget()
+        self._known = dict(known)
+
     def forget(self) -> None:
-        """The camera moved."""
+        """The camera looks elsewhere."""
         self._known.clear()
         self._before.clear()
         self._newest.clear()
         self._others = self._tries = 0
 
-    def packed(self, spectrum: str) -> bytes:
-        """To be kept over a restart: hundredths and a little more, 9 KiB; b"": nothing is known."""
-        known = self._known.get(spectrum)
+    def packed(self, spectrum: str, aside: Known | None = None) -> bytes:
+        """To be kept over a restart, of what was put aside where it is given: hundredths and a little more, 9 KiB; b"": nothing is known."""
+        known = (self._known if aside is None else aside).get(spectrum)
         if known is None:
             return b""
         return np.round(known[1] * 127).astype(np.int8).tobytes()
