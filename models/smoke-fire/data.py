@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import defaultdict
@@ -51,8 +52,8 @@ def load(folder: Path, cache: Path) -> list[Item]:
         images += [(name, image) for image in file["images"]]
     images.sort(key=lambda i: (i[1]["group"], i[1]["file_name"]))
     shapes = [own_shape(i["width"], i["height"], INPUT) for _, i in images]
-    total = sum(w * h * 3 for w, h in shapes)
-    files = [cache / f"{what}-{len(images)}-{total}.u8" for what in ("pictures", "references")]
+    key = _key(folder / "images", [i["file_name"] for _, i in images])
+    files = [cache / f"{what}-{key}.u8" for what in ("pictures", "references")]
     if not all(f.exists() for f in files):
         _decode(folder / "images", [i for _, i in images], shapes, files)
     pictures, references = (np.memmap(f, np.uint8, "r") for f in files)
@@ -78,6 +79,19 @@ def load(folder: Path, cache: Path) -> list[Item]:
                 item.boxes.append((note["category_id"] - 1, *box))
         items.append(item)
     return items
+
+
+def _key(folder: Path, names: list[str]) -> str:
+    """Of these very files: a cache of other pictures of the same number and size must not be taken for theirs."""
+    known = hashlib.sha256()
+    for path in (folder / name for name in names):
+        if not path.is_file():
+            raise SystemExit(
+                f"{path} is not there; file names of the COCO file start from {folder}"
+            )
+        state = path.stat()
+        known.update(f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return known.hexdigest()[:16]
 
 
 def _decode(

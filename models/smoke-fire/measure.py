@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def left_out(model: Path, folder: Path, files: set[str], *, ignore: bool = True)
     """
     detector = load_detector(model, variant="fp32")
     settings = detector.settings
-    known = [p for name in ("train.json", "val.json") for p in coco.read(folder / name)]
+    known = [p for file in _labelled(folder) for p in coco.read(file)]
     pictures = sorted((p for p in known if p.file in files), key=lambda p: (p.group, p.file))
     if not ignore:
         pictures = [msgspec.structs.replace(p, ignored=()) for p in pictures]
@@ -36,6 +37,12 @@ def left_out(model: Path, folder: Path, files: set[str], *, ignore: bool = True)
         images=folder / "images",
     )
     return dict(msgspec.to_builtins(report))
+
+
+def _labelled(folder: Path) -> list[Path]:
+    """Without a file that has no pictures, as the val.json of an export has none."""
+    files = [folder / name for name in ("train.json", "val.json")]
+    return [f for f in files if json.loads(f.read_text("utf-8"))["images"]]
 
 
 HEADING = (

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -115,6 +116,57 @@ def test_the_card_and_the_settings_tell_the_same_weights() -> None:
     assert settings.version in card
     assert (settings.int8 is not None) == ("int8" in VARIANTS)
     assert settings.int8 is None or settings.int8.sha256 in card
+
+
+def labelled(folder: Path, light: int) -> Path:
+    """Pictures as `tocsin vision export` leaves them: everything in train.json, nothing in val.json."""
+    (folder / "images").mkdir(parents=True)
+    kinds = [{"id": 1, "name": "smoke"}, {"id": 2, "name": "fire"}]
+    images, notes = [], []
+    for i in range(24):
+        picture = np.clip(scene(64, 48, seed=i) * 0.4 + light, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / "images" / f"{i:02}.png"), picture)
+        images.append({"id": i, "file_name": f"{i:02}.png", "width": 64, "height": 48, "group": "north", "source": "own"})  # fmt: skip
+        if i % 8 == 7:
+            notes.append({"id": i, "image_id": i, "category_id": 1, "bbox": [8, 8, 16, 16], "area": 256, "iscrowd": 0})  # fmt: skip
+    for name, had, told in (("train", images, notes), ("val", [], [])):
+        text = json.dumps({"images": had, "annotations": told, "categories": kinds})
+        (folder / f"{name}.json").write_text(text)
+    return folder
+
+
+def run_in_training(code: str, *argv: str) -> str:
+    """With the modules of models/smoke-fire, which are no package."""
+    paths = f"import sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parents[1])!r}]\n"
+    done = subprocess.run([sys.executable, "-c", paths + code, *argv], capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_training_never_takes_other_pictures_of_the_same_size_from_its_cache(
+    tmp_path: Path,
+) -> None:
+    code = """
+import data
+from pathlib import Path
+for folder in sys.argv[1:3]:
+    print(float(data.load(Path(folder), Path(sys.argv[3]))[0].picture.mean()))
+"""
+    dark, bright = (str(labelled(tmp_path / f"of{light}", light)) for light in (10, 120))
+    first, second = map(float, run_in_training(code, dark, bright, str(tmp_path / "cache")).split())
+    assert second - first > 80
+
+
+def test_weights_are_measured_on_an_export_whose_val_json_is_empty(tmp_path: Path) -> None:
+    code = """
+import json, measure
+from pathlib import Path
+folder = Path(sys.argv[1])
+found = measure.left_out(Path(measure.__file__).parent, folder, {f"{i:02}.png" for i in range(24)})
+print(json.dumps([c["scored"] for c in found["cameras"]]))
+"""
+    (scored,) = json.loads(run_in_training(code, str(labelled(tmp_path / "own", 60))))
+    assert 3 <= scored < 24
 
 
 @pytest.mark.release
