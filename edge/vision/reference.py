@@ -39,8 +39,7 @@ class Reference:
             self.clear()
         if not self._is_made:
             known = list(self._kept)[self._nearest - 1 :]
-            now = _look_of(like).small
-            alike = sorted(known, key=lambda kept: _unlike(kept.look.small, now))[:FRAMES]
+            alike = _alike(known, _look_of(like))
             if len(alike) < FRAMES:  # of two only the first counts
                 alike = alike[:1]
             self._made, self._is_made = median([kept.picture() for kept in alike]), True
@@ -97,8 +96,13 @@ def _look_of(picture: Picture) -> Look:
     return Look(mean, spread, (small - mean) / max(spread, 1.0))
 
 
-def _unlike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    return float(np.median(np.abs(a - b)))
+def _alike(known: list[Kept], now: Look) -> list[Kept]:
+    """The most like `now` first, of those as alike the newest."""
+    if not known:
+        return []
+    each = np.stack([kept.look.small for kept in known])
+    unlike = np.median(np.abs(each - now.small).reshape(len(known), -1), axis=1)
+    return [known[i] for i in np.argsort(unlike, kind="stable")[:FRAMES]]
 
 
 def median(pictures: list[Picture]) -> Picture | None:
