@@ -155,7 +155,8 @@ class Detector:
             raise ModelError(
                 ModelReason.WRONG_VALUES,
                 f"{shown} gives {exc}",
-                hint="export it with its sigmoid, in 32-bit floats, with the scale, mean and std of [input] as it was trained with",
+                hint=exc.hint
+                or "export it with its sigmoid, in 32-bit floats, with the scale, mean and std of [input] as it was trained with",
             ) from exc
         return read
 

@@ -46,12 +46,12 @@ def _head(table: HeadTable, classes: int) -> Head:
         case "heat-map":
             return HeatMap(classes, table)
         case "yolov5":
-            return YoloV5(classes)
+            return YoloV5(classes, table)
         case "yolov8":
-            return YoloV8(classes)
+            return YoloV8(classes, table)
         case "yolov10":
-            return YoloV10(classes)
+            return YoloV10(classes, table)
         case "yolox":
-            return YoloX(classes, table.decoded)
+            return YoloX(classes, table)
         case "rt-detr":
             return RtDetr(classes)

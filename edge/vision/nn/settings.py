@@ -17,6 +17,7 @@ Three = tuple[float, float, float]
 
 FILE = "model.toml"
 _ONLY_HEAT = ("hottest", "score", "boxes", "stride")
+_IN_A_UNIT = ("yolov5", "yolov8", "yolov10", "yolox")
 _ONLY_FLOAT = ("scale", "mean", "std")
 
 
@@ -114,6 +115,10 @@ class HeadTable(_Table):
     decoded: bool = Field(
         default=False, description="A YOLOX graph that turns its grid into px itself."
     )
+    unit: Literal["px", "shares"] = Field(
+        default="px",
+        description="A YOLO graph tells its boxes in px of the input, or in shares of it (0 to 1).",
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> HeadTable:
@@ -122,6 +127,10 @@ class HeadTable(_Table):
         mistakes = [Mistake((k,), 'goes with kind = "heat-map" only') for k in wrong]
         if "decoded" in told and self.kind != "yolox":
             mistakes.append(Mistake(("decoded",), 'goes with kind = "yolox" only'))
+        if "unit" in told and self.kind not in _IN_A_UNIT:
+            mistakes.append(Mistake(("unit",), f"goes with the kinds {', '.join(_IN_A_UNIT)} only"))
+        if self.unit == "shares" and self.kind == "yolox" and not self.decoded:
+            mistakes.append(Mistake(("unit",), '"shares" goes with decoded = true'))
         if mistakes:
             raise MistakesError(mistakes)
         return self

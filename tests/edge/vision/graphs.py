@@ -99,8 +99,20 @@ def heat_graph(
     return g.bytes()
 
 
-def box_graph(kind: str, width: int, height: int, *, bgr: bool = False, top: float = 1.0) -> bytes:
-    """Two classes, red and blue rectangles; the outputs are those of `kind`. `top` is the level of full light."""
+def box_graph(
+    kind: str,
+    width: int,
+    height: int,
+    *,
+    bgr: bool = False,
+    top: float = 1.0,
+    shares: bool = False,
+    dim: float = 1.0,
+) -> bytes:
+    """Two classes, red and blue rectangles; the outputs are those of `kind`. `top` is the level of full light.
+
+    `shares`: boxes in shares of the input. `dim`: boxes are so many times as large in a picture where nothing is in full light.
+    """
     g = Graph()
     picture = g.input("images", FLOAT, (1, 3, height, width))
     light = g.op("Div", picture, g.const(top))
@@ -116,6 +128,13 @@ def box_graph(kind: str, width: int, height: int, *, bgr: bool = False, top: flo
         g.op("Sub", high, low),
         axis=1,
     )
+    if shares:
+        side = g.const([[width, height, width, height]])
+        xyxy, rows = g.op("Div", xyxy, side), g.op("Div", rows, side)
+    if dim != 1:
+        full = g.op("Greater", g.op("ReduceMax", light, keepdims=0), g.const(0.95))
+        lit = g.op("Where", full, g.const(1.0), g.const(dim))
+        xyxy, rows = g.op("Mul", xyxy, lit), g.op("Mul", rows, lit)
     by_class = [[SCORES[0], 0], [SCORES[1], 0], [0, SCORES[2]], [SCORES[3], 0]]
     _outputs(g, kind, xyxy, rows, by_class, width, height)
     return g.bytes()
@@ -200,6 +219,9 @@ def _outputs(
         case "yolov10":
             ends = g.const([[s, float(c)] for s, c in zip(SCORES, (0, 0, 1, 0), strict=True)])
             g.output(batch(g.op("Concat", xyxy, ends, axis=1)), "output0", FLOAT, (1, 4, 6))
+        case "yolox decoded":
+            told = g.op("Concat", rows, g.const([[1.0]] * 4), classes, axis=1)
+            g.output(batch(told), "output", FLOAT, (1, 4, 7))
         case "yolox":
             g.output(batch(_grid(g, rows, scores, width, height)), "output", FLOAT, (1, None, 7))  # fmt: skip
         case "rt-detr":

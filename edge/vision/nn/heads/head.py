@@ -24,7 +24,11 @@ class LayoutError(ValueError):
 
 
 class ValuesError(ValueError):
-    """The outputs have the right form and hold what means nothing; the text says what was found."""
+    """The outputs have the right form and hold what means nothing; the text says what was found, `hint` what to do where that is known."""
+
+    def __init__(self, found: str, *, hint: str = "") -> None:
+        super().__init__(found)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True, eq=False)

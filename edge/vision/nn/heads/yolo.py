@@ -14,35 +14,37 @@ from edge.vision.nn.heads.head import (
     only,
     shares,
 )
+from edge.vision.nn.heads.unit import Unit
 from edge.vision.nn.odds import Odds
 from edge.vision.nn.session import Arrays
+from edge.vision.nn.settings import HeadTable
 
 _STRIDES = (8, 16, 32)
 
 
 class YoloV5:
-    """[1, n, 5 + classes]: centre x, centre y, width, height in px, object, classes; probabilities are multiplied."""
+    """[1, n, 5 + classes]: centre x, centre y, width, height, object, classes; probabilities are multiplied."""
 
     suppresses = True
 
-    def __init__(self, classes: int) -> None:
-        self._classes = classes
+    def __init__(self, classes: int, table: HeadTable) -> None:
+        self._classes, self._unit = classes, Unit(table)
 
     def read(
         self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
     ) -> Candidates:
         """See `Head`."""
         rows = _rows(outputs, 5 + self._classes, "5 + classes")
-        return _of_objects(rows)
+        return _of_objects(rows, self._unit, fitted)
 
 
 class YoloV8:
-    """[1, 4 + classes, n]: centre x, centre y, width, height in px, classes."""
+    """[1, 4 + classes, n]: centre x, centre y, width, height, classes."""
 
     suppresses = True
 
-    def __init__(self, classes: int) -> None:
-        self._classes = classes
+    def __init__(self, classes: int, table: HeadTable) -> None:
+        self._classes, self._unit = classes, Unit(table)
 
     def read(
         self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
@@ -53,16 +55,16 @@ class YoloV8:
         if columns.shape[0] != 4 + self._classes:
             raise LayoutError(wanted)
         rows = columns.T
-        return by_class(from_centres(rows), shares(rows[:, 4:]))
+        return _told(rows, shares(rows[:, 4:]), self._unit, fitted)
 
 
 class YoloV10:
-    """[1, n, 6]: x1, y1, x2, y2 in px, score, number of the class; the graph thinned them out."""
+    """[1, n, 6]: x1, y1, x2, y2, score, number of the class; the graph thinned them out."""
 
     suppresses = False
 
-    def __init__(self, classes: int) -> None:
-        self._classes = classes
+    def __init__(self, classes: int, table: HeadTable) -> None:
+        self._classes, self._unit = classes, Unit(table)
 
     def read(
         self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
@@ -71,7 +73,8 @@ class YoloV10:
         rows = _rows(outputs, 6, "6")
         labels = rows[:, 5].astype(np.intp)
         known = (labels >= 0) & (labels < self._classes)
-        return Candidates(rows[known, :4], shares(rows[known, 4]), labels[known])
+        scores = shares(rows[known, 4])
+        return Candidates(self._unit.px(rows[known, :4], scores, fitted), scores, labels[known])
 
 
 class YoloX:
@@ -79,8 +82,8 @@ class YoloX:
 
     suppresses = True
 
-    def __init__(self, classes: int, decoded: bool) -> None:
-        self._classes, self._decoded = classes, decoded
+    def __init__(self, classes: int, table: HeadTable) -> None:
+        self._classes, self._decoded, self._unit = classes, table.decoded, Unit(table)
 
     def read(
         self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
@@ -97,13 +100,20 @@ class YoloX:
             centres = (rows[:, :2] + cells[:, :2]) * cells[:, 2:]
             sizes = np.exp(np.clip(rows[:, 2:4], -20, 20)) * cells[:, 2:]
             rows = np.concatenate([centres, sizes, rows[:, 4:]], axis=1)
-        return _of_objects(rows)
+        return _of_objects(rows, self._unit, fitted)
 
 
-def _of_objects(rows: NDArray[np.float32]) -> Candidates:
+def _of_objects(rows: NDArray[np.float32], unit: Unit, fitted: Fitted) -> Candidates:
     """(n, 5 + classes): how sure it is of an object, times that of each class."""
-    told = shares(rows[:, 4:])
-    return by_class(from_centres(rows), told[:, :1] * told[:, 1:])
+    sure = shares(rows[:, 4:])
+    return _told(rows, sure[:, :1] * sure[:, 1:], unit, fitted)
+
+
+def _told(
+    rows: NDArray[np.float32], scores: NDArray[np.float32], unit: Unit, fitted: Fitted
+) -> Candidates:
+    boxes = unit.px(from_centres(rows), scores.max(axis=1, initial=0), fitted)
+    return by_class(boxes, scores)
 
 
 def _rows(outputs: Arrays, columns: int, why: str) -> NDArray[np.float32]:

@@ -1,0 +1,58 @@
+"""In what a YOLO export tells its boxes: px of its input, or shares of it. What plainly is otherwise than model.toml says is refused, never guessed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.vision.nn.fit import Fitted
+from edge.vision.nn.heads.head import ValuesError
+from edge.vision.nn.settings import HeadTable
+
+_NEAR = 2.0  # centres of shares are at most a little over 1; of px only in the corner of an input
+_MANY = 20  # boxes, whatever their scores: rows of a grid lie all over the input
+
+
+class Unit:
+    """Of one model."""
+
+    def __init__(self, table: HeadTable) -> None:
+        self._shares, self._sure = table.unit == "shares", table.threshold
+        self._mend = f'[head] unit = "{"px" if self._shares else "shares"}", if that is what it tells its boxes in'
+        if table.kind == "yolox":
+            self._mend += "; or the other value of decoded"
+
+    def px(
+        self, boxes: NDArray[np.float32], scores: NDArray[np.float32], fitted: Fitted
+    ) -> NDArray[np.float32]:
+        """(n, 4) x1 y1 x2 y2 in px of the input; `scores` is the highest of each.
+
+        Raises:
+            ValuesError: they are told in the other unit.
+        """
+        with np.errstate(invalid="ignore"):  # what has no end is told elsewhere
+            centres = boxes[:, :2] / 2 + boxes[:, 2:] / 2
+        near = np.asarray((centres <= _NEAR).all(axis=1), np.bool_)
+        if not self._shares:
+            if near.all() and self._telling(boxes, scores).any():
+                raise ValuesError(
+                    f"boxes that all lie within {_NEAR:g} px of its input's corner, as shares of the input (0 to 1) do",
+                    hint=self._mend,
+                )
+            return boxes
+        told = near[self._telling(boxes, scores)]
+        if told.size and told.mean() < 0.5:
+            raise ValuesError(
+                "boxes beyond its input, and shares of the input go from 0 to 1", hint=self._mend
+            )
+        height, width = fitted.image.shape[:2]
+        return boxes * np.array([width, height] * 2, np.float32)
+
+    def _telling(
+        self, boxes: NDArray[np.float32], scores: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Which boxes say something about the unit: those that are sure, and many together; a place that was not filled has none."""
+        real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        if np.count_nonzero(real) >= _MANY:
+            return np.asarray(real, np.bool_)
+        return np.asarray(real & (scores >= self._sure), np.bool_)

@@ -1,0 +1,145 @@
+"""YOLO exports that tell their boxes in shares of the input: read where model.toml says so, and refused where it says otherwise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.edge.vision.graphs import box_graph, told_graph, write_model
+from tocsin.cli.root import dispatch
+
+KINDS = ["yolov5", "yolov8", "yolov10", "yolox"]
+SHARES = 'unit = "shares"\n'
+BOX = (200, 100, 90, 60)
+
+
+def settings(kind: str, head: str = "") -> str:
+    decoded = "decoded = true\n" if kind == "yolox" else ""
+    return f'classes = ["red", "blue"]\n[input]\nwidth = 320\nheight = 256\n[head]\nkind = "{kind}"\n{decoded}{head}'
+
+
+def graph(kind: str, **more: Any) -> bytes:
+    return box_graph("yolox decoded" if kind == "yolox" else kind, 320, 256, **more)
+
+
+def dense(places: NDArray[Any]) -> bytes:
+    """YOLO11's many rows, of which none is sure of anything, with their centres there."""
+    sizes, scores = np.full((40, 2), 0.5), np.full((40, 2), 1e-5)
+    return told_graph(o=np.concatenate([places, sizes, scores], axis=1).T[None])
+
+
+ACROSS = np.linspace([0.01, 0.01], [0.99, 0.99], 40)
+
+
+class Bench:
+    """A model and a picture with a red rectangle, through `tocsin vision detect`."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._folder, self._capsys = folder, capsys
+
+    def detect(self, data: bytes, toml: str, colour: tuple[int, int, int] = (0, 0, 255)) -> tuple[int, dict[str, Any]]:  # fmt: skip
+        picture = np.full((300, 500, 3), 40, np.uint8)
+        x, y, width, height = BOX
+        picture[y : y + height, x : x + width] = colour
+        file = self._folder / "picture.png"
+        cv2.imwrite(str(file), picture)
+        model = write_model(self._folder / "model", data, toml)
+        code = dispatch(["vision", "detect", str(file), "--model", str(model), "--json"])
+        told: dict[str, Any] = json.loads(self._capsys.readouterr().out)
+        return code, told
+
+    def refused(self, data: bytes, toml: str) -> dict[str, Any]:
+        code, told = self.detect(data, toml)
+        assert code == 3
+        error: dict[str, Any] = told["error"]
+        assert error["code"] == "vision.model"
+        assert str(self._folder) in error["message"]
+        return error
+
+
+@pytest.fixture
+def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Bench:
+    return Bench(tmp_path, capsys)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fit", ["", 'fit = "stretch"\n'])
+def test_boxes_in_shares_of_the_input_are_found_where_they_are(
+    bench: Bench, kind: str, fit: str
+) -> None:
+    toml = settings(kind, SHARES).replace("[head]", f"{fit}[head]")
+    code, told = bench.detect(graph(kind, shares=True), toml)
+    assert code == 0
+    box = told["boxes"][0]
+    assert (box["x"], box["y"], box["width"], box["height"]) == pytest.approx(BOX, abs=4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shares_that_are_taken_for_px_are_refused_with_the_setting_that_mends_it(
+    bench: Bench, kind: str
+) -> None:
+    error = bench.refused(graph(kind, shares=True), settings(kind))
+    assert "as shares of the input (0 to 1) do" in error["message"]
+    assert '[head] unit = "shares"' in error["hint"]
+    assert ("decoded" in error["hint"]) == (kind == "yolox")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_px_that_are_taken_for_shares_are_refused_with_the_setting_that_mends_it(
+    bench: Bench, kind: str
+) -> None:
+    error = bench.refused(graph(kind), settings(kind, SHARES))
+    assert "boxes beyond its input" in error["message"]
+    assert '[head] unit = "px"' in error["hint"]
+
+
+def test_many_rows_tell_their_unit_at_the_warm_up_however_unsure_they_are(bench: Bench) -> None:
+    assert "as shares" in bench.refused(dense(ACROSS), settings("yolov8"))["message"]
+    assert "beyond" in bench.refused(dense(ACROSS * 256), settings("yolov8", SHARES))["message"]
+    for places, head in ((ACROSS * 256, ""), (ACROSS, SHARES)):
+        code, told = bench.detect(dense(places), settings("yolov8", head))
+        assert (code, told["boxes"]) == (0, [])
+
+
+def test_a_graph_that_finds_nothing_at_the_warm_up_is_refused_at_the_first_thing_it_finds(
+    bench: Bench,
+) -> None:
+    data = graph("yolov10", shares=True, dim=0.0)
+    dark = (0, 0, 200)
+    code, told = bench.detect(data, settings("yolov10"), dark)
+    assert (code, told["boxes"]) == (0, [])
+    assert "as shares" in bench.refused(data, settings("yolov10"))["message"]
+    code, told = bench.detect(data, settings("yolov10", SHARES))
+    assert (code, told["boxes"][0]["x"]) == (0, pytest.approx(BOX[0], abs=4))
+
+
+def test_a_tiny_thing_in_the_corner_beside_others_says_nothing_about_the_unit(bench: Bench) -> None:
+    rows = [[0, 0, 1.5, 1.5, 0.9, 0], [40, 40, 60, 60, 0.3, 1]]
+    code, told = bench.detect(told_graph(o=[rows]), settings("yolov10"))
+    assert (code, len(told["boxes"])) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "said"),
+    [
+        ("heat-map", SHARES, "head.unit"),
+        ("rt-detr", 'unit = "px"\n', "goes with the kinds yolov5, yolov8, yolov10, yolox only"),
+        ("yolov8", 'unit = "pixels"\n', 'must be one of "px", "shares"'),
+        ("yolox", SHARES, '"shares" goes with decoded = true'),
+    ],
+)
+def test_a_unit_that_means_nothing_is_a_mistake_with_its_line(
+    bench: Bench, kind: str, head: str, said: str
+) -> None:
+    toml = settings(kind, head).replace("decoded = true\n", "")
+    code, told = bench.detect(graph("yolov8"), toml)
+    assert code == 3
+    assert told["error"]["code"] != "vision.model"
+    assert "model.toml:1" in told["error"]["message"]
+    assert said in told["error"]["message"]
