@@ -61,10 +61,11 @@ def judge(
     *,
     cues: Mapping[str, float] = {},
     signs: Sequence[Sign] = (),
+    came: bool = False,
 ) -> Verdict:
     """`now` is the threshold of the track's class, `height` that of the picture in px, `cues` those of the last frame.
 
-    At a camera that is not known yet, what only is strong or lasts may be its furniture: it is no sign.
+    At a camera that is not known yet, what only is strong or lasts may be its furniture: it is no sign, unless it `came`.
     """
     k, n, limit = settings.k, settings.n, now.score
     last = track.sightings[-n:]
@@ -87,7 +88,7 @@ def judge(
         _told("growth", growth, GROWS, 4),
         _told("rising", rise, RISES, 5),
     ]
-    if now.known:
+    if now.known or came:
         long = min(2 * k, REMEMBERED)
         lasted = sum(s.box is not None and s.score >= limit for s in track.sightings)
         tests += [

@@ -11,6 +11,7 @@ from edge.vision.judge.boxes import masked
 from edge.vision.judge.calibration import Calibration, Threshold, noted, threshold
 from edge.vision.judge.extent import larger, moved
 from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_aside
+from edge.vision.judge.news import came
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track, beside, follow, joined
 from edge.vision.judge.verdict import Sign, Verdict, judge, maybe_glint, name_of
@@ -107,6 +108,12 @@ def step(
     watch = msgspec.structs.replace(watch, tracks=tracks, next_number=number)
     watch, ended = _end(watch, seen, settings)
     held = {t.label for t in watch.tracks if maybe_glint(t, signs.get(t.number, ()))}
+    first = watch.by_spectrum.get(seen.spectrum, 0)
+    held |= {
+        t.label
+        for t in watch.tracks
+        if came(t, first, settings) and not threshold_of(watch, t.label, seen, settings).known
+    }
     watch = _learn(watch, seen, settings, held)
     events += ended
     if watch.held_frames > 0:
@@ -288,6 +295,7 @@ def _raise(
             settings,
             cues=seen.cues,
             signs=signs.get(track.number, ()),
+            came=came(track, watch.by_spectrum.get(seen.spectrum, 0), settings),
         )
         if not verdict.alarm:
             continue

@@ -66,7 +66,7 @@ def test_growing_smoke_alarms_at_its_third_frame_once_and_ends_when_it_is_gone()
     assert alarm.verdict.passed("growth")
     assert alarm.en == (
         "Smoke in 3 of the last 3 frames, score 0.90, this camera's threshold 0.50; "
-        "growing by 26% a frame; rising."
+        "growing by 26% a frame; rising; far over it."
     )
     assert alarm.zh.startswith("烟雾：最近 3 帧中出现 3 帧，得分 0.90，本机阈值 0.50；面积每帧增长")
 
@@ -100,6 +100,25 @@ def test_what_stands_at_a_new_camera_from_the_first_frame_is_furniture_and_smoke
     assert kinds(run(burning, watch=watch)[1]) == [(KIND.ALARM, 62)]
     at_once = [observed(i, smoke(0.9, size=40 + 6 * i)) for i in range(6)]
     assert kinds(run(at_once)[1]) == [(KIND.ALARM, 2)]
+
+
+@pytest.mark.parametrize(("first", "told_at"), [(2, None), (3, 8), (6, 8), (9, 11)])
+def test_smoke_that_only_stands_there_is_told_though_it_began_in_a_new_cameras_first_frames(
+    first: int, told_at: int | None
+) -> None:
+    haze = smoke(0.5, x=100)
+    stands = [observed(first + i, haze, smoke(0.97)) for i in range(30)]
+    _, told = run([*[observed(i, haze) for i in range(first)], *stands], Settings())
+    assert kinds(told) == ([] if told_at is None else [(KIND.ALARM, told_at)])
+    clearer = [observed(first + i, smoke(0.97, x=100)) for i in range(30)]
+    _, told = run([*[observed(i, haze) for i in range(first)], *clearer], Settings())
+    assert kinds(told) == ([] if told_at is None else [(KIND.ALARM, told_at)])
+
+
+def test_what_a_new_camera_half_sees_from_the_first_frame_on_is_furniture_still() -> None:
+    scores = [0.7, 0.8, 0.6, 0.9, 0.85, 0.9, 0.75, 0.9, 0.8, 0.9]
+    rock = [observed(i, smoke(scores[i % 10])) for i in range(60)]
+    assert run(rock, Settings())[1] == []
 
 
 def test_what_crosses_the_picture_like_a_vehicle_never_alarms() -> None:
