@@ -6,6 +6,7 @@ Each group's quiet frames come first, then its burning ones, both in the order o
 order in which they were taken. A group with a burning frame is one sequence with fire; the quiet frames before it are one without. `--skies`
 adds generated days without fire (tocsin/lab/forest/sky.py), a frame a minute from midnight to midnight. With `--days 7` each goes on for a week of
 other weathers over the same hill, and a fire begins at noon of the day after; `--rejected` has an operator reject each alarm ten minutes later.
+Their clouds are as tall as wide, which a column of smoke is too; `--wide 4` draws them as they are near the horizon, seen from the side.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ _BURNS_FOR = 30  # frames
 _ANSWERED_NS = 600_000_000_000
 
 
-def week(seed: int, days: int, day_frames: int = DAY_FRAMES) -> Iterator[Picture]:
+def week(
+    seed: int, days: int, day_frames: int = DAY_FRAMES, *, wide: float = 1.0
+) -> Iterator[Picture]:
     """(480, 640, 3) a minute: days without fire, then one up to noon, when smoke begins to rise, and half an hour of it."""
     smoke, noon = Smoke(seed), days * day_frames + day_frames // 2
     for index in range(noon + _BURNS_FOR):
         day, frame = divmod(index, day_frames)
         if frame == 0:
-            sky = Sky(seed, weather=day)
+            sky = Sky(seed, wide=wide, weather=day)
         hour = 24 * frame / day_frames
         picture = np.asarray(cv2.resize(sky.frame(hour), (640, 480), interpolation=cv2.INTER_CUBIC), np.uint8)  # fmt: skip
         age_s = 60.0 * (index - noon)
@@ -67,10 +70,19 @@ def alarms(detector: Detector, settings: Settings, frames: Iterable[Raw | Reject
                 watch = answered(watch, asked.pop(0)[1], fire=False, settings=settings)
 
 
-def sky_week(detector: Detector, settings: Settings, seed: int, days: int, *, rejected: bool) -> dict[str, Any]:  # fmt: skip
+def sky_week(
+    detector: Detector,
+    settings: Settings,
+    seed: int,
+    days: int,
+    *,
+    rejected: bool,
+    wide: float,
+) -> dict[str, Any]:
     """False alarms by day, and after how many frames the fire of the day after was told."""
     quiet = days * DAY_FRAMES + DAY_FRAMES // 2
-    raised = list(alarms(detector, settings, week(seed, days), 60.0, rejected=rejected))
+    frames = week(seed, days, wide=wide)
+    raised = list(alarms(detector, settings, frames, 60.0, rejected=rejected))
     false = [i for i in raised if i < quiet]
     by_day = [sum(i // DAY_FRAMES == day for i in false) for day in range(days + 1)]
     after = min((i - quiet for i in raised if i >= quiet), default=None)
@@ -103,6 +115,12 @@ def main() -> None:
         "--days", type=int, default=1, help="of each sky; from 2 on a fire follows them"
     )
     parser.add_argument(
+        "--wide",
+        type=float,
+        default=1.0,
+        help="how much wider than tall clouds are; 4 as near the horizon",
+    )
+    parser.add_argument(
         "--rejected", action="store_true", help="every alarm of a sky is rejected ten minutes later"
     )
     parser.add_argument("--every", type=float, default=60.0)
@@ -120,9 +138,13 @@ def main() -> None:
                      "false_alarms": len(raised) - len(after), "first_alarm": min(after, default=None)})  # fmt: skip
     for seed in range(told.first_sky, told.first_sky + told.skies):
         if told.days > 1:
-            rows.append(sky_week(detector, settings, seed, told.days, rejected=told.rejected))
+            rows.append(
+                sky_week(
+                    detector, settings, seed, told.days, rejected=told.rejected, wide=told.wide
+                )
+            )
             continue
-        sky = Sky(seed)
+        sky = Sky(seed, wide=told.wide)
         raws = (sky.frame(24 * i / DAY_FRAMES) for i in range(DAY_FRAMES))
         raised = list(alarms(detector, settings, raws, 60.0, rejected=told.rejected))
         rows.append({"sequence": f"sky-{seed}", "quiet_frames": DAY_FRAMES, "burning_frames": 0,
