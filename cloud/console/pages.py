@@ -7,12 +7,11 @@ import asyncio
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse
 
-from cloud.api.detections import sites_of
 from cloud.api.devices import view_of, views
 from cloud.api.follow import take_in
 from cloud.api.gate import Reader, need_site
 from cloud.api.overview import DeviceView
-from cloud.api.rows import Row, alarm_in_scope, number, row_of, rows_of, text, whole
+from cloud.api.rows import Row, alarm_in_scope, number, rows_of, text, whole
 from cloud.api.services import Services, services
 from cloud.console.given import commands_of
 from cloud.console.raised import active_alarms, alarms_seen, limits_of, named
@@ -205,31 +204,15 @@ async def alarm_page(
     parts = services(request)
     row = await alarm_in_scope(parts.spine, principal, alarm)
     journal = rows_of(await parts.spine.call("alarm_journal", alarm=alarm))
-    picture = await _picture(parts, principal, text(row, "evidence"))
     return page(
         request,
         template,
         status=status,
-        alarm=(await named(parts, [alarm_view(row)]))[0],
+        alarm=(await named(parts, principal, [alarm_view(row)]))[0],
         journal=[_entry(e) for e in journal],
         active=await active_alarms(parts, principal),
         problem=problem,
-        picture=picture,
     )
-
-
-async def _picture(parts: Services, principal: Principal, sha256: str) -> Row | None:
-    """What is known of the picture of an alarm, and how much larger the fire in it grew; an alarm may be here before it."""
-    if not sha256:
-        return None
-    sites = sites_of(principal)
-    try:
-        found = row_of(await parts.spine.call("evidence", sha256=sha256, sites=sites))
-        detection = text(found, "detection")
-        seen = row_of(await parts.spine.call("detection", detection=detection, sites=sites))
-    except NotFoundError:
-        return None
-    return {**found, "grown": row_of(seen.get("told")).get("grown")}
 
 
 def _entry(row: Row) -> dict[str, object]:

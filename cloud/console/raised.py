@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
-from cloud.api.rows import number, rows_of, text, whole, within
+from cloud.api.detections import sites_of
+from cloud.api.rows import Row, number, rows_of, text, whole, within
 from cloud.api.services import Services
 from cloud.console.show import AlarmView, alarm_view
 from cloud.identity.rules import Principal
@@ -18,11 +19,11 @@ async def alarms_seen(
     """Alarms of the caller's sites, newest first."""
     answer = await parts.spine.call("alarms", active=active, limit=limit)
     seen = [alarm_view(r) for r in within(principal, rows_of(answer))]
-    return sorted(await named(parts, seen), key=lambda a: -a.raised_ns)
+    return sorted(await named(parts, principal, seen), key=lambda a: -a.raised_ns)
 
 
-async def named(parts: Services, alarms: list[AlarmView]) -> list[AlarmView]:
-    """With the names of the registry and the values of this moment."""
+async def named(parts: Services, principal: Principal, alarms: list[AlarmView]) -> list[AlarmView]:
+    """With the names of the registry, the values of this moment, and what their pictures show."""
     if not alarms:
         return []
     registry = await asyncio.to_thread(parts.registry.devices)
@@ -31,6 +32,7 @@ async def named(parts: Services, alarms: list[AlarmView]) -> list[AlarmView]:
         (text(r, "site"), text(r, "device"), text(r, "quantity")): r
         for r in rows_of(await parts.spine.call("last"))
     }
+    pictures = await _pictures(parts, principal, {a.evidence for a in alarms if a.evidence})
     out = []
     for a in alarms:
         now = last.get((a.site, a.device, a.quantity), {})
@@ -40,9 +42,20 @@ async def named(parts: Services, alarms: list[AlarmView]) -> list[AlarmView]:
                 name=names.get((a.site, a.device), a.name),
                 now_value=number(now, "value"),
                 now_ns=whole(now, "time_ns"),
+                picture=pictures.get(a.evidence),
             )
         )
     return out
+
+
+async def _pictures(parts: Services, principal: Principal, hashes: set[str]) -> dict[str, Row]:
+    """By hash; an alarm may be here before its picture."""
+    if not hashes:
+        return {}
+    answer = await parts.spine.call(
+        "evidence_seen", hashes=sorted(hashes), sites=sites_of(principal)
+    )
+    return {text(row, "sha256"): row for row in rows_of(answer)}
 
 
 def worst_first(alarms: Iterable[AlarmView]) -> list[AlarmView]:

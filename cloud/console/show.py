@@ -118,12 +118,23 @@ class AlarmView:
     now_value: object = None  # the last value of the same quantity
     now_ns: int = 0
     evidence: str = ""  # SHA-256 of its picture
+    picture: Row | None = None  # what is known of that picture and of what was seen in it
     stop: Stop | None = None  # of a permit's alarm
 
     @property
     def value_triggered(self) -> bool:
         """Whether `value` is the one that raised it to its level, and not one seen when it fell."""
         return self.beyond and self.level >= self.max_level
+
+    @property
+    def watched(self) -> bool:
+        """Whether it counts what a camera sees, so that its picture tells more than its number."""
+        return self.measurement == CAMERA and self.quantity == "confirmed"
+
+    @property
+    def label(self) -> str:
+        """What its camera saw; empty: not known (yet)."""
+        return text(self.picture or {}, "label") if self.watched else ""
 
     @property
     def key(self) -> str:

@@ -50,6 +50,24 @@ class Gallery:
             raise NotFoundError(f"there is no picture {sha256!r}")
         return dict(row)
 
+    def pictures(
+        self, hashes: Collection[str], sites: Collection[str] | None = None
+    ) -> list[dict[str, object]]:
+        """What is known of some pictures, by their hashes, with what was seen in them: one statement, however many."""
+        d = detections.c
+        seen = (d.label, d.verdict, d.verdict_by, d.verdict_ns, d.told)
+        query = (
+            select(evidence, *seen)
+            .outerjoin(detections, d.detection == evidence.c.detection)
+            .where(evidence.c.sha256.in_(hashes))
+            .order_by(evidence.c.state == HERE)
+        )
+        if sites is not None:
+            query = query.where(evidence.c.site.in_(sites))
+        with read(self._engine) as c:
+            found = {row["sha256"]: dict(row) for row in c.execute(query).mappings()}
+        return [row | {"grown": (row.pop("told") or {}).get("grown")} for row in found.values()]
+
     def row(self, detection: str, sites: Collection[str] | None) -> dict[str, object]:
         """One detection with its pictures.
 

@@ -36,6 +36,7 @@ class VisionOperations:
             "camera_looks": self.camera_looks,
             "detection_judge": self.detection_judge,
             "evidence": self.evidence,
+            "evidence_seen": self.evidence_seen,
             "evidence_want": self.evidence_want,
             "evidence_look": self.evidence_look,
             "labelled_plan": self.labelled_plan,
@@ -90,6 +91,9 @@ class VisionOperations:
 
     async def evidence(self, sha256: str, sites: list[str] | None = None) -> object:
         return await self._in(partial(self._book.gallery.exhibit, sha256, sites))
+
+    async def evidence_seen(self, hashes: list[str], sites: list[str] | None = None) -> object:
+        return await self._in(partial(self._book.gallery.pictures, hashes, sites))
 
     async def evidence_want(self, sha256: str, sites: list[str] | None = None) -> object:
         return await self._in(partial(self._book.want, sha256, sites))

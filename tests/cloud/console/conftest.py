@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
+from tests.cloud.console.cameras import watching  # noqa: F401 - a fixture of this room
 from tests.cloud.console.watched import FLAGS
 
 

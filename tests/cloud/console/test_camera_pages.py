@@ -2,93 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import zipfile
-from dataclasses import replace
 
-import cv2
 import msgspec
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
 from cloud.identity.rules import Role
-from edge.drivers.camera.values import COMMANDS
 from tests.cloud.conftest import RunningCloud
+from tests.cloud.console.cameras import (
+    AFTER,
+    BOX,
+    NEWER,
+    VIEW,
+    bring,
+    exhibit,
+    sha,
+    tell,
+    watching_detection,
+)
 from tests.cloud.console.watched import Watched
-from tocsin.contract.evidence import Detection, EvidencePart, Exhibit, FixedMask, Growth
-from tocsin.contract.messages import VERSION, Event
-
-BOX = (0.4, 0.2, 0.2, 0.3)
-
-
-def _jpeg(width: int, shade: int) -> bytes:
-    picture = np.full((width * 9 // 16, width, 3), (200, 180, shade), np.uint8)
-    cv2.ellipse(picture, (width // 2, width * 9 // 16), (width, width // 5), 0, 0, 360, (40, 90, 50), -1)  # fmt: skip
-    cv2.ellipse(picture, (width // 2, width // 5), (width // 12, width // 14), 0, 0, 360, (230, 230, 230), -1)  # fmt: skip
-    return cv2.imencode(".jpg", picture)[1].tobytes()
-
-
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _exhibit(role: str, data: bytes) -> Exhibit:
-    return msgspec.convert(
-        {"sha256": _sha(data), "role": role, "media": "image/jpeg", "size": len(data), "t": time.time_ns()}, Exhibit,
-    )  # fmt: skip
-
-
-def _tell(cloud: RunningCloud, kind: str, said: object, camera: str = "cam-1") -> None:
-    now_ns = time.time_ns()
-    data = msgspec.to_builtins(said)
-    event = Event(VERSION, "north", "gw-north", "S", 0, kind, now_ns, camera, "", data)
-    cloud.do(lambda _: cloud.vision.on_event(event, now_ns))
-
-
-def _bring(cloud: RunningCloud, data: bytes) -> None:
-    part = EvidencePart(VERSION, "north", "gw-north", _sha(data), 0, len(data), data)
-    cloud.do(lambda _: cloud.vision.on_part(part))
-
-
-THUMBNAIL, AT, AFTER = (_jpeg(320, 150), _jpeg(640, 170), _jpeg(640, 190))
-VIEW, NEWER = _jpeg(320, 200), _jpeg(320, 210)
-
-
-def watching_detection(cloud: RunningCloud) -> Detection:
-    """As it was told last."""
-    return msgspec.convert(cloud.vision.gallery.row("d-1", None)["told"], Detection)
-
-
-@pytest.fixture
-def watching(two_sites: RunningCloud) -> RunningCloud:
-    """Two cameras, one of them with a picture and a detection that raised an alarm."""
-    takes = json.loads(msgspec.json.encode(COMMANDS))
-    for name, usable in (("cam-1", 1.0), ("cam-2", 0.0)):
-
-        def add(spine: object, name: str = name, usable: float = usable) -> None:
-            two_sites.spine.device("north", name, "vision", commands=takes)
-            two_sites.spine.measure(
-                "north", name, usable=(usable, "1"), fps=(5.0, "Hz"), confirmed=(0.0, "1")
-            )
-
-        two_sites.do(add)
-    _tell(two_sites, "vision.view", _exhibit("view", VIEW))
-    _bring(two_sites, VIEW)
-    shown = [_exhibit("thumbnail", THUMBNAIL), _exhibit("at", AT), _exhibit("after", AFTER)]
-    seen = Detection(
-        "d-1", "confirmed", "smoke", 0.91, BOX, time.time_ns(), why=["it grew 1.8 times"],
-        why_zh=["面积增至 1.8 倍"], model="smoke-fire", version="1", bearing=123.4, bearing_error=0.6,
-        evidence=shown,
-    )  # fmt: skip
-    _tell(two_sites, "vision.detection", seen)
-    _bring(two_sites, THUMBNAIL)
-    _bring(two_sites, AT)
-    alarms = two_sites.spine.alarms
-    alarms["ALARM-north"] = replace(alarms["ALARM-north"], evidence=_sha(THUMBNAIL))
-    return two_sites
+from tocsin.contract.evidence import FixedMask, Growth
 
 
 def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Browser) -> None:
@@ -103,10 +40,10 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
     assert cards.last.locator("img").evaluate("i => i.decode().then(() => i.naturalWidth)") == 320
     tab.shot("cameras")
     expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
-    _tell(watching, "vision.view", _exhibit("view", NEWER))
-    _bring(watching, NEWER)  # and the wall moves by itself
+    tell(watching, "vision.view", exhibit("view", NEWER))
+    bring(watching, NEWER)  # and the wall moves by itself
     shown = cards.last.locator("img")
-    expect(shown).to_have_attribute("src", f"/api/v1/evidence/{_sha(NEWER)}", timeout=3000)
+    expect(shown).to_have_attribute("src", f"/api/v1/evidence/{sha(NEWER)}", timeout=3000)
 
     tab.page.goto("/alarms/ALARM-north")
     assert tab.page.locator(".alarm-picture img").evaluate("i => i.decode().then(() => 1)")
@@ -114,7 +51,7 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
     larger = msgspec.structs.replace(watching_detection(watching), change="updated", grown=Growth(4.04, BOX, time.time_ns()))  # fmt: skip
     expect(tab.page.locator(".grown")).to_have_count(0)
     expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
-    _tell(watching, "vision.detection", larger)  # and the page says so by itself
+    tell(watching, "vision.detection", larger)  # and the page says so by itself
     expect(tab.page.locator(".grown")).to_contain_text("已扩大到 4.0 倍", timeout=3000)
     tab.shot("alarm-grown")
     tab.page.get_by_role("link", name="查看识别详情").click()
@@ -131,7 +68,7 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
     after = tab.page.locator('figure[data-role="after"]')
     after.get_by_role("button", name="取回").click()
     expect(after).to_contain_text("正在取回")
-    _bring(watching, AFTER)  # the page moves by itself
+    bring(watching, AFTER)  # the page moves by itself
     expect(after.locator("img")).to_be_visible()
     tab.shot("detection")
     tab.page.fill("input[name=note]", "烧荒")
@@ -184,14 +121,14 @@ def test_masks_of_the_gateway_s_configuration_are_shown_and_not_drawn_over(
     watching: RunningCloud, browser: Browser, lang: str, hold: str, close: str, send: str
 ) -> None:
     fixed = [FixedMask([(0.6, 0.5), (0.9, 0.5), (0.9, 0.9), (0.6, 0.9)]), FixedMask([(0, 0), (0.3, 0), (0, 0.2)], ["smoke"])]  # fmt: skip
-    shown = msgspec.to_builtins(_exhibit("view", NEWER)) | {"masks": msgspec.to_builtins(fixed)}
+    shown = msgspec.to_builtins(exhibit("view", NEWER)) | {"masks": msgspec.to_builtins(fixed)}
     watching.account("li", Role.OPERATOR)
     tab = Watched(browser, watching.url, lang=lang)
     tab.log_in("li")
     tab.page.goto("/cameras/north/cam-1")
     expect(tab.page.locator(".legend")).to_have_count(0)
-    _tell(watching, "vision.view", shown)
-    _bring(watching, NEWER)
+    tell(watching, "vision.view", shown)
+    bring(watching, NEWER)
     tab.page.reload()
     area = tab.page.locator(".draw")
     expect(area.locator("polygon.fixed")).to_have_count(2)
@@ -212,7 +149,7 @@ def test_masks_of_the_gateway_s_configuration_are_shown_and_not_drawn_over(
     expect(tab.page.locator("table.commands tbody tr").first).to_contain_text("masks")
     (mask,) = json.loads(str(watching.spine.sent[-1].args["arg.masks"]))
     assert np.allclose(mask["points"], [[0.1, 0.4], [0.4, 0.4], [0.4, 0.8]], atol=0.01)
-    _tell(watching, "vision.view", _exhibit("view", NEWER))  # they were taken out there
+    tell(watching, "vision.view", exhibit("view", NEWER))  # they were taken out there
     tab.page.reload()
     expect(tab.page.locator("polygon.fixed")).to_have_count(0)
     tab.done()
@@ -251,15 +188,15 @@ def test_who_sits_at_the_same_browser_next_is_asked_and_written_down(
         tab.log_in(name)
         tab.page.goto("/cameras")
         expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
-        shown = tab.page.locator(f'img[src="/api/v1/evidence/{_sha(VIEW)}"]')
+        shown = tab.page.locator(f'img[src="/api/v1/evidence/{sha(VIEW)}"]')
         shown.evaluate("i => i.decode()")
         with tab.page.expect_response("**/fragments/cameras"):  # the wall is drawn anew
-            _tell(watching, "vision.view", _exhibit("view", VIEW))
+            tell(watching, "vision.view", exhibit("view", VIEW))
         shown.evaluate("i => i.decode()")
         tab.context.clear_cookies()
     assert looks() == ["ann", "bob"]  # each once: a picture that stays is not fetched again
-    _tell(watching, "vision.view", _exhibit("view", NEWER))
-    _bring(watching, NEWER)
+    tell(watching, "vision.view", exhibit("view", NEWER))
+    bring(watching, NEWER)
     tab.log_in("ann")
     tab.page.goto("/cameras/north/cam-1")
     expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
