@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -212,15 +213,17 @@ async def judge(
     detection: str,
     verdict: Annotated[Literal["confirmed", "rejected"], Form()],
     note: Annotated[str, Form(max_length=2000)] = "",
+    alarm: Annotated[str, Form(max_length=128)] = "",
     principal: Principal = Operator,
 ) -> Response:
-    """Say what it was."""
+    """Say what it was, on its own page or on that of its alarm."""
     answer = await services(request).spine.call(
         "detection_judge", detection=detection, verdict=verdict,
         actor=principal.name, note=note, sites=sites_of(principal),
     )  # fmt: skip
     end = "?told=no" if text(row_of(answer), "not_passed_on") else ""
-    return RedirectResponse(f"/detections/{detection}{end}", status_code=303)
+    page_of = f"/alarms/{quote(alarm, safe='')}" if alarm else f"/detections/{detection}"
+    return RedirectResponse(f"{page_of}{end}", status_code=303)
 
 
 @router.post("/evidence/{sha256}/fetch")

@@ -181,9 +181,11 @@ async def _alarm_lists(request: Request, principal: Principal) -> dict[str, obje
 
 
 @router.get("/alarms/{alarm}")
-async def alarm(request: Request, alarm: str, principal: Principal = Reader) -> HTMLResponse:
-    """One alarm and its journal."""
-    return await alarm_page(request, principal, alarm, "")
+async def alarm(
+    request: Request, alarm: str, told: str = "", principal: Principal = Reader
+) -> HTMLResponse:
+    """One alarm, its picture and its journal."""
+    return await alarm_page(request, principal, alarm, "", passed_on=told != "no")
 
 
 @router.get("/fragments/alarms/{alarm}")
@@ -199,6 +201,7 @@ async def alarm_page(
     problem: str,
     status: int = 200,
     template: str = "alarm.html",
+    passed_on: bool = True,
 ) -> HTMLResponse:
     """The page of an alarm, also after an action was refused."""
     parts = services(request)
@@ -212,6 +215,7 @@ async def alarm_page(
         journal=[_entry(e) for e in journal],
         active=await active_alarms(parts, principal),
         problem=problem,
+        passed_on=passed_on,
     )
 
 

@@ -102,6 +102,38 @@ def test_a_picture_that_is_gone_is_said_to_be_gone_and_not_on_its_way(
     tab.done()
 
 
+def test_an_alarm_is_judged_on_its_own_page_by_whoever_may(
+    watching: RunningCloud, browser: Browser
+) -> None:
+    raised(watching, "FIRE", FIRE)
+    seen(watching, "d-9", FIRE)
+    bring(watching, FIRE)
+    watching.account("li", Role.OPERATOR)
+    watching.account("eye", Role.VIEWER)
+    tab = Watched(browser, watching.url, lang="en-GB")
+    tab.log_in("li")
+    tab.page.goto("/alarms/FIRE")
+    said = tab.page.locator(".said")
+    expect(said).to_contain_text("Not judged")
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    said.get_by_role("button", name="Reject").click()
+    expect(said).to_contain_text("Rejected li · ")
+    expect(tab.page).to_have_url(f"{watching.url}/alarms/FIRE")
+    sent = watching.spine.sent[-1].args
+    assert (sent["arg.detection"], sent["arg.verdict"]) == ("d-9", "rejected")
+    tab.shot("alarm-judged")
+    tab.page.goto("/alarms/FIRE?told=no")
+    expect(tab.page.locator(".problem")).to_contain_text("its camera cannot be told")
+    tab.page.goto("/alarms")
+    expect(tab.page.locator('[data-alarm-id="FIRE"] .seen')).to_contain_text("Rejected")
+    tab.context.clear_cookies()
+    tab.log_in("eye")
+    tab.page.goto("/alarms/FIRE")
+    expect(said).to_contain_text("Rejected li · ")
+    expect(said.get_by_role("button")).to_have_count(0)
+    tab.done()
+
+
 def test_of_hundreds_of_alarms_only_the_pictures_in_sight_are_fetched(
     watching: RunningCloud, browser: Browser
 ) -> None:
