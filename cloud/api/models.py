@@ -72,7 +72,7 @@ class ValueBody(Told):
 
 
 class DeviceBody(Told):
-    """One device as it is now. `state`: ok, stale, unavailable, never, retired."""
+    """One device as it is now. `state`: ok, stale, unavailable, never, retired. `answered_ns` (when it gave a value last) and `last_error` are those of an unavailable one."""
 
     site: str
     device: str
@@ -92,6 +92,8 @@ class DeviceBody(Told):
     values: list[ValueBody]
     calibration_due: date | None = None
     calibration: Literal["", "soon", "overdue"] = ""
+    answered_ns: int | None = None
+    last_error: str = ""
 
 
 def device_body(view: DeviceView) -> DeviceBody:

@@ -62,6 +62,8 @@ class DeviceView:
     values: list[ValueView] = field(default_factory=list)
     calibration_due: date | None = None
     calibration: Calibration = ""
+    answered_ns: int | None = None  # when it gave a value last, of one that is unavailable
+    last_error: str = ""  # why it is
 
     @property
     def key(self) -> str:
@@ -127,6 +129,8 @@ def _view(
     ):  # within its dead-band nothing is sent, yet it answers
         heard_ns = max(heard_ns, min(whole(row_of(told.get("health")), "last_ok_ns"), now_ns))
     limit_s = stale_after_s(period)
+    state = _state(device, text(told, "state"), heard_ns, limit_s, now_ns)
+    lost = state == "unavailable"
     return DeviceView(
         site=key[0],
         device=key[1],
@@ -138,7 +142,7 @@ def _view(
         gateway=text(told, "gateway") or (device.gateway if device else ""),
         period_s=period,
         stale_after_s=limit_s,
-        state=_state(device, text(told, "state"), heard_ns, limit_s, now_ns),
+        state=state,
         last_ns=last_ns,
         heard_ns=heard_ns,
         alarm_level=max((whole(a, "level") or 1 for a in alarms), default=0),
@@ -146,6 +150,8 @@ def _view(
         values=values,
         calibration_due=due,
         calibration=calibration(due, now_ns),
+        answered_ns=(whole(row_of(told.get("health")), "last_ok_ns") or None) if lost else None,
+        last_error=text(told, "last_error") if lost else "",
     )
 
 

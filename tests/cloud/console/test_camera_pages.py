@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from cloud.identity.rules import Role
-from tests.cloud.conftest import RunningCloud
+from cloud.ingest.last import Last
+from tests.cloud.conftest import KnownSpine, RunningCloud
 from tests.cloud.console.cameras import (
     AFTER,
     BOX,
@@ -261,4 +262,45 @@ def test_a_camera_whose_picture_cannot_be_judged_is_not_ok_and_says_why(
     expect(tally.nth(2)).to_have_text("2")  # the other camera and the vehicle
     tab.fits()
     tab.shot(f"overview-unjudged-{lang[:2]}")
+    tab.done()
+
+
+@pytest.mark.parametrize(
+    ("lang", "answered"), [("zh-CN", "最后应答： 5 分钟前"), ("en-GB", "Last answered: 5 min ago")]
+)
+def test_a_camera_that_does_not_answer_says_since_when_and_why(
+    watching: RunningCloud, browser: Browser, lang: str, answered: str
+) -> None:
+    watching.account("eye", Role.VIEWER)
+    tab = Watched(browser, watching.url, lang=lang)
+    tab.log_in("eye")
+    tab.page.goto("/cameras")
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+
+    def lose(spine: KnownSpine) -> None:
+        camera = spine.devices["north", "cam-1"]
+        health = {"last_ok_ns": time.time_ns() - 330 * 10**9}
+        camera |= {"state": "unavailable", "last_error": "http://10.0.0.9/a.jpg: connection refused", "health": health}  # fmt: skip
+        spine.feed.publish("device", camera)
+
+    def empty(spine: KnownSpine) -> None:
+        now_ns = time.time_ns()
+        rows = [Last("north", "gw-north", "cam-1", "vision", q, "1", None, 66, now_ns, now_ns) for q in ("usable", "fps")]  # fmt: skip
+        for one in rows:
+            spine.last.put(one)
+        spine.feed.publish_last({"north/cam-1": rows})
+
+    watching.do(lose)
+    status = tab.page.locator('[data-key="north/cam-1"] .status')
+    expect(status).to_contain_text(answered)
+    expect(status).to_contain_text("connection refused")
+    watching.do(empty)  # and it is no younger by what holds nothing
+    expect(tab.page.locator('[data-key="north/cam-1"] [data-quantity="fps"]')).to_contain_text("—")
+    expect(status).to_contain_text(answered)
+    tab.fits()
+    tab.shot(f"cameras-lost-{lang[:2]}")
+    for path in ("/cameras/north/cam-1", "/"):
+        tab.page.goto(path)
+        expect(status).to_contain_text(answered)
+        expect(status).to_contain_text("connection refused")
     tab.done()

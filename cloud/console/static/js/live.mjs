@@ -74,7 +74,8 @@ function show(row) {
     const heard_ns = row.received_ns || row.time_ns;
     if (heard_ns > Number(card.dataset.heard)) card.dataset.heard = heard_ns;
     const clock = card.querySelector("[data-age]");
-    if (clock && row.time_ns > Number(clock.dataset.age)) clock.dataset.age = row.time_ns;
+    const answered = row.value !== null; // the rows of a device that does not answer hold nothing, and make it no younger
+    if (clock && answered && row.time_ns > Number(clock.dataset.age)) clock.dataset.age = row.time_ns;
     if (!clock) refresh("unknown");
     const { judged } = card.dataset; // of a camera: yes, or why not
     if (judged && row.quantity === "usable" && row.value !== null && Boolean(row.value) !== (judged === "yes")) refresh("device");
