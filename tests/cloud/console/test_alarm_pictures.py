@@ -126,7 +126,7 @@ def test_an_alarm_is_judged_on_its_own_page_by_whoever_may(
     expect(tab.page.locator(".problem")).to_contain_text("its camera cannot be told")
     tab.page.goto("/alarms")
     expect(tab.page.locator('[data-alarm-id="FIRE"] .seen')).to_contain_text("Rejected")
-    tab.context.clear_cookies()
+    tab.log_out()
     tab.log_in("eye")
     tab.page.goto("/alarms/FIRE")
     expect(said).to_contain_text("Rejected li · ")

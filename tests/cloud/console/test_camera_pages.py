@@ -194,7 +194,7 @@ def test_who_sits_at_the_same_browser_next_is_asked_and_written_down(
         with tab.page.expect_response("**/fragments/cameras"):  # the wall is drawn anew
             tell(watching, "vision.view", exhibit("view", VIEW))
         shown.evaluate("i => i.decode()")
-        tab.context.clear_cookies()
+        tab.log_out()
     assert looks() == ["ann", "bob"]  # each once: a picture that stays is not fetched again
     tell(watching, "vision.view", exhibit("view", NEWER))
     bring(watching, NEWER)
@@ -225,18 +225,20 @@ def test_a_camera_whose_picture_cannot_be_judged_is_not_ok_and_says_why(
             )
         )
 
-    tell("cam-1", 1.0, "")
-    tell("cam-2", 0.0, "frozen")
     watching.account("eye", Role.VIEWER)
     tab = Watched(browser, watching.url, lang=lang)
     tab.log_in("eye")
+    tell("cam-1", 1.0, "")
+    tell("cam-2", 0.0, "frozen")
     tab.page.goto("/cameras")
     cards = tab.page.locator(".camera")
     expect(cards.first).to_have_attribute("data-key", "north/cam-2")
     mark = cards.first.locator(".status .state")
     expect(mark).to_have_text(frozen)
-    amber = "getComputedStyle(document.documentElement).getPropertyValue('--warn')"
-    assert mark.evaluate(f"e => {{ const s = document.createElement('i'); s.style.color = {amber}; document.body.append(s); return getComputedStyle(s).color === getComputedStyle(e).color }}")  # fmt: skip
+    amber = tab.page.evaluate(
+        "() => { const s = document.createElement('i'); s.style.color = 'var(--warn)'; document.body.append(s); return getComputedStyle(s).color }"
+    )
+    expect(mark).to_have_css("color", amber)
     expect(cards.last.locator(".status .state")).to_have_attribute("data-state", "ok")
     tab.shot(f"cameras-unjudged-{lang[:2]}")
     expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")

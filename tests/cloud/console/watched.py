@@ -81,6 +81,11 @@ class Watched:
         self.page.click("button.primary")
         expect(self.page.locator("#live")).to_have_attribute("data-state", "live", timeout=20_000)
 
+    def log_out(self) -> None:
+        """Without a page that would notice and reload itself."""
+        self.page.goto("about:blank")
+        self.context.clear_cookies()
+
     def shot(self, name: str, *, full: bool = True) -> None:
         SHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SHOTS / f"{name}.png", full_page=full)
