@@ -28,6 +28,7 @@ from tocsin.errors import CommandRefusedError
 router = APIRouter(include_in_schema=False)
 SHOWN = ("confirmed", "usable", "fps")
 _DAY_NS = 86_400 * 10**9
+HERE = "here"  # of a picture
 MASKS_S = 3600.0  # sent within this time, or never
 Filter = Annotated[Literal["", "open"], Query()]
 
@@ -201,10 +202,15 @@ async def _one(request: Request, principal: Principal, detection: str) -> dict[s
     return {
         "d": row,
         "told": row_of(row.get("told")),
-        "pictures": rows_of(row.get("evidence")),
+        "pictures": sorted(rows_of(row.get("evidence")), key=_by_worth),
         "lookers": rows_of(row.get("views")),
         "active": active,
     }
+
+
+def _by_worth(exhibit: Row) -> tuple[bool, bool]:
+    """That of the moment first, then what is here, each in the order of time."""
+    return text(exhibit, "state") != HERE, text(exhibit, "role") != "at"
 
 
 @router.post("/detections/{detection}/verdict")

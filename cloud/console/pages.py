@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, HTMLResponse
 from cloud.api.devices import view_of, views
 from cloud.api.follow import take_in
 from cloud.api.gate import Reader, need_site
-from cloud.api.overview import DeviceView
+from cloud.api.overview import DeviceView, ValueView
 from cloud.api.rows import Row, alarm_in_scope, number, rows_of, text, whole
 from cloud.api.services import Services, services
 from cloud.console.given import commands_of
@@ -19,7 +19,7 @@ from cloud.console.render import page
 from cloud.console.show import alarm_view
 from cloud.identity.rules import Principal
 from cloud.registry import Device
-from tocsin.contract.catalogue import catalogue
+from tocsin.contract.catalogue import catalogue, find
 from tocsin.errors import NotFoundError
 
 router = APIRouter(include_in_schema=False)
@@ -77,11 +77,17 @@ async def device_page(
         active=await active_alarms(parts, principal),
         past=mine[:20],
         limits=await limits_of(parts, mine),
-        charted=[v for v in view.values if v.quantity not in NOT_CHARTED],
+        charted=[v for v in view.values if _is_charted(view.kind, v)],
         entry=entry,
         kinds=sorted(catalogue()),
         commands=await commands_of(parts, site, device),
     )
+
+
+def _is_charted(kind: str, value: ValueView) -> bool:
+    known = find(kind, value.quantity)
+    text_only = isinstance(value.value, str) or (known is not None and known.type == "s")
+    return value.quantity not in NOT_CHARTED and not text_only
 
 
 async def _registered(parts: Services, site: str, device: str) -> Device | None:

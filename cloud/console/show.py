@@ -44,6 +44,8 @@ def value(told: object, ucum: str = "", quantity: str = "") -> str:
     if isinstance(told, float):
         if ucum == "deg":
             return f"{told:.{5 if quantity in ('lat', 'lon') else 0}f}"
+        if ucum == "1" and told.is_integer():
+            return f"{told:.0f}"  # a count
         size = abs(told)
         return f"{told:.{0 if size >= 1000 else 1 if size >= 100 else 2}f}"
     return str(told)

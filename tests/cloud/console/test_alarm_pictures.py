@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from functools import partial
@@ -69,6 +70,7 @@ def test_an_alarm_in_the_list_gets_its_picture_by_itself_and_the_look_is_written
     expect(card.locator(".look")).to_contain_text(waits)  # the alarm did not wait for it
     seen(watching, "d-9", FIRE)
     expect(card.locator("h3")).to_contain_text(what)
+    expect(card.locator(".facts .big")).to_have_text(re.compile(r"^\s*0\s*$"))
     expect(card.locator("img")).to_have_count(0)
     bring(watching, FIRE)
     expect(card.locator("img")).to_have_attribute("alt", alt)

@@ -126,6 +126,8 @@ def test_no_accept_language_header_breaks_a_page(accept: str) -> None:
         (31.234567, "deg", "lat", "31.23457"),
         (90.4, "deg", "course", "90"),
         (7, "1", "", "7"),
+        (1.0, "1", "", "1"),
+        (0.81, "1", "", "0.81"),
         (True, "1", "", "✓"),
         ("open", "", "", "open"),
     ],

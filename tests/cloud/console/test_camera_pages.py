@@ -9,7 +9,7 @@ import zipfile
 import msgspec
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from cloud.identity.rules import Role
 from cloud.ingest.last import Last
@@ -60,12 +60,15 @@ def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Bro
     expect(tab.page.locator(".why")).to_have_text("面积增至 1.8 倍")
     expect(tab.page.locator(".facts")).to_contain_text("123.4° ± 0.6°")
     expect(tab.page.locator(".facts .grown")).to_contain_text("已扩大到 4.0 倍")
-    picture = tab.page.locator('figure[data-role="at"]')
-    frame, box = picture.locator("img").bounding_box(), picture.locator("rect").bounding_box()
-    assert frame
-    assert box
-    assert (box["x"] - frame["x"]) / frame["width"] == pytest.approx(BOX[0], abs=0.02)
-    assert box["height"] / frame["height"] == pytest.approx(BOX[3], abs=0.03)
+    roles = tab.page.locator("figure").evaluate_all("all => all.map(e => e.dataset.role)")
+    assert roles == ["at", "thumbnail", "after"]  # the moment, what is here, what is not
+    drawn = tab.page.locator('figure[data-role="at"] img')
+    expect(drawn).to_have_js_property("naturalWidth", 640)
+    left, high = tab.page.evaluate(
+        "() => { const [i, r] = ['img', 'rect'].map(e => document.querySelector(`figure[data-role=at] ${e}`).getBoundingClientRect()); return [(r.x - i.x) / i.width, r.height / i.height] }"
+    )
+    assert left == pytest.approx(BOX[0], abs=0.02)
+    assert high == pytest.approx(BOX[3], abs=0.03)
     after = tab.page.locator('figure[data-role="after"]')
     after.get_by_role("button", name="取回").click()
     expect(after).to_contain_text("正在取回")
@@ -287,7 +290,7 @@ def test_a_camera_that_does_not_answer_says_since_when_and_why(
 
     def empty(spine: KnownSpine) -> None:
         now_ns = time.time_ns()
-        rows = [Last("north", "gw-north", "cam-1", "vision", q, "1", None, 66, now_ns, now_ns) for q in ("usable", "fps")]  # fmt: skip
+        rows = [Last("north", "gw-north", "cam-1", "vision", q, "1", None, 66, now_ns, now_ns) for q in ("usable", "unjudged", "fps")]  # fmt: skip
         for one in rows:
             spine.last.put(one)
         spine.feed.publish_last({"north/cam-1": rows})
@@ -301,8 +304,43 @@ def test_a_camera_that_does_not_answer_says_since_when_and_why(
     expect(status).to_contain_text(answered)
     tab.fits()
     tab.shot(f"cameras-lost-{lang[:2]}")
+    tab.page.goto("/devices/north/cam-1")
+    charts = tab.page.locator(".chart")
+    charted = charts.evaluate_all("all => all.map(e => e.dataset.quantity)")
+    assert "unjudged" not in charted  # words, not numbers
+    assert "fps" in charted
+    tab.page.locator(".title a").click()  # to its picture
+    expect(tab.page).to_have_url(f"{watching.url}/cameras/north/cam-1")
     for path in ("/cameras/north/cam-1", "/"):
         tab.page.goto(path)
         expect(status).to_contain_text(answered)
         expect(status).to_contain_text("connection refused")
     tab.done()
+
+
+def test_a_picture_of_the_wall_that_a_newer_one_took_the_place_of_is_asked_for_again(
+    watching: RunningCloud, browser: Browser
+) -> None:
+    watching.account("eye", Role.VIEWER)
+    tab = Watched(browser, watching.url, lang="en-GB")
+    tab.log_in("eye")
+    asked: list[str] = []
+
+    def late(route: Route) -> None:  # the answer named a picture, and this came in between
+        if not asked:
+            _renewed(watching)
+        asked.append(route.request.url)
+        route.fallback()
+
+    def _renewed(cloud: RunningCloud) -> None:
+        tell(cloud, "vision.view", exhibit("view", NEWER))
+        bring(cloud, NEWER)
+
+    tab.page.route("**/api/v1/evidence/*", late)
+    tab.page.route("**/api/v1/events", lambda route: route.abort())  # nobody tells this page of it
+    tab.page.goto("/cameras")
+    shown = tab.page.locator('[data-key="north/cam-1"] img')
+    expect(shown).to_have_attribute("src", f"/api/v1/evidence/{sha(NEWER)}")
+    expect(shown).to_have_js_property("naturalWidth", 320)
+    assert [url.rsplit("/", 1)[1] for url in asked] == [sha(VIEW), sha(NEWER)]
+    tab.context.close()

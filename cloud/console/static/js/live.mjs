@@ -63,6 +63,15 @@ document.body.addEventListener("htmx:afterSwap", (event) => {
   sound.follow();
 });
 
+// A picture that a newer one took the place of between the answer and its own request: ask again, once for each.
+const missed = new Set();
+document.addEventListener("error", ({ target }) => {
+  const section = target.matches?.("img") ? target.closest("[data-fragment]") : null;
+  if (!section || missed.has(target.src) || due.has(section)) return;
+  missed.add(target.src);
+  due.set(section, setTimeout(() => fetchFragment(section), 300));
+}, true);
+
 function show(row) {
   const cards = devices.get(`${row.site}/${row.device}`);
   if (!cards) {
