@@ -19,7 +19,7 @@ from cloud.api.overview import DeviceView
 from cloud.api.rows import Row, row_of, rows_of, text
 from cloud.api.services import Services, services
 from cloud.console.given import commands_of
-from cloud.console.raised import active_alarms
+from cloud.console.raised import active_alarms, pictures_of
 from cloud.console.render import page
 from cloud.console.show import CAMERA, unjudged
 from cloud.identity.rules import Principal
@@ -95,10 +95,11 @@ async def _camera(
         parts.spine.call("camera_looks", site=site, device=device),
         active_alarms(parts, principal),
     )
-    picture = pictures.get(view.key)
+    picture, detections = pictures.get(view.key), rows_of(seen)
     return page(
         request, "camera.html", status=status, device=view, picture=picture, fixed=_fixed(picture),
-        commands=commands, masks=_masks(rows_of(told)), detections=rows_of(seen), lookers=rows_of(looks), active=active,
+        commands=commands, masks=_masks(rows_of(told)), detections=detections, small=await _small(parts, principal, detections),
+        lookers=rows_of(looks), active=active,
         takes_masks=any(c.name == "masks" for c in commands.takes), problem=problem,
     )  # fmt: skip
 
@@ -159,7 +160,15 @@ async def _seen(request: Request, principal: Principal, show: str) -> dict[str, 
         parts.spine.call("detections", sites=sites_of(principal), verdict=verdict, limit=200),
         active_alarms(parts, principal),
     )
-    return {"detections": rows_of(found), "active": active, "show": show}
+    rows = rows_of(found)
+    small = await _small(parts, principal, rows)
+    return {"detections": rows, "small": small, "active": active, "show": show}
+
+
+async def _small(parts: Services, principal: Principal, seen: list[Row]) -> dict[str, Row]:
+    """The small pictures of detections."""
+    hashes = {text(row, "thumbnail") for row in seen}
+    return await pictures_of(parts, principal, hashes - {""})
 
 
 @router.get("/detections/export")

@@ -32,7 +32,7 @@ async def named(parts: Services, principal: Principal, alarms: list[AlarmView]) 
         (text(r, "site"), text(r, "device"), text(r, "quantity")): r
         for r in rows_of(await parts.spine.call("last"))
     }
-    pictures = await _pictures(parts, principal, {a.evidence for a in alarms if a.evidence})
+    pictures = await pictures_of(parts, principal, {a.evidence for a in alarms if a.evidence})
     out = []
     for a in alarms:
         now = last.get((a.site, a.device, a.quantity), {})
@@ -48,8 +48,8 @@ async def named(parts: Services, principal: Principal, alarms: list[AlarmView]) 
     return out
 
 
-async def _pictures(parts: Services, principal: Principal, hashes: set[str]) -> dict[str, Row]:
-    """By hash; an alarm may be here before its picture."""
+async def pictures_of(parts: Services, principal: Principal, hashes: set[str]) -> dict[str, Row]:
+    """What is known of pictures, by hash: some may not be here yet."""
     if not hashes:
         return {}
     answer = await parts.spine.call(

@@ -53,8 +53,8 @@ def looks(cloud: RunningCloud, detection: str = "d-9") -> list[str]:
 @pytest.mark.parametrize(
     ("lang", "waits", "what", "alt", "grew", "phone"),
     [
-        ("zh-CN", "画面还没有到达", "烟雾", "cam-1 报警画面：烟雾", "已扩大到 4.0 倍", False),
-        ("en-GB", "The picture is not here yet", "Smoke", "Picture of the alarm at cam-1: Smoke", "Grew to 4.0 times", True),
+        ("zh-CN", "画面还没有到达", "烟雾", "cam-1 画面：烟雾", "已扩大到 4.0 倍", False),
+        ("en-GB", "The picture is not here yet", "Smoke", "Picture from cam-1: Smoke", "Grew to 4.0 times", True),
     ],
 )  # fmt: skip
 def test_an_alarm_in_the_list_gets_its_picture_by_itself_and_the_look_is_written_down_once(

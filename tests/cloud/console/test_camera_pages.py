@@ -174,6 +174,12 @@ def test_cameras_fit_a_phone_and_a_viewer_changes_nothing(
     expect(tab.page.locator('button[name="verdict"]')).to_have_count(0)
     tab.page.goto("/detections")
     expect(tab.page.locator(".export")).to_have_count(0)
+    row = tab.page.locator(".detections tbody tr")
+    expect(row.locator("img")).to_have_attribute("alt", "Picture from cam-1: Smoke")
+    expect(row.locator("img")).to_have_js_property("naturalWidth", 320)
+    assert tab.page.evaluate(  # no cell is out of sight
+        "[...document.querySelectorAll('.detections td')].every(cell => cell.getBoundingClientRect().right <= innerWidth)"
+    )
     tab.done()
 
 
