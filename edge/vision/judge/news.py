@@ -5,6 +5,7 @@ from __future__ import annotations
 from edge.vision.judge.calibration import log_odds
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import REMEMBERED, Track
+from edge.vision.judge.verdict import STRONG_ODDS
 
 _FIRST = 3  # judged frames of a camera
 _CLEARER = 2.0  # log-odds
@@ -12,7 +13,7 @@ _UNSEEN = 0.3  # what has no box is at most so hot
 
 
 def came(track: Track, judged: int, settings: Settings) -> bool:
-    """Whether it is far clearer than anything at its place was in the first frames that the camera ever showed. `judged`: frames before this one, in this light.
+    """Whether it is strong, and far clearer than anything at its place was in the first frames that the camera ever showed. `judged`: frames before this one, in this light.
 
     Furniture is as clear from the beginning. Where the beginning is forgotten, nobody can say: no.
     """
@@ -21,5 +22,6 @@ def came(track: Track, judged: int, settings: Settings) -> bool:
     without = judged + 1 - len(track.sightings)
     first = track.sightings[: max(0, _FIRST - without)]
     before = max((s.score for s in first), default=0.0)
-    clear = log_odds(track.kth(settings.k, settings.n))
-    return clear >= log_odds(max(before, _UNSEEN)) + _CLEARER
+    strong = log_odds(settings.limits_of(track.label).start) + STRONG_ODDS
+    wanted = max(log_odds(max(before, _UNSEEN)) + _CLEARER, strong)
+    return log_odds(track.kth(settings.k, settings.n)) >= wanted
