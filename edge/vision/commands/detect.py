@@ -32,6 +32,7 @@ _FPS = 25.0  # of a file that does not say
 _DEEP = "thermal pictures: tocsin vision watch FOLDER --kelvin 0.01 (or 0.04); others: save them with 8 bits"
 _MEND = {
     "truncated": "its end is missing: copy the file again",
+    "damaged": "bytes in its middle are missing or were overwritten: copy the file again",
     "too-large": "at most 50 million px",
     "too-small": f"at least {MIN_SIDE} px a side",
     "unreadable": f"a picture ({', '.join(sorted(SUFFIXES))}) of 8 bits, or a video",

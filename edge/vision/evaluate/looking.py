@@ -20,7 +20,7 @@ from edge.vision.nn.odds import Odds
 from edge.vision.nn.sight import Sight
 from edge.vision.opencv import cv2
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
-from edge.vision.sources.picture_file import decode
+from edge.vision.sources.picture_file import decode_file
 from edge.vision.sources.source import Reject
 from tocsin.errors import DatasetError
 
@@ -120,7 +120,7 @@ def _picture(truth: Labelled, folder: Path) -> Picture | str:
 
 
 def read_picture(path: Path, *, upright: bool = False) -> Picture | str:
-    """(H, W, 3) uint8 BGR, or why not: `too-small`, `too-large`, `truncated`, `unreadable`, `16-bit`.
+    """(H, W, 3) uint8 BGR, or why not: `too-small`, `too-large`, `truncated`, `damaged`, `unreadable`, `16-bit`.
 
     `upright`: turned as its EXIF data says; else as its pixels lie, which is what COCO files mean.
     """
@@ -128,7 +128,7 @@ def read_picture(path: Path, *, upright: bool = False) -> Picture | str:
         data = path.read_bytes()
     except OSError:
         return Reject.UNREADABLE.value
-    raw = decode(data)
+    raw = decode_file(data)
     if isinstance(raw, Reject):
         return raw.value
     if raw.dtype != np.uint8:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from edge.vision.sources.pacing import Pacing
-from edge.vision.sources.picture_file import MAX_PIXELS, SUFFIXES, decode
+from edge.vision.sources.picture_file import MAX_PIXELS, SUFFIXES, decode_file
 from edge.vision.sources.source import Raw, Reject
 from tocsin.errors import DriverReason, LinkError
 
@@ -82,7 +82,7 @@ class FolderSource:
         try:
             if self.file.stat().st_size > MAX_FILE_BYTES:
                 return Reject.TOO_LARGE
-            return decode(self.file.read_bytes(), self._max_pixels)
+            return decode_file(self.file.read_bytes(), self._max_pixels)
         except OSError:
             return Reject.UNREADABLE
 

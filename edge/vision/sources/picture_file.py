@@ -7,6 +7,7 @@ import struct
 import numpy as np
 
 from edge.vision.opencv import cv2
+from edge.vision.sources.jpeg_scan import is_damaged
 from edge.vision.sources.source import Raw, Reject
 
 MAX_PIXELS = 50_000_000  # 8K has 33 million; unpacked that is 150 MB
@@ -38,6 +39,14 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject:
         return Reject.TOO_LARGE
     # on its side is as good: some files say that they are to be turned
     return found if sorted((width, height)) == sorted(size) else Reject.UNREADABLE
+
+
+def decode_file(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject:
+    """Like `decode`, of a file that lay on a disk: a JPEG whose middle was lost or overwritten there is told."""
+    found = decode(data, max_pixels)
+    if not isinstance(found, Reject) and data.startswith(_JPEG) and is_damaged(data, found):
+        return Reject.DAMAGED
+    return found
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:

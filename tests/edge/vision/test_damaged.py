@@ -1,0 +1,131 @@
+"""JPEGs of which bytes in the middle were lost or overwritten, their end still there: told by `tocsin vision eval`, `detect` and `watch`, and whole ones never are."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.vision.frame import Picture
+from edge.vision.sources.picture_file import decode, decode_file
+from edge.vision.sources.source import Reject
+from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
+from tests.edge.vision.scenes import scene
+from tocsin.cli.root import dispatch
+
+RESTARTS = (cv2.IMWRITE_JPEG_RST_INTERVAL, 8)
+PROGRESSIVE = (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+BYTES = {"lost": b"", "zero": bytes(3000), "other": random.Random(3).randbytes(3000)}
+
+
+def jpeg(picture: Picture, *options: int) -> bytes:
+    ok, data = cv2.imencode(".jpg", picture, options)
+    assert ok
+    return data.tobytes()
+
+
+def damaged(whole: bytes, how: str, size: int = 3000) -> bytes:
+    """`size` bytes of its middle are gone or others."""
+    middle = len(whole) // 2
+    return whole[:middle] + BYTES[how][:size] + whole[middle + size :]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(write_model(tmp_path / "model", heat_graph(), HEAT_SETTINGS))
+
+
+@pytest.mark.parametrize("how", BYTES)
+@pytest.mark.parametrize("options", [(), RESTARTS], ids=["plain", "restarts"])
+def test_a_jpeg_with_a_damaged_middle_is_skipped_by_eval_and_refused_by_detect(
+    tmp_path: Path,
+    model: str,
+    capsys: pytest.CaptureFixture[str],
+    how: str,
+    options: tuple[int, ...],
+) -> None:
+    whole = jpeg(scene(640, 480), *options)
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    (tmp_path / "hole.jpg").write_bytes(damaged(whole, how))
+    assert not isinstance(decode(damaged(whole, how)), Reject), "the decoder takes it"
+    images = [
+        {"id": i, "file_name": name, "width": 640, "height": 480, "group": "a"}
+        for i, name in enumerate(("whole.jpg", "hole.jpg"))
+    ]
+    box = {"id": 1, "image_id": 0, "category_id": 2, "bbox": [0, 0, 64, 64]}
+    coco = tmp_path / "coco.json"
+    coco.write_text(json.dumps({"images": images, "annotations": [box], "categories": [{"id": 2, "name": "fire"}]}))  # fmt: skip
+    options_of = ["--coco", str(coco), "--images", str(tmp_path), "--model", model, "--json"]
+    assert dispatch(["vision", "eval", *options_of]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["skipped"] == [{"file": "hole.jpg", "reason": "damaged"}]
+    assert report["scored"] == 1
+
+    for name, code in (("whole.jpg", 0), ("hole.jpg", 9)):
+        assert dispatch(["vision", "detect", str(tmp_path / name), "--model", model, "--json"]) == code  # fmt: skip
+        told = json.loads(capsys.readouterr().out)
+    assert "hole.jpg: damaged" in told["error"]["message"]
+    assert "copy the file again" in told["error"]["hint"]
+
+
+def test_watch_counts_a_damaged_frame_and_goes_on(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lapse = tmp_path / "lapse"
+    lapse.mkdir()
+    for i in range(6):
+        data = jpeg(scene(seed=i))
+        (lapse / f"{i}.jpg").write_bytes(damaged(data, "other") if i == 3 else data)
+    assert dispatch(["vision", "watch", str(lapse), "--model", model, "--json"]) == 0
+    assert "6 frames, 5 judged, 1 damaged" in capsys.readouterr().err
+
+
+@given(
+    st.integers(1, 200),
+    st.integers(1, 200),
+    st.sampled_from([1, 3]),
+    st.sampled_from([(), RESTARTS, PROGRESSIVE, PROGRESSIVE + RESTARTS]),
+    st.integers(1, 100),
+    st.booleans(),
+)
+def test_no_whole_jpeg_is_damaged_however_it_was_written_and_whatever_of_it_is_grey(
+    width: int, height: int, colours: int, how: tuple[int, ...], quality: int, grey: bool
+) -> None:
+    picture = scene(200, 200)[:height, :width, :colours].copy()
+    if grey:
+        picture[height // 2 :] = 128
+        picture[:, width // 3 :] = 128
+    data = jpeg(picture, *how, cv2.IMWRITE_JPEG_QUALITY, quality)
+    for file in (data, data + b"what a camera adds \xff\xd8\xff", data.replace(b"\xff\xd9", b"\xff\xff\xd9")):  # fmt: skip
+        if not isinstance(decode(file), Reject):
+            found = decode_file(file)
+            assert not isinstance(found, Reject)
+            assert found.shape[:2] == (height, width)
+
+
+@given(st.integers(0, 10_000), st.binary(max_size=64), st.integers(0, 64), st.sampled_from([(), RESTARTS, PROGRESSIVE]))  # fmt: skip
+def test_damage_anywhere_is_told_or_the_picture_has_its_size(
+    at: int, other: bytes, gone: int, how: tuple[int, ...]
+) -> None:
+    whole = jpeg(scene(), *how)
+    at %= len(whole)
+    found = decode_file(whole[:at] + other + whole[at + gone :])
+    assert isinstance(found, Reject) or found.ndim in (2, 3)
+
+
+def test_no_real_picture_is_damaged_and_each_without_512_bytes_of_it_is(shared_data: Path) -> None:
+    files = sorted((shared_data / "fire-smoke" / "images").glob("*.jpg"))[::100]
+    if not files:
+        pytest.skip("no recordings; set TOCSIN_SHARED_DATA to their place")
+    told = []
+    for file in files:
+        data = file.read_bytes()
+        assert not isinstance(decode_file(data), Reject), file.name
+        told.append(decode_file(damaged(data, "lost", 512)) is Reject.DAMAGED)
+    assert np.mean(told) > 0.9
