@@ -18,7 +18,6 @@ from edge.vision.nn.detector import Detector, Found
 from edge.vision.nn.fit import Mask
 from edge.vision.nn.odds import Odds
 from edge.vision.nn.sight import Sight
-from edge.vision.opencv import cv2
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
 from edge.vision.sources.picture_file import decode_file
 from edge.vision.sources.source import Reject
@@ -128,7 +127,7 @@ def read_picture(path: Path, *, upright: bool = False) -> Picture | str:
         data = path.read_bytes()
     except OSError:
         return Reject.UNREADABLE.value
-    raw = decode_file(data)
+    raw = decode_file(data, upright=upright)
     if isinstance(raw, Reject):
         return raw.value
     if raw.dtype != np.uint8:
@@ -136,9 +135,6 @@ def read_picture(path: Path, *, upright: bool = False) -> Picture | str:
         return (Reject.SIXTEEN_BIT if deep else Reject.UNREADABLE).value
     if min(raw.shape[:2]) < MIN_SIDE:
         return Reject.TOO_SMALL.value
-    if upright:
-        turned = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        return np.asarray(turned, np.uint8)
     return as_bgr(raw)
 
 

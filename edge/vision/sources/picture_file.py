@@ -13,6 +13,7 @@ from edge.vision.sources.source import Raw, Reject
 MAX_PIXELS = 50_000_000  # 8K has 33 million; unpacked that is 150 MB
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_EXIF = b"Exif\0\0", b"eXIf"  # in a JPEG, in a PNG
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
@@ -41,12 +42,20 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject:
     return found if sorted((width, height)) == sorted(size) else Reject.UNREADABLE
 
 
-def decode_file(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject:
-    """Like `decode`, of a file that lay on a disk: a JPEG whose middle was lost or overwritten there is told."""
+def decode_file(data: bytes, max_pixels: int = MAX_PIXELS, *, upright: bool = True) -> Raw | Reject:
+    """Like `decode`, of a file that lay on a disk: a JPEG whose middle was lost or overwritten there is told.
+
+    `upright`: 8-bit pictures are turned as their EXIF data say, and are BGR then.
+    """
     found = decode(data, max_pixels)
-    if not isinstance(found, Reject) and data.startswith(_JPEG) and is_damaged(data, found):
+    if isinstance(found, Reject):
+        return found
+    if data.startswith(_JPEG) and is_damaged(data, found):
         return Reject.DAMAGED
-    return found
+    if not upright or found.dtype != np.uint8 or not any(mark in data for mark in _EXIF):
+        return found
+    turned = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return Reject.UNREADABLE if turned is None else turned
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -44,3 +45,10 @@ def write_clip(
     for number in range(frames):
         writer.write(numbered(number, width, height))
     writer.release()
+
+
+def oriented(jpeg: bytes, number: int) -> bytes:
+    """EXIF data with the tag 0x0112 alone."""
+    tag = struct.pack(">HHIHH", 0x0112, 3, 1, number, 0)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 1) + tag + bytes(4)
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.edge.vision.graphs import box_graph, write_model
-from tests.edge.vision.scenes import number_of, scene, write_clip
+from tests.edge.vision.scenes import number_of, oriented, scene, write_clip
 from tocsin.cli.root import dispatch
 
 SETTINGS = (
@@ -116,13 +115,6 @@ def test_a_run_that_is_stopped_says_what_it_left_and_leaves_the_older_drawing(
     assert draft.read_bytes() == b"of another run"
 
 
-def with_orientation(jpeg: bytes, number: int) -> bytes:
-    """EXIF data with the tag 0x0112 alone."""
-    tag = struct.pack(">HHIHH", 0x0112, 3, 1, number, 0)
-    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 1) + tag + bytes(4)
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
-
-
 @pytest.mark.parametrize(
     ("number", "turned"),
     [(3, cv2.ROTATE_180), (6, cv2.ROTATE_90_COUNTERCLOCKWISE), (8, cv2.ROTATE_90_CLOCKWISE)],
@@ -134,7 +126,7 @@ def test_a_picture_that_lies_on_its_side_is_looked_at_and_drawn_upright(
     picture[32:96, 200:264] = (0, 0, 255)
     file, drawn = tmp_path / "phone.jpg", tmp_path / "drawn.png"
     jpeg = cv2.imencode(".jpg", cv2.rotate(picture, turned))[1].tobytes()
-    file.write_bytes(with_orientation(jpeg, number))
+    file.write_bytes(oriented(jpeg, number))
     argv = ["vision", "detect", str(file), "--draw", str(drawn), "--model", model, "--json"]
     assert dispatch(argv) == 0
     found = json.loads(capsys.readouterr().out)

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.vision.evaluate.looking import read_picture
+from edge.vision.pipeline.develop import as_bgr
 from edge.vision.sources.folder import FolderSource, in_order
 from edge.vision.sources.pacing import Pacing
 from edge.vision.sources.source import Raw, Reject
 from edge.vision.sources.video import VideoSource
-from tests.edge.vision.scenes import number_of, numbered, scene, write_clip
+from tests.edge.vision.scenes import number_of, numbered, oriented, scene, write_clip
 from tocsin.errors import DriverReason, LinkError
 
 
@@ -160,3 +162,31 @@ def test_a_thermal_folder_gives_counts(tmp_path: Path) -> None:
     raw = source.retrieve()
     assert not isinstance(raw, Reject)
     assert np.array_equal(raw, counts)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_folder_turns_its_pictures_as_detect_does(
+    tmp_path: Path, number: int, colours: int
+) -> None:
+    upright = scene(320, 200)
+    lying = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.transpose(1, 0, 2), 6: np.rot90(upright), 7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[number]  # fmt: skip
+    ok, data = cv2.imencode(".jpg", np.ascontiguousarray(lying[:, :, :colours]))
+    assert ok
+    file = tmp_path / "a.jpg"
+    file.write_bytes(oriented(data.tobytes(), number))
+    source = FolderSource(tmp_path)
+    source.open()
+    assert source.grab()
+    raw = source.retrieve()
+    assert not isinstance(raw, Reject)
+    assert raw.shape == (200, 320, 3)
+    assert np.abs(as_bgr(raw)[:, :, 0].astype(int) - upright[:, :, 0]).mean() < 12
+    assert np.array_equal(raw, read_picture(file, upright=True))
+    lies = read_picture(file)
+    assert not isinstance(lies, str)
+    assert lies.shape[:2] == lying.shape[:2], "labelled pictures are as their pixels lie"

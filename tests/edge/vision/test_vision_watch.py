@@ -21,7 +21,7 @@ from edge.vision.sources.source import Reject
 from edge.vision.sources.video import VideoSource
 from edge.vision.watch.kept import read_kept
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
-from tests.edge.vision.scenes import scene
+from tests.edge.vision.scenes import oriented, scene
 from tocsin.cli.root import dispatch
 from tocsin.sdk import SystemClock
 
@@ -90,6 +90,21 @@ def test_smoke_over_a_hill_alarms_within_three_frames_of_its_onset_and_not_befor
     assert "2 frozen" in told
     assert "1 truncated" in told
     assert "1 alarms" in told
+
+
+def test_a_lapse_of_pictures_that_lie_on_their_side_is_watched_upright(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lapse = record(tmp_path / "lapse", ONSET + 6, ONSET)
+    for file in lapse.iterdir():
+        picture = cv2.imread(str(file))
+        assert picture is not None
+        data = cv2.imencode(".jpg", cv2.rotate(picture, cv2.ROTATE_90_COUNTERCLOCKWISE))[1]
+        file.write_bytes(oriented(data.tobytes(), 6))
+    lines, _ = watch(capsys, str(lapse), "--model", str(model))
+    (box,) = (line["box"] for line in lines if line["event"] == "alarm")
+    assert 150 < box["x"] + box["width"] / 2 < 250
+    assert 40 < box["y"] + box["height"] / 2 < 200
 
 
 def test_a_quiet_hill_never_alarms_and_what_it_taught_is_kept_for_the_next_run(
