@@ -20,7 +20,7 @@ from edge.vision.evaluate import shown
 from edge.vision.evaluate.coco import Labelled
 from edge.vision.evaluate.evaluate import evaluate as report_of
 from edge.vision.evaluate.halves import for_calibration
-from edge.vision.evaluate.looking import Seen, look
+from edge.vision.evaluate.looking import FOLDER, MISSING, Seen, look, missing
 from edge.vision.evaluate.report import Report, Subject
 from edge.vision.nn.load import load_detector
 from tocsin.cli import output
@@ -29,8 +29,10 @@ from tocsin.errors import FolderError, PictureError, UsageError
 
 _BAD_LABEL = "bad-label"
 _SCORES = "--scores"
+_NAMED = 3
 _HINTS = {
     "another-size": "width and height of each image are those of its file",
+    MISSING: FOLDER,
     _BAD_LABEL: "boxes in px of the picture's own size",
 }
 
@@ -65,6 +67,7 @@ def evaluate(
         refuse_unwritable(scores, _SCORES)
     detector = load_detector(model, variant=variant.value)
     pictures = coco_file.spelled(labelled, detector.classes)
+    _tell_missing(missing(pictures, images), len(pictures), images)
     started = time.monotonic()
     with progress(f"{detector.name} {detector.version}", len(pictures)) as step:
         cores = threads or os.cpu_count() or 1
@@ -92,6 +95,15 @@ def evaluate(
         _write(scores, seen)
     _measured(report, pictures, detector.classes)
     output.emit(report, as_json=as_json, human=shown.text(report))
+
+
+def _tell_missing(files: Sequence[str], of: int, folder: Path) -> None:
+    """Before the first look: a run may take hours."""
+    if files:
+        more = ", ..." if len(files) > _NAMED else ""
+        output.note(
+            f"warning: {len(files)} of {of} pictures are not in {folder} and are skipped: {', '.join(files[:_NAMED])}{more}"
+        )
 
 
 def _told(picture: Labelled) -> bool:

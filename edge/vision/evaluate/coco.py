@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -84,7 +85,7 @@ def read(path: Path) -> list[Labelled]:
         DatasetError: unreadable, not COCO, or it contradicts itself; with the place.
     """
     try:
-        data = path.read_bytes()
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # Windows writes one
         file = msgspec.json.decode(data, type=_File)
     except OSError as exc:
         raise DatasetError(f"{path} cannot be read: {exc.strerror or exc}", hint=_FORM) from exc

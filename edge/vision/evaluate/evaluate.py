@@ -39,7 +39,8 @@ def evaluate(
     named = labelled.union(*(s.truth.categories for s in seen))
     judged = [name for name in classes if name in named] or list(classes)
     rows = rows_of(seen)
-    limits = limits_of(rows, judged, table, allowed)
+    groups = list(dict.fromkeys(s.truth.group for s in seen))
+    limits = limits_of(groups, rows, judged, table, allowed)
     known = calibrated_groups(rows)
     scored = Scored([r for r in rows if not r.teaches], judged, limits, known)
     sources: dict[str, dict[str, Measure]] = {}
@@ -58,7 +59,7 @@ def evaluate(
         classes={name: measure(scored, name) for name in judged},
         any=measure(scored, ANY),
         sources=sources,
-        cameras=tuple(camera(scored, rows, group, of) for group, of in limits.items()),
+        cameras=tuple(camera(scored, seen, rows, group, of) for group, of in limits.items()),
         uncalibrated=tuple(g for g in limits if g not in known),
         skipped=tuple(Skipped(s.truth.file, s.skipped) for s in seen if s.found is None),
         unknown_classes=tuple(sorted(labelled - set(classes))),

@@ -23,6 +23,8 @@ from edge.vision.sources.picture_file import decode_file
 from edge.vision.sources.source import Reject
 from tocsin.errors import DatasetError
 
+MISSING = "missing"
+FOLDER = "--images is the folder that the file names of the COCO file start from"
 _SECOND_NS = 1_000_000_000
 
 
@@ -32,6 +34,21 @@ class Seen(msgspec.Struct, frozen=True):
     truth: Labelled
     found: Found | None = None
     skipped: str = ""
+
+
+def missing(pictures: Sequence[Labelled], folder: Path) -> list[str]:
+    """Files that are not there; `look` skips them.
+
+    Raises:
+        DatasetError: none is there.
+    """
+    absent = [p.file for p in pictures if not (folder / p.file).is_file()]
+    if absent and len(absent) == len(pictures):
+        raise DatasetError(
+            f"not one of {len(pictures)} pictures is in {folder}; the first is {absent[0]}",
+            hint=FOLDER,
+        )
+    return absent
 
 
 def look(
@@ -45,15 +62,8 @@ def look(
     """In the order of `pictures` (by group and name). `step` is called for each, from several threads.
 
     Raises:
-        DatasetError: a picture is not there.
         ModelError: the graph failed.
     """
-    missing = [p.file for p in pictures if not (folder / p.file).is_file()]
-    if missing:
-        raise DatasetError(
-            f"{len(missing)} of {len(pictures)} pictures are not in {folder}; the first is {missing[0]}",
-            hint="--images is the folder that the file names of the COCO file start from",
-        )
     cameras = [list(frames) for _, frames in groupby(pictures, key=lambda p: p.group)]
     with ThreadPoolExecutor(threads, "vision-eval") as pool:
         each = pool.map(lambda frames: _camera(detector, frames, folder, step), cameras)
@@ -112,7 +122,10 @@ def _unsure(detector: Detector, picture: Picture, truth: Labelled, odds: Odds) -
 
 
 def _picture(truth: Labelled, folder: Path) -> Picture | str:
-    picture = read_picture(folder / truth.file)
+    path = folder / truth.file
+    if not path.is_file():
+        return MISSING
+    picture = read_picture(path)
     if not isinstance(picture, str) and picture.shape[:2] != (truth.height, truth.width):
         return "another-size"
     return picture

@@ -85,12 +85,16 @@ def calibrated_groups(rows: Sequence[Row]) -> frozenset[str]:
 
 
 def limits_of(
-    rows: Sequence[Row], classes: Sequence[str], table: CalibrationTable, share_allowed: float
+    groups: Sequence[str],
+    rows: Sequence[Row],
+    classes: Sequence[str],
+    table: CalibrationTable,
+    share_allowed: float,
 ) -> dict[str, dict[str, float]]:
     """Thresholds by camera and class: learned, or the model's own for a camera that cannot be calibrated."""
     known = calibrated_groups(rows)
     out: dict[str, dict[str, float]] = {}
-    for group in dict.fromkeys(r.seen.truth.group for r in rows):
+    for group in groups:
         quiet = [r.found.scores for r in rows if r.teaches and r.seen.truth.group == group]
         out[group] = {
             name: share_limit(
@@ -147,10 +151,16 @@ def measure(
     )
 
 
-def camera(scored: Scored, rows: Sequence[Row], group: str, limits: Mapping[str, float]) -> Camera:
-    """All classes at one camera."""
+def camera(
+    scored: Scored,
+    seen: Sequence[Seen],
+    rows: Sequence[Row],
+    group: str,
+    limits: Mapping[str, float],
+) -> Camera:
+    """All classes at one camera, of which every frame may have been skipped."""
     mine = np.array([g == group for g in scored.groups], np.bool_)
-    of_group = [r for r in rows if r.seen.truth.group == group]
+    of_group = [s for s in seen if s.truth.group == group]
     classes = {}
     for name in (*scored.classes, ANY):
         scores, positive = scored.scores[name][mine], scored.positive[name][mine]
@@ -168,11 +178,12 @@ def camera(scored: Scored, rows: Sequence[Row], group: str, limits: Mapping[str,
         )
     return Camera(
         group=group,
-        source=of_group[0].seen.truth.source,
+        source=of_group[0].truth.source,
         calibrated=bool(scored.calibrated[mine].any()),
         frames=len(of_group),
         scored=int(mine.sum()),
-        calibration_frames=sum(r.teaches for r in of_group),
+        calibration_frames=sum(r.teaches for r in rows if r.seen.truth.group == group),
+        skipped=sum(s.found is None for s in of_group),
         quiet_frames=int(scored.quiet[mine].sum()),
         classes=classes,
     )

@@ -59,9 +59,10 @@ class Camera(msgspec.Struct, frozen=True):
     group: str
     source: str
     calibrated: bool  # else the thresholds are the model's own
-    frames: int
+    frames: int  # of the file
     scored: int
     calibration_frames: int
+    skipped: int
     quiet_frames: int  # scored ones
     classes: dict[str, CameraMeasure]  # `any`: one of them
 

@@ -35,11 +35,12 @@ def _lines(report: Report) -> Iterator[str]:
     yield table(["class", *report.any.boxes], box_rows)
     yield ""
     yield table(
-        ["camera", "scored", "quiet", "threshold", "AUC", "recall", "false frames"],
+        ["camera", "scored", "skipped", "quiet", "threshold", "AUC", "recall", "false frames"],
         [
             [
                 c.group,
                 str(c.scored),
+                str(c.skipped),
                 str(c.quiet_frames),
                 " ".join(
                     f"{n} {m.threshold:.2f}"

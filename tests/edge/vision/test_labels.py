@@ -25,6 +25,7 @@ class Labels:
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
         self.categories: list[dict[str, Any]] = [{"id": 1, "name": "smoke"}, {"id": 2, "name": "fire"}]  # fmt: skip
+        self.mark = ""
         self.model = str(write_model(folder / "model", heat_graph(), HEAT_SETTINGS))
 
     def add(self, name: str, *bboxes: object, group: object = "a", **more: object) -> None:
@@ -40,7 +41,7 @@ class Labels:
 
     def eval(self, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, Any], str]:  # fmt: skip
         told = {"images": self.images, "annotations": self.annotations, "categories": self.categories}  # fmt: skip
-        self.file.write_text(json.dumps(told))
+        self.file.write_text(self.mark + json.dumps(told), "utf-8")
         options = ["--coco", str(self.file), "--images", str(self.folder), "--json", *more]
         code = dispatch(["vision", "eval", "--model", self.model, *options])
         out, err = capsys.readouterr()
@@ -177,3 +178,72 @@ def test_an_ignored_region_is_one_for_all_classes_whatever_its_category(
     (camera,) = report["cameras"]
     assert camera["classes"]["fire"]["threshold"] == pytest.approx(0.5)
     assert camera["classes"]["any"]["threshold"] is None
+
+
+def test_labels_that_windows_wrote_with_a_byte_order_mark_are_read(
+    labels: Labels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.add("a.png", FIRE)
+    labels.mark = "\N{ZERO WIDTH NO-BREAK SPACE}"
+    code, report, _ = labels.eval(capsys)
+    assert (code, report["scored"]) == (0, 1)
+    labels.annotations[0]["bbox"] = [1, float("nan"), 5, 5]
+    code, told, _ = labels.eval(capsys)
+    assert code == 3
+    assert "has what is no number" in told["error"]["message"]
+
+
+def test_pictures_that_are_not_there_are_skipped_and_named_before_the_first_is_looked_at(
+    labels: Labels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(6):
+        labels.add(f"{i}.png", FIRE)
+    for i in range(4):
+        (labels.folder / f"{i}.png").unlink()
+    code, report, err = labels.eval(capsys)
+    assert code == 0
+    assert "warning: 4 of 6 pictures are not in" in err
+    assert err.rstrip().endswith("are skipped: 0.png, 1.png, 2.png, ...")
+    assert report["skipped"] == [{"file": f"{i}.png", "reason": "missing"} for i in range(4)]
+    assert (report["frames"], report["scored"]) == (6, 2)
+
+    (labels.folder / "4.png").write_bytes(b"none")
+    (labels.folder / "5.png").write_bytes(b"none")
+    code, told, _ = labels.eval(capsys)
+    assert code == 9
+    assert "0 taught thresholds, 4 missing, 2 unreadable" in told["error"]["message"]
+    assert "--images" in told["error"]["hint"]
+
+    for i in (4, 5):
+        (labels.folder / f"{i}.png").unlink()
+    code, told, _ = labels.eval(capsys)
+    assert (code, told["error"]["code"]) == (3, "vision.dataset")
+    assert "not one of 6 pictures is in" in told["error"]["message"]
+    assert "--images" in told["error"]["hint"]
+
+
+def test_a_camera_all_of_whose_frames_were_skipped_is_in_the_report_with_their_number(
+    labels: Labels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.add("a.png", FIRE)
+    labels.add("b1.png", FIRE, group="b")
+    labels.add("b2.png", group="b")
+    labels.add("c1.png", FIRE, group="c")
+    labels.add("c2.png", FIRE, group="c")
+    for name in ("b1.png", "b2.png", "c1.png"):
+        (labels.folder / name).write_bytes(b"none")
+    labels.images[2]["source"] = labels.images[1]["source"] = "mast"
+    code, report, _ = labels.eval(capsys)
+    assert code == 0
+    counts = ("frames", "scored", "skipped", "quiet_frames", "source", "calibrated")
+    assert {c["group"]: tuple(c[k] for k in counts) for c in report["cameras"]} == {
+        "a": (1, 1, 0, 0, "", False),
+        "b": (2, 0, 2, 0, "mast", False),
+        "c": (2, 1, 1, 0, "", False),
+    }
+    assert report["uncalibrated"] == ["a", "b", "c"]
+    silent = report["cameras"][1]["classes"]["fire"]
+    assert (silent["auc"], silent["recall"], silent["positives"]) == (None, None, 0)
+    assert dispatch(["vision", "eval", "--model", labels.model, "--coco", str(labels.file), "--images", str(labels.folder)]) == 0  # fmt: skip
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("b "))
+    assert row.split()[:4] == ["b", "0", "2", "0"]
