@@ -43,7 +43,7 @@ def read(data: bytes) -> Status:
     except (ValueError, LookupError, ElementTree.ParseError) as exc:
         raise _garbage("not XML") from exc
     if _local(root) != "PTZStatus":
-        raise _garbage(f"{_local(root)[:40]!r} instead of 'PTZStatus'")
+        raise _garbage(f"{_shown(_local(root), 40)} instead of 'PTZStatus'")
     high = next((part for part in root if _local(part) == "AbsoluteHigh"), None)
     if high is None:
         raise _garbage("no AbsoluteHigh in it: does this camera tell where it looks?")
@@ -61,7 +61,7 @@ def _tenths(high: ElementTree.Element, name: str, low: int, most: int) -> float 
         return None
     text = text.strip()
     if not _NUMBER.fullmatch(text):
-        raise _garbage(f"{name} is {text[:20]!r}, not a whole number")
+        raise _garbage(f"{name} is {_shown(text, 20)}, not a whole number")
     if not low <= int(text) <= most:
         raise _garbage(f"{name} is {text}, not {low} to {most}")
     return int(text) / 10
@@ -69,6 +69,11 @@ def _tenths(high: ElementTree.Element, name: str, low: int, most: int) -> float 
 
 def _local(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
+
+
+def _shown(text: str, most: int) -> str:
+    """So many characters of it at most as they are shown: one that cannot be printed is up to ten."""
+    return repr(text[:most])[: most + 2]
 
 
 def _garbage(why: str) -> LinkError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.vision.ptz.isapi_status import MAX_BYTES, Status, read
@@ -55,6 +55,7 @@ def test_every_position_in_range_is_read_as_it_was_written(elevation: int, azimu
         (document(azimuth=3601), "azimuth is 3601, not 0 to 3600"),
         (document(elevation=-901), "elevation is -901, not -900 to 2700"),
         (document(zoom=1001), "absoluteZoom is 1001, not 0 to 1000"),
+        (document(azimuth="\U000e0001" * 30), "azimuth is '\\U000e0001\\U000e0001\\, not"),
         (document(zoom="9" * 5000), "absoluteZoom is '99999999999999999999', not"),
         (b'<!DOCTYPE a [<!ENTITY b "ccc">]><PTZStatus>&b;</PTZStatus>', "not XML"),
         (b"<PTZStatus>" + b" " * MAX_BYTES, "over 65536 bytes"),
@@ -64,6 +65,7 @@ def test_what_is_wrong_with_an_answer_is_said(data: bytes, said: str) -> None:
     assert said in refusal(data)
 
 
+@example(document(azimuth="'" * 7 + "\x7f\x7f" + "\U000e0001" * 11))
 @given(
     st.one_of(
         st.binary(max_size=300),
