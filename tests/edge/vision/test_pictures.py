@@ -172,6 +172,34 @@ def test_no_real_picture_has_a_hole(shared_data: Path) -> None:
     assert _qualities(bars) == ["good"]
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(32, 200), st.integers(32, 300), st.integers(1, 256))
+def test_checks_take_short_ways_to_what_their_words_say(seed: int, high: int, wide: int, levels: int) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    low = rng.integers(0, 257 - levels, 3)
+    picture = np.asarray(low + rng.integers(0, levels, (high, wide, 3)), np.uint8)
+    down, across = high // 16, wide // 8
+    half = cv2.resize(picture[: down * 16, : across * 8], (across * 4, down * 8), interpolation=cv2.INTER_AREA)  # fmt: skip
+    cells = half[:, :, 1].reshape(down, 8, across, 4).mean(axis=(1, 3))
+    assert np.array_equal(checks.cells(picture), cells)
+    step = max(1, wide // 64)
+    places = picture[::step, ::step].astype(int)
+    assert checks.chroma(picture) == np.minimum(np.ptp(places, axis=2), 8).mean()
+    rows = picture[high - round(high * 0.1) :, ::step].reshape(-1, 3).astype(int)
+    grey = np.ptp(rows) <= 2 and 112 <= rows.min() <= rows.max() <= 144
+    highs, green = rows.max(axis=0), rows[:, 1]
+    empty = np.ptp(rows, axis=0).max() <= 2 and max(highs[0], highs[2]) <= 2 and 70 <= green.min() <= green.max() <= 142  # fmt: skip
+    assert checks.is_half_grey(picture) == (grey or empty)
+
+
+@pytest.mark.parametrize("level", [0, 2, 3, 69, 70, 111, 112, 142, 143, 144, 145])
+@pytest.mark.parametrize("blue", [0, 2, 3])
+def test_green_of_nothing_is_told_up_to_its_bounds(level: int, blue: int) -> None:
+    picture = scene()
+    picture[150:] = (blue, level, 0)
+    is_green = blue <= 2 and 70 <= level <= 142
+    assert checks.is_half_grey(picture) == is_green
+
+
 def test_a_jpeg_that_lost_its_second_half_is_half_grey_even_with_an_end_sewn_on() -> None:
     jpeg = encoded(scene(), ".jpg")
     got = decode(jpeg[: len(jpeg) // 2] + b"\xff\xd9")
