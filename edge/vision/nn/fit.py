@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,15 +55,34 @@ class Fitted:
 
     def shown(self, rows: int, columns: int, stride: int, ignore: Mask | None) -> Mask:
         """(rows, columns) of a heat map: True where a cell's centre lies in the picture and is not ignored."""
-        xs = ((np.arange(columns) + 0.5) * stride - self.left) / self.scale_x
-        ys = ((np.arange(rows) + 0.5) * stride - self.top) / self.scale_y
-        inside_x, inside_y = (xs >= 0) & (xs < self.width), (ys >= 0) & (ys < self.height)
-        shown = inside_y[:, None] & inside_x[None, :]
-        if ignore is not None:
-            x = np.clip(xs.astype(int), 0, self.width - 1)
-            y = np.clip(ys.astype(int), 0, self.height - 1)
-            shown &= ~ignore[y[:, None], x[None, :]]
-        return np.asarray(shown, np.bool_)
+        across = _Centres(columns, stride, self.left, self.scale_x, self.width)
+        down = _Centres(rows, stride, self.top, self.scale_y, self.height)
+        shown, x, y = _looked_up(across, down)
+        return shown if ignore is None else np.asarray(shown & ~ignore[y, x], np.bool_)
+
+
+class _Centres(NamedTuple):
+    """Along one side: how many cells, px of each, where the picture begins, its scale and its px."""
+
+    cells: int
+    stride: int
+    start: float
+    scale: float
+    side: int
+
+
+@functools.lru_cache(maxsize=64)
+def _looked_up(across: _Centres, down: _Centres) -> tuple[Mask, NDArray[np.intp], NDArray[np.intp]]:
+    """Which cells' centres lie in the picture, and their nearest pixels: the same for all frames of a camera."""
+    (xs, inside_x), (ys, inside_y) = _centres(across), _centres(down)
+    shown = inside_y[:, None] & inside_x[None, :]
+    shown.flags.writeable = False
+    return shown, xs[None, :], ys[:, None]
+
+
+def _centres(of: _Centres) -> tuple[NDArray[np.intp], Mask]:
+    at = ((np.arange(of.cells) + 0.5) * of.stride - of.start) / of.scale
+    return np.clip(at.astype(int), 0, of.side - 1), (at >= 0) & (at < of.side)
 
 
 def fit(picture: Picture, table: InputTable) -> Fitted:

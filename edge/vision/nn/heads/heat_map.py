@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from edge.vision.nn.settings import HeadTable
 from edge.vision.opencv import cv2
 
 Heat = NDArray[np.float32]
-_Box = tuple[float, float, float, float, float]
+_Boxes = NDArray[np.float32]
+"""(n, 5): x1 y1 x2 y2 and the heat."""
 
 
 class HeatMap:
@@ -45,20 +45,16 @@ class HeatMap:
         if self._table.score == "graph":
             told = self._score(outputs)
             whole = told if ignore is None and usual is None else np.minimum(told, whole)
-        found: list[_Box] = []
-        labels: list[int] = []
-        for label in range(self._classes):
-            boxes = (
-                components(heat[label], self._table.threshold)
-                if size is None
-                else centres(heat[label], size[label], self._table.threshold, self._table.stride)
-            )
-            for box in boxes:
-                found.append(box)
-                labels.append(label)
-        table = np.array(found, np.float32).reshape(-1, 5)
+        found = [
+            components(heat[label], self._table.threshold)
+            if size is None
+            else centres(heat[label], size[label], self._table.threshold, self._table.stride)
+            for label in range(self._classes)
+        ]
+        table = np.concatenate(found)
+        labels = np.repeat(np.arange(self._classes), [len(boxes) for boxes in found])
         scale = self._table.stride if size is None else 1
-        return Candidates(table[:, :4] * scale, table[:, 4], np.array(labels, np.intp), whole, odds)
+        return Candidates(table[:, :4] * scale, table[:, 4], labels, whole, odds)
 
     def _heat(self, outputs: Arrays, fitted: Fitted) -> Heat:
         height, width = fitted.image.shape[:2]
@@ -96,21 +92,27 @@ def hottest(heat: Heat, count: int) -> NDArray[np.float32]:
     return np.asarray(np.partition(flat, -count, axis=1)[:, -count:].mean(axis=1), np.float32)
 
 
-def components(heat: Heat, threshold: float) -> Iterator[_Box]:
+def components(heat: Heat, threshold: float) -> _Boxes:
     """x1 y1 x2 y2 in cells and the highest heat of each connected patch of hot cells (8 neighbours)."""
-    hot = (heat > threshold).astype(np.uint8)
-    count, numbers, stats, _ = cv2.connectedComponentsWithStats(hot, connectivity=8)
-    for i in range(1, count):
-        x, y, width, height, _ = (int(v) for v in stats[i])
-        patch = heat[y : y + height, x : x + width]
-        inside = numbers[y : y + height, x : x + width] == i
-        yield x, y, x + width, y + height, float(patch[inside].max())
+    hot = heat > threshold
+    if not hot.any():
+        return np.zeros((0, 5), np.float32)
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8), connectivity=8)
+    highest = np.zeros(count, np.float32)
+    np.maximum.at(highest, numbers[hot].astype(np.intp), heat[hot])
+    boxes = np.empty((count - 1, 5), np.float32)
+    boxes[:, :4] = stats[1:, : cv2.CC_STAT_AREA]
+    boxes[:, 2:4] += boxes[:, :2]
+    boxes[:, 4] = highest[1:]
+    return boxes
 
 
-def centres(heat: Heat, size: NDArray[np.float32], threshold: float, stride: int) -> Iterator[_Box]:
+def centres(heat: Heat, size: NDArray[np.float32], threshold: float, stride: int) -> _Boxes:
     """x1 y1 x2 y2 in input px and the heat of each cell that no neighbour exceeds; `size` is (2, rows, columns)."""
     around = cv2.dilate(heat, np.ones((3, 3), np.uint8))
+    boxes = []
     for row, column in np.argwhere((heat >= around) & (heat > threshold)):
         x, y = (column + 0.5) * stride, (row + 0.5) * stride
         half_w, half_h = (max(float(s), 1.0) / 2 for s in size[:, row, column])
-        yield x - half_w, y - half_h, x + half_w, y + half_h, float(heat[row, column])
+        boxes.append((x - half_w, y - half_h, x + half_w, y + half_h, float(heat[row, column])))
+    return np.array(boxes, np.float32).reshape(-1, 5)
