@@ -72,14 +72,16 @@ class Flames:
 
     def _places(self, shrink: float) -> tuple[list[Box], dict[str, float]]:
         stack = np.stack([m for _, m in self._masks])
-        often = (stack.mean(axis=0) >= _OFTEN).astype(np.uint8)
+        often = (stack.sum(axis=0, dtype=np.uint8) / len(stack) >= _OFTEN).astype(np.uint8)
+        if not often.any():
+            return [], {}
         joined = cv2.dilate(often, np.ones((3, 3), np.uint8))
-        count, numbers, stats, _ = cv2.connectedComponentsWithStats(joined)
+        _, numbers, stats, _ = cv2.connectedComponentsWithStats(joined)
         span_s = (self._masks[-1][0] - self._masks[0][0]) / 1e9
         fps = (len(stack) - 1) / span_s if span_s >= WINDOW_S / 2 else 0.0
         boxes, flickers = [], []
         order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MOST_BOXES] + 1
-        for number in order if count > 1 else ():
+        for number in order:
             if stats[number, cv2.CC_STAT_AREA] < _LEAST_SHARE * often.size:
                 break
             score = _ONLY_COLOUR
@@ -102,8 +104,10 @@ def _shrunk(picture: Picture, shrink: float) -> Picture:
 
 def flame_coloured(picture: Picture) -> NDArray[np.bool_]:
     """(H, W): R > 180, R >= G > B, and colour in it; a burnt-out core is white and counts where it touches such a place."""
-    blue, green, red = (picture[:, :, i].astype(np.int16) for i in range(3))
-    coloured = (red > 180) & (red >= green) & (green > blue) & (red - blue > 60)
+    blue, green, red = cv2.split(picture)
+    coloured = (red > 180) & (red >= green) & (green > blue) & (cv2.subtract(red, blue) > 60)
+    if not coloured.any():
+        return np.asarray(coloured, np.bool_)
     core = (red > 240) & (green > 220) & (red >= blue)
     near = cv2.dilate(coloured.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return np.asarray(coloured | (core & near), np.bool_)
