@@ -22,8 +22,10 @@ def grown(box: Box, share: float) -> Box:
 def overlap(one: Box, two: Box) -> float:
     """Their common area, px2; that of two boxes that touch is 0."""
     across = min(one.x + one.width, two.x + two.width) - max(one.x, two.x)
+    if across <= 0:
+        return 0.0
     down = min(one.y + one.height, two.y + two.height) - max(one.y, two.y)
-    return max(0.0, across) * max(0.0, down)
+    return across * down if down > 0 else 0.0
 
 
 def union(one: Box, two: Box) -> Box:

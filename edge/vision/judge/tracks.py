@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -96,16 +97,22 @@ def follow(
     """All tracks after a judged frame and the next unused number. A box belongs to one track; a track may have several."""
     found: dict[int, list[Box]] = {}
     fresh: list[list[Box]] = []
+    around_fresh: list[list[Box]] = []
+    places = [(t, [grown(b, grow) for b in t.boxes]) for t in tracks if not t.lost]
     for box in sorted(boxes, key=lambda b: -b.score):
-        mine = _best(tracks, found, box, grow)
+        wide = grown(box, grow)
+        mine = _best(places, wide)
+        if mine is None:
+            mine = _lost(tracks, found, box)
         if mine is not None:
             found.setdefault(mine, []).append(box)
             continue
-        near = next((own for own in fresh if any(_linked(b, box, grow) for b in own)), None)
-        if near is None:
-            fresh.append([box])
-        else:
-            near.append(box)
+        near = next((i for i, own in enumerate(around_fresh) if _touch(own, wide)), len(fresh))
+        if near == len(fresh):
+            fresh.append([])
+            around_fresh.append([])
+        fresh[near].append(box)
+        around_fresh[near].append(wide)
     after = [_seen(t, found.get(t.number, []), index, ts_ns, forget_after) for t in tracks]
     after = [t for t in after if t.open or t.quiet(0.0) < forget_after]
     number = first_number
@@ -119,7 +126,8 @@ def follow(
 
 def beside(one: Track, other: Track, grow: float) -> bool:
     """Whether a piece of one lies at a piece of the other."""
-    return any(_linked(a, b, grow) for a in one.boxes for b in other.boxes)
+    own = [grown(a, grow) for a in one.boxes]
+    return any(_touch(own, grown(b, grow)) for b in other.boxes)
 
 
 def joined(one: Track, other: Track) -> Track:
@@ -135,7 +143,7 @@ def around(boxes: Sequence[Box], last: Box) -> Box:
     whole, filled = first, first.width * first.height
     rest = [b for b in boxes if b is not first]
     while rest:
-        near = min(rest, key=lambda b: _area(union(whole, b)))
+        near = min(rest, key=partial(_area_with, whole))
         more = union(whole, near)
         if _area(more) > _SPARSE * (filled + _area(near)):
             break
@@ -148,21 +156,32 @@ def _area(box: Box) -> float:
     return box.width * box.height
 
 
-def _best(
-    tracks: Sequence[Track], found: Mapping[int, Sequence[Box]], box: Box, grow: float
-) -> int | None:
-    """The track a box belongs to: an open one first, then the one it covers most; one that lost its place takes any box when there is no other."""
-    near = [t for t in tracks if not t.lost and any(_linked(b, box, grow) for b in t.boxes)]
-    if near:
-        own = grown(box, grow)
-        covered = {t.number: max(overlap(grown(b, grow), own) for b in t.boxes) for t in near}
-        return max(near, key=lambda t: (t.open, covered[t.number], -t.number)).number
+def _area_with(whole: Box, box: Box) -> float:
+    """`_area` of their `union`, which is not made."""
+    x, y, right, bottom = box.x, box.y, box.x + box.width, box.y + box.height
+    own_right, own_bottom = whole.x + whole.width, whole.y + whole.height
+    across = (right if right > own_right else own_right) - (x if x < whole.x else whole.x)
+    down = (bottom if bottom > own_bottom else own_bottom) - (y if y < whole.y else whole.y)
+    return across * down
+
+
+def _best(places: Iterable[tuple[Track, Sequence[Box]]], wide: Box) -> int | None:
+    """The track a grown box belongs to, of those with their grown boxes: an open one first, then the one it covers most."""
+    near = [(t, own) for t, own in places if _touch(own, wide)]
+    if len(near) < 2:
+        return near[0][0].number if near else None
+    best, _ = max(near, key=lambda n: (n[0].open, max(overlap(b, wide) for b in n[1]), -n[0].number))  # fmt: skip
+    return best.number
+
+
+def _lost(tracks: Iterable[Track], found: Container[int], box: Box) -> int | None:
+    """One that lost its place takes any box when there is no other."""
     lost = (t for t in tracks if t.lost and t.label == box.label and t.number not in found)
     return next((t.number for t in lost), None)
 
 
-def _linked(one: Box, two: Box, grow: float) -> bool:
-    return one.label == two.label and overlap(grown(one, grow), grown(two, grow)) > 0
+def _touch(own: Iterable[Box], wide: Box) -> bool:
+    return any(b.label == wide.label and overlap(b, wide) > 0 for b in own)
 
 
 def _seen(track: Track, boxes: Sequence[Box], index: int, ts_ns: int, forget_after: int) -> Track:
