@@ -108,7 +108,11 @@ class Eyes:
     def _attention(self, seen: Observation) -> Attention:
         if self._is_open(seen.camera):
             return Attention.OPEN
+        best: dict[str, float] = {}
+        for box in seen.boxes:
+            best[box.label] = max(best.get(box.label, 0.0), box.score)
         near = any(
-            b.score >= _NEAR * self._limit(seen.camera, b.label, seen.spectrum) for b in seen.boxes
+            score >= _NEAR * self._limit(seen.camera, label, seen.spectrum)
+            for label, score in best.items()
         )
         return Attention.OPEN if near else Attention.IDLE
