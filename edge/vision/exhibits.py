@@ -69,12 +69,14 @@ class Album:
 
 
 def shown_of(frame: Frame, privacy: Privacy, hidden: Sequence[Box] = ()) -> Picture:
-    """(H, W, 3) BGR: the picture, or its temperatures from blue to white; what is private is pixelated."""
+    """(H, W, 3) BGR: the picture, or its temperatures from blue to white; what is private is pixelated. Not to be written to: it may be the frame's own."""
     if frame.picture is not None:
-        picture = np.array(frame.picture)
+        picture = frame.picture
     else:
         assert frame.celsius is not None  # noqa: S101 - a frame has one of both
         picture = _coloured(frame.celsius)
+    if not (privacy.polygons or hidden):
+        return _at_most(picture, FULL_PX)
     height, width = picture.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     for polygon in privacy.polygons:
@@ -86,6 +88,7 @@ def shown_of(frame: Frame, privacy: Privacy, hidden: Sequence[Box] = ()) -> Pict
     if mask.any():
         small = cv2.resize(picture, (max(1, width // _CELL_PX), max(1, height // _CELL_PX)), interpolation=cv2.INTER_AREA)  # fmt: skip
         coarse = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+        picture = picture.copy()
         picture[mask > 0] = coarse[mask > 0]
     return _at_most(picture, FULL_PX)
 
