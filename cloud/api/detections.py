@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from pydantic import Field
+from starlette.responses import Response
 
 from cloud.api.gate import Reader, allow
 from cloud.api.models import Body, Told
 from cloud.api.rows import row_of, rows_of, text
 from cloud.api.services import services
 from cloud.identity.rules import Action, Principal
+from cloud.vision.shelf import read_whole
 
 router = APIRouter(prefix="/api/v1", tags=["vision"])
 Operator = Depends(allow(Action.ALARMS))
-Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, InPath(pattern="^[0-9a-f]{64}$")]
 
 
 class ExhibitTold(Told):
@@ -125,7 +130,7 @@ async def views(request: Request, principal: Principal = Reader) -> list[ViewTol
 
 
 @router.get("/evidence/{sha256}", response_class=FileResponse)
-async def picture(request: Request, sha256: Sha256, principal: Principal = Reader) -> FileResponse:
+async def picture(request: Request, sha256: Sha256, principal: Principal = Reader) -> Response:
     """The picture or clip itself. Who looked is written down."""
     answer = await services(request).spine.call(
         "evidence_look", sha256=sha256, account=principal.name, sites=sites_of(principal)
@@ -133,7 +138,11 @@ async def picture(request: Request, sha256: Sha256, principal: Principal = Reade
     row = row_of(answer)
     # not kept by the browser: whoever sits there next would see it without being asked or written down
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return FileResponse(text(row, "path"), media_type=text(row, "media"), headers=headers)
+    path, media = Path(text(row, "path")), text(row, "media")
+    if not media.startswith("image/"):
+        return FileResponse(path, media_type=media, headers=headers)
+    # whole, at once: a newer picture for the wall may take its place while it is sent
+    return Response(await asyncio.to_thread(read_whole, path), media_type=media, headers=headers)
 
 
 def sites_of(principal: Principal) -> list[str] | None:

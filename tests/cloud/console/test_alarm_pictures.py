@@ -198,3 +198,17 @@ def test_nobody_sees_in_the_list_what_another_site_saw(watching: RunningCloud) -
     assert sha(FIRE) not in theirs.text
     assert watching.vision.gallery.pictures([sha(FIRE)], {"south"}) == []
     assert looks(watching) == []  # nobody fetched it
+
+
+def test_a_picture_that_went_while_it_was_asked_for_is_not_found(watching: RunningCloud) -> None:
+    raised(watching, "FIRE", FIRE)
+    seen(watching, "d-9", FIRE)
+    bring(watching, FIRE)
+    headers = watching.token(Scope.READ)
+    place = f"{watching.url}/api/v1/evidence/{sha(FIRE)}"
+    there = httpx.get(place, headers=headers, timeout=30)
+    assert there.content == FIRE
+    assert there.headers["content-type"] == "image/jpeg"
+    assert there.headers["cache-control"] == "no-store"
+    (watching.directory / "evidence" / sha(FIRE)[:2] / sha(FIRE)).unlink()
+    assert httpx.get(place, headers=headers, timeout=30).status_code == 404
