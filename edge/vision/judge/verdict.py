@@ -65,7 +65,7 @@ def judge(
 ) -> Verdict:
     """`now` is the threshold of the track's class, `height` that of the picture in px, `cues` those of the last frame.
 
-    At a camera that is not known yet, what only is strong or lasts may be its furniture: it is no sign, unless it `came`.
+    At a camera that is not known yet, what only is strong or lasts may be its furniture: it is no sign; that it `came` is one.
     """
     k, n, limit = settings.k, settings.n, now.score
     last = track.sightings[-n:]
@@ -88,13 +88,15 @@ def judge(
         _told("growth", growth, GROWS, 4),
         _told("rising", rise, RISES, 5),
     ]
-    if now.known or came:
+    if now.known:
         long = min(2 * k, REMEMBERED)
         lasted = sum(s.box is not None and s.score >= limit for s in track.sightings)
         tests += [
             _strong(strength, limit),
             Test("long", lasted >= long, float(lasted), float(long)),
         ]
+    elif came:
+        tests.append(Test("came", True, round(strength, 4), round(limit, 4)))
     if "flicker" in cues:
         tests.append(
             Test("flicker", cues["flicker"] >= FLICKERS, round(cues["flicker"], 3), FLICKERS)
@@ -197,6 +199,9 @@ def _sentences(
     if "strong" in by_name and by_name["strong"].passed:
         parts_en.append("far over it")
         parts_zh.append("远高于阈值")
+    if "came" in by_name:
+        parts_en.append("not there in the camera's first frames")
+        parts_zh.append("摄像机最初画面中没有")
     if "long" in by_name and by_name["long"].passed:
         parts_en.append(f"there for {by_name['long'].value:.0f} frames")
         parts_zh.append(f"已持续 {by_name['long'].value:.0f} 帧")
