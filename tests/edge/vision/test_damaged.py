@@ -119,7 +119,9 @@ def test_damage_anywhere_is_told_or_the_picture_has_its_size(
     assert isinstance(found, Reject) or found.ndim in (2, 3)
 
 
-def test_no_real_picture_is_damaged_and_each_without_512_bytes_of_it_is(shared_data: Path) -> None:
+def test_no_real_picture_is_damaged_and_nearly_each_that_lost_512_bytes_is(
+    shared_data: Path,
+) -> None:
     files = sorted((shared_data / "fire-smoke" / "images").glob("*.jpg"))[::100]
     if not files:
         pytest.skip("no recordings; set TOCSIN_SHARED_DATA to their place")
