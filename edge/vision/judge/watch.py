@@ -11,7 +11,7 @@ from edge.vision.judge.boxes import masked
 from edge.vision.judge.calibration import Calibration, Threshold, least_at_first, noted, threshold
 from edge.vision.judge.extent import larger, moved
 from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_aside
-from edge.vision.judge.news import came
+from edge.vision.judge.news import First, came, news, noticed
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track, beside, follow, joined
 from edge.vision.judge.verdict import Sign, Verdict, judge, maybe_glint, name_of
@@ -64,6 +64,7 @@ class Watch(msgspec.Struct, frozen=True):
     judged: int = 0  # frames in all
     spectrum: str = ""  # of the last judged frame
     by_spectrum: dict[str, int] = {}  # judged frames
+    first: dict[str, First] = {}  # by spectrum
     moves: int = 0  # in quick succession
     still: int = 0  # judged frames since the last of them
     shakes: bool = False  # too often to wait until it stands still
@@ -105,15 +106,14 @@ def step(
         grow=settings.grow,
         forget_after=settings.n,
     )
-    watch = msgspec.structs.replace(watch, tracks=tracks, next_number=number)
+    first = noticed(watch.first.get(seen.spectrum, First()), boxes, tracks, seen.ts_ns, settings)
+    watch = msgspec.structs.replace(
+        watch, tracks=tracks, next_number=number, first=watch.first | {seen.spectrum: first}
+    )
     watch, ended = _end(watch, seen, settings)
     held = {t.label for t in watch.tracks if maybe_glint(t, signs.get(t.number, ()))}
-    first = watch.by_spectrum.get(seen.spectrum, 0)
-    held |= {
-        t.label
-        for t in watch.tracks
-        if came(t, first, settings) and not threshold_of(watch, t.label, seen, settings).known
-    }
+    new = news(tracks, first, seen.ts_ns, settings)
+    held |= {label for label in new if not threshold_of(watch, label, seen, settings).known}
     watch = _learn(watch, seen, settings, held)
     events += ended
     if watch.held_frames > 0:
@@ -152,8 +152,8 @@ def threshold_of(watch: Watch, label: str, seen: Observation, settings: Settings
     else:
         found = threshold(watch.calibration, label, seen.spectrum, seen.ts_ns, limits)
     if not seen.settled:  # what was learned counted nothing that is always hot
-        sure = found.known and watch.shakes
-        return Threshold(max(found.score, least_at_first(limits, known=sure)), sure)
+        least = least_at_first(limits, known=found.known)
+        return Threshold(max(found.score, least), known=found.known and watch.shakes)
     return found
 
 
@@ -200,7 +200,7 @@ def _anew(watch: Watch) -> Watch:
     """Another model scores otherwise: it starts as at a new camera, and what is an alarm goes on."""
     kept = tuple(t for t in watch.tracks if t.open)
     return msgspec.structs.replace(
-        watch, tracks=kept, lessons=Lessons(), thresholds={}, by_spectrum={}
+        watch, tracks=kept, lessons=Lessons(), thresholds={}, by_spectrum={}, first={}
     )
 
 
@@ -216,8 +216,9 @@ def _moved(watch: Watch, seen: Observation, settings: Settings) -> tuple[Watch, 
         watch = msgspec.structs.replace(watch, shakes=True, held_frames=0)
         return watch, [_says(EventKind.SHAKES, seen, *_SHAKES)]
     kept = tuple(moved(t) for t in watch.tracks if t.open)
+    lessons = drop(watch.lessons)
     watch = msgspec.structs.replace(
-        watch, tracks=kept, held_frames=settings.hold_after_move, lessons=drop(watch.lessons)
+        watch, tracks=kept, held_frames=settings.hold_after_move, lessons=lessons, first={}
     )
     return watch, [_says(EventKind.MOVED, seen, *_MOVED)]
 
@@ -296,7 +297,7 @@ def _raise(
             settings,
             cues=seen.cues,
             signs=signs.get(track.number, ()),
-            came=came(track, watch.by_spectrum.get(seen.spectrum, 0), settings),
+            came=came(track, watch.first[seen.spectrum], settings),
         )
         if not verdict.alarm:
             continue

@@ -1,0 +1,80 @@
+"""What comes to a camera that is not known yet, and what stood there from the beginning."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge.vision.judge.watch import Event, EventKind, Watch, step, threshold_of
+from edge.vision.observation import Observation
+from edge.vision.watch.options import JudgeOptions
+from tests.edge.vision.judge.observations import observed, smoke
+
+RULES = JudgeOptions().settings(0.5)
+
+
+def run(seen: list[Observation], watch: Watch | None = None) -> tuple[Watch, list[int]]:
+    """The frames of its alarms."""
+    watch, told = watch or Watch(), list[Event]()
+    for observation in seen:
+        watch, events = step(watch, observation, RULES)
+        told += events
+    return watch, [e.index for e in told if e.kind is EventKind.ALARM]
+
+
+def known(watch: Watch, index: int) -> bool:
+    return threshold_of(watch, "smoke", observed(index), RULES).known
+
+
+def test_furniture_stays_furniture_after_the_camera_was_bumped() -> None:
+    seen = [observed(i, smoke(0.97), moved=i == 4) for i in range(60)]
+    watch, alarms = run(seen)
+    assert alarms == []
+    assert known(watch, 60)
+
+
+def test_furniture_that_is_missed_for_some_frames_stays_furniture() -> None:
+    for shown in (1, 2, 3):
+        gap = [observed(i, smoke(0.97)) if i < shown or i >= shown + 6 else observed(i) for i in range(40)]  # fmt: skip
+        assert run(gap)[1] == []
+    often = [observed(i, smoke(0.97)) if i % 25 < 20 else observed(i) for i in range(180)]
+    watch, alarms = run(often)
+    assert alarms == []
+    assert known(watch, 180)
+
+
+def test_one_frame_in_another_light_makes_nothing_new() -> None:
+    seen = [observed(i, smoke(0.97), spectrum="infrared" if i == 5 else "visible") for i in range(40)]  # fmt: skip
+    watch, alarms = run(seen)
+    assert alarms == []
+    assert known(watch, 40)
+
+
+def test_flames_that_turn_a_camera_out_of_its_night_mode_are_no_furniture_of_the_day() -> None:
+    night = [observed(i, spectrum="infrared") for i in range(40)]
+    began = [observed(40 + i, smoke(0.97), spectrum="infrared") for i in range(2)]
+    lit = [observed(42 + i, smoke(0.97)) for i in range(20)]
+    assert run([*night, *began, *lit])[1] == [50]
+
+
+def test_what_was_faint_for_long_and_then_clear_is_told_though_its_beginning_is_forgotten() -> None:
+    faint = [observed(4 + i, smoke(0.5), gap_s=1.0) for i in range(70)]
+    clear = [observed(74 + i, smoke(0.97), gap_s=1.0) for i in range(10)]
+    assert run([*(observed(i, gap_s=1.0) for i in range(4)), *faint, *clear])[1] == [76]
+
+
+def test_a_road_on_which_something_always_comes_is_known_after_a_while() -> None:
+    crossing = [observed(i, smoke(0.95, x=20 + 40.0 * (i % 15))) for i in range(60)]
+    watch, alarms = run([*(observed(i) for i in range(4)), *(msgspec.structs.replace(o, index=o.index + 4, ts_ns=o.ts_ns + 240_000_000_000) for o in crossing)])  # fmt: skip
+    assert alarms == []
+    assert known(watch, 64)
+
+
+def test_a_known_camera_that_was_bumped_needs_no_more_than_before() -> None:
+    watch, _ = run([observed(i) for i in range(40)])
+    assert known(watch, 40)
+    bumped = observed(40, moved=True)
+    watch, _ = run([bumped], watch)
+    unsettled = msgspec.structs.replace(observed(41), settled=False)
+    assert threshold_of(watch, "smoke", unsettled, RULES).score == 0.75
+    new = msgspec.structs.replace(observed(0), settled=False)
+    assert round(threshold_of(Watch(), "smoke", new, RULES).score, 2) == 0.83
