@@ -165,7 +165,9 @@ async def _seen(request: Request, principal: Principal, show: str) -> dict[str, 
     return {"detections": rows, "small": small, "active": active, "show": show}
 
 
-async def _small(parts: Services, principal: Principal, seen: list[Row]) -> dict[str, Row]:
+async def _small(
+    parts: Services, principal: Principal, seen: list[Row]
+) -> dict[tuple[str, str, str], Row]:
     """The small pictures of detections."""
     hashes = {text(row, "thumbnail") for row in seen}
     return await pictures_of(parts, principal, hashes - {""})

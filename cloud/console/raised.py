@@ -9,7 +9,7 @@ from dataclasses import replace
 from cloud.api.detections import sites_of
 from cloud.api.rows import Row, number, rows_of, text, whole, within
 from cloud.api.services import Services
-from cloud.console.show import AlarmView, alarm_view
+from cloud.console.show import AlarmView, alarm_view, in_doubt
 from cloud.identity.rules import Principal
 
 
@@ -33,29 +33,66 @@ async def named(parts: Services, principal: Principal, alarms: list[AlarmView]) 
         for r in rows_of(await parts.spine.call("last"))
     }
     pictures = await pictures_of(parts, principal, {a.evidence for a in alarms if a.evidence})
+    watched = {(a.site, a.device) for a in alarms if a.active and a.watched}
+    in_view = await _in_view(parts, principal, watched)
     out = []
     for a in alarms:
         now = last.get((a.site, a.device, a.quantity), {})
-        out.append(
-            replace(
-                a,
-                name=names.get((a.site, a.device), a.name),
-                now_value=number(now, "value"),
-                now_ns=whole(now, "time_ns"),
-                picture=pictures.get(a.evidence),
-            )
+        told = replace(
+            a,
+            name=names.get((a.site, a.device), a.name),
+            now_value=number(now, "value"),
+            now_ns=whole(now, "time_ns"),
         )
+        first = _first(a, pictures.get((a.site, a.gateway, a.evidence)))
+        out.append(_pictured(told, first, in_view.get((a.site, a.device), [])))
     return out
 
 
-async def pictures_of(parts: Services, principal: Principal, hashes: set[str]) -> dict[str, Row]:
-    """What is known of pictures, by hash: some may not be here yet."""
+def _first(alarm: AlarmView, picture: Row | None) -> Row | None:
+    """The picture that it was raised with. Of another camera that took the same one it says only whether it is here."""
+    if picture is None or not alarm.watched or text(picture, "device") == alarm.device:
+        return picture
+    return {**picture, "detection": "", "label": "", "verdict": "", "grown": None}
+
+
+def _pictured(alarm: AlarmView, first: Row | None, in_view: list[Row]) -> AlarmView:
+    """With its first picture; one that stands for a camera's count with the newest thing in view that nobody rejected."""
+    if not (alarm.active and alarm.watched):
+        return replace(alarm, picture=first)
+    shown = next((row for row in in_view if in_doubt(row)), first)
+    known = {text(row, "detection"): row for row in ([first] if first else []) + in_view}
+    known.pop(text(shown or {}, "detection"), None)
+    return replace(alarm, picture=shown, beside=tuple(known.values()))
+
+
+async def _in_view(
+    parts: Services, principal: Principal, cameras: set[tuple[str, str]]
+) -> dict[tuple[str, str], list[Row]]:
+    """What cameras see now, newest first."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    if cameras:
+        answer = await parts.spine.call(
+            "detections_in_view", cameras=sorted(cameras), sites=sites_of(principal)
+        )
+        for row in rows_of(answer):
+            found.setdefault((text(row, "site"), text(row, "device")), []).append(row)
+    return found
+
+
+async def pictures_of(
+    parts: Services, principal: Principal, hashes: set[str]
+) -> dict[tuple[str, str, str], Row]:
+    """What is known of pictures, by site, gateway and hash: some may not be here yet."""
     if not hashes:
         return {}
     answer = await parts.spine.call(
         "evidence_seen", hashes=sorted(hashes), sites=sites_of(principal)
     )
-    return {text(row, "sha256"): row for row in rows_of(answer)}
+    return {
+        (text(row, "site"), text(row, "gateway"), text(row, "sha256")): row
+        for row in rows_of(answer)
+    }
 
 
 def worst_first(alarms: Iterable[AlarmView]) -> list[AlarmView]:

@@ -120,7 +120,10 @@ class AlarmView:
     now_value: object = None  # the last value of the same quantity
     now_ns: int = 0
     evidence: str = ""  # SHA-256 of its picture
-    picture: Row | None = None  # what is known of that picture and of what was seen in it
+    picture: Row | None = (
+        None  # what is known of the picture it is shown with and of what was seen in it
+    )
+    beside: tuple[Row, ...] = ()  # likewise, of what else its camera sees
     stop: Stop | None = None  # of a permit's alarm
 
     @property
@@ -139,9 +142,26 @@ class AlarmView:
         return text(self.picture or {}, "label") if self.watched else ""
 
     @property
+    def pictures(self) -> tuple[Row, ...]:
+        """That it is shown with, and those beside it."""
+        return self.beside if self.picture is None else (self.picture, *self.beside)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the verdict on its picture speaks for it: its camera sees nothing else that may be real."""
+        said = bool(text(self.picture or {}, "verdict"))
+        return said and not any(in_doubt(row) for row in self.beside)
+
+    @property
     def key(self) -> str:
         """Of its series, as a page marks what moves."""
         return f"{self.site}/{self.device}/{self.quantity}" if self.quantity else ""
+
+
+def in_doubt(seen: Row) -> bool:
+    """Whether a detection is in view and nobody rejected it."""
+    known = bool(text(seen, "label")) and not whole(seen, "ended_ns")
+    return known and text(seen, "verdict") != "rejected"
 
 
 def alarm_view(row: Row) -> AlarmView:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Engine, select
+from sqlalchemy import ColumnElement, Engine, select, tuple_
 
 from cloud.db import read
 from cloud.vision.tables import detections, evidence, views
@@ -53,20 +53,38 @@ class Gallery:
     def pictures(
         self, hashes: Collection[str], sites: Collection[str] | None = None
     ) -> list[dict[str, object]]:
-        """What is known of some pictures, by their hashes, with what was seen in them: one statement, however many."""
+        """What is known of some pictures, by their hashes, with what was seen in them: one statement, however many. Several gateways may have one of them."""
         d = detections.c
-        seen = (d.label, d.verdict, d.verdict_by, d.verdict_ns, d.told)
+        seen = (d.label, d.verdict, d.verdict_by, d.verdict_ns, d.confirmed_ns, d.ended_ns, d.told)
         query = (
             select(evidence, *seen)
             .outerjoin(detections, d.detection == evidence.c.detection)
             .where(evidence.c.sha256.in_(hashes))
-            .order_by(evidence.c.state == HERE)
         )
         if sites is not None:
             query = query.where(evidence.c.site.in_(sites))
         with read(self._engine) as c:
-            found = {row["sha256"]: dict(row) for row in c.execute(query).mappings()}
-        return [row | {"grown": (row.pop("told") or {}).get("grown")} for row in found.values()]
+            found = [dict(row) for row in c.execute(query).mappings()]
+        return [row | {"grown": (row.pop("told") or {}).get("grown")} for row in found]
+
+    def in_view(
+        self, cameras: Collection[Sequence[str]], sites: Collection[str] | None = None
+    ) -> list[dict[str, object]]:
+        """Detections of cameras (site, device) that have not ended, newest first, each with its small picture as `pictures` tells it: one statement, however many."""
+        d, e = detections.c, evidence.c
+        of_it = (d.detection, d.site, d.gateway, d.device, d.label, d.confirmed_ns, d.ended_ns)
+        said = (d.verdict, d.verdict_by, d.verdict_ns, d.told)
+        query = (
+            select(*of_it, *said, d.thumbnail.label("sha256"), e.state)
+            .outerjoin(evidence, (e.sha256 == d.thumbnail) & (e.gateway == d.gateway))
+            .where(d.ended_ns.is_(None), tuple_(d.site, d.device).in_([tuple(c) for c in cameras]))
+            .order_by(d.confirmed_ns.desc(), d.detection.desc())
+        )
+        if sites is not None:
+            query = query.where(d.site.in_(sites))
+        with read(self._engine) as c:
+            found = [dict(row) for row in c.execute(query).mappings()]
+        return [row | {"grown": (row.pop("told") or {}).get("grown")} for row in found]
 
     def row(self, detection: str, sites: Collection[str] | None) -> dict[str, object]:
         """One detection with its pictures.

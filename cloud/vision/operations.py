@@ -32,6 +32,7 @@ class VisionOperations:
         return {
             "detections": self.detections,
             "detection": self.detection,
+            "detections_in_view": self.detections_in_view,
             "camera_views": self.camera_views,
             "camera_looks": self.camera_looks,
             "detection_judge": self.detection_judge,
@@ -52,6 +53,11 @@ class VisionOperations:
     ) -> object:
         rows = partial(self._book.gallery.rows, sites=sites, device=device, verdict=verdict)
         return await self._in(partial(rows, limit=limit))
+
+    async def detections_in_view(
+        self, cameras: list[list[str]], sites: list[str] | None = None
+    ) -> object:
+        return await self._in(partial(self._book.gallery.in_view, cameras, sites))
 
     async def camera_views(self, sites: list[str] | None = None) -> object:
         return await self._in(partial(self._book.gallery.views, sites))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import httpx
+import msgspec
 import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy import event, update
@@ -15,15 +16,21 @@ from sqlalchemy import event, update
 from cloud.identity.rules import Role, Scope
 from cloud.vision.tables import evidence
 from tests.cloud.conftest import RunningCloud
-from tests.cloud.console.cameras import BOX, bring, exhibit, jpeg, sha, tell
+from tests.cloud.console.cameras import BOX, bring, exhibit, jpeg, sha, tell, watching_detection
 from tests.cloud.console.watched import Watched
 from tocsin.contract.evidence import Detection, Growth
+from tocsin.contract.messages import VERSION, Event
 
-FIRE = jpeg(480, 120)
+FIRE, SECOND = jpeg(480, 120), jpeg(480, 60)
 
 
 def raised(cloud: RunningCloud, alarm: str, picture: bytes, *, ended: bool = False) -> None:
-    """By a camera, before anybody told what it saw."""
+    """By a camera, before anybody told what it saw; what stood there before has ended."""
+    tell(
+        cloud,
+        "vision.detection",
+        msgspec.structs.replace(watching_detection(cloud), change="ended"),
+    )
     seen = replace(
         cloud.spine.alarms["ALARM-north"], alarm=alarm, device="cam-1", measurement="vision", quantity="confirmed",
         rule="confirmed-high", level=2, value=1.0, unit="1", limit=1.0, raised_ns=time.time_ns(), evidence=sha(picture),
@@ -38,10 +45,12 @@ def raised(cloud: RunningCloud, alarm: str, picture: bytes, *, ended: bool = Fal
     cloud.do(add)
 
 
-def seen(cloud: RunningCloud, detection: str, picture: bytes, grown: Growth | None = None) -> None:
+def seen(
+    cloud: RunningCloud, detection: str, picture: bytes, grown: Growth | None = None, label: str = "smoke"
+) -> None:  # fmt: skip
     """What the camera's gateway tells of it."""
     shown = [exhibit("thumbnail", picture)]
-    told = Detection(detection, "confirmed", "smoke", 0.9, BOX, time.time_ns(), evidence=shown, grown=grown)  # fmt: skip
+    told = Detection(detection, "confirmed", label, 0.9, BOX, time.time_ns(), evidence=shown, grown=grown)  # fmt: skip
     tell(cloud, "vision.detection", told)
 
 
@@ -136,6 +145,96 @@ def test_an_alarm_is_judged_on_its_own_page_by_whoever_may(
     tab.done()
 
 
+def test_an_alarm_whose_first_sight_was_rejected_shows_the_fire_that_is_there_now(
+    watching: RunningCloud, browser: Browser
+) -> None:
+    raised(watching, "FIRE", FIRE)
+    seen(watching, "d-9", FIRE)  # steam
+    bring(watching, FIRE)
+    watching.account("li", Role.OPERATOR)
+    tab = Watched(browser, watching.url, lang="en-GB")
+    tab.log_in("li")
+    tab.page.goto("/alarms/FIRE")
+    tab.page.locator(".said").get_by_role("button", name="Reject").click()
+    expect(tab.page.locator(".said")).to_contain_text("Rejected li · ")
+    tab.page.goto("/alarms")
+    card = tab.page.locator('[data-alarm-id="FIRE"]')
+    expect(card.locator(".seen")).to_contain_text("Rejected")
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    seen(watching, "d-10", SECOND, label="fire")
+    bring(watching, SECOND)
+    expect(card.locator("h3")).to_have_text("cam-1 · Fire")
+    expect(card.locator("img")).to_have_attribute("src", f"/api/v1/evidence/{sha(SECOND)}")
+    expect(card).not_to_contain_text("Rejected")
+    expect(tab.page.locator("#banner")).to_contain_text("cam-1 · Fire")
+    tab.shot("alarms-second-fire")
+    tab.page.goto("/alarms/FIRE")
+    blocks = tab.page.locator(".alarm-picture")
+    expect(blocks).to_have_count(2)
+    fire, steam = blocks.first, blocks.last
+    expect(fire).to_contain_text("Fire")
+    expect(fire).to_contain_text("Not judged")
+    expect(steam).to_contain_text("Smoke")
+    expect(steam).to_contain_text("Rejected li · ")
+    expect(steam.locator("img")).to_have_attribute("src", f"/api/v1/evidence/{sha(FIRE)}")
+    expect(steam.get_by_role("link", name="Open the detection")).to_have_attribute("href", "/detections/d-9")  # fmt: skip
+    tab.fits()
+    tab.shot("alarm-second-fire")
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    fire.get_by_role("button", name="Confirm").click()
+    expect(fire).to_contain_text("Confirmed li · ")
+    sent = watching.spine.sent[-1].args
+    assert (sent["arg.detection"], sent["arg.verdict"]) == ("d-10", "confirmed")
+    expect(steam).to_contain_text("Rejected li · ")
+    tab.done()
+
+
+def test_a_verdict_stands_on_an_active_alarm_only_while_nothing_else_may_be_real(
+    watching: RunningCloud,
+) -> None:
+    headers = watching.token(Scope.READ) | {"Accept-Language": "en"}
+
+    def card() -> str:
+        return httpx.get(f"{watching.url}/alarms", headers=headers, timeout=30).text
+
+    raised(watching, "FIRE", FIRE)
+    seen(watching, "d-9", FIRE)
+    seen(watching, "d-10", SECOND, label="fire")
+    watching.vision.judge("d-10", "confirmed", "li", "", None)
+    assert "cam-1</a> · Fire" in card()
+    assert 'class="seen"' not in card()  # d-9 waits for a verdict
+    watching.vision.judge("d-9", "rejected", "li", "", None)
+    assert "Confirmed" in card().partition('class="seen"')[2].partition("</p>")[0]
+    watching.vision.judge("d-10", "rejected", "li", "", None)
+    assert "cam-1</a> · Smoke" in card()  # as it was raised
+    raised(watching, "FIRE", FIRE, ended=True)
+    seen(watching, "d-11", jpeg(480, 90), label="fire")
+    assert "cam-1</a> · Fire" not in card()  # an alarm that ended keeps what it had
+    assert "d-11" not in httpx.get(f"{watching.url}/alarms/FIRE", headers=headers, timeout=30).text
+
+
+def test_two_gateways_with_the_same_picture_keep_what_each_saw_in_it(
+    watching: RunningCloud,
+) -> None:
+    raised(watching, "A", FIRE, ended=True)
+    seen(watching, "d-a", FIRE)
+    bring(watching, FIRE)
+    raised(watching, "B", FIRE, ended=True)
+    alarms, now_ns = watching.spine.alarms, time.time_ns()
+    alarms["B"] = replace(alarms["B"], gateway="gw-2", device="cam-2")
+    told = Detection("d-b", "confirmed", "fire", 0.9, BOX, now_ns, evidence=[exhibit("thumbnail", FIRE)])  # fmt: skip
+    said = Event(VERSION, "north", "gw-2", "S", 0, "vision.detection", now_ns, "cam-2", "", msgspec.to_builtins(told))  # fmt: skip
+    watching.do(lambda _: watching.vision.on_event(said, now_ns))
+    watching.vision.judge("d-b", "rejected", "li", "", None)
+    headers = watching.token(Scope.READ) | {"Accept-Language": "en"}
+    page = httpx.get(f"{watching.url}/alarms", headers=headers, timeout=30).text
+    rows = {name: page.partition(f'data-past="{name}"')[2].partition("</tr>")[0] for name in "AB"}
+    assert "Smoke" in rows["A"]
+    assert "Rejected" not in rows["A"]
+    assert "Fire" in rows["B"]
+    assert "Rejected" in rows["B"]
+
+
 def test_of_hundreds_of_alarms_only_the_pictures_in_sight_are_fetched(
     watching: RunningCloud, browser: Browser
 ) -> None:
@@ -197,6 +296,8 @@ def test_nobody_sees_in_the_list_what_another_site_saw(watching: RunningCloud) -
     assert theirs.status_code == 200
     assert sha(FIRE) not in theirs.text
     assert watching.vision.gallery.pictures([sha(FIRE)], {"south"}) == []
+    assert len(watching.vision.gallery.in_view([("north", "cam-1")], {"north"})) == 1
+    assert watching.vision.gallery.in_view([("north", "cam-1")], {"south"}) == []
     assert looks(watching) == []  # nobody fetched it
 
 
