@@ -13,7 +13,8 @@ from edge.vision.sources.source import Raw
 _EOI, _SOS, _DRI = 0xD9, 0xDA, 0xDD
 _RESTARTS = range(0xD0, 0xD8)
 _BETWEEN = frozenset({0xC4, 0xCC, 0xDB, 0xDC, _DRI, 0xFE, *range(0xE0, 0xF0)})  # two scans
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+# of fill bytes the last alone: \xff+ is tried from each of a run, hours in which no other thread runs
+_MARKER = re.compile(rb"\xff([^\x00\xff])")
 _MORE = bytes(range(1, 65))
 _GREY = 128  # where nothing was decoded
 _STEP_PX = 8
@@ -73,7 +74,8 @@ def _ends(data: bytes) -> list[int] | None:
 def _through(data: bytes, at: int, found: list[int], restarts: bool) -> int | None:
     """Adds the ends within one scan; where the marker after it stands."""
     for count, match in enumerate(_MARKER.finditer(data, at)):
-        found.append(match.start())
+        found.append(at + len(data[at : match.start()].rstrip(b"\xff")))
+        at = match.end()
         marker = match[1][0]
         if marker not in _RESTARTS:
             return match.end() - 2

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.vision.frame import Picture
-from edge.vision.sources.picture_file import decode, decode_file
+from edge.vision.sources.jpeg_scan import _through
+from edge.vision.sources.picture_file import decode, decode_file, size_of
 from edge.vision.sources.source import Reject
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
 from tests.edge.vision.scenes import scene
@@ -115,8 +116,63 @@ def test_damage_anywhere_is_told_or_the_picture_has_its_size(
 ) -> None:
     whole = jpeg(scene(), *how)
     at %= len(whole)
-    found = decode_file(whole[:at] + other + whole[at + gone :])
-    assert isinstance(found, Reject) or found.ndim in (2, 3)
+    data = whole[:at] + other + whole[at + gone :]
+    found = decode_file(data)
+    if not isinstance(found, Reject):
+        told = size_of(data)
+        assert told is not None
+        assert sorted(found.shape[:2]) == sorted(told)
+        if at > whole.index(b"\xff\xda"):  # all that tells a size is before it
+            assert found.shape == (180, 320, 3)
+
+
+@pytest.mark.parametrize("options", [(), RESTARTS, PROGRESSIVE], ids=["plain", "restarts", "progressive"])  # fmt: skip
+def test_a_million_fill_bytes_are_read_in_one_go(options: tuple[int, ...]) -> None:
+    """Tried from each of them to the last it takes hours, in which nothing else of a gateway runs."""
+    whole = jpeg(scene(640, 480), *options)
+    fill = b"\xff" * 1_000_000
+    coded, end = whole.index(b"\xff\0", whole.index(b"\xff\xda")), whole.rindex(b"\xff\xd9")
+    found = decode_file(whole[:coded] + fill + whole[coded:])
+    assert not isinstance(found, Reject)
+    assert found.shape == (480, 640, 3)
+    found = decode_file(whole[:end] + fill + whole[end:])
+    assert np.array_equal(found, decode(whole))
+    if options != PROGRESSIVE:
+        holed = whole[: end // 2] + fill + b"\0" + whole[end // 2 + 3000 :]
+        assert decode_file(holed) is Reject.DAMAGED
+
+
+def walked(data: bytes, at: int, restarts: bool) -> tuple[list[int], int | None]:
+    """What `_through` finds, byte by byte."""
+    ends: list[int] = []
+    while at < len(data):
+        first = at
+        while data[at : at + 1] == b"\xff":
+            at += 1
+        marker = data[at] if first < at < len(data) else 0
+        at += 1
+        if not marker:
+            continue
+        ends.append(first)
+        if not 0xD0 <= marker <= 0xD7:
+            return ends, at - 2
+        if not restarts or marker != 0xD0 + (len(ends) - 1) % 8:
+            return ends, None
+    return ends, None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.sampled_from([0, 0, 0, 1, 0x7F, 0xD0, 0xD1, 0xD2, 0xD9, 0xDA, 0xFF]))),
+    st.integers(0, 5),
+    st.booleans(),
+)  # fmt: skip
+def test_markers_are_where_a_walk_byte_by_byte_finds_them(
+    runs: list[tuple[int, int]], at: int, restarts: bool
+) -> None:
+    data = b"".join(b"\xff" * count + bytes([last]) for count, last in runs)
+    found: list[int] = []
+    last = _through(data, at, found, restarts)
+    assert (found, last) == walked(data, at, restarts)
 
 
 def test_no_real_picture_is_damaged_and_nearly_each_that_lost_512_bytes_is(
