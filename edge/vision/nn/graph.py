@@ -9,6 +9,7 @@ from edge.vision.nn.feeds import Feeder
 from edge.vision.nn.heads.head import Head
 from edge.vision.nn.heads.heat_map import HeatMap
 from edge.vision.nn.heads.rt_detr import RtDetr
+from edge.vision.nn.heads.unit import Unit
 from edge.vision.nn.heads.yolo import YoloV5, YoloV8, YoloV10, YoloX
 from edge.vision.nn.session import Session
 from edge.vision.nn.settings import HeadTable, ModelSettings
@@ -21,7 +22,9 @@ def build(settings: ModelSettings, data: bytes, shown: str, variant: str) -> Det
     """
     session = Session(data, shown)
     feeder = Feeder(session, settings, shown)
-    detector = Detector(settings, session, feeder, head_of(settings), variant)
+    unit = Unit(settings.head)
+    head = _head(settings.head, len(settings.classes), unit)
+    detector = Detector(settings, session, feeder, head, variant)
     shape = (settings.input.height, settings.input.width, 3)
     grey = np.full(shape, 128, np.uint8)
     noise = np.random.default_rng(0).integers(16, 236, shape, dtype=np.uint8)
@@ -33,25 +36,22 @@ def build(settings: ModelSettings, data: bytes, shown: str, variant: str) -> Det
         if exc.reason is not ModelReason.RUN_FAILED:
             raise
         raise ModelError(ModelReason.WRONG_SHAPE, exc.message, hint=exc.hint) from exc
+    unit.tried = True
     return detector
 
 
-def head_of(settings: ModelSettings) -> Head:
+def _head(table: HeadTable, classes: int, unit: Unit) -> Head:
     """The head that model.toml names."""
-    return _head(settings.head, len(settings.classes))
-
-
-def _head(table: HeadTable, classes: int) -> Head:
     match table.kind:
         case "heat-map":
             return HeatMap(classes, table)
         case "yolov5":
-            return YoloV5(classes, table)
+            return YoloV5(classes, unit)
         case "yolov8":
-            return YoloV8(classes, table)
+            return YoloV8(classes, unit)
         case "yolov10":
-            return YoloV10(classes, table)
+            return YoloV10(classes, unit)
         case "yolox":
-            return YoloX(classes, table)
+            return YoloX(classes, table, unit)
         case "rt-detr":
             return RtDetr(classes)

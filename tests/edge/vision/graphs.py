@@ -140,14 +140,18 @@ def box_graph(
     return g.bytes()
 
 
-def told_graph(**outputs: Any) -> bytes:
-    """Takes [1, 3, 256, 320] and gives these arrays by name, whatever it sees."""
+def told_graph(*, lit: bool = False, **outputs: Any) -> bytes:
+    """Takes [1, 3, 256, 320] and gives these arrays by name, whatever it sees; `lit`: zeros where nothing is in full light."""
     g = Graph()
     picture = g.input("images", FLOAT, (1, 3, 256, 320))
     nothing = g.op("Mul", g.op("ReduceMean", picture, keepdims=0), g.const(0.0))
     for name, value in outputs.items():
         array = np.array(value, np.float32)
-        g.output(g.op("Add", g.const(array), nothing), name, FLOAT, array.shape)
+        told = g.op("Add", g.const(array), nothing)
+        if lit:
+            full = g.op("Greater", g.op("ReduceMax", picture, keepdims=0), g.const(0.95))
+            told = g.op("Where", full, told, g.const(0.0))
+        g.output(told, name, FLOAT, array.shape)
     return g.bytes()
 
 

@@ -17,6 +17,7 @@ from edge.vision.nn import tiles
 from edge.vision.nn.fit import fit
 from edge.vision.nn.graph import _head
 from edge.vision.nn.heads.head import LayoutError, ValuesError
+from edge.vision.nn.heads.unit import Unit
 from edge.vision.nn.load import load_detector
 from edge.vision.nn.settings import HeadTable, InputTable
 from edge.vision.nn.sight import Sight
@@ -234,7 +235,7 @@ def test_a_model_that_is_not_as_it_says_is_refused_and_told_apart(tmp_path: Path
     ],
 )
 def test_outputs_that_mean_nothing_are_refused_at_the_warm_up(
-    tmp_path: Path, kind: str, outputs: dict[str, object]
+    tmp_path: Path, kind: str, outputs: dict[str, Any]
 ) -> None:
     more = "decoded = true\n" if kind == "yolox" else ""
     settings = YOLO.format(kind=kind, more="", head=more)
@@ -276,7 +277,8 @@ def test_as_many_boxes_as_scores_are_wanted(tmp_path: Path) -> None:
 @example("yolov8", {})
 def test_outputs_of_any_form_are_read_or_refused(kind: Any, shapes: dict[str, list[int]]) -> None:
     ours: dict[str, Any] = {"score": "graph", "boxes": "centres"} if kind == "heat-map" else {}
-    head = _head(HeadTable(kind=kind, **ours), 2)
+    table = HeadTable(kind=kind, **ours)
+    head = _head(table, 2, Unit(table))
     fitted = fit(painted(64, 64), InputTable(width=64, height=64, overlap=16, fit="stretch"))
     outputs = {name: np.full(shape, 0.9, np.float32) for name, shape in shapes.items()}
     with suppress(LayoutError, ValuesError):

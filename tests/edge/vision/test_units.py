@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.vision.frame import Picture
+from edge.vision.nn.fit import fit
+from edge.vision.nn.heads.head import ValuesError
+from edge.vision.nn.heads.unit import Unit
+from edge.vision.nn.settings import HeadTable, InputTable
 from tests.edge.vision.graphs import box_graph, told_graph, write_model
+from tests.edge.vision.scenes import scene
 from tocsin.cli.root import dispatch
 
 KINDS = ["yolov5", "yolov8", "yolov10", "yolox"]
@@ -107,16 +113,52 @@ def test_many_rows_tell_their_unit_at_the_warm_up_however_unsure_they_are(bench:
         assert (code, told["boxes"]) == (0, [])
 
 
-def test_a_graph_that_finds_nothing_at_the_warm_up_is_refused_at_the_first_thing_it_finds(
+def test_a_graph_that_finds_nothing_at_the_warm_up_is_refused_at_the_first_two_things_it_finds(
     bench: Bench,
 ) -> None:
-    data = graph("yolov10", shares=True, dim=0.0)
+    rows = [[0.2, 0.3, 0.4, 0.5, 0.9, 0], [0.6, 0.3, 0.8, 0.5, 0.7, 1]]
+    data = told_graph(lit=True, o=[rows])
     dark = (0, 0, 200)
     code, told = bench.detect(data, settings("yolov10"), dark)
     assert (code, told["boxes"]) == (0, [])
     assert "as shares" in bench.refused(data, settings("yolov10"))["message"]
     code, told = bench.detect(data, settings("yolov10", SHARES))
-    assert (code, told["boxes"][0]["x"]) == (0, pytest.approx(BOX[0], abs=4))
+    assert (code, len(told["boxes"])) == (0, 2)
+
+
+@pytest.mark.parametrize("beside", [[], [[0.2, 0.1, 1.4, 1.2, 0.8, 1]]], ids=["one", "two boxes of it"])  # fmt: skip
+@pytest.mark.parametrize("side", [3.0, 1.0])
+def test_a_pixel_burnt_into_the_corner_of_a_camera_fails_none_of_its_frames(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], side: float, beside: list[list[float]]
+) -> None:
+    rows = [[0, 0, side, side, 0.95, 0], *beside]
+    model = write_model(tmp_path / "model", told_graph(lit=True, o=[rows]), settings("yolov10"))
+    lapse = tmp_path / "lapse"
+    lapse.mkdir()
+    for i in range(7):
+        cv2.imwrite(str(lapse / f"{i}.png"), lit_scene(seed=i))
+    assert dispatch(["vision", "watch", str(lapse), "--model", str(model), "--json"]) == 0
+    assert "7 frames, 7 judged" in capsys.readouterr().err
+
+
+def lit_scene(seed: int) -> Picture:
+    picture = scene(320, 256, seed)
+    picture[:8, :8] = 255
+    return picture
+
+
+def test_a_model_that_once_showed_a_box_in_px_is_never_refused_for_shares() -> None:
+    unit = Unit(HeadTable(kind="yolov10"))
+    unit.tried = True
+    fitted = fit(scene(320, 256), InputTable(width=320, height=256))
+    apart = np.array([[0.1, 0.1, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9]], np.float32)
+    sure = np.full(2, 0.9, np.float32)
+    for odd in (np.array([[9, 9, 4, 4]], np.float32), np.array([[0, 0, np.inf, 1]], np.float32)):
+        unit.px(odd, sure[:1], fitted)
+        with pytest.raises(ValuesError, match="as shares"):
+            unit.px(apart, sure, fitted)
+    unit.px(np.array([[100, 100, 120, 130]], np.float32), np.array([0.01], np.float32), fitted)
+    assert np.array_equal(unit.px(apart, sure, fitted), apart)
 
 
 def test_a_tiny_thing_in_the_corner_beside_others_says_nothing_about_the_unit(bench: Bench) -> None:

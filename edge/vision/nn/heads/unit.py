@@ -14,11 +14,14 @@ _MANY = 20  # boxes, whatever their scores: rows of a grid lie all over the inpu
 
 
 class Unit:
-    """Of one model."""
+    """Of one model; `tried`: what it looks at are pictures of cameras, where a pixel in the corner may be burnt in."""
+
+    tried = False
 
     def __init__(self, table: HeadTable) -> None:
         self._shares, self._sure = table.unit == "shares", table.threshold
         self._mend = f'[head] unit = "{"px" if self._shares else "shares"}", if that is what it tells its boxes in'
+        self._seen_px = False
         if table.kind == "yolox":
             self._mend += "; or the other value of decoded"
 
@@ -34,7 +37,10 @@ class Unit:
             centres = boxes[:, :2] / 2 + boxes[:, 2:] / 2
         near = np.asarray((centres <= _NEAR).all(axis=1), np.bool_)
         if not self._shares:
-            if near.all() and self._telling(boxes, scores).any():
+            if not near.all():
+                beyond = np.isfinite(centres).all(axis=1) & ~near
+                self._seen_px = self._seen_px or bool((_real(boxes) & beyond).any())
+            elif not self._seen_px and self._as_shares(boxes[self._telling(boxes, scores)]):
                 raise ValuesError(
                     f"boxes that all lie within {_NEAR:g} px of its input's corner, as shares of the input (0 to 1) do",
                     hint=self._mend,
@@ -48,11 +54,22 @@ class Unit:
         height, width = fitted.image.shape[:2]
         return boxes * np.array([width, height] * 2, np.float32)
 
+    def _as_shares(self, told: NDArray[np.float32]) -> bool:
+        """Whether boxes that lie near the corner must be shares: of px a single thing may lie there, all of whose boxes overlap."""
+        told = told[(told[:, 2:] <= _NEAR).all(axis=1)]
+        if not self.tried or len(told) >= _MANY:
+            return len(told) > 0
+        return len(told) > 1 and bool((told[:, :2].max(axis=0) >= told[:, 2:].min(axis=0)).any())
+
     def _telling(
         self, boxes: NDArray[np.float32], scores: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
         """Which boxes say something about the unit: those that are sure, and many together; a place that was not filled has none."""
-        real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        real = _real(boxes)
         if np.count_nonzero(real) >= _MANY:
             return np.asarray(real, np.bool_)
         return np.asarray(real & (scores >= self._sure), np.bool_)
+
+
+def _real(boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1), np.bool_)

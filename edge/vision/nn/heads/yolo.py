@@ -27,8 +27,8 @@ class YoloV5:
 
     suppresses = True
 
-    def __init__(self, classes: int, table: HeadTable) -> None:
-        self._classes, self._unit = classes, Unit(table)
+    def __init__(self, classes: int, unit: Unit) -> None:
+        self._classes, self._unit = classes, unit
 
     def read(
         self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
@@ -43,8 +43,8 @@ class YoloV8:
 
     suppresses = True
 
-    def __init__(self, classes: int, table: HeadTable) -> None:
-        self._classes, self._unit = classes, Unit(table)
+    def __init__(self, classes: int, unit: Unit) -> None:
+        self._classes, self._unit = classes, unit
 
     def read(
         self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
@@ -63,8 +63,8 @@ class YoloV10:
 
     suppresses = False
 
-    def __init__(self, classes: int, table: HeadTable) -> None:
-        self._classes, self._unit = classes, Unit(table)
+    def __init__(self, classes: int, unit: Unit) -> None:
+        self._classes, self._unit = classes, unit
 
     def read(
         self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
@@ -82,8 +82,8 @@ class YoloX:
 
     suppresses = True
 
-    def __init__(self, classes: int, table: HeadTable) -> None:
-        self._classes, self._decoded, self._unit = classes, table.decoded, Unit(table)
+    def __init__(self, classes: int, table: HeadTable, unit: Unit) -> None:
+        self._classes, self._decoded, self._unit = classes, table.decoded, unit
 
     def read(
         self, outputs: Arrays, fitted: Fitted, ignore: Mask | None, usual: Odds | None = None
