@@ -220,7 +220,7 @@ async def _one(request: Request, principal: Principal, detection: str) -> dict[s
 
 
 def _by_worth(exhibit: Row) -> tuple[bool, bool]:
-    """That of the moment first, then what is here, each in the order of time."""
+    """What is here first, that of the moment before the others, each in the order of time."""
     return text(exhibit, "state") != HERE, text(exhibit, "role") != "at"
 
 

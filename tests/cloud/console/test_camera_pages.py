@@ -324,6 +324,33 @@ def test_a_camera_that_does_not_answer_says_since_when_and_why(
     tab.done()
 
 
+def test_a_picture_becomes_no_younger_by_what_a_camera_tells_that_never_answered(
+    watching: RunningCloud, browser: Browser
+) -> None:
+    def lose(spine: KnownSpine) -> None:
+        spine.devices["north", "cam-1"] |= {"state": "unavailable", "last_error": "refused"}
+
+    watching.do(lose)
+    taken_ns = time.time_ns() - 3600 * 10**9
+    tell(watching, "vision.view", msgspec.structs.replace(exhibit("view", VIEW), t=taken_ns))
+    watching.account("eye", Role.VIEWER)
+    tab = Watched(browser, watching.url, lang="en-GB")
+    tab.log_in("eye")
+    tab.page.goto("/cameras")
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    card = tab.page.locator('[data-key="north/cam-1"]')
+    expect(card.locator(".status [data-age]")).to_have_count(0)
+    age = '[data-key="north/cam-1"] .picture-age [data-age]'
+    tab.page.evaluate(
+        "age => { window.ages = []; document.addEventListener('tocsin:last', () => ages.push(document.querySelector(age).dataset.age)) }",
+        age,
+    )
+    watching.do(lambda spine: spine.measure("north", "cam-1", fps=(7.0, "Hz")))
+    tab.page.wait_for_function("ages.length > 0")
+    assert set(tab.page.evaluate("ages")) == {str(taken_ns)}
+    tab.done()
+
+
 def test_a_picture_of_the_wall_that_a_newer_one_took_the_place_of_is_asked_for_again(
     watching: RunningCloud, browser: Browser
 ) -> None:

@@ -82,10 +82,10 @@ function show(row) {
   for (const card of cards) {
     const heard_ns = row.received_ns || row.time_ns;
     if (heard_ns > Number(card.dataset.heard)) card.dataset.heard = heard_ns;
-    const clock = card.querySelector("[data-age]");
+    const clock = card.querySelector(".status [data-age], td > [data-age]"); // its own: not that of its picture
     const answered = row.value !== null; // the rows of a device that does not answer hold nothing, and make it no younger
     if (clock && answered && row.time_ns > Number(clock.dataset.age)) clock.dataset.age = row.time_ns;
-    if (!clock) refresh("unknown");
+    if (!clock && answered) refresh("unknown");
     const { judged } = card.dataset; // of a camera: yes, or why not
     if (judged && row.quantity === "usable" && row.value !== null && Boolean(row.value) !== (judged === "yes")) refresh("device");
     if (judged && row.quantity === "unjudged" && row.value && row.value !== judged) refresh("device");
