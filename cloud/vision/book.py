@@ -136,8 +136,11 @@ class VisionBook:
         row = self.gallery.exhibit(sha256, sites)
         if row["state"] != HERE:
             raise NotFoundError(f"picture {sha256} is not here: {row['state']}")
+        path = self._shelf.path(sha256)
+        if not path.is_file():
+            raise NotFoundError(f"picture {sha256} is not here (any more)")
         self._looked([row], account)
-        return row | {"path": str(self._shelf.path(sha256))}
+        return row | {"path": str(path)}
 
     def judged(
         self, choice: Choice, sites: Collection[str] | None, limit: int = MAX_PICTURES

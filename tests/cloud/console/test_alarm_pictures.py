@@ -312,4 +312,6 @@ def test_a_picture_that_went_while_it_was_asked_for_is_not_found(watching: Runni
     assert there.headers["content-type"] == "image/jpeg"
     assert there.headers["cache-control"] == "no-store"
     (watching.directory / "evidence" / sha(FIRE)[:2] / sha(FIRE)).unlink()
+    assert len(looks(watching)) == 1
     assert httpx.get(place, headers=headers, timeout=30).status_code == 404
+    assert len(looks(watching)) == 1  # nobody saw anything
