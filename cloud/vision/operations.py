@@ -36,7 +36,6 @@ class VisionOperations:
             "camera_views": self.camera_views,
             "camera_looks": self.camera_looks,
             "detection_judge": self.detection_judge,
-            "evidence": self.evidence,
             "evidence_seen": self.evidence_seen,
             "evidence_want": self.evidence_want,
             "evidence_look": self.evidence_look,
@@ -94,9 +93,6 @@ class VisionOperations:
         except CommandRefusedError as exc:
             return {"command": "", "not_passed_on": exc.message}
         return {"command": order["id"], "not_passed_on": ""}
-
-    async def evidence(self, sha256: str, sites: list[str] | None = None) -> object:
-        return await self._in(partial(self._book.gallery.exhibit, sha256, sites))
 
     async def evidence_seen(self, hashes: list[str], sites: list[str] | None = None) -> object:
         return await self._in(partial(self._book.gallery.pictures, hashes, sites))
