@@ -423,9 +423,9 @@ def _terminal(connect: str, ledger: Path, *arguments: str) -> Iterator[Process]:
 
 
 def _ledger(path: Path) -> list[dict[str, Any]]:
-    return (
-        [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-    )
+    """Its whole lines; the terminal may be writing one."""
+    lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _marks(path: Path, mark: str) -> list[dict[str, Any]]:
