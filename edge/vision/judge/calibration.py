@@ -28,7 +28,6 @@ class Limits(msgspec.Struct, frozen=True):
     per_week: float = 1.0  # false alarms that a camera may give for one class
     floor: float = 0.35  # no threshold below it
     start: float = 0.6  # no threshold below it on a camera's first day
-    unknown: float = 0.0  # in log-odds: so much higher is `start` until the camera is known
     margin: float = 0.02
     reach: float = 0.25  # in log-odds: how far beyond the largest quiet score the tail may lead
     half_life_s: float = WEEK_S
@@ -149,17 +148,12 @@ def threshold(
     watched_s = sum(c.watched_s for k, c in calibration.curves.items() if k.startswith(begin))
     first_day = not known or watched_s < limits.day_s
     if first_day:
-        return Threshold(max(least_at_first(limits, known=known), learned), known)
+        return Threshold(max(limits.start, learned), known)
     lid = _lid(calibration, begin, None if whole else hour_of(ts_ns))
     if lid is not None:
         highest = max(lid + limits.rise, _rejected(hours, allowed) + limits.reach)
         learned = min(learned, max(limits.floor, _odds_of(highest)))
     return Threshold(learned, known)
-
-
-def least_at_first(limits: Limits, *, known: bool) -> float:
-    """No threshold is below it on a camera's first day; `known`: it was seen for some frames and minutes."""
-    return limits.start if known else _odds_of(log_odds(limits.start) + limits.unknown)
 
 
 def noted(

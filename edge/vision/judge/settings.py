@@ -7,7 +7,6 @@ import msgspec
 from edge.vision.judge.calibration import Limits
 
 SMOKE_START = 0.75  # haze and low sun score 0.6 to 0.7 at cameras that nobody knows yet; flames and heat in degrees do not need it
-SMOKE_UNKNOWN = 0.5  # log-odds above it until a camera is known: growing clouds score up to 0.8
 
 
 class Mask(msgspec.Struct, frozen=True):

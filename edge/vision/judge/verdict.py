@@ -200,8 +200,8 @@ def _sentences(
         parts_en.append("far over it")
         parts_zh.append("远高于阈值")
     if "came" in by_name:
-        parts_en.append("not there in the camera's first frames")
-        parts_zh.append("摄像机最初画面中没有")
+        parts_en.append("far clearer than in the first frames")
+        parts_zh.append("远比最初画面明显")
     if "long" in by_name and by_name["long"].passed:
         parts_en.append(f"there for {by_name['long'].value:.0f} frames")
         parts_zh.append(f"已持续 {by_name['long'].value:.0f} 帧")

@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from edge.vision.judge.boxes import masked
-from edge.vision.judge.calibration import Calibration, Threshold, least_at_first, noted, threshold
+from edge.vision.judge.calibration import Calibration, Threshold, noted, threshold
 from edge.vision.judge.extent import larger, moved
 from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_aside
 from edge.vision.judge.news import First, came, news, noticed
@@ -152,8 +152,7 @@ def threshold_of(watch: Watch, label: str, seen: Observation, settings: Settings
     else:
         found = threshold(watch.calibration, label, seen.spectrum, seen.ts_ns, limits)
     if not seen.settled:  # what was learned counted nothing that is always hot
-        least = least_at_first(limits, known=found.known)
-        return Threshold(max(found.score, least), known=found.known and watch.shakes)
+        return Threshold(max(found.score, limits.start), known=found.known and watch.shakes)
     return found
 
 
@@ -297,7 +296,7 @@ def _raise(
             settings,
             cues=seen.cues,
             signs=signs.get(track.number, ()),
-            came=came(track, watch.first[seen.spectrum], settings),
+            came=not now.known and came(track, watch.first[seen.spectrum], settings),
         )
         if not verdict.alarm:
             continue

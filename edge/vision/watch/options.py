@@ -8,7 +8,7 @@ import msgspec
 from pydantic import Field, model_validator
 
 from edge.vision.judge.calibration import Limits
-from edge.vision.judge.settings import SMOKE_START, SMOKE_UNKNOWN, Mask, Settings
+from edge.vision.judge.settings import SMOKE_START, Mask, Settings
 from tocsin.config import Mistake, MistakesError, Section
 
 _FAST, _SLOW, _SLOW_S = (3, 5), (2, 4), 20.0  # k of n; seldom frames are worth more each
@@ -70,7 +70,7 @@ class JudgeOptions(Section):
         default=0.6,
         ge=0.01,
         le=0.99,
-        description="Least threshold until the camera was seen for a day: night teaches nothing about dawn. Of the class smoke 0.75 unless told, and 0.83 until the camera was seen for ten frames and five minutes.",
+        description="Least threshold until the camera was seen for a day: night teaches nothing about dawn. Of the class smoke 0.75 unless told.",
     )
     half_life_days: float = Field(
         default=7.0, ge=0.1, le=365, description="What was learned counts half after so long."
@@ -99,12 +99,7 @@ class JudgeOptions(Section):
             start=self.start,
             half_life_s=self.half_life_days * 86_400,
         )
-        told = "start" in self.model_fields_set
-        smoke = msgspec.structs.replace(
-            limits,
-            start=self.start if told else SMOKE_START,
-            unknown=0.0 if told else SMOKE_UNKNOWN,
-        )
+        smoke = self.start if "start" in self.model_fields_set else SMOKE_START
         return Settings(
             k=k,
             n=n,
@@ -116,5 +111,5 @@ class JudgeOptions(Section):
             labels=self.labels,
             masks=tuple(Mask(m.points, m.labels) for m in self.masks),
             limits=limits,
-            by_label={"smoke": smoke},
+            by_label={"smoke": msgspec.structs.replace(limits, start=smoke)},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from edge.vision.judge.watch import Event, EventKind, Watch, step, threshold_of
 from edge.vision.observation import Observation
@@ -69,12 +70,22 @@ def test_a_road_on_which_something_always_comes_is_known_after_a_while() -> None
     assert known(watch, 64)
 
 
-def test_a_known_camera_that_was_bumped_needs_no_more_than_before() -> None:
-    watch, _ = run([observed(i) for i in range(40)])
-    assert known(watch, 40)
-    bumped = observed(40, moved=True)
-    watch, _ = run([bumped], watch)
-    unsettled = msgspec.structs.replace(observed(41), settled=False)
-    assert threshold_of(watch, "smoke", unsettled, RULES).score == 0.75
-    new = msgspec.structs.replace(observed(0), settled=False)
-    assert round(threshold_of(Watch(), "smoke", new, RULES).score, 2) == 0.83
+def test_what_stands_elsewhere_after_a_bump_is_furniture_still() -> None:
+    before = [observed(i, smoke(0.97, x=100)) for i in range(4)]
+    after = [observed(4 + i, smoke(0.97, x=400), moved=i == 0) for i in range(40)]
+    assert run([*before, *after])[1] == []
+
+
+def test_furniture_elsewhere_hides_no_fire() -> None:
+    rock = smoke(0.9, x=100)
+    seen = [observed(i, rock) if i < 4 else observed(i, rock, smoke(0.95)) for i in range(30)]
+    assert run(seen)[1] == [8]
+
+
+@pytest.mark.parametrize("gap_s", [1.0, 10.0, 60.0])
+@pytest.mark.parametrize("score", [0.77, 0.8, 0.85])
+def test_weak_smoke_that_grows_at_a_new_camera_is_told_and_does_not_become_usual(
+    gap_s: float, score: float
+) -> None:
+    grows = [observed(8 + i, smoke(score, y=200 - 4 * i, size=40 + 6 * i), gap_s=gap_s) for i in range(40)]  # fmt: skip
+    assert run([*(observed(i, gap_s=gap_s) for i in range(8)), *grows])[1][:1] == [10]
