@@ -33,7 +33,7 @@ async def named(parts: Services, principal: Principal, alarms: list[AlarmView]) 
         for r in rows_of(await parts.spine.call("last"))
     }
     pictures = await pictures_of(parts, principal, {a.evidence for a in alarms if a.evidence})
-    watched = {(a.site, a.device) for a in alarms if a.active and a.watched}
+    watched = {(a.site, a.gateway, a.device) for a in alarms if a.active and a.watched}
     in_view = await _in_view(parts, principal, watched)
     out = []
     for a in alarms:
@@ -45,7 +45,7 @@ async def named(parts: Services, principal: Principal, alarms: list[AlarmView]) 
             now_ns=whole(now, "time_ns"),
         )
         first = _first(a, pictures.get((a.site, a.gateway, a.evidence)))
-        out.append(_pictured(told, first, in_view.get((a.site, a.device), [])))
+        out.append(_pictured(told, first, in_view.get((a.site, a.gateway, a.device), [])))
     return out
 
 
@@ -67,16 +67,17 @@ def _pictured(alarm: AlarmView, first: Row | None, in_view: list[Row]) -> AlarmV
 
 
 async def _in_view(
-    parts: Services, principal: Principal, cameras: set[tuple[str, str]]
-) -> dict[tuple[str, str], list[Row]]:
-    """What cameras see now, newest first."""
-    found: dict[tuple[str, str], list[Row]] = {}
+    parts: Services, principal: Principal, cameras: set[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], list[Row]]:
+    """What cameras see now, newest first. What the gateway before left open is none of it."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
     if cameras:
         answer = await parts.spine.call(
             "detections_in_view", cameras=sorted(cameras), sites=sites_of(principal)
         )
         for row in rows_of(answer):
-            found.setdefault((text(row, "site"), text(row, "device")), []).append(row)
+            camera = text(row, "site"), text(row, "gateway"), text(row, "device")
+            found.setdefault(camera, []).append(row)
     return found
 
 

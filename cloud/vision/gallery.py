@@ -70,14 +70,17 @@ class Gallery:
     def in_view(
         self, cameras: Collection[Sequence[str]], sites: Collection[str] | None = None
     ) -> list[dict[str, object]]:
-        """Detections of cameras (site, device) that have not ended, newest first, each with its small picture as `pictures` tells it: one statement, however many."""
+        """Detections of cameras (site, gateway, device) that have not ended, newest first, each with its small picture as `pictures` tells it: one statement, however many."""
         d, e = detections.c, evidence.c
         of_it = (d.detection, d.site, d.gateway, d.device, d.label, d.confirmed_ns, d.ended_ns)
         said = (d.verdict, d.verdict_by, d.verdict_ns, d.told)
         query = (
             select(*of_it, *said, d.thumbnail.label("sha256"), e.state)
             .outerjoin(evidence, (e.sha256 == d.thumbnail) & (e.gateway == d.gateway))
-            .where(d.ended_ns.is_(None), tuple_(d.site, d.device).in_([tuple(c) for c in cameras]))
+            .where(
+                d.ended_ns.is_(None),
+                tuple_(d.site, d.gateway, d.device).in_([tuple(c) for c in cameras]),
+            )
             .order_by(d.confirmed_ns.desc(), d.detection.desc())
         )
         if sites is not None:

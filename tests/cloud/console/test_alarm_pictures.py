@@ -235,6 +235,22 @@ def test_two_gateways_with_the_same_picture_keep_what_each_saw_in_it(
     assert "Rejected" in rows["B"]
 
 
+def test_what_another_gateway_left_open_is_not_what_a_camera_sees_now(
+    watching: RunningCloud,
+) -> None:
+    raised(watching, "A", FIRE)
+    seen(watching, "d-a", FIRE)
+    watching.vision.judge("d-a", "rejected", "li", "", None)
+    now_ns = time.time_ns()
+    told = Detection("d-old", "confirmed", "fire", 0.9, BOX, now_ns)
+    said = Event(VERSION, "north", "gw-old", "S", 0, "vision.detection", now_ns, "cam-1", "", msgspec.to_builtins(told))  # fmt: skip
+    watching.do(lambda _: watching.vision.on_event(said, now_ns))
+    headers = watching.token(Scope.READ) | {"Accept-Language": "en"}
+    page = httpx.get(f"{watching.url}/alarms/A", headers=headers, timeout=30).text
+    assert "Rejected" in page
+    assert "d-old" not in page
+
+
 def test_of_hundreds_of_alarms_only_the_pictures_in_sight_are_fetched(
     watching: RunningCloud, browser: Browser
 ) -> None:
@@ -296,8 +312,8 @@ def test_nobody_sees_in_the_list_what_another_site_saw(watching: RunningCloud) -
     assert theirs.status_code == 200
     assert sha(FIRE) not in theirs.text
     assert watching.vision.gallery.pictures([sha(FIRE)], {"south"}) == []
-    assert len(watching.vision.gallery.in_view([("north", "cam-1")], {"north"})) == 1
-    assert watching.vision.gallery.in_view([("north", "cam-1")], {"south"}) == []
+    assert len(watching.vision.gallery.in_view([("north", "gw-north", "cam-1")], {"north"})) == 1
+    assert watching.vision.gallery.in_view([("north", "gw-north", "cam-1")], {"south"}) == []
     assert looks(watching) == []  # nobody fetched it
 
 
