@@ -38,6 +38,7 @@ class _Device:
         "errors",
         "last_error",
         "last_ok_ns",
+        "last_reason",
         "reads",
         "row",
         "seen",
@@ -50,7 +51,7 @@ class _Device:
         self.driver = driver
         self.state: State = "starting"
         self.reads = self.errors = 0
-        self.last_error = ""
+        self.last_error = self.last_reason = ""
         self.last_ok_ns: int | None = None
         self.row: Row | None = None
 
@@ -132,7 +133,7 @@ class Devices:
         if d is None:
             return
         d.errors += 1
-        d.last_error = error.message
+        d.last_error, d.last_reason = error.message, error.reason.value
         before, d.state = d.state, "unavailable"
         self._pipeline.board.lose(device)
         if before != "unavailable":
@@ -165,6 +166,7 @@ class Devices:
                 reads=d.reads,
                 errors=d.errors,
                 last_error=d.last_error,
+                last_reason=d.last_reason,
             )
             for d in self._devices.values()
         ]

@@ -72,7 +72,7 @@ class ValueBody(Told):
 
 
 class DeviceBody(Told):
-    """One device as it is now. `state`: ok, stale, unavailable, never, retired. `answered_ns` (when it gave a value last) and `last_error` are those of an unavailable one."""
+    """One device as it is now. `state`: ok, stale, unavailable, never, retired. `answered_ns` (when it gave a value last), `last_error` and `last_reason` (a stable word for it; empty from older gateways) are those of an unavailable one."""
 
     site: str
     device: str
@@ -94,6 +94,7 @@ class DeviceBody(Told):
     calibration: Literal["", "soon", "overdue"] = ""
     answered_ns: int | None = None
     last_error: str = ""
+    last_reason: str = ""
 
 
 def device_body(view: DeviceView) -> DeviceBody:

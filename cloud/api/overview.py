@@ -64,6 +64,7 @@ class DeviceView:
     calibration: Calibration = ""
     answered_ns: int | None = None  # when it gave a value last, of one that is unavailable
     last_error: str = ""  # why it is
+    last_reason: str = ""  # the same as a word of `DriverReason`; older gateways tell none
 
     @property
     def key(self) -> str:
@@ -152,6 +153,7 @@ def _view(
         calibration=calibration(due, now_ns),
         answered_ns=(whole(row_of(told.get("health")), "last_ok_ns") or None) if lost else None,
         last_error=text(told, "last_error") if lost else "",
+        last_reason=text(told, "last_reason") if lost else "",
     )
 
 

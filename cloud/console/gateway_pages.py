@@ -101,6 +101,7 @@ def gateway_view(row: Row) -> dict[str, object]:
                 "reads": whole(d, "reads"),
                 "errors": whole(d, "errors"),
                 "last_error": text(d, "last_error"),
+                "last_reason": text(d, "last_reason"),
             }
             for d in rows_of(told.get("devices"))
         ],

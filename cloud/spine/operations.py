@@ -54,6 +54,7 @@ def device_row(state: DeviceState) -> dict[str, object]:
         "received_ns": state.received_ns or None,
         "state": told,
         "last_error": "" if health is None else health.last_error,
+        "last_reason": "" if health is None else health.last_reason,
         "health": None if health is None else msgspec.to_builtins(health),
     }
 

@@ -231,7 +231,7 @@ class Resume(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DeviceHealth(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One device as its gateway sees it. `state`: starting, ok, unavailable, finished."""
+    """One device as its gateway sees it. `state`: starting, ok, unavailable, finished. `last_error` says in English what `last_reason` (a `DriverReason`) says to machines."""
 
     id: str
     kind: str
@@ -242,6 +242,7 @@ class DeviceHealth(msgspec.Struct, frozen=True, omit_defaults=True):
     reads: int = 0
     errors: int = 0
     last_error: str = ""
+    last_reason: str = ""  # older gateways tell the text alone
 
 
 class AttendantSigns(msgspec.Struct, frozen=True, omit_defaults=True):

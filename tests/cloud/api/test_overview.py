@@ -43,11 +43,12 @@ def test_a_device_that_does_not_answer_says_since_when_and_why_and_one_that_does
     None
 ):
     health = {"last_ok_ns": NOW - 90 * S}
-    state = {"site": "a", "device": "g", "measurement": "gas", "health": health, "last_error": "port 3: no answer"}  # fmt: skip
+    state = {"site": "a", "device": "g", "measurement": "gas", "health": health, "last_error": "port 3: no answer", "last_reason": "no-answer"}  # fmt: skip
     (lost,) = device_views([], [{**state, "state": "unavailable"}], [row("h2s", 0)], [], NOW)
     (well,) = device_views([], [{**state, "state": "ok"}], [row("h2s", 0)], [], NOW)
     assert (lost.answered_ns, lost.last_error) == (NOW - 90 * S, "port 3: no answer")
-    assert (well.answered_ns, well.last_error) == (None, "")
+    assert lost.last_reason == "no-answer"
+    assert (well.answered_ns, well.last_error, well.last_reason) == (None, "", "")
 
 
 @pytest.mark.parametrize(

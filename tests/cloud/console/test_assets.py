@@ -18,7 +18,7 @@ from cloud.identity.rules import Role, Scope
 from cloud.permits.packs import Packs
 from cloud.permits.shown import EMERGENCY, EXPIRED, SUSPENDED
 from tocsin.contract.quality import Quality
-from tocsin.errors import AlarmRefusal
+from tocsin.errors import AlarmRefusal, DriverReason
 
 TEMPLATES = STATIC.parent / "templates"
 
@@ -75,6 +75,8 @@ def test_every_state_a_page_may_show_has_its_word() -> None:
         } <= known.keys()
     for reason in AlarmRefusal:
         assert f"refused.{reason}" in known
+    for why in DriverReason:
+        assert f"reason.{why}" in known
     general = {Quality.GOOD, Quality.UNCERTAIN, Quality.UNKNOWN_CODE, Quality.BAD}
     rare = {Quality.SUBSTITUTED, Quality.ESTIMATED}
     for q in set(Quality) - general - rare:

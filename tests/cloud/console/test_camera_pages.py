@@ -28,6 +28,8 @@ from tests.cloud.console.cameras import (
 from tests.cloud.console.watched import Watched
 from tocsin.contract.evidence import FixedMask, Growth
 
+TEXT = "http://10.0.0.9/a.jpg: connection refused"
+
 
 def test_a_camera_is_seen_judged_and_masked(watching: RunningCloud, browser: Browser) -> None:
     watching.account("li", Role.OPERATOR)
@@ -277,10 +279,14 @@ def test_a_camera_whose_picture_cannot_be_judged_is_not_ok_and_says_why(
 
 
 @pytest.mark.parametrize(
-    ("lang", "answered"), [("zh-CN", "最后应答： 5 分钟前"), ("en-GB", "Last answered: 5 min ago")]
+    ("lang", "answered", "why"),
+    [
+        ("zh-CN", "最后应答： 5 分钟前", "被拒绝或正被占用"),
+        ("en-GB", "Last answered: 5 min ago", "Refused, or in use"),
+    ],
 )
-def test_a_camera_that_does_not_answer_says_since_when_and_why(
-    watching: RunningCloud, browser: Browser, lang: str, answered: str
+def test_a_camera_that_does_not_answer_says_since_when_and_why_in_the_words_of_the_reader(
+    watching: RunningCloud, browser: Browser, lang: str, answered: str, why: str
 ) -> None:
     watching.account("eye", Role.VIEWER)
     tab = Watched(browser, watching.url, lang=lang)
@@ -291,7 +297,7 @@ def test_a_camera_that_does_not_answer_says_since_when_and_why(
     def lose(spine: KnownSpine) -> None:
         camera = spine.devices["north", "cam-1"]
         health = {"last_ok_ns": time.time_ns() - 330 * 10**9}
-        camera |= {"state": "unavailable", "last_error": "http://10.0.0.9/a.jpg: connection refused", "health": health}  # fmt: skip
+        camera |= {"state": "unavailable", "last_error": TEXT, "last_reason": "refused", "health": health}  # fmt: skip
         spine.feed.publish("device", camera)
 
     def empty(spine: KnownSpine) -> None:
@@ -304,7 +310,8 @@ def test_a_camera_that_does_not_answer_says_since_when_and_why(
     watching.do(lose)
     status = tab.page.locator('[data-key="north/cam-1"] .status')
     expect(status).to_contain_text(answered)
-    expect(status).to_contain_text("connection refused")
+    expect(status.locator(".reason")).to_have_text(why)
+    expect(status.locator(".reason")).to_have_attribute("title", TEXT)
     watching.do(empty)  # and it is no younger by what holds nothing
     expect(tab.page.locator('[data-key="north/cam-1"] [data-quantity="fps"]')).to_contain_text("—")
     expect(status).to_contain_text(answered)
@@ -317,10 +324,11 @@ def test_a_camera_that_does_not_answer_says_since_when_and_why(
     assert "fps" in charted
     tab.page.locator(".title a").click()  # to its picture
     expect(tab.page).to_have_url(f"{watching.url}/cameras/north/cam-1")
-    for path in ("/cameras/north/cam-1", "/"):
+    for path in ("/", "/cameras/north/cam-1"):
         tab.page.goto(path)
         expect(status).to_contain_text(answered)
-        expect(status).to_contain_text("connection refused")
+        expect(status.locator(".reason")).to_have_text(why)
+    expect(status).to_contain_text(TEXT)  # there is room for it
     tab.done()
 
 
