@@ -16,28 +16,42 @@ from cloud.api.services import Services, services
 from cloud.console.given import commands_of
 from cloud.console.raised import active_alarms, alarms_seen, limits_of, named
 from cloud.console.render import page
-from cloud.console.show import alarm_view
+from cloud.console.show import AlarmView, alarm_view
 from cloud.identity.rules import Principal
 from cloud.registry import Device
 from tocsin.contract.catalogue import catalogue, find
 from tocsin.errors import NotFoundError
 
 router = APIRouter(include_in_schema=False)
+NEWEST = 5  # alarms on the overview
 NOT_CHARTED = frozenset({"lat", "lon", "fix", "status"})
 
 
 @router.get("/")
 async def overview(request: Request, principal: Principal = Reader) -> HTMLResponse:
-    """Every device, worst first."""
+    """The newest open alarms, and every device, worst first."""
     parts = services(request)
     found, active = await asyncio.gather(views(parts, principal), active_alarms(parts, principal))
-    return page(request, "overview.html", devices=found, active=active)
+    newest = newest_of(active)
+    return page(request, "overview.html", devices=found, active=active, newest=newest)
 
 
 @router.get("/fragments/devices")
 async def device_list(request: Request, principal: Principal = Reader) -> HTMLResponse:
     """The list alone, for live pages."""
     return page(request, "_devices.html", devices=await views(services(request), principal))
+
+
+@router.get("/fragments/newest")
+async def newest_alarms(request: Request, principal: Principal = Reader) -> HTMLResponse:
+    """The newest open alarms alone."""
+    active = await active_alarms(services(request), principal)
+    return page(request, "_newest.html", active=active, newest=newest_of(active))
+
+
+def newest_of(active: list[AlarmView]) -> list[AlarmView]:
+    """What the overview has room for."""
+    return sorted(active, key=lambda a: -a.raised_ns)[:NEWEST]
 
 
 @router.get("/fragments/banner")

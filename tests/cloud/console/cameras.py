@@ -14,7 +14,7 @@ import pytest
 
 from edge.drivers.camera.values import COMMANDS
 from tests.cloud.conftest import RunningCloud
-from tocsin.contract.evidence import Detection, EvidencePart, Exhibit
+from tocsin.contract.evidence import Detection, EvidencePart, Exhibit, Growth
 from tocsin.contract.messages import VERSION, Event
 
 BOX = (0.4, 0.2, 0.2, 0.3)
@@ -56,11 +56,47 @@ def bring(cloud: RunningCloud, data: bytes) -> None:
 
 THUMBNAIL, AT, AFTER = (jpeg(320, 150), jpeg(640, 170), jpeg(640, 190))
 VIEW, NEWER = jpeg(320, 200), jpeg(320, 210)
+FIRE = jpeg(480, 120)
 
 
 def watching_detection(cloud: RunningCloud) -> Detection:
     """As it was told last."""
     return msgspec.convert(cloud.vision.gallery.row("d-1", None)["told"], Detection)
+
+
+def raised(cloud: RunningCloud, alarm: str, picture: bytes, *, ended: bool = False) -> None:
+    """By a camera, before anybody told what it saw; what stood there before has ended."""
+    tell(
+        cloud,
+        "vision.detection",
+        msgspec.structs.replace(watching_detection(cloud), change="ended"),
+    )
+    seen = replace(
+        cloud.spine.alarms["ALARM-north"], alarm=alarm, device="cam-1", measurement="vision", quantity="confirmed",
+        rule="confirmed-high", level=2, value=1.0, unit="1", limit=1.0, raised_ns=time.time_ns(), evidence=sha(picture),
+    )  # fmt: skip
+    if ended:
+        seen = replace(seen, beyond=False, latched=False, closed_ns=time.time_ns())
+
+    def add(_: object) -> None:
+        cloud.spine.alarms[alarm] = seen
+        cloud.spine.note(alarm, "raised")
+
+    cloud.do(add)
+
+
+def seen(
+    cloud: RunningCloud, detection: str, picture: bytes, grown: Growth | None = None, label: str = "smoke"
+) -> None:  # fmt: skip
+    """What the camera's gateway tells of it."""
+    shown = [exhibit("thumbnail", picture)]
+    told = Detection(detection, "confirmed", label, 0.9, BOX, time.time_ns(), evidence=shown, grown=grown)  # fmt: skip
+    tell(cloud, "vision.detection", told)
+
+
+def looks(cloud: RunningCloud, detection: str = "d-9") -> list[str]:
+    """Who looked at its pictures."""
+    return [str(v["account"]) for v in cloud.vision.gallery.seen_by(detection)]
 
 
 @pytest.fixture

@@ -16,47 +16,22 @@ from sqlalchemy import event, update
 from cloud.identity.rules import Role, Scope
 from cloud.vision.tables import evidence
 from tests.cloud.conftest import RunningCloud
-from tests.cloud.console.cameras import BOX, bring, exhibit, jpeg, sha, tell, watching_detection
+from tests.cloud.console.cameras import (
+    BOX,
+    FIRE,
+    bring,
+    exhibit,
+    jpeg,
+    looks,
+    raised,
+    seen,
+    sha,
+)
 from tests.cloud.console.watched import Watched
 from tocsin.contract.evidence import Detection, Growth
 from tocsin.contract.messages import VERSION, Event
 
-FIRE, SECOND = jpeg(480, 120), jpeg(480, 60)
-
-
-def raised(cloud: RunningCloud, alarm: str, picture: bytes, *, ended: bool = False) -> None:
-    """By a camera, before anybody told what it saw; what stood there before has ended."""
-    tell(
-        cloud,
-        "vision.detection",
-        msgspec.structs.replace(watching_detection(cloud), change="ended"),
-    )
-    seen = replace(
-        cloud.spine.alarms["ALARM-north"], alarm=alarm, device="cam-1", measurement="vision", quantity="confirmed",
-        rule="confirmed-high", level=2, value=1.0, unit="1", limit=1.0, raised_ns=time.time_ns(), evidence=sha(picture),
-    )  # fmt: skip
-    if ended:
-        seen = replace(seen, beyond=False, latched=False, closed_ns=time.time_ns())
-
-    def add(_: object) -> None:
-        cloud.spine.alarms[alarm] = seen
-        cloud.spine.note(alarm, "raised")
-
-    cloud.do(add)
-
-
-def seen(
-    cloud: RunningCloud, detection: str, picture: bytes, grown: Growth | None = None, label: str = "smoke"
-) -> None:  # fmt: skip
-    """What the camera's gateway tells of it."""
-    shown = [exhibit("thumbnail", picture)]
-    told = Detection(detection, "confirmed", label, 0.9, BOX, time.time_ns(), evidence=shown, grown=grown)  # fmt: skip
-    tell(cloud, "vision.detection", told)
-
-
-def looks(cloud: RunningCloud, detection: str = "d-9") -> list[str]:
-    """Who looked at its pictures."""
-    return [str(v["account"]) for v in cloud.vision.gallery.seen_by(detection)]
+SECOND = jpeg(480, 60)
 
 
 @pytest.mark.parametrize(
