@@ -8,7 +8,7 @@ from edge.vision.sources.address import Address
 from edge.vision.sources.http_get import HttpGet
 from edge.vision.sources.multipart import MAX_PART_BYTES, BadPartError, boundary_of, next_part
 from edge.vision.sources.pacing import Pacing
-from edge.vision.sources.picture_file import decode
+from edge.vision.sources.picture_file import decode_file
 from edge.vision.sources.source import Raw, Reject, Wait
 from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import Clock
@@ -72,8 +72,8 @@ class HttpSource:
         return True
 
     def retrieve(self) -> Raw | Reject:
-        """Unpacks it."""
-        return decode(self._data)
+        """Unpacks it; 8-bit pictures are turned as their EXIF data say."""
+        return decode_file(self._data)
 
     def close(self) -> None:
         """Ends the connection."""

@@ -7,13 +7,13 @@ import struct
 import numpy as np
 
 from edge.vision.opencv import cv2
+from edge.vision.sources.exif import may_be_turned
 from edge.vision.sources.jpeg_scan import is_damaged
 from edge.vision.sources.source import Raw, Reject
 
 MAX_PIXELS = 50_000_000  # 8K has 33 million; unpacked that is 150 MB
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-_EXIF = b"Exif\0\0", b"eXIf"  # in a JPEG, in a PNG
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
@@ -43,7 +43,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject:
 
 
 def decode_file(data: bytes, max_pixels: int = MAX_PIXELS, *, upright: bool = True) -> Raw | Reject:
-    """Like `decode`, of a file that lay on a disk: a JPEG whose middle was lost or overwritten there is told.
+    """Like `decode`; a JPEG is told whose middle was lost or overwritten, on a disk or in a camera that sent it.
 
     `upright`: 8-bit pictures are turned as their EXIF data say, and are BGR then.
     """
@@ -52,7 +52,7 @@ def decode_file(data: bytes, max_pixels: int = MAX_PIXELS, *, upright: bool = Tr
         return found
     if data.startswith(_JPEG) and is_damaged(data, found):
         return Reject.DAMAGED
-    if not upright or found.dtype != np.uint8 or not any(mark in data for mark in _EXIF):
+    if not upright or found.dtype != np.uint8 or not may_be_turned(data):
         return found
     turned = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     return Reject.UNREADABLE if turned is None else turned

@@ -22,7 +22,7 @@ class Reject(StrEnum):
     TOO_SMALL = "too-small"
     TOO_LARGE = "too-large"
     TRUNCATED = "truncated"  # its end is missing
-    DAMAGED = "damaged"  # a part of its middle is missing or was overwritten; told of files
+    DAMAGED = "damaged"  # a part of its middle is missing or was overwritten; told of JPEGs
     UNREADABLE = "unreadable"  # not a picture, or of a kind that is not known
     EIGHT_BIT = "8-bit"  # tells no temperature, and temperatures are wanted
     SIXTEEN_BIT = "16-bit"  # counts, and nobody said what a count is

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +25,8 @@ from edge.vision.sources.multipart import BadPartError, boundary_of, next_part
 from edge.vision.sources.options import SourceOptions, opener
 from edge.vision.sources.source import Reject, Source
 from tests.edge.vision.cameras import EVERY, watched
-from tests.edge.vision.scenes import number_of, numbered
+from tests.edge.vision.scenes import number_of, numbered, oriented
+from tests.edge.vision.test_damaged import damaged
 from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import SystemClock
 from tocsin.testing import free_port, run_process, wait_until
@@ -34,6 +36,20 @@ USER, PASSWORD = "operator", "s3cret"
 
 def jpeg(number: int) -> bytes:
     return cv2.imencode(".jpg", numbered(number))[1].tobytes()
+
+
+def holed(number: int) -> bytes:
+    """Of the even ones bytes in the middle got lost before they were sent."""
+    return jpeg(number) if number % 2 else damaged(jpeg(number), "lost", 500)
+
+
+def lying(number: int) -> bytes:
+    """As a camera on its side gives it: EXIF data say how it is to be turned."""
+    on_its_side = np.ascontiguousarray(np.rot90(numbered(number)))
+    return oriented(cv2.imencode(".jpg", on_its_side)[1].tobytes(), 6)
+
+
+_PICTURES = {"holed": holed, "lying": lying}
 
 
 _over = threading.Event()
@@ -52,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
                 type(self).asked_without_account += 1
                 return self._answer(401, b"", 'WWW-Authenticate: Digest realm="cam", nonce="77", qop="auth", algorithm=SHA-256')  # fmt: skip
             type(self).given += 1
-            return self._answer(200, jpeg(self.given % 256), "Content-Type: image/jpeg")
+            return self._answer(200, self._picture(self.given), "Content-Type: image/jpeg")
         if path.startswith("/mjpeg"):
             return self._push(with_length=path != "/mjpeg-bare", until=7 if path == "/mjpeg-ends" else None)  # fmt: skip
         if path in ("/stands", "/drips"):
@@ -66,6 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/cut":
             return self._answer(200, jpeg(1)[:900], "Content-Type: image/jpeg")
         return self._answer(404, b"")
+
+    def _picture(self, number: int) -> bytes:
+        return _PICTURES.get(self.path.rpartition("?")[2], jpeg)(number % 256)
 
     def _proven(self) -> bool:
         told = dict(re.findall(r'(\w+)="?([^",]*)"?', self.headers.get("Authorization", "")))
@@ -98,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         number = 0
         try:
             while number != until:
-                body = jpeg(number % 256)
+                body = self._picture(number)
                 length = f"Content-Length: {len(body)}\r\n" if with_length else ""
                 self.wfile.write(f"--frame\r\nContent-Type: image/jpeg\r\n{length}\r\n".encode() + body + b"\r\n")  # fmt: skip
                 number += 1
@@ -173,6 +192,22 @@ def test_a_stream_of_jpegs_gives_each_with_and_without_their_lengths(web: str, p
     assert _first_numbers(_source(web + path), 20) == list(range(20))
 
 
+@pytest.mark.parametrize("path", ["/snapshot?holed", "/mjpeg?holed"])
+async def test_pictures_that_lost_bytes_in_their_middle_are_counted_and_the_others_are_looked_at(web: str, path: str) -> None:  # fmt: skip
+    given = SourceOptions(source=web + path, fps=50.0)
+    async with watched([Camera("cam", opener(given, SystemClock()), EVERY)]) as seen:
+        await wait_until(lambda: len(seen.results["cam"]) >= 5 and seen.health("cam").rejected.get("damaged", 0) >= 5)  # fmt: skip
+        assert all(number % 2 for number in seen.numbers("cam"))
+        assert set(seen.health("cam").rejected) == {"damaged"}
+
+
+@pytest.mark.parametrize("path", ["/snapshot?lying", "/mjpeg?lying"])
+def test_pictures_of_a_camera_are_turned_as_their_exif_data_say(web: str, path: str) -> None:
+    first, *others = _first_numbers(_source(web + path, fps=100.0), 3)
+    assert others == [first + 1, first + 2]
+    assert first <= 1
+
+
 async def test_a_stream_that_ends_is_opened_anew(web: str) -> None:
     camera = Camera("cam", opener(SourceOptions(source=f"{web}/mjpeg-ends"), SystemClock()), EVERY)
     async with watched([camera]) as seen:
@@ -218,6 +253,14 @@ def test_a_camera_is_asked_over_onvif_where_its_snapshots_are(tmp_path: Path) ->
         port = json.loads(process.wait_line("ready"))["port"]
         account = {"username": "tocsin", "password": "camera", "fps": 50.0}
         assert _first_numbers(_source(f"onvif://{port}", **account), 2) == [42, 42]
+        file.write_bytes(lying(43))
+        assert _first_numbers(_source(f"onvif://{port}", **account), 1) == [43]
+        file.write_bytes(holed(44))
+        source = _source(f"onvif://{port}", **account)
+        source.open()
+        assert source.grab()
+        assert source.retrieve() is Reject.DAMAGED
+        source.close()
         wrong = _refusal(f"onvif://{port}", username="tocsin", password="wrong")
         assert wrong.reason is DriverReason.PERMISSION
     assert _refusal(f"onvif://127.0.0.1:{free_port()}").reason is DriverReason.REFUSED
