@@ -145,7 +145,7 @@ async def _fits(wire: Wire, number: int) -> list[Fit]:
         for block in plan_blocks(profile):
             if block not in asked:
                 pdu = struct.pack(">BHH", block.function, block.address, block.count)
-                answer = await wire.ask(number, pdu)
+                answer = await wire.ask_twice(number, pdu)
                 asked[block] = answer[2:] if answer and not answer[0] & 0x80 else None
     fits = (fit(profile, asked) for profile in profiles)
     return rank([one for one in fits if one is not None])

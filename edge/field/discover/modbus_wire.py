@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -18,6 +19,7 @@ from firmware_bridges.modbus.frames import (
     encode_tcp,
     tcp_size,
 )
+from firmware_bridges.modbus.pdu import answer_size
 from tocsin.errors import FrameError
 
 _BITS_PER_CHAR = 11
@@ -85,6 +87,15 @@ class Wire:
         self.noise += len(heard.removeprefix(request))
         return None
 
+    async def ask_twice(self, unit: int, pdu: bytes) -> bytes | None:
+        """As `ask`; on a serial line, where bytes get lost, once more if there is no answer.
+
+        Raises:
+            LinkError: the line is gone.
+        """
+        answer = await self.ask(unit, pdu)
+        return await self.ask(unit, pdu) if answer is None and self._rtu else answer
+
     def _find(self, heard: bytes, request: bytes, unit: int, function: int) -> bytes | None:
         return (
             _find_rtu(heard.removeprefix(request), unit, function)
@@ -123,13 +134,18 @@ def _find_rtu(heard: bytes, unit: int, function: int) -> bytes | None:
     for head in (bytes((unit, function)), bytes((unit, function | 0x80))):
         start = heard.find(head)
         while start >= 0:
-            ends = (
-                (start + 5,)
-                if head[1] & 0x80
-                else range(start + 5, min(len(heard), start + MAX_RTU) + 1)
-            )
-            for end in ends:
+            for end in _ends(heard, start):
                 if end <= len(heard) and crc16(heard[start:end]) == 0:
                     return heard[start + 1 : end - 2]
             start = heard.find(head, start + 1)
     return None
+
+
+def _ends(heard: bytes, start: int) -> Sequence[int]:
+    """Where the frame may end: of 65,536 beginnings of one, one has a right checksum by chance."""
+    size = answer_size(heard[start + 1 : start + 3])
+    if size is None:
+        return ()
+    if size:
+        return (start + 1 + size + 2,)
+    return range(min(len(heard), start + MAX_RTU), start + 4, -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import struct
 import termios
 import threading
 import tomllib
@@ -163,6 +164,56 @@ def test_the_baud_rate_is_found_who_it_is_and_noise_on_the_way(run: Run) -> None
     assert found["noise"][0].startswith("9600 baud, parity N: ")
     assert tomllib.loads(found["toml"]) == {}  # nothing fits: comments only
     assert "unit 5 is ACME GD-4" in found["toml"]
+
+
+def _meter(values: bytes) -> Callable[[list[Any], bytes], bytes]:
+    """Unit 5 with these input registers from 0 on, and no others."""
+
+    def reply(_: list[Any], frame: bytes) -> bytes:
+        if frame[0] != 5:
+            return b""
+        address, count = struct.unpack(">HH", frame[2:6])
+        body = values[2 * address : 2 * (address + count)]
+        if frame[1] != 4 or len(body) != 2 * count:
+            return with_crc(bytes((5, frame[1] | 0x80, 2)))
+        return with_crc(bytes((5, 4, len(body))) + body)
+
+    return reply
+
+
+METER = struct.pack(">ffffd", 230.0, 11.0, 2.5, 50.0, 1234.5)
+
+
+def test_an_answer_whose_first_bytes_have_a_right_checksum_by_chance_is_read_to_its_end(
+    run: Run,
+) -> None:
+    start = bytes((5, 4, len(METER))) + METER[:2]
+    values = METER[:2] + with_crc(start)[-2:] + METER[4:]
+    with _answering(_meter(values)) as port:
+        code, objects, _ = run(
+            "discover", "modbus", port, "--units", "5", "--baud", "9600", "--parity", "N",
+            "--timeout", "3",
+        )  # fmt: skip
+    (unit,) = objects[0]["units"]
+    assert (code, unit["fits"][0]["profile"]) == (0, "power-meter")
+
+
+def test_a_block_whose_answer_got_lost_is_asked_for_once_more(run: Run) -> None:
+    asked: list[bytes] = []
+    meter = _meter(METER)
+
+    def reply(settings: list[Any], frame: bytes) -> bytes:
+        asked.append(frame)
+        is_first = struct.unpack(">H", frame[4:6]) == (12,) and asked.count(frame) == 1
+        return b"" if is_first else meter(settings, frame)
+
+    with _answering(reply) as port:
+        code, objects, _ = run(
+            "discover", "modbus", port, "--units", "5", "--baud", "9600", "--parity", "N",
+            "--timeout", "1",
+        )  # fmt: skip
+    (unit,) = objects[0]["units"]
+    assert (code, unit["fits"][0]["profile"]) == (0, "power-meter")
 
 
 def test_a_setting_that_a_port_does_not_take_is_a_clear_error() -> None:
