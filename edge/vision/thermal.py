@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vision.frame import Frame
+from edge.vision.heat_place import HeatPlace
 from edge.vision.observation import Box, Observation, Quality
 from edge.vision.opencv import cv2
 from edge.vision.packed_heat import PackedHeat
-from edge.vision.usual_heat import Degrees, UsualHeat
+from edge.vision.usual_heat import Degrees
 
 LABEL = "hot-spot"
 _AROUND_PX = 31
@@ -37,20 +38,20 @@ class HotSpots:
 
     def __init__(self, limits: HeatLimits | None = None) -> None:
         self._limits = limits or HeatLimits()
-        self._usual = UsualHeat()
+        self._place = HeatPlace()
 
     @property
     def knows(self) -> bool:
         """Whether anything is known to be usual there."""
-        return self._usual.known
+        return self._place.usual.known
 
     def kept(self) -> PackedHeat | None:
         """What is usual there by the hour, to be kept over a restart; from any thread."""
-        return self._usual.packed()
+        return self._place.usual.packed()
 
     def goes_on(self, packed: PackedHeat) -> None:
         """With what was usual there in the last run."""
-        self._usual.unpack(packed)
+        self._place.goes_on(packed)
 
     def look(self, frame: Frame, *, learn: bool = True) -> Observation:
         """What is hot and not so every day. `learn` False: an alarm is open, nothing of it becomes usual."""
@@ -58,8 +59,7 @@ class HotSpots:
         boxes: list[Box] = []
         cues: dict[str, float] = {}
         quality = frame.quality
-        if frame.moved:
-            self._usual.forget()
+        moved = self._place.moved(frame)
         if quality is Quality.GOOD and frame.celsius is not None and frame.valid is not None:
             # A pixel beyond the camera's range tells no temperature, and it is hot.
             saturated = ~frame.valid & (frame.celsius > self._limits.low_c)
@@ -80,7 +80,7 @@ class HotSpots:
             "1",
             "thermal",
             quality,
-            frame.moved,
+            moved,
             cues,
         )
 
@@ -98,15 +98,15 @@ class HotSpots:
         filled = np.where(known, celsius, np.float32(cold))
         contrast = np.asarray(filled - cv2.blur(filled, (_AROUND_PX, _AROUND_PX)), np.float32)
         hot = (contrast > limits.contrast_k) & (filled > limits.low_c)
-        usual = self._usual.limit(filled.shape, ts_ns)
+        usual = self._place.usual.limit(filled.shape, ts_ns)
         if usual is not None:
             hot &= filled > usual
         absolute = (filled > limits.high_c) | saturated  # no habit makes that usual
         hot |= absolute
         if learn:
-            self._usual.saw(np.minimum(filled, np.float32(limits.high_c)), ts_ns)
+            self._place.usual.saw(np.minimum(filled, np.float32(limits.high_c)), ts_ns)
         else:
-            self._usual.burns()
+            self._place.usual.burns()
         cues = {
             "max_c": float(filled.max()),
             "contrast_k": float(contrast.max()),

@@ -61,6 +61,13 @@ class UsualHeat:
         large = np.repeat(np.repeat(top, _CELL_PX, axis=0), _CELL_PX, axis=1)
         return np.asarray(large[: shape[0], : shape[1]], np.float32)
 
+    def mean_near(self, shape: tuple[int, ...], ts_ns: int) -> Degrees | None:
+        """What is usual in the known hour of the day that is nearest to now, as `hottest`; None: nothing is known."""
+        self._check(_cells(shape), ts_ns)
+        now = _hour(ts_ns)
+        nearest = min(self._hours, key=lambda h: min((h - now) % 24, (now - h) % 24), default=None)
+        return None if nearest is None else self._hours[nearest].mean
+
     def _check(self, cells: tuple[int, int], ts_ns: int) -> None:
         """A map of other cells is none of this camera, and one of long ago none of this week."""
         stale = self._of_last_run and ts_ns - self._last_ns > _OLDEST_NS
@@ -71,7 +78,7 @@ class UsualHeat:
     def saw(self, celsius: Degrees, ts_ns: int) -> None:
         """A frame without an alarm: learned once ten minutes and twelve frames followed without one. Frames nearer together than 10 s count once."""
         self._check(_cells(celsius.shape), ts_ns)
-        cells = _hottest(celsius)
+        cells = hottest(celsius)
         if self._waiting:
             newest_ns, before = self._waiting[-1]
             if 0 <= ts_ns - newest_ns < _APART_NS:
@@ -145,7 +152,7 @@ def _cells(shape: tuple[int, ...]) -> tuple[int, int]:
     return -(-shape[0] // _CELL_PX), -(-shape[1] // _CELL_PX)
 
 
-def _hottest(celsius: Degrees) -> Degrees:
+def hottest(celsius: Degrees) -> Degrees:
     """(H/4, W/4), the hottest pixel of each cell."""
     height, width = celsius.shape
     rows, columns = _cells(celsius.shape)

@@ -82,11 +82,25 @@ def _shift(before: Thumbnail, now: Thumbnail, window: NDArray[Any]) -> tuple[flo
     return math.hypot(dx, dy), response
 
 
-def same_view(before: Thumbnail, now: Thumbnail) -> bool:
+def same_view(before: Thumbnail, now: Thumbnail, least: float = LEAST_LEVELS) -> bool:
     """Whether two pictures of a camera, however far apart in time, surely show the same; nothing is the same where nothing is seen."""
-    if not (_has_texture(before, LEAST_LEVELS) and _has_texture(now, LEAST_LEVELS)):
+    if not (_has_texture(before, least) and _has_texture(now, least)):
         return False
     return _shift(before, now, _WINDOW)[0] <= MOVED_PX
+
+
+def turned(before: Thumbnail, now: Thumbnail, least: float = LEAST_LEVELS) -> bool | None:
+    """Whether the second picture shows what the first did, elsewhere in it; None: it cannot be told."""
+    if not (_has_texture(before, least) and _has_texture(now, least)):
+        return None
+    shift, response = _shift(before, now, _WINDOW)
+    return shift > MOVED_PX if response >= _SURE else None
+
+
+def without_fire(thumbnail: Thumbnail) -> Thumbnail:
+    """Of a thermal picture, in degrees C: what is far hotter than nearly all of it is only that."""
+    top_c = np.float32(np.percentile(thumbnail, _SCENE) + _OVER_K)
+    return np.asarray(np.minimum(thumbnail, top_c), np.float32)
 
 
 def _has_texture(thumbnail: Thumbnail, least: float) -> bool:
