@@ -140,6 +140,20 @@ def box_graph(
     return g.bytes()
 
 
+def lone_graph(width: int, height: int) -> bytes:
+    """YOLOv10 with one box in shares of the input, around what is in full light; zeros where nothing is."""
+    g = Graph()
+    picture = g.input("images", FLOAT, (1, 3, height, width))
+    light = g.op("Mul", g.op("Sub", _channel(g, picture, 1), g.const(0.95)), g.const(20.0))
+    box = _bounds(g, light, g.const(0.0), width, height)
+    shares = g.op("Div", box, g.const([[width, height, width, height]]))
+    row = g.op("Concat", shares, g.const([[0.9, 0.0]]), axis=1)
+    full = g.op("Greater", g.op("ReduceMax", light, keepdims=0), g.const(0.6))
+    told = g.op("Where", full, row, g.const(0.0))
+    g.output(g.op("Unsqueeze", told, _ints(g, [0])), "output0", FLOAT, (1, 1, 6))
+    return g.bytes()
+
+
 def told_graph(*, lit: bool = False, **outputs: Any) -> bytes:
     """Takes [1, 3, 256, 320] and gives these arrays by name, whatever it sees; `lit`: zeros where nothing is in full light."""
     g = Graph()

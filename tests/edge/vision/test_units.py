@@ -16,7 +16,7 @@ from edge.vision.nn.fit import fit
 from edge.vision.nn.heads.head import ValuesError
 from edge.vision.nn.heads.unit import Unit
 from edge.vision.nn.settings import HeadTable, InputTable
-from tests.edge.vision.graphs import box_graph, told_graph, write_model
+from tests.edge.vision.graphs import box_graph, lone_graph, told_graph, write_model
 from tests.edge.vision.scenes import scene
 from tocsin.cli.root import dispatch
 
@@ -124,6 +124,81 @@ def test_a_graph_that_finds_nothing_at_the_warm_up_is_refused_at_the_first_two_t
     assert "as shares" in bench.refused(data, settings("yolov10"))["message"]
     code, told = bench.detect(data, settings("yolov10", SHARES))
     assert (code, len(told["boxes"])) == (0, 2)
+
+
+def places(*boxes: list[float]) -> list[NDArray[np.float32]]:
+    return [np.array([box], np.float32) for box in boxes]
+
+
+def frames_until_refused(frames: list[NDArray[np.float32]]) -> int | None:
+    unit = Unit(HeadTable(kind="yolov10"))
+    unit.tried = True
+    fitted = fit(scene(320, 256), InputTable(width=320, height=256))
+    for i, boxes in enumerate(frames):
+        try:
+            unit.px(boxes, np.full(len(boxes), 0.9, np.float32), fitted)
+        except ValuesError:
+            return i
+    return None
+
+
+EVERYWHERE = places(
+    [0.05, 0.1, 0.95, 0.9], [0.1, 0.2, 0.3, 0.5], [0.12, 0.2, 0.33, 0.5], [0.6, 0.2, 0.8, 0.4], [0.4, 0.6, 0.6, 0.99],
+)  # fmt: skip
+
+
+def test_single_boxes_that_lie_at_three_places_in_as_many_frames_are_shares() -> None:
+    assert frames_until_refused(EVERYWHERE) == 4
+    nothing = np.zeros((0, 4), np.float32)
+    assert frames_until_refused([nothing, *EVERYWHERE[1:]]) == 4
+    in_px = np.array([[100, 100, 130, 120]], np.float32)
+    assert frames_until_refused([*EVERYWHERE[:4], in_px, *EVERYWHERE]) is None
+
+
+def test_a_model_that_is_found_out_is_refused_at_frames_without_boxes_too_until_one_is_in_px() -> None:  # fmt: skip
+    unit = Unit(HeadTable(kind="yolov10"))
+    unit.tried = True
+    fitted = fit(scene(320, 256), InputTable(width=320, height=256))
+    sure, nothing = np.full(1, 0.9, np.float32), np.zeros((0, 4), np.float32)
+    for boxes in EVERYWHERE[:-1]:
+        unit.px(boxes, sure, fitted)
+    for boxes in (EVERYWHERE[-1], nothing):
+        with pytest.raises(ValuesError, match="as shares"):
+            unit.px(boxes, sure[: len(boxes)], fitted)
+    unit.px(np.array([[100, 100, 130, 120]], np.float32), sure, fitted)
+    assert len(unit.px(nothing, sure[:0], fitted)) == 0
+
+
+def test_a_pixel_burnt_into_the_corner_whose_box_trembles_is_none_however_long() -> None:
+    rng = np.random.default_rng(4)
+    frames = []
+    for _ in range(20_000):
+        x, y = rng.uniform(0, 0.6, 2)
+        width, height = rng.uniform(0.6, 1.4, 2)
+        frames.append(np.array([[x, y, x + width, y + height]], np.float32))
+    assert frames_until_refused(frames) is None
+    still = places([0, 0, 0.4, 0.4], [0.6, 0.6, 1.0, 1.0])
+    assert frames_until_refused(still * 50) is None, "two in the same px"
+
+
+def test_a_model_that_takes_shares_for_px_is_refused_at_the_third_place_of_a_thing_that_moves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lapse = tmp_path / "lapse"
+    lapse.mkdir()
+    for i in range(9):
+        picture = scene(320, 256, seed=i) // 2
+        picture[100:140, 35 * i : 35 * i + 35] = 255
+        cv2.imwrite(str(lapse / f"{i}.png"), picture)
+    data = lone_graph(320, 256)
+    model = write_model(tmp_path / "model", data, settings("yolov10"))
+    given = ["vision", "watch", str(lapse), "--model", str(model), "--json"]
+    assert dispatch(given) == 3
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+    assert '[head] unit = "shares"' in told["hint"]
+    write_model(tmp_path / "model", data, settings("yolov10", SHARES))
+    assert dispatch(given) == 0
+    assert "9 judged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("beside", [[], [[0.2, 0.1, 1.4, 1.2, 0.8, 1]]], ids=["one", "two boxes of it"])  # fmt: skip
