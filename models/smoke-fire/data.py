@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,28 +100,25 @@ def _decode(
 ) -> None:
     """Pictures at the size of the network's input, and to each the reference that the running program would have."""
     files[0].parent.mkdir(parents=True, exist_ok=True)
-    parts = [f.with_suffix(".part") for f in files]
     seen, group = Reference(), ""
-    with parts[0].open("wb") as out, parts[1].open("wb") as before:
-        for number, (image, (w, h)) in enumerate(zip(images, shapes, strict=True)):
-            read = cv2.imread(str(folder / image["file_name"]), cv2.IMREAD_COLOR)
-            if read is None:
-                raise SystemExit(f"{folder / image['file_name']} cannot be read")
-            picture = np.ascontiguousarray(resize(np.asarray(read, np.uint8), w, h))
-            if image["group"] != group:
-                seen, group = Reference(), image["group"]
-            known = seen.picture(picture)
-            seen.add(picture, number * 1_000_000_000)
-            out.write(picture.data)
-            before.write(
-                (
-                    np.zeros_like(picture)
-                    if known is None or known.shape != picture.shape
-                    else np.ascontiguousarray(known)
-                ).data
-            )
-    for part, file in zip(parts, files, strict=True):
-        part.rename(file)
+    with tempfile.TemporaryDirectory(dir=files[0].parent) as made:  # another run may do the same
+        parts = [Path(made) / f.name for f in files]
+        with parts[0].open("wb") as out, parts[1].open("wb") as before:
+            for number, (image, (w, h)) in enumerate(zip(images, shapes, strict=True)):
+                read = cv2.imread(str(folder / image["file_name"]), cv2.IMREAD_COLOR)
+                if read is None:
+                    raise SystemExit(f"{folder / image['file_name']} cannot be read")
+                picture = np.ascontiguousarray(resize(np.asarray(read, np.uint8), w, h))
+                if image["group"] != group:
+                    seen, group = Reference(), image["group"]
+                known = seen.picture(picture)
+                seen.add(picture, number * 1_000_000_000)
+                out.write(picture.data)
+                if known is None or known.shape != picture.shape:
+                    known = np.zeros_like(picture)
+                before.write(np.ascontiguousarray(known).data)
+        for part, file in zip(parts, files, strict=True):
+            part.rename(file)
 
 
 def fold_of(items: list[Item], folds: int) -> dict[str, int]:

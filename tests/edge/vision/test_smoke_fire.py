@@ -157,6 +157,30 @@ for folder in sys.argv[1:3]:
     assert second - first > 80
 
 
+def test_two_trainings_that_fill_one_cache_at_once_do_not_disturb_each_other(
+    tmp_path: Path,
+) -> None:
+    code = """
+import cv2, data
+from pathlib import Path
+folder, cache = map(Path, sys.argv[1:3])
+read, others = cv2.imread, []
+def while_another_does(*given):
+    if not others:
+        others.append(True)
+        others[0] = data.load(folder, cache)
+    return read(*given)
+cv2.imread = while_another_does
+own = data.load(folder, cache)
+print([i.picture.mean() for i in own] == [i.picture.mean() for i in others[0]], len(list(cache.iterdir())))
+"""
+    cache = str(tmp_path / "cache")
+    assert run_in_training(code, str(labelled(tmp_path / "own", 60)), cache).split() == [
+        "True",
+        "2",
+    ]
+
+
 def test_weights_are_measured_on_an_export_whose_val_json_is_empty(tmp_path: Path) -> None:
     code = """
 import json, measure
