@@ -10,13 +10,12 @@ from edge.vision.judge.boxes import grown, overlap
 from edge.vision.judge.calibration import log_odds
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track
-from edge.vision.judge.verdict import STRONG_ODDS
+from edge.vision.judge.verdict import strong
 from edge.vision.observation import Box
 
 _FRAMES = 3
 _MOST = 64  # boxes; those with the lowest scores go first
 _CLEARER = 2.0  # log-odds
-_UNSEEN = 0.3  # what has no box is at most so hot
 _HELD_FRAMES, _HELD_NS = 30, 600_000_000_000
 
 
@@ -24,7 +23,7 @@ class First(msgspec.Struct, frozen=True):
     """What the first judged frames showed, of a new camera, after it moved, or in another light."""
 
     since_ns: int = 0
-    frames: int = 0  # judged since
+    frames: int = 0  # judged since, up to `_HELD_FRAMES`
     boxes: tuple[Box, ...] = ()
 
 
@@ -32,6 +31,8 @@ def noticed(
     first: First, boxes: Iterable[Box], tracks: Sequence[Track], ts_ns: int, settings: Settings
 ) -> First:
     """After one more judged frame. What was followed before the first of them is no furniture: flames may have turned a camera out of its night mode."""
+    if first.frames >= _HELD_FRAMES:  # nothing asks for more
+        return first
     if first.frames == 0:
         first = First(ts_ns)
     known = first.boxes
@@ -48,9 +49,9 @@ def came(track: Track, first: First, settings: Settings) -> bool:
         return False
     there = (f for f in first.boxes if any(_near(b, f, settings) for b in track.boxes))
     before = max((f.score for f in there), default=0.0)
-    strong = log_odds(settings.limits_of(track.label).start) + STRONG_ODDS
-    wanted = max(log_odds(max(before, _UNSEEN)) + _CLEARER, strong)
-    return log_odds(track.kth(settings.k, settings.n)) >= wanted
+    score = track.kth(settings.k, settings.n)
+    least = strong(settings.limits_of(track.label).start)
+    return score >= least and log_odds(score) >= log_odds(before) + _CLEARER
 
 
 def news(tracks: Sequence[Track], first: First, now_ns: int, settings: Settings) -> set[str]:

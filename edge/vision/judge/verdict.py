@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from edge.vision.judge.calibration import Threshold
+from edge.vision.judge.calibration import Threshold, log_odds
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import REMEMBERED, Track
 from edge.vision.judge.trends import Rule, Trend, trend_of
@@ -16,7 +16,7 @@ from edge.vision.observation import Box
 # Of its area (log), of the picture's height; smoke rises while its foot stays.
 GROWS, RISES = Rule(0.02, 0.06, 0.05), Rule(0.002, 0.006, 0.005)
 _SLOW_NS = 20_000_000_000  # between judged frames
-STRONG_ODDS = 1.0  # log-odds above the threshold
+_STRONG_ODDS = 1.0
 CARRIED = 1.5  # a fire's place moves by less than so many of its own lengths in k frames
 FLICKERS = 0.3  # share of a flame's change that is at 1 to 10 Hz
 GLINT_DEG = 10.0  # a hot spot so near under the sun's azimuth may be its reflection
@@ -130,9 +130,13 @@ def _doubled(boxes: Sequence[Box]) -> bool:
     return len(areas) >= 6 and sorted(areas[-3:])[1] >= 2 * sorted(areas[:3])[1]
 
 
+def strong(limit: float) -> float:
+    """What a score must reach to be far over a threshold: one more in log-odds."""
+    return 1 / (1 + math.exp(-log_odds(limit) - _STRONG_ODDS))
+
+
 def _strong(strength: float, limit: float) -> Test:
-    odds = math.log(max(limit, 1e-6) / max(1 - limit, 1e-6)) + STRONG_ODDS
-    wanted = 1 / (1 + math.exp(-odds))
+    wanted = strong(limit)
     return Test("strong", strength >= wanted, round(strength, 4), round(wanted, 4))
 
 

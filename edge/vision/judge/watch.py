@@ -14,7 +14,7 @@ from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_
 from edge.vision.judge.news import First, came, news, noticed
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track, beside, follow, joined
-from edge.vision.judge.verdict import Sign, Verdict, judge, maybe_glint, name_of
+from edge.vision.judge.verdict import Sign, Verdict, judge, maybe_glint, name_of, strong
 from edge.vision.observation import Box, Observation, Quality
 
 _NO_WEATHER = frozenset({"fire", "hot-spot"})
@@ -145,15 +145,21 @@ def answered(watch: Watch, track: int, *, fire: bool, settings: Settings) -> Wat
 
 def threshold_of(watch: Watch, label: str, seen: Observation, settings: Settings) -> Threshold:
     """The threshold of a class at this frame."""
+    found = _learned(watch, label, seen, settings)
+    if seen.settled:
+        return found
+    # What was learned counted nothing that is always hot, which here nobody knows yet. A camera that shakes may never know.
+    start = settings.limits_of(label).start
+    least = start if watch.shakes else strong(start)
+    return Threshold(max(found.score, least), known=found.known and watch.shakes)
+
+
+def _learned(watch: Watch, label: str, seen: Observation, settings: Settings) -> Threshold:
     known = watch.thresholds.get(f"{label}/{seen.spectrum}")
-    limits = settings.limits_of(label)
     if known is not None and _fresh(known, seen):
-        found = known[1]
-    else:
-        found = threshold(watch.calibration, label, seen.spectrum, seen.ts_ns, limits)
-    if not seen.settled:  # what was learned counted nothing that is always hot
-        return Threshold(max(found.score, limits.start), known=found.known and watch.shakes)
-    return found
+        return known[1]
+    limits = settings.limits_of(label)
+    return threshold(watch.calibration, label, seen.spectrum, seen.ts_ns, limits)
 
 
 def _fresh(known: tuple[int, Threshold] | None, seen: Observation) -> bool:
@@ -271,7 +277,7 @@ def _learn(watch: Watch, seen: Observation, settings: Settings, held: Container[
     for label in sorted(labels):
         key = f"{label}/{seen.spectrum}"
         if not _fresh(kept.get(key), seen):
-            kept = {**kept, key: (seen.ts_ns, threshold_of(watch, label, seen, settings))}
+            kept = {**kept, key: (seen.ts_ns, _learned(watch, label, seen, settings))}
             limits = settings.limits_of(label)
             known = noted(lessons.calibration, label, seen.spectrum, seen.ts_ns, limits)
             lessons = msgspec.structs.replace(lessons, calibration=known)

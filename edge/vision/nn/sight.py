@@ -18,6 +18,7 @@ from tocsin.errors import ModelError
 
 _NOTHING = np.zeros((0, 0, 3), np.uint8)
 SPECTRA = ("visible", "infrared")
+_EARLY = 0.9  # of a period: live frames come a little early or late
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +37,11 @@ class Sight:
     def __init__(
         self, model: Detector | Slot, *, all_tiles: bool = False, apart_s: float = 0.0
     ) -> None:
-        """`all_tiles`: every tile of every frame, for pictures that nobody waits for. `apart_s`: frames of the reference are at least so far
-        apart; for live cameras the period of their idle rate, or what is looked at five times a second is soon part of its own reference.
+        """`all_tiles`: every tile of every frame, for pictures that nobody waits for. `apart_s`: frames of the reference are about so far
+        apart at least; for live cameras the period of their idle rate, or what is looked at five times a second is soon part of its own reference.
         """
         self._slot = model if isinstance(model, Slot) else Slot(model)
-        self._all_tiles, self._apart_s = all_tiles, apart_s
+        self._all_tiles, self._apart_s = all_tiles, _EARLY * apart_s
         self._size: tuple[int, int] | None = None
         self.detector = self._slot.current
         self._spectrum = "visible"

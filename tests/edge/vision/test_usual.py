@@ -181,6 +181,17 @@ def test_a_camera_that_turned_knows_nothing_as_usual(tmp_path: Path) -> None:
     assert np.abs(log_odds(np.array([0.5], np.float32))).max() < 1e-6
 
 
+def test_every_frame_of_a_live_camera_counts_though_some_come_a_little_early(
+    tmp_path: Path,
+) -> None:
+    model = load_detector(write_model(tmp_path, heat_graph(), HEAT_SETTINGS))
+    sight, picture = Sight(model, apart_s=0.5), np.full((256, 320, 3), 90, np.uint8)
+    for i in range(5 + LEAST_FRAMES):
+        assert not sight.usual.known
+        sight.see(picture, i * SECOND_NS // 2 + i % 3 * SECOND_NS // 50)
+    assert sight.usual.known
+
+
 def lit(night: bool, seed: int) -> Picture:
     """A hillside by day, and brighter in the infrared light of its camera, where a red roof is grey."""
     rng = np.random.default_rng(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from edge.vision.judge.news import First, noticed
 from edge.vision.judge.watch import Event, EventKind, Watch, step, threshold_of
 from edge.vision.observation import Observation
 from edge.vision.watch.options import JudgeOptions
@@ -20,6 +21,10 @@ def run(seen: list[Observation], watch: Watch | None = None) -> tuple[Watch, lis
         watch, events = step(watch, observation, RULES)
         told += events
     return watch, [e.index for e in told if e.kind is EventKind.ALARM]
+
+
+def model(seen: Observation, version: str) -> Observation:
+    return msgspec.structs.replace(seen, model="m", version=version)
 
 
 def known(watch: Watch, index: int) -> bool:
@@ -89,3 +94,51 @@ def test_weak_smoke_that_grows_at_a_new_camera_is_told_and_does_not_become_usual
 ) -> None:
     grows = [observed(8 + i, smoke(score, y=200 - 4 * i, size=40 + 6 * i), gap_s=gap_s) for i in range(40)]  # fmt: skip
     assert run([*(observed(i, gap_s=gap_s) for i in range(8)), *grows])[1][:1] == [10]
+
+
+@pytest.mark.parametrize(("now", "alarms"), [(0.91, []), (0.925, [8])])
+def test_what_stood_there_from_the_beginning_must_become_far_clearer(
+    now: float, alarms: list[int]
+) -> None:
+    seen = [observed(i, smoke(0.6 if i < 4 else now)) for i in range(10)]
+    assert run(seen)[1] == alarms
+
+
+def test_furniture_is_none_for_another_model_before_that_looked() -> None:
+    old = [model(observed(i), "a") for i in range(5)]
+    new = [model(observed(5 + i, smoke(0.97)), "b") for i in range(40)]
+    watch, alarms = run([*old, *new])
+    assert alarms == []
+    assert threshold_of(watch, "smoke", new[-1], RULES).known
+
+
+@pytest.mark.parametrize("gap_s", [1.0, 60.0])
+def test_what_came_and_stays_teaches_nothing_for_thirty_frames_and_ten_minutes(
+    gap_s: float,
+) -> None:
+    last = max(29, round(600 / gap_s)) - 1
+    rules = msgspec.structs.replace(RULES, hold_at_start=10_000)
+    watch, learned = Watch(), []
+    for i in range(last + 2):
+        boxes = [smoke(0.95)] if i >= 4 else []
+        watch, _ = step(watch, observed(i, *boxes, gap_s=gap_s), rules)
+        waits = sum(slot.seen.frames for slot in watch.lessons.waiting)
+        learned.append(round(waits + watch.calibration.frames("smoke", "visible")))
+    assert learned[5] == learned[last] == 6
+    assert learned[last + 1] == 7
+
+
+def test_of_a_picture_full_of_boxes_the_first_frames_keep_the_clearest() -> None:
+    many = [smoke(0.5 + i / 1000, x=10.0 * (i % 64), y=10.0 * (i // 64), size=2) for i in range(90)]
+    first = noticed(First(), many, (), 1, RULES)
+    assert sorted(b.score for b in first.boxes) == sorted(b.score for b in many)[-64:]
+
+
+@pytest.mark.parametrize(("score", "alarms"), [(0.85, [20]), (0.92, [12])])
+def test_until_it_is_known_what_is_usual_at_a_camera_smoke_must_be_far_over_the_threshold(
+    score: float, alarms: list[int]
+) -> None:
+    grows = [observed(10 + i, smoke(score, y=200 - 4 * i, size=40 + 6 * i), gap_s=1.0) for i in range(14)]  # fmt: skip
+    seen = [*(observed(i, gap_s=1.0) for i in range(10)), *grows]
+    told = [msgspec.structs.replace(o, settled=o.index >= 20) for o in seen]
+    assert run(told)[1] == alarms
