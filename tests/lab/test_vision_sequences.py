@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from edge.vision.nn.load import load_detector
 from edge.vision.watch.options import JudgeOptions
-from scripts.vision_sequences import alarms, totals, week
+from scripts.vision_sequences import alarms, by_time, timed, totals, week
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
 from tocsin.lab.forest.sky import Picture, Sky
 
@@ -55,6 +57,38 @@ def test_an_alarm_is_counted_at_its_frame_by_the_rules_of_a_live_camera(tmp_path
     assert list(alarms(detector, judged, frames(40, 99), 60.0)) == []
     (raised,) = list(alarms(detector, judged, frames(40, 30), 60.0))
     assert 30 <= raised <= 33
+    seen = frames(40, 30)
+    for box, labelled, row in (
+        ((100, 100, 50, 50), 30, (30, 0, raised - 30)),
+        ((100, 100, 50, 50), 38, (38, 0, raised - 38)),  # people label late
+        ((250, 10, 20, 20), 38, (38, 1, None)),
+        ((100, 100, 50, 50), 39, (39, 0, raised - 39)),
+    ):
+        data = tmp_path / f"{labelled}-{box[0]}"
+        told = taken(data, seen, box, labelled)
+        (found,) = (timed(detector, judged, n, f) for n, f in by_time(data, {"g"}, told).items())
+        assert (found["quiet_frames"], found["false_alarms"], found["first_alarm"]) == row
+    told[next(iter(told))] = "20190715.020000"
+    lengths = {name: len(f) for name, f in by_time(data, {"g"}, told).items()}
+    assert lengths == {"g 2019-07-14 12:01": 39, "g 2019-07-15 02:00": 1}
+
+
+def taken(
+    data: Path, pictures: list[Picture], box: tuple[int, int, int, int], labelled: int
+) -> dict[str, str]:
+    """A folder of a picture a minute whose names say nothing about their order; the times by name."""
+    (data / "images").mkdir(parents=True)
+    images, notes, times = [], [], {}
+    for i, picture in enumerate(pictures):
+        name = f"{i * 17 % len(pictures):02}.png"
+        cv2.imwrite(str(data / "images" / name), picture)
+        images.append({"id": i, "file_name": name, "group": "g"})
+        times[name] = f"20190714.12{i:02}07"
+        if i >= labelled:
+            notes.append({"image_id": i, "bbox": box})
+    for name, part in (("train", images[:9]), ("val", images[9:])):
+        (data / f"{name}.json").write_text(json.dumps({"images": part, "annotations": notes}))
+    return times
 
 
 def checks(rng: np.random.Generator, height: int, width: int) -> Picture:
