@@ -92,7 +92,7 @@ def test_a_run_that_is_stopped_says_what_it_left_and_leaves_the_older_drawing(
     model: str, tmp_path: Path
 ) -> None:
     clip, out, draft = tmp_path / "clip.mp4", tmp_path / "drawn.mp4", tmp_path / "drawn.part.mp4"
-    write_clip(clip, 250)
+    write_clip(clip, 600)
     out.write_bytes(b"older")
     draft.write_bytes(b"of another run")
     argv = ["detect", str(clip), "--draw", str(out), "--model", model, "--json"]
