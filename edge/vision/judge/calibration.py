@@ -28,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True):
     per_week: float = 1.0  # false alarms that a camera may give for one class
     floor: float = 0.35  # no threshold below it
     start: float = 0.6  # no threshold below it on a camera's first day
+    unsettled: float = 0.0  # nor below this until it is known which of its places are always hot
     margin: float = 0.02
     reach: float = 0.25  # in log-odds: how far beyond the largest quiet score the tail may lead
     half_life_s: float = WEEK_S

@@ -14,7 +14,7 @@ from edge.vision.judge.learning import Lessons, decided, drop, hold, learn, set_
 from edge.vision.judge.news import First, came, news, noticed
 from edge.vision.judge.settings import Settings
 from edge.vision.judge.tracks import Track, beside, follow, joined
-from edge.vision.judge.verdict import Sign, Verdict, judge, maybe_glint, name_of, strong
+from edge.vision.judge.verdict import Sign, Verdict, judge, maybe_glint, name_of
 from edge.vision.observation import Box, Observation, Quality
 
 _NO_WEATHER = frozenset({"fire", "hot-spot"})
@@ -148,9 +148,9 @@ def threshold_of(watch: Watch, label: str, seen: Observation, settings: Settings
     found = _learned(watch, label, seen, settings)
     if seen.settled:
         return found
+    limits = settings.limits_of(label)
     # What was learned counted nothing that is always hot, which here nobody knows yet. A camera that shakes may never know.
-    start = settings.limits_of(label).start
-    least = start if watch.shakes else strong(start)
+    least = limits.start if watch.shakes else max(limits.start, limits.unsettled)
     return Threshold(max(found.score, least), known=found.known and watch.shakes)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from edge.vision.judge.calibration import Limits
 from edge.vision.judge.settings import SMOKE_START, Mask, Settings
+from edge.vision.judge.verdict import strong
 from tocsin.config import Mistake, MistakesError, Section
 
 _FAST, _SLOW, _SLOW_S = (3, 5), (2, 4), 20.0  # k of n; seldom frames are worth more each
@@ -111,5 +112,7 @@ class JudgeOptions(Section):
             labels=self.labels,
             masks=tuple(Mask(m.points, m.labels) for m in self.masks),
             limits=limits,
-            by_label={"smoke": msgspec.structs.replace(limits, start=smoke)},
+            by_label={
+                "smoke": msgspec.structs.replace(limits, start=smoke, unsettled=strong(smoke))
+            },
         )
