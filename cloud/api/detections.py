@@ -45,7 +45,7 @@ class ViewTold(ExhibitTold):
 
 
 class DetectionTold(Told):
-    """One thing that one camera saw. `box`: x, y, width, height as fractions of the picture; `told` is what its gateway said last."""
+    """One thing that one camera saw. `box`: x, y, width, height as fractions of the picture; `told` is what its gateway said last. `ended_ns` where `told` is no end: since then its camera has nothing in view, or is no longer configured."""
 
     detection: str
     site: str

@@ -91,7 +91,7 @@ class Spine:
             clock,
             keys=keys,
             command_expires_s=config.alarms.command_expires_s,
-            changed=lambda alarm: self._publish("alarm", alarm),
+            changed=self._alarm_moved,
             send=self._send,
         )
         self.orders = OrderBook(
@@ -303,6 +303,10 @@ class Spine:
             self.ingest.attempts.forget(message.letter)
             return None
         return future
+
+    def _alarm_moved(self, alarm: dict[str, object]) -> None:
+        self._publish("alarm", alarm)
+        self.vision.on_alarm(alarm)
 
     def _publish(self, kind: str, body: dict[str, object]) -> None:
         self._on_loop(lambda: self.feed.publish(kind, body))

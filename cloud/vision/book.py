@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import Engine, insert, select, update
@@ -20,7 +21,7 @@ from tocsin.contract.evidence import (
     Detection,
 )
 from tocsin.contract.messages import Event
-from tocsin.errors import BadRequestError, NotFoundError
+from tocsin.errors import BadRequestError, NotFoundError, StoreUnavailableError
 from tocsin.sdk import Clock
 
 VERDICTS = ("confirmed", "rejected")
@@ -58,7 +59,7 @@ class VisionBook:
     # what gateways tell
 
     def on_event(self, event: Event, received_ns: int) -> None:
-        """`vision.detection` and `evidence.gone`; one that cannot be read is counted.
+        """`vision.detection`, pictures that are gone or new, and cameras that are; one that cannot be read is counted.
 
         Raises:
             StoreUnavailableError: the state database takes nothing now.
@@ -67,6 +68,8 @@ class VisionBook:
             self._pictures.on_gone(event)
         elif event.kind == "vision.view":
             self._pictures.on_view(event)
+        elif event.kind == "device.removed":
+            self._left_view(event.site, event.gateway, event.device, event.t)
         elif event.kind == "vision.detection":
             try:
                 told = msgspec.convert(event.data, Detection)
@@ -74,6 +77,29 @@ class VisionBook:
                 self.counts["detections_unreadable"] += 1
                 return
             self._detected(event, told)
+
+    def on_alarm(self, alarm: Mapping[str, object]) -> None:
+        """An alarm as it stands. Where a camera's gateway counted nothing in view, all that was has ended, also what it told no end of."""
+        counted = alarm["measurement"], alarm["quantity"], alarm["value"]
+        returned_ns = alarm["returned_ns"]
+        if counted != ("vision", "confirmed", 0) or alarm["beyond"] or not returned_ns:
+            return
+        site, gateway, device = (str(alarm[name]) for name in ("site", "gateway", "device"))
+        try:
+            self._left_view(site, gateway, device, int(str(returned_ns)))
+        except StoreUnavailableError:
+            self.counts["ends_not_kept"] += 1  # with its next alarm
+
+    def _left_view(self, site: str, gateway: str, device: str, t_ns: int) -> None:
+        d = detections.c
+        of_it = (d.site == site) & (d.gateway == gateway) & (d.device == device)
+        still = of_it & d.ended_ns.is_(None) & (d.confirmed_ns <= t_ns) & (d.seen_ns <= t_ns)
+        with self._lock, write(self._engine) as c:
+            left = list(c.execute(select(d.detection).where(still)).scalars())
+            if left:
+                c.execute(update(detections).where(still).values(ended_ns=t_ns))
+        for detection in left:
+            self._tell(detection)
 
     def _detected(self, event: Event, told: Detection) -> None:
         with self._lock, write(self._engine) as c:
@@ -85,11 +111,15 @@ class VisionBook:
             row = _row(event, told)
             if before is None:
                 c.execute(insert(detections).values(row))
-            elif before["ended_ns"] is None or told.change == "ended":
+            elif not _told_ended(before) or told.change == "ended":
                 # In the order in which they come, as their gateway tells them: its clock may be set back in between.
                 kept = {"detection", "confirmed_ns", *_OF_PEOPLE}
-                if before["ended_ns"] is not None:
+                if _told_ended(before):
                     kept |= {"ended_ns", "seen_ns"}
+                elif told.change != "ended" and told.t <= (before["ended_ns"] or 0):
+                    kept.add(
+                        "ended_ns"
+                    )  # a picture from before it left the view; what is told of later opens it again
                 if told.score < before["score"]:
                     kept |= {"score", "box"}
                 if not row["thumbnail"] or before["thumbnail"]:
@@ -173,6 +203,11 @@ class VisionBook:
 
     def _tell(self, detection: str) -> None:
         self._changed(self.gallery.row(detection, None))
+
+
+def _told_ended(row: Mapping[Any, Any]) -> bool:
+    """Whether its gateway told its end, which else may have been concluded."""
+    return row["ended_ns"] is not None and row["told"].get("change") == "ended"
 
 
 def _row(event: Event, told: Detection) -> dict[str, object]:
