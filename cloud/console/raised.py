@@ -26,15 +26,15 @@ async def named(parts: Services, principal: Principal, alarms: list[AlarmView]) 
     """With the names of the registry, the values of this moment, and what their pictures show."""
     if not alarms:
         return []
-    registry = await asyncio.to_thread(parts.registry.devices)
-    names = {(d.site, d.device): d.name for d in registry}
-    last = {
-        (text(r, "site"), text(r, "device"), text(r, "quantity")): r
-        for r in rows_of(await parts.spine.call("last"))
-    }
-    pictures = await pictures_of(parts, principal, {a.evidence for a in alarms if a.evidence})
     watched = {(a.site, a.gateway, a.device) for a in alarms if a.active and a.watched}
-    in_view = await _in_view(parts, principal, watched)
+    registry, values, pictures, in_view = await asyncio.gather(
+        asyncio.to_thread(parts.registry.devices),
+        parts.spine.call("last"),
+        pictures_of(parts, principal, {a.evidence for a in alarms if a.evidence}),
+        _in_view(parts, principal, watched),
+    )
+    names = {(d.site, d.device): d.name for d in registry}
+    last = {(text(r, "site"), text(r, "device"), text(r, "quantity")): r for r in rows_of(values)}
     out = []
     for a in alarms:
         now = last.get((a.site, a.device, a.quantity), {})
@@ -60,7 +60,14 @@ def _pictured(alarm: AlarmView, first: Row | None, in_view: list[Row]) -> AlarmV
     """With its first picture; one that stands for a camera's count with the newest thing in view that nobody rejected."""
     if not (alarm.active and alarm.watched):
         return replace(alarm, picture=first)
-    shown = next((row for row in in_view if in_doubt(row)), first)
+    if first is not None and not text(first, "detection"):
+        same = text(first, "sha256")
+        if any(text(row, "sha256") == same for row in in_view):
+            first = None  # what this camera saw in it stands there itself
+    unknown = first is None or not text(first, "label")
+    shown = next(
+        (row for row in in_view if in_doubt(row)), in_view[0] if unknown and in_view else first
+    )
     known = {text(row, "detection"): row for row in ([first] if first else []) + in_view}
     known.pop(text(shown or {}, "detection"), None)
     return replace(alarm, picture=shown, beside=tuple(known.values()))

@@ -12,6 +12,7 @@ from tocsin.errors import NotFoundError
 
 HERE = "here"  # of a picture
 MAX_LOOKS = 200  # shown
+MAX_IN_VIEW = 1000  # of all cameras asked for; a gateway follows a few at each
 
 
 class Gallery:
@@ -70,7 +71,7 @@ class Gallery:
     def in_view(
         self, cameras: Collection[Sequence[str]], sites: Collection[str] | None = None
     ) -> list[dict[str, object]]:
-        """Detections of cameras (site, gateway, device) that have not ended, newest first, each with its small picture as `pictures` tells it: one statement, however many."""
+        """Detections of cameras (site, gateway, device) that have not ended, newest first, each with its small picture as `pictures` tells it: one statement, however many. Beyond `MAX_IN_VIEW` the oldest are left out; an alarm then shows its first."""
         d, e = detections.c, evidence.c
         of_it = (d.detection, d.site, d.gateway, d.device, d.label, d.confirmed_ns, d.ended_ns)
         said = (d.verdict, d.verdict_by, d.verdict_ns, d.told)
@@ -82,6 +83,7 @@ class Gallery:
                 tuple_(d.site, d.gateway, d.device).in_([tuple(c) for c in cameras]),
             )
             .order_by(d.confirmed_ns.desc(), d.detection.desc())
+            .limit(MAX_IN_VIEW)
         )
         if sites is not None:
             query = query.where(d.site.in_(sites))
