@@ -1,4 +1,4 @@
-"""Whether a thermal camera looks where its map was learned: it moved and may come back, or was turned while it was switched off."""
+"""Whether a thermal camera looks where its map was learned, in the last run too: it may have been turned while it was switched off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from edge.vision.packed_heat import PackedHeat
 from edge.vision.pipeline.checks import thermal_thumbnail
 from edge.vision.pipeline.watching import LEAST_K, Thumbnail, turned, without_fire
 from edge.vision.usual_heat import UsualHeat, hottest
-from edge.vision.watch.home import Home
 
 _APART_NS, _TIMES, _TRIES = 10_000_000_000, 3, 60
 
@@ -27,9 +26,6 @@ class HeatPlace:
 
     def __init__(self) -> None:
         self.usual = UsualHeat()
-        self._home = Home(_small, LEAST_K)
-        # what was usual before it moved, until it is back or has stayed elsewhere
-        self._aside: UsualHeat | None = None
         self._asks = False  # whether the last run looked here
         self._others = self._tries = 0
         self._last_ns: int | None = None
@@ -40,34 +36,17 @@ class HeatPlace:
         self._asks = self.usual.known
 
     def moved(self, frame: Frame) -> bool:
-        """Asked with each frame; whether the camera looks elsewhere than it did, in the last run too, told once. `usual` is that of its place then."""
-        if frame.moved:
-            self._moves()
-        elif frame.quality is Quality.GOOD and frame.celsius is not None:
-            if self._aside is not None:
-                self._comes_back(self._aside, frame.celsius, frame.ts_ns)
-            elif self._asks and self._was_turned(frame.celsius, frame.ts_ns):
-                self.usual.forget()
-                self._asks = False
-                return True
-            else:
-                self._home.stands(frame.celsius, "thermal", frame.ts_ns)
-        return frame.moved
+        """Asked with each frame; whether the camera looks elsewhere than it did, in the last run too, told once.
 
-    def _moves(self) -> None:
-        self._asks = False
-        if self._home.moved() and self._aside is None:
-            self.usual.burns()  # it may have begun to move in the newest frames
-            self._aside, self.usual = self.usual, UsualHeat()
-        else:
+        What was usual is forgotten then, and not put aside until it is back: a pattern of the sensor itself makes any view look like any other.
+        """
+        away = frame.moved
+        if self._asks and not away and frame.quality is Quality.GOOD and frame.celsius is not None:
+            away = self._was_turned(frame.celsius, frame.ts_ns)
+        if away:
             self.usual.forget()
-
-    def _comes_back(self, aside: UsualHeat, celsius: NDArray[np.float32], ts_ns: int) -> None:
-        back = self._home.back(celsius, "thermal", ts_ns)
-        if back:
-            self.usual = aside
-        if back is not None:
-            self._aside = None
+            self._asks = False
+        return away
 
     def _was_turned(self, celsius: NDArray[np.float32], ts_ns: int) -> bool:
         """By the map of the nearest hour of the day; where it cannot be told, it is the same place."""

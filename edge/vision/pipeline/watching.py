@@ -82,14 +82,14 @@ def _shift(before: Thumbnail, now: Thumbnail, window: NDArray[Any]) -> tuple[flo
     return math.hypot(dx, dy), response
 
 
-def same_view(before: Thumbnail, now: Thumbnail, least: float = LEAST_LEVELS) -> bool:
+def same_view(before: Thumbnail, now: Thumbnail) -> bool:
     """Whether two pictures of a camera, however far apart in time, surely show the same; nothing is the same where nothing is seen."""
-    if not (_has_texture(before, least) and _has_texture(now, least)):
+    if not (_has_texture(before, LEAST_LEVELS) and _has_texture(now, LEAST_LEVELS)):
         return False
     return _shift(before, now, _WINDOW)[0] <= MOVED_PX
 
 
-def turned(before: Thumbnail, now: Thumbnail, least: float = LEAST_LEVELS) -> bool | None:
+def turned(before: Thumbnail, now: Thumbnail, least: float) -> bool | None:
     """Whether the second picture shows what the first did, elsewhere in it; None: it cannot be told."""
     if not (_has_texture(before, least) and _has_texture(now, least)):
         return None

@@ -18,6 +18,10 @@ _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _MORE = bytes(range(1, 65))
 _GREY = 128  # where nothing was decoded
 _STEP_PX = 8
+_LEAST_BLOCK_PX, _SCANS = (
+    64,
+    4,
+)  # a restart after each block of a colour picture: no camera has so many
 _BLOCK_PX = 32  # the largest that is coded as one: a coder may leave out the last bits of the last
 
 
@@ -27,7 +31,7 @@ def is_damaged(data: bytes, picture: Raw) -> bool:
     Either a marker stands where none may (ITU-T T.81 B.2), or what is grey becomes something else when there is more to decode: what follows
     the last block of a whole picture is never read.
     """
-    ends = _ends(data)
+    ends = _ends(data, most=_SCANS * (picture.shape[0] * picture.shape[1] // _LEAST_BLOCK_PX + 1))
     if ends is None:
         return True
     if not _has_grey(picture, anywhere=len(ends) > 1):
@@ -50,8 +54,8 @@ def _has_grey(picture: Raw, *, anywhere: bool) -> bool:
     return bool((grey if grey.ndim == 2 else grey.all(axis=2)).any())
 
 
-def _ends(data: bytes) -> list[int] | None:
-    """Where each stretch of coded blocks ends, at restarts too; None: markers stand where none may."""
+def _ends(data: bytes, most: int) -> list[int] | None:
+    """Where each stretch of coded blocks ends, at restarts too; None: markers stand where none may, or more than `most`."""
     at, found, restarts = 2, list[int](), False
     while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
         marker = data[at + 1]
@@ -64,14 +68,14 @@ def _ends(data: bytes) -> list[int] | None:
         if marker == _DRI:
             restarts = data[body : body + 2] != b"\0\0"
         elif marker == _SOS:
-            last = _through(data, at, found, restarts)
+            last = _through(data, at, found, restarts, most)
             if last is None:
                 return None
             at = last
     return found if data[at : at + 2] == bytes((0xFF, _EOI)) else None
 
 
-def _through(data: bytes, at: int, found: list[int], restarts: bool) -> int | None:
+def _through(data: bytes, at: int, found: list[int], restarts: bool, most: int) -> int | None:
     """Adds the ends within one scan; where the marker after it stands."""
     for count, match in enumerate(_MARKER.finditer(data, at)):
         found.append(at + len(data[at : match.start()].rstrip(b"\xff")))
@@ -79,6 +83,6 @@ def _through(data: bytes, at: int, found: list[int], restarts: bool) -> int | No
         marker = match[1][0]
         if marker not in _RESTARTS:
             return match.end() - 2
-        if not restarts or marker != _RESTARTS[count % len(_RESTARTS)]:
+        if not restarts or marker != _RESTARTS[count % len(_RESTARTS)] or len(found) > most:
             return None
     return None

@@ -6,13 +6,9 @@ within 2 of 160 px of another one of the same camera, and 277 of 280 do not when
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from numpy.typing import NDArray
-
+from edge.vision.frame import Picture
 from edge.vision.pipeline.checks import thumbnail
-from edge.vision.pipeline.watching import LEAST_LEVELS, Thumbnail, same_view
+from edge.vision.pipeline.watching import Thumbnail, same_view
 
 _LEARN_NS, _APART_NS = 60_000_000_000, 10_000_000_000
 _TIMES, _TRIES = 3, 60
@@ -21,20 +17,16 @@ _TIMES, _TRIES = 3, 60
 class Home:
     """Of one camera, by spectrum."""
 
-    def __init__(
-        self, small: Callable[[NDArray[Any]], Thumbnail] = thumbnail, least: float = LEAST_LEVELS
-    ) -> None:
-        """`small` makes of a picture what is compared, `least` is the spread of one that shows anything."""
-        self._small, self._least = small, least
+    def __init__(self) -> None:
         self._newest: dict[str, Thumbnail] = {}
         self._asked: dict[str, Thumbnail] = {}  # before it moved
         self._last_ns: int | None = None
         self._same = self._tries = 0
 
-    def stands(self, picture: NDArray[Any], spectrum: str, ts_ns: int) -> None:
+    def stands(self, picture: Picture, spectrum: str, ts_ns: int) -> None:
         """A good picture of one that did not move."""
         if not self._is_soon(ts_ns, _LEARN_NS):
-            self._newest[spectrum] = self._small(picture)
+            self._newest[spectrum] = thumbnail(picture)
 
     def moved(self) -> bool:
         """Whether there is anything that it may come back to: what it saw before it moved first."""
@@ -43,11 +35,11 @@ class Home:
         self._last_ns, self._same, self._tries = None, 0, 0
         return bool(self._asked)
 
-    def back(self, picture: NDArray[Any], spectrum: str, ts_ns: int) -> bool | None:
+    def back(self, picture: Picture, spectrum: str, ts_ns: int) -> bool | None:
         """Three times on end, ten seconds or more apart; None: not known yet. False: it stood elsewhere for ten minutes."""
         if spectrum not in self._asked or self._is_soon(ts_ns, _APART_NS):
             return None
-        same = same_view(self._asked[spectrum], self._small(picture), self._least)
+        same = same_view(self._asked[spectrum], thumbnail(picture))
         self._same = self._same + 1 if same else 0
         self._tries += 1
         if self._same < _TIMES and self._tries < _TRIES:

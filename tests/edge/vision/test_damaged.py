@@ -142,6 +142,19 @@ def test_a_million_fill_bytes_are_read_in_one_go(options: tuple[int, ...]) -> No
         assert decode_file(holed) is Reject.DAMAGED
 
 
+def test_more_restarts_than_a_picture_has_blocks_are_not_counted_to_their_end() -> None:
+    grey = np.full((64, 64), 128, np.uint8)
+    whole = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
+    assert np.array_equal(decode_file(whole), decode(whole))
+    found: list[int] = []
+    restarts = b"".join(bytes((0xFF, 0xD0 + i % 8)) for i in range(100_000)) + b"\xff\xd9"
+    assert _through(restarts, 0, found, True, 4 * 65) is None
+    assert len(found) < 300
+    at = whole.rindex(b"\xff\xda")
+    at += 2 + int.from_bytes(whole[at + 2 : at + 4], "big")
+    assert decode_file(whole[:at] + restarts) is Reject.DAMAGED
+
+
 def walked(data: bytes, at: int, restarts: bool) -> tuple[list[int], int | None]:
     """What `_through` finds, byte by byte."""
     ends: list[int] = []
@@ -171,7 +184,7 @@ def test_markers_are_where_a_walk_byte_by_byte_finds_them(
 ) -> None:
     data = b"".join(b"\xff" * count + bytes([last]) for count, last in runs)
     found: list[int] = []
-    last = _through(data, at, found, restarts)
+    last = _through(data, at, found, restarts, len(data))
     assert (found, last) == walked(data, at, restarts)
 
 
