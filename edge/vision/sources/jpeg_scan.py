@@ -18,10 +18,7 @@ _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _MORE = bytes(range(1, 65))
 _GREY = 128  # where nothing was decoded
 _STEP_PX = 8
-_LEAST_BLOCK_PX, _SCANS = (
-    64,
-    4,
-)  # a restart after each block of a colour picture: no camera has so many
+_SIDE_PX, _SCANS = 8, 16  # a progressive colour picture has ten scans, each of all blocks at most
 _BLOCK_PX = 32  # the largest that is coded as one: a coder may leave out the last bits of the last
 
 
@@ -31,7 +28,8 @@ def is_damaged(data: bytes, picture: Raw) -> bool:
     Either a marker stands where none may (ITU-T T.81 B.2), or what is grey becomes something else when there is more to decode: what follows
     the last block of a whole picture is never read.
     """
-    ends = _ends(data, most=_SCANS * (picture.shape[0] * picture.shape[1] // _LEAST_BLOCK_PX + 1))
+    rows, columns = (-(-side // _SIDE_PX) for side in picture.shape[:2])
+    ends = _ends(data, most=_SCANS * rows * columns)
     if ends is None:
         return True
     if not _has_grey(picture, anywhere=len(ends) > 1):
