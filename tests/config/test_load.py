@@ -190,6 +190,26 @@ def test_a_list_of_the_wrong_size_says_what_it_holds(tmp_path: Path) -> None:
     assert problem.allowed == "must be a list of 2 (a number, a number) (From, to)"
 
 
+def test_a_list_that_is_long_enough_is_not_called_too_short_for_its_wrong_elements(
+    tmp_path: Path,
+) -> None:
+    class Jobs(Table):
+        """At least one."""
+
+        jobs: tuple[Job, ...] = Field(min_length=1, description="Jobs.")
+
+    def told(text: str) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            load(written(tmp_path, text), Jobs)
+        return [p.key for p in caught.value.problems]
+
+    assert told("schema = 1\n[[jobs]]\nnam = 'a'\n[[jobs]]\nnam = 'b'\n") == [
+        "jobs[0].nam",
+        "jobs[1].nam",
+    ]
+    assert told("schema = 1\njobs = []\n") == ["jobs"]
+
+
 def test_a_rooms_own_mistakes_have_lines_and_nearest_names(tmp_path: Path) -> None:
     text = "schema = 1\n[[jobs]]\nname = 'wash'\n[[jobs]]\nname = 'dry'\nafter = 'wahs'\n"
     (problem,) = problems(tmp_path, text)

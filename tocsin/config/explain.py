@@ -51,7 +51,7 @@ class Explainer:
                 for mistake in inner.found:
                     full = Mistake((*path, *mistake.path), mistake.allowed, mistake.choices)
                     yield self.said(full, data, prefix)
-            elif path not in seen:
+            elif path not in seen and not _has_enough(detail):
                 seen.add(path)
                 yield self._finding(detail, prefix, path, node, value)
 
@@ -155,6 +155,16 @@ def sounds_secret(name: str) -> bool:
     """Whether a key, perhaps misspelled, names something that must not be shown."""
     parts = [part for part in re.split(r"[^a-z]+", name.lower()) if part]
     return any(get_close_matches(part, _SECRET_WORDS, n=1, cutoff=0.75) for part in parts)
+
+
+def _has_enough(detail: ErrorDetails) -> bool:
+    """A list is too short only because elements of it are wrong, which is told of these."""
+    given = detail["input"]
+    return (
+        detail["type"] == "too_short"
+        and isinstance(given, list | tuple)
+        and len(given) >= detail["ctx"]["min_length"]
+    )
 
 
 def _item(value: object, part: str | int) -> object:
