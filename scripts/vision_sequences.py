@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,7 +140,7 @@ def by_time(data: Path, wanted: set[str], times: dict[str, str]) -> dict[str, li
     """Each group's pictures that have a time, in the order they were taken, in one sequence until an hour is missing."""
     out: dict[str, list[Taken]] = {}
     frames = [
-        (group, Taken(datetime.strptime(times[path.name], "%Y%m%d.%H%M%S"), path, boxes))  # noqa: DTZ007 - of one camera
+        (group, Taken(_moment(path.name, times[path.name]), path, boxes))
         for group, path, boxes in _pictures(data, wanted)
         if path.name in times
     ]
@@ -148,6 +151,14 @@ def by_time(data: Path, wanted: set[str], times: dict[str, str]) -> dict[str, li
         out.setdefault(name, []).append(taken)
         last = taken.at
     return out
+
+
+def _moment(name: str, text: str) -> datetime:
+    """strptime alone takes 20190714.0948 for eight seconds past 09:04."""
+    if re.fullmatch(r"\d{8}\.\d{6}", text):
+        with suppress(ValueError):
+            return datetime.strptime(text, "%Y%m%d.%H%M%S")  # noqa: DTZ007 - of one camera
+    sys.exit(f"{name}: {text!r} is no time such as 20190714.094823")
 
 
 def timed(detector: Detector, settings: Settings, name: str, frames: list[Taken]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 
 from edge.vision.nn.load import load_detector
 from edge.vision.watch.options import JudgeOptions
@@ -71,6 +72,9 @@ def test_an_alarm_is_counted_at_its_frame_by_the_rules_of_a_live_camera(tmp_path
     told[next(iter(told))] = "20190715.020000"
     lengths = {name: len(f) for name, f in by_time(data, {"g"}, told).items()}
     assert lengths == {"g 2019-07-14 12:01": 39, "g 2019-07-15 02:00": 1}
+    for wrong in ("20190714.1201", "20190714.126107"):
+        with pytest.raises(SystemExit, match="is no time such as"):
+            by_time(data, {"g"}, told | {next(iter(told)): wrong})
 
 
 def taken(
