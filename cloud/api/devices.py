@@ -17,7 +17,7 @@ from tocsin.contract.catalogue import is_identifier
 from tocsin.errors import BadRequestError, NotFoundError
 
 LastField = Literal[
-    "site", "device", "gateway", "measurement", "quantity", "unit", "value", "q", "time_ns", "received_ns"
+    "site", "device", "gateway", "measurement", "quantity", "unit", "value", "q", "time_ns", "received_ns", "known_ns"
 ]  # fmt: skip
 router = APIRouter(prefix="/api/v1", tags=["devices"])
 MAX_POINTS = 5_000

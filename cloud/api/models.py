@@ -29,7 +29,7 @@ class Told(BaseModel):
 
 
 class LastValue(Told):
-    """The last value of one quantity of one device."""
+    """The last value of one quantity of one device. Without one (`value` null), `known_ns` is when there was one last; 0: not known."""
 
     site: str
     device: str
@@ -41,6 +41,7 @@ class LastValue(Told):
     q: int = 0
     time_ns: int
     received_ns: int = 0
+    known_ns: int = 0
 
 
 class LastColumns(Told):
@@ -56,10 +57,11 @@ class LastColumns(Told):
     q: list[int] = []
     time_ns: list[int] = []
     received_ns: list[int] = []
+    known_ns: list[int] = []
 
 
 class ValueBody(Told):
-    """A last value inside its device."""
+    """A last value inside its device. `time_ns` is that of its row; `known_ns`: when there was a value last, null: not known."""
 
     quantity: str
     unit: str
@@ -69,6 +71,7 @@ class ValueBody(Told):
     time_ns: int
     received_ns: int
     alarm_level: int = 0
+    known_ns: int | None = None
 
 
 class DeviceBody(Told):

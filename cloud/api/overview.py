@@ -38,6 +38,7 @@ class ValueView:
     time_ns: int
     received_ns: int
     alarm_level: int = 0  # of an active alarm of this very quantity; 0: none
+    known_ns: int | None = None  # when there was a value last
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class DeviceView:
     period_s: float | None
     stale_after_s: float
     state: State
-    last_ns: int | None
+    last_ns: int | None  # when a value was measured last: rows without one are no sign of life
     heard_ns: int  # when a value or the gateway's word that the device answers came last
     alarm_level: int  # 0: none
     unacknowledged: bool
@@ -123,7 +124,7 @@ def _view(
     )
     worn = device.current if device else None
     due = worn.calibration_due if worn else None
-    last_ns = max((v.time_ns for v in values), default=None)
+    last_ns = max((v.known_ns for v in values if v.known_ns), default=None)
     heard_ns = max((v.received_ns for v in values), default=0)
     if (
         heard_ns and text(told, "state") == "ok"
@@ -201,4 +202,5 @@ def _value(row: Row) -> ValueView:
         quality=WORDS[severity(q)],
         time_ns=whole(row, "time_ns"),
         received_ns=whole(row, "received_ns") or whole(row, "time_ns"),
+        known_ns=whole(row, "time_ns" if value is not None else "known_ns") or None,
     )

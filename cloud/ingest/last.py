@@ -18,7 +18,7 @@ Key = tuple[str, str, str]  # site, device, measurement
 
 
 class Last(msgspec.Struct, frozen=True, gc=False):
-    """One value and its age, as it is told: measured at `time_ns`, stored at `received_ns`."""
+    """One value and its age, as it is told: measured at `time_ns`, stored at `received_ns`. Where there is none, `known_ns` is when there was one last; 0: not known."""
 
     site: str
     gateway: str
@@ -30,6 +30,7 @@ class Last(msgspec.Struct, frozen=True, gc=False):
     q: int
     time_ns: int
     received_ns: int
+    known_ns: int = 0
 
 
 _COLUMNS = {name: attrgetter(name) for name in Last.__struct_fields__}
@@ -57,7 +58,8 @@ class LastValues:
         """Set one value (when the store is read at the start)."""
         with self._lock:
             key = last.site, last.device, last.measurement
-            self._devices.setdefault(key, {})[last.quantity] = last
+            values = self._devices.setdefault(key, {})
+            values[last.quantity] = _aged(last, values.get(last.quantity))
 
     def take(self, told: Iterable[Last]) -> set[Key]:
         """Values that another ingester stored; the devices that changed."""
@@ -68,7 +70,7 @@ class LastValues:
                 values = self._devices.setdefault(key, {})
                 before = values.get(last.quantity)
                 if before is None or before.time_ns <= last.time_ns:
-                    values[last.quantity] = last
+                    values[last.quantity] = _aged(last, before)
                     changed.add(key)
         return changed
 
@@ -151,9 +153,23 @@ def _fold(block: Block, values: dict[str, Last], received_ns: int) -> bool:
             0 if col.quality is None else int(col.quality[row]),
             time_ns,
             received_ns,
+            0 if present else _known_ns(before),
         )
         moved = True
     return moved
+
+
+def _aged(last: Last, before: Last | None) -> Last:
+    """`last`, which does not forget when there was a value."""
+    if last.value is not None or last.known_ns:
+        return last
+    return msgspec.structs.replace(last, known_ns=_known_ns(before))
+
+
+def _known_ns(last: Last | None) -> int:
+    if last is None:
+        return 0
+    return last.known_ns if last.value is None else last.time_ns
 
 
 def _newest_row(col: Column, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> int | None:

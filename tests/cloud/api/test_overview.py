@@ -51,6 +51,18 @@ def test_a_device_that_does_not_answer_says_since_when_and_why_and_one_that_does
     assert (well.answered_ns, well.last_error, well.last_reason) == (None, "", "")
 
 
+def test_what_is_not_known_is_as_old_as_what_was_known_last_and_a_row_without_a_value_no_sign_of_life() -> (
+    None
+):
+    state = {"site": "a", "device": "g", "measurement": "gas", "state": "ok"}
+    lost = {**row("h2s", 0), "value": None, "q": 66, "known_ns": NOW - 90 * S}
+    (view,) = device_views([], [state], [lost, row("co", 100)], [], NOW)
+    assert [v.known_ns for v in view.values] == [NOW - 100 * S, NOW - 90 * S]
+    assert (view.last_ns, view.heard_ns) == (NOW - 90 * S, NOW)
+    (never,) = device_views([], [state], [{**row("h2s", 0), "value": None, "q": 66}], [], NOW)
+    assert (never.values[0].known_ns, never.last_ns) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("due", "told"),
     [

@@ -302,8 +302,11 @@ def test_a_camera_that_does_not_answer_says_since_when_and_why_in_the_words_of_t
         camera |= {"state": "unavailable", "last_error": TEXT, "last_reason": "refused", "health": health}  # fmt: skip
         spine.feed.publish("device", camera)
 
+    rows_ns: list[int] = []
+
     def empty(spine: KnownSpine) -> None:
         now_ns = time.time_ns()
+        rows_ns.append(now_ns)
         rows = [Last("north", "gw-north", "cam-1", "vision", q, "1", None, 66, now_ns, now_ns) for q in ("usable", "unjudged", "fps")]  # fmt: skip
         for one in rows:
             spine.last.put(one)
@@ -315,7 +318,13 @@ def test_a_camera_that_does_not_answer_says_since_when_and_why_in_the_words_of_t
     expect(status.locator(".reason")).to_have_text(why)
     expect(status.locator(".reason")).to_have_attribute("title", TEXT)
     watching.do(empty)  # and it is no younger by what holds nothing
-    expect(tab.page.locator('[data-key="north/cam-1"] [data-quantity="fps"]')).to_contain_text("—")
+    fps = tab.page.locator('[data-key="north/cam-1"] [data-quantity="fps"]')
+    expect(fps).to_contain_text("—")
+    known = fps.locator("[data-age]").get_attribute("data-age")  # of the value, not of that row
+    tab.page.reload()
+    assert fps.locator("[data-age]").get_attribute("data-age") == known
+    assert known is not None
+    assert int(known) < rows_ns[0]
     expect(status).to_contain_text(answered)
     tab.fits()
     tab.shot(f"cameras-lost-{lang[:2]}")
@@ -387,3 +396,31 @@ def test_a_picture_of_the_wall_that_a_newer_one_took_the_place_of_is_asked_for_a
     expect(shown).to_have_js_property("naturalWidth", 320)
     assert [url.rsplit("/", 1)[1] for url in asked] == [sha(VIEW), sha(NEWER)]
     tab.context.close()
+
+
+def test_what_was_never_known_has_no_age_until_it_is_known(
+    watching: RunningCloud, browser: Browser
+) -> None:
+    def tell(value: float | None) -> None:
+        def told(spine: KnownSpine) -> None:
+            now_ns = time.time_ns()
+            row = Last("north", "gw-north", "cam-1", "vision", "max_temperature", "Cel", value, 0 if value else 66, now_ns, now_ns)  # fmt: skip
+            spine.last.put(row)
+            spine.feed.publish_last({"north/cam-1": [row]})
+
+        watching.do(told)
+
+    watching.account("eye", Role.VIEWER)
+    tell(None)
+    tab = Watched(browser, watching.url, lang="en-GB")
+    tab.log_in("eye")
+    tab.page.goto("/devices/north/cam-1")
+    hottest = tab.page.locator(".reading[data-quantity=max_temperature]")
+    expect(hottest).to_contain_text("—")
+    expect(hottest.locator(".age")).to_have_count(0)
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    tell(None)
+    tell(31.0)
+    expect(hottest).to_contain_text("31.00")
+    expect(hottest.locator(".age")).to_contain_text("ago")
+    tab.done()

@@ -92,8 +92,14 @@ function show(row) {
     const cell = card.querySelector(`[data-quantity="${CSS.escape(row.quantity)}"]`);
     if (cell?.querySelector("[data-value]")) {
       cell.querySelector("[data-value]").textContent = value(row.value, cell.dataset.unit, row.quantity);
-      const when = cell.querySelector("[data-age]");
-      if (when && row.time_ns > Number(when.dataset.age)) when.dataset.age = row.time_ns;
+      let when = cell.querySelector("[data-age]"); // of what is not known: that of the last that was, if any
+      if (!when && answered && cell.querySelector(".note")) {
+        when = document.createElement("time");
+        when.className = "age";
+        when.dataset.age = 0;
+        cell.querySelector(".note").append(when);
+      }
+      if (when && answered && row.time_ns > Number(when.dataset.age)) when.dataset.age = row.time_ns;
       const word = cell.querySelector("[data-quality]");
       if (word) {
         word.dataset.quality = quality(row.q);
