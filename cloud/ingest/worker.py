@@ -32,7 +32,7 @@ from cloud.link import Handover, Received
 from cloud.stores import Block, LedgerEntry, Rejected, Store, with_refusals
 from tocsin.contract import topics
 from tocsin.contract.evidence import EvidencePart
-from tocsin.contract.messages import Event
+from tocsin.contract.messages import Event, Health
 from tocsin.contract.ranges import RangeSet
 from tocsin.errors import StoreUnavailableError, WireReason
 from tocsin.sdk import Clock
@@ -66,6 +66,7 @@ class Ingest:
         on_stored: Callable[[set[Key]], None] = lambda _keys: None,
         on_speaking: Callable[[str], None] = lambda _gateway: None,
         on_part: Callable[[EvidencePart], None] = lambda _part: None,
+        on_health: Callable[[Health], None] = lambda _health: None,
         suspects: Suspects | None = None,
     ) -> None:
         self._options, self._store, self._sites = options, store, sites
@@ -74,6 +75,7 @@ class Ingest:
         self._numbers = numbers
         self._clock, self._log = clock, log
         self._on_stored, self._on_speaking, self._on_part = on_stored, on_speaking, on_part
+        self._on_health = on_health
         self._max_future_ns = int(options.max_future_s * 1e9)
         self._suspects = suspects or Suspects()
         self._ledger = Ledger(store.ledger())
@@ -341,6 +343,7 @@ class Ingest:
         if got.health is not None:
             self._presence.on_health(got.health, message.received_ns, now_mono)
             self._numbers.on_health(got.health, message.received_ns)
+            self._on_health(got.health)
             lacking = self._claims.on_health(got.gateway, got.health.streams, now_mono)
             if lacking:
                 self._gathered.told.setdefault(got.gateway, set()).update(lacking)

@@ -161,6 +161,7 @@ class Spine:
             on_stored=self._stored,
             on_speaking=self._resend,
             on_part=self._parts.put,
+            on_health=self.vision.on_health,
         )
         self._lane = AlarmLane(sites, self.handover, self.alarms, logging.getLogger("cloud.alarms"))
         self._operations = Operations(

@@ -20,7 +20,7 @@ from cloud.vision.tables import detections, views
 from tocsin.contract.evidence import (
     Detection,
 )
-from tocsin.contract.messages import Event
+from tocsin.contract.messages import Event, Health
 from tocsin.errors import BadRequestError, NotFoundError, StoreUnavailableError
 from tocsin.sdk import Clock
 
@@ -48,6 +48,7 @@ class VisionBook:
         self.gallery = Gallery(engine)
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
+        self._configured: dict[str, frozenset[str]] = {}  # by gateway: its devices, as looked at
         pictures = self._pictures = Pictures(
             engine, clock, shelf, rules, keys=keys, came=self._tell, viewed=viewed, send=send,
             lock=self._lock, counts=self.counts,
@@ -69,7 +70,7 @@ class VisionBook:
         elif event.kind == "vision.view":
             self._pictures.on_view(event)
         elif event.kind == "device.removed":
-            self._left_view(event.site, event.gateway, event.device, event.t)
+            self._left_view(event.site, event.gateway, [event.device], event.t)
         elif event.kind == "vision.detection":
             try:
                 told = msgspec.convert(event.data, Detection)
@@ -86,13 +87,30 @@ class VisionBook:
             return
         site, gateway, device = (str(alarm[name]) for name in ("site", "gateway", "device"))
         try:
-            self._left_view(site, gateway, device, int(str(returned_ns)))
+            self._left_view(site, gateway, [device], int(str(returned_ns)))
         except StoreUnavailableError:
             self.counts["ends_not_kept"] += 1  # with its next alarm
 
-    def _left_view(self, site: str, gateway: str, device: str, t_ns: int) -> None:
+    def on_health(self, health: Health) -> None:
+        """A gateway's devices. What a camera had in view that is none of them has ended: restarted with another configuration, it tells no `device.removed`. Asks the database only where something changed."""
+        devices = frozenset(told.id for told in health.devices)
+        if health.left_out or self._configured.get(health.gateway) == devices:
+            return  # what is left out for a mistake in it may come back
         d = detections.c
-        of_it = (d.site == site) & (d.gateway == gateway) & (d.device == device)
+        of_it = (d.site == health.site) & (d.gateway == health.gateway) & d.ended_ns.is_(None)
+        try:
+            with self._lock, write(self._engine) as c:
+                gone = set(c.execute(select(d.device).where(of_it)).scalars()) - devices
+            if gone:
+                self._left_view(health.site, health.gateway, gone, health.t)
+        except StoreUnavailableError:
+            self.counts["ends_not_kept"] += 1  # with its next health
+        else:
+            self._configured[health.gateway] = devices
+
+    def _left_view(self, site: str, gateway: str, devices: Collection[str], t_ns: int) -> None:
+        d = detections.c
+        of_it = (d.site == site) & (d.gateway == gateway) & d.device.in_(devices)
         still = of_it & d.ended_ns.is_(None) & (d.confirmed_ns <= t_ns) & (d.seen_ns <= t_ns)
         with self._lock, write(self._engine) as c:
             left = list(c.execute(select(d.detection).where(still)).scalars())
@@ -102,6 +120,7 @@ class VisionBook:
             self._tell(detection)
 
     def _detected(self, event: Event, told: Detection) -> None:
+        self._configured.pop(event.gateway, None)  # it may be of a camera that is there no more
         with self._lock, write(self._engine) as c:
             mine = detections.c.detection == told.detection
             before = c.execute(select(detections).where(mine)).mappings().first()
