@@ -107,12 +107,13 @@ def watching(two_sites: RunningCloud) -> RunningCloud:
 
         def add(spine: object, name: str = name, usable: float = usable) -> None:
             two_sites.spine.device("north", name, "vision", commands=takes)
-            two_sites.spine.devices["north", name]["period_s"] = 60.0  # not stale on a slow machine
             two_sites.spine.measure(
                 "north", name, usable=(usable, "1"), fps=(5.0, "Hz"), confirmed=(0.0, "1")
             )
 
         two_sites.do(add)
+    for device in two_sites.spine.devices.values():
+        device["period_s"] = 60.0  # none is stale on a slow machine
     tell(two_sites, "vision.view", exhibit("view", VIEW))
     bring(two_sites, VIEW)
     shown = [exhibit("thumbnail", THUMBNAIL), exhibit("at", AT), exhibit("after", AFTER)]
