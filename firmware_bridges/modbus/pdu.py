@@ -183,6 +183,8 @@ def request_size(data: bytes) -> int | None:
         return 5
     if data[0] in (15, 16):
         return 6 + data[5] if len(data) > 5 else None
+    if data[0] == 0x2B:  # with MEI type 14: read device identification
+        return None if len(data) < 2 else 4 if data[1] == 0x0E else 0
     return 0
 
 

@@ -121,6 +121,15 @@ def test_a_request_is_found_after_noise_and_a_silence(noise: bytes) -> None:
     assert parser.feed(encode_rtu(asked)) == [asked]
 
 
+def test_who_are_you_is_heard_in_pieces_and_what_follows_it_too() -> None:
+    who = RtuFrame(5, b"\x2b\x0e\x01\x00")
+    asked = RtuFrame(5, encode_request(ReadRequest(3, 0, 2)))
+    stream = encode_rtu(who) + encode_rtu(asked)
+    parser = RtuRequests()
+    assert [f for byte in stream for f in parser.feed(bytes([byte]))] == [who, asked]
+    assert parser.skipped == 0
+
+
 @given(st.integers(0, 65535), st.integers(0, 255), ANSWERS)
 def test_a_tcp_frame_comes_back_as_it_was(transaction: int, unit: int, answer: Answer) -> None:
     frame = TcpFrame(transaction, unit, encode_answer(answer))
