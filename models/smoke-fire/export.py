@@ -72,10 +72,10 @@ def write_int8(full: Path, path: Path, items: Sequence[Item], seed: int) -> None
 
 
 def _kept_in_float(path: Path) -> list[str]:
-    """What prepares the pictures, the first convolution (its inputs have unlike ranges) and the last, which gives log-odds."""
+    """What prepares the pictures, the first convolution of both looks (its inputs have unlike ranges) and the last, which gives log-odds."""
     nodes = onnx.load(str(path)).graph.node
     convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
-    kept = [*range(convolutions[0] + 1), *range(convolutions[-1], len(nodes))]
+    kept = [*range(convolutions[1] + 1), *range(convolutions[-1], len(nodes))]
     return [nodes[i].name for i in kept]
 
 

@@ -193,13 +193,42 @@ print(json.dumps([c["scored"] for c in found["cameras"]]))
     assert 3 <= scored < 24
 
 
+_TWO_WAYS = """
+import torch
+from network import Graph, Net, prepare
+torch.manual_seed(1)
+net = Net().train()
+pictures = torch.randint(0, 256, (4, 96, 160, 3), dtype=torch.uint8)
+net(prepare(pictures, pictures.flip(0)))  # norms that are not those of the beginning
+net.eval()
+for image, before in ((pictures[:1], pictures[1:2]), (pictures[2:3], pictures[2:3] * 0), (pictures[3:], pictures[3:])):
+    with torch.no_grad():
+        heat, _ = Graph(net)(image, before)
+        odds = net(prepare(image, before)), net(prepare(image.flip(2), before.flip(2))).flip(3)
+    assert torch.allclose(heat, torch.sigmoid((odds[0] + odds[1]) / 2), atol=1e-4)
+"""
+
+
+def _python_with_torch() -> str:
+    python = os.environ.get("TOCSIN_TRAIN_PYTHON", sys.executable)
+    if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode:
+        pytest.skip("torch is not installed (models/smoke-fire/requirements.txt); set TOCSIN_TRAIN_PYTHON to a Python that has it")  # fmt: skip
+    return python
+
+
+@pytest.mark.release
+def test_the_graph_that_is_exported_gives_the_heat_of_the_network_as_it_is_trained() -> None:
+    done = subprocess.run(
+        [_python_with_torch(), "-c", _TWO_WAYS], cwd=HERE, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.release
 @pytest.mark.timeout(1800)
 def test_five_minutes_of_training_learn(shared_data: Path, tmp_path: Path) -> None:
     """AUC on forest cameras that the run never saw, clearly above chance. TOCSIN_TRAIN_PYTHON: a Python that has torch."""
-    python = os.environ.get("TOCSIN_TRAIN_PYTHON", sys.executable)
-    if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode:
-        pytest.skip("torch is not installed (models/smoke-fire/requirements.txt); set TOCSIN_TRAIN_PYTHON to a Python that has it")  # fmt: skip
+    python = _python_with_torch()
     if shutil.disk_usage(tmp_path).free < 4e9:
         pytest.skip(f"less than 4 GB free in {tmp_path}")
     command = [python, str(HERE / "train"), "--data", str(shared_data / "fire-smoke"), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "model")]  # fmt: skip
