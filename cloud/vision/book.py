@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import ColumnElement, Engine, insert, select, update
 
 from cloud.db import write
 from cloud.vision.gallery import HERE, Gallery
@@ -70,7 +70,7 @@ class VisionBook:
         elif event.kind == "vision.view":
             self._pictures.on_view(event)
         elif event.kind == "device.removed":
-            self._left_view(event.site, event.gateway, [event.device], event.t)
+            self._left_view(event.site, event.gateway, detections.c.device == event.device, event.t)
         elif event.kind == "vision.detection":
             try:
                 told = msgspec.convert(event.data, Detection)
@@ -87,7 +87,7 @@ class VisionBook:
             return
         site, gateway, device = (str(alarm[name]) for name in ("site", "gateway", "device"))
         try:
-            self._left_view(site, gateway, [device], int(str(returned_ns)))
+            self._left_view(site, gateway, detections.c.device == device, int(str(returned_ns)))
         except StoreUnavailableError:
             self.counts["ends_not_kept"] += 1  # with its next alarm
 
@@ -96,22 +96,20 @@ class VisionBook:
         devices = frozenset(told.id for told in health.devices)
         if health.left_out or self._configured.get(health.gateway) == devices:
             return  # what is left out for a mistake in it may come back
-        d = detections.c
-        of_it = (d.site == health.site) & (d.gateway == health.gateway) & d.ended_ns.is_(None)
+        self._configured[health.gateway] = (
+            devices  # first: a detection that comes meanwhile asks anew
+        )
+        others = detections.c.device.not_in(devices)
         try:
-            with self._lock, write(self._engine) as c:
-                gone = set(c.execute(select(d.device).where(of_it)).scalars()) - devices
-            if gone:
-                self._left_view(health.site, health.gateway, gone, health.t)
+            self._left_view(health.site, health.gateway, others, health.t)
         except StoreUnavailableError:
+            self._configured.pop(health.gateway, None)
             self.counts["ends_not_kept"] += 1  # with its next health
-        else:
-            self._configured[health.gateway] = devices
 
-    def _left_view(self, site: str, gateway: str, devices: Collection[str], t_ns: int) -> None:
+    def _left_view(self, site: str, gateway: str, which: ColumnElement[bool], t_ns: int) -> None:
         d = detections.c
-        of_it = (d.site == site) & (d.gateway == gateway) & d.device.in_(devices)
-        still = of_it & d.ended_ns.is_(None) & (d.confirmed_ns <= t_ns) & (d.seen_ns <= t_ns)
+        of_them = (d.site == site) & (d.gateway == gateway) & which
+        still = of_them & d.ended_ns.is_(None) & (d.confirmed_ns <= t_ns) & (d.seen_ns <= t_ns)
         with self._lock, write(self._engine) as c:
             left = list(c.execute(select(d.detection).where(still)).scalars())
             if left:
