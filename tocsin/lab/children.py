@@ -125,7 +125,7 @@ class Child:
     def tail(self, lines: int = 6) -> str:
         """The end of its log, for an error's hint."""
         text = self._log.read_text("utf-8", "replace").strip().splitlines()[-lines:]
-        return f"{self._log}:\n" + "\n".join(text)
+        return "\n".join([f"{self._log}:", *text]) if text else f"{self._log} is empty"
 
 
 class Children:
