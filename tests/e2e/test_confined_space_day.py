@@ -23,7 +23,7 @@ def test_a_permit_from_application_to_the_verified_bundle_with_the_cloud_there_a
         assert len(site.seen.bundles) == len(site.seen.breach_to_siren_s) == 2
         told = site.seen.told()
         sheet = ready(site)
-        for name in ("qian", "feng", "root"):
+        for name in ("qian", "feng", "tech", "root"):
             assert site.people[name].secret in sheet
             assert len(site.people[name].secret) >= 32
         space = site.people["zhao"].get("/permit-ledger/spaces")[0]

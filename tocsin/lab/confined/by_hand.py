@@ -9,7 +9,7 @@ import time
 
 from tocsin.cli import output
 from tocsin.lab.confined import site
-from tocsin.lab.confined.day import CREW, Site
+from tocsin.lab.confined.day import CREW, SIGNERS, Site
 from tocsin.lab.confined.person import PASSWORD, PIN
 
 _GAS = re.compile(r"(o2|ex|h2s|co) (-|[0-9.]+)")
@@ -20,7 +20,7 @@ def ready(at: Site) -> str:
     """From now on permits follow the shipped intervals; what a person needs to know of the site."""
     at.furnish_space(site.BY_HAND)
     people = [
-        [name, role, at.people[name].secret if role in ("approver", "technician", "admin") else ""]
+        [name, role, at.people[name].secret if role in SIGNERS else ""]
         for name, role in {**CREW, "root": "admin"}.items()
     ]
     return "\n".join(

@@ -27,6 +27,7 @@ CREW = {
     "zhao": "applicant", "qian": "approver", "feng": "approver", "sun": "gas-tester", "li": "attendant", "zhou": "entrant",
     "wu": "entrant", "zheng": "entrant", "tech": "technician", "wang": "rescue",
 }  # fmt: skip
+SIGNERS = ("approver", "technician", "admin")  # with a code of their authenticator
 INSIDE = ("zhou", "wu", "zheng")
 _GOOD = {"o2": (20.9, "%{vol}"), "ex": (0.0, "%{LEL}"), "h2s": (1.0, "[ppm]"), "co": (2.0, "[ppm]")}
 _T = TypeVar("_T")
@@ -97,6 +98,7 @@ class Site:
     def _hire(self, link: str) -> None:
         root = Person("root", self.console_url)
         root.set_up(link)
+        root.enrol()
         self.people["root"] = root
         for name, role in CREW.items():
             account = {"name": name, "password": "a long enough password", "role": "operator"}
@@ -104,6 +106,8 @@ class Site:
             root.put(f"/accounts/{made['id']}/permit-roles", [{"role": role, "site": site.SITE}])
             person = self.people[name] = Person(name, self.console_url)
             person.log_in()
+            if role in SIGNERS:
+                person.enrol()
         for name in ("li", "wang"):
             self.people[name].register_phone()
 

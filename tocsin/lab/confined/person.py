@@ -19,6 +19,7 @@ from tocsin.lab.children import LabError
 
 PASSWORD, PIN = "a long enough password", "271828"
 STEP_S = 30  # RFC 6238
+CODE_LASTS_S = 8  # a code that ends sooner is left out: what it signs may come seconds later
 
 
 class RefusalError(LabError):
@@ -65,20 +66,19 @@ class Person:
 
     @property
     def secret(self) -> str:
-        """The authenticator's key, as people type it into an app; "" before the first code."""
+        """The authenticator's key, as people type it into an app; "" before it is set up."""
         return base64.b32encode(self._secret).decode().rstrip("=")
+
+    def enrol(self) -> None:
+        """Set up the authenticator."""
+        text = str(self.post("/me/second-factor", {"password": PASSWORD})["secret"])
+        self._secret = base64.b32decode(text + "=" * (-len(text) % 8))
+        self.post("/me/second-factor/confirm", {"code": self.code()})
 
     def code(self) -> str:
         """The authenticator's next code that was not used yet; waits where the next one is too far off."""
-        if not self._secret:
-            text = str(self.post("/me/second-factor", {"password": PASSWORD})["secret"])
-            self._secret = base64.b32decode(text + "=" * (-len(text) % 8))
-            self._last_step = int(time.time()) // STEP_S - 1
-            self.post("/me/second-factor/confirm", {"code": self._totp()})
-        return self._totp()
-
-    def _totp(self) -> str:
-        self._last_step = max(self._last_step + 1, int(time.time()) // STEP_S - 1)
+        oldest = (int(time.time()) + CODE_LASTS_S) // STEP_S - 1
+        self._last_step = max(self._last_step + 1, oldest)
         while self._last_step > int(time.time()) // STEP_S + 1:
             time.sleep(0.5)
         digest = hmac.new(self._secret, self._last_step.to_bytes(8, "big"), hashlib.sha1).digest()
