@@ -207,6 +207,7 @@ class DriverReason(StrEnum):
     EXCEPTION_CODE = "exception-code"
     CLOSED = "closed"
     BAD_FILE = "bad-file"
+    NOT_TO_STANDARD = "not-to-standard"
 
 
 NOT_SENT = frozenset(

@@ -17,7 +17,7 @@ import pytest
 from edge.vision.pipeline.camera import Camera
 from edge.vision.pipeline.health import CameraState
 from edge.vision.sources.options import SourceOptions, opener
-from edge.vision.sources.source import Raw, Reject, Source
+from edge.vision.sources.source import Raw, Reject, Source, Suspect
 from tests.edge.vision.cameras import EVERY, watched
 from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import SystemClock
@@ -52,7 +52,7 @@ def one_picture(path: str, **given: Any) -> Raw:
     try:
         assert opened.grab()
         raw = opened.retrieve()
-        assert not isinstance(raw, Reject)
+        assert not isinstance(raw, Reject | Suspect)
         return raw.copy()
     finally:
         opened.close()

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from edge.vision.pipeline.board import Board, Taken
 from edge.vision.pipeline.develop import Radiometry
 from edge.vision.pipeline.health import Health
+from edge.vision.pipeline.leniency import OPENINGS, Leniency
 from edge.vision.pipeline.pace import Rates
 from edge.vision.pipeline.retry import Retry
-from edge.vision.sources.source import Reject, Source, Wait
+from edge.vision.sources.damage import FIX, HABITS
+from edge.vision.sources.source import Raw, Reject, Source, Suspect, Wait
 from tocsin.errors import DriverReason, LinkError, TocsinError
 from tocsin.sdk import Clock
 
@@ -53,6 +55,7 @@ class CameraRun:
         self._camera, self._board, self._health = camera, board, health
         self._clock, self._tell, self._stop = clock, tell, stop
         self._retry = Retry()
+        self._leniency = Leniency()  # outlives the openings
 
     def run(self) -> None:
         """Until it is stopped, or a file has ended."""
@@ -60,6 +63,7 @@ class CameraRun:
             try:
                 with closing(self._camera.source(self._stop.wait)) as source:
                     source.open()
+                    self._learn(self._leniency.opened())
                     if self._health.online():
                         self._tell(Change(self._camera.name, None))
                     self._serve(source)
@@ -84,14 +88,41 @@ class CameraRun:
             index = self._health.came(mono_ns, wanted)
             if not wanted:
                 continue
-            raw = source.retrieve()
-            if isinstance(raw, Reject):
-                self._health.rejected(raw.value)
+            raw = self._weighed(source.retrieve())
+            if isinstance(raw, Reject | Suspect):
+                why = raw.reject if isinstance(raw, Suspect) else raw
+                self._health.rejected(why.value)
                 bad += 1
                 since_ns = mono_ns if bad == 1 else since_ns
                 if source.live and bad >= _BAD_IN_A_ROW and mono_ns - since_ns >= _BAD_NS:
-                    text = f"no picture of {bad} could be read ({raw.value}); it is opened anew"
-                    raise LinkError(DriverReason.GARBAGE, text)
+                    raise _given_up(raw, bad)
                 continue
             bad = 0
             board.put(Taken(name, index, ts_ns, mono_ns, raw))
+
+    def _weighed(self, found: Raw | Reject | Suspect) -> Raw | Reject | Suspect:
+        """A suspect picture is one to look at where all of its camera's are like it."""
+        known = self._leniency
+        match found:
+            case Suspect():
+                self._learn(known.suspect(found.damage))
+                return found.picture if found.damage is known.taken else found
+            case Reject():
+                self._learn(known.refused())
+            case _:
+                self._learn(known.whole())
+        return found
+
+    def _learn(self, leniency: Leniency) -> None:
+        if leniency is not self._leniency:
+            self._leniency = leniency
+            self._health.takes(leniency.taken)
+
+
+def _given_up(newest: Reject | Suspect, bad: int) -> LinkError:
+    if isinstance(newest, Reject):
+        text = f"no picture of {bad} could be read ({newest.value}); it is opened anew"
+        return LinkError(DriverReason.GARBAGE, text)
+    habit = HABITS[newest.damage][0]
+    text = f"{habit}: {FIX[0]}. Where each of them is like that in {OPENINGS} openings, they are taken as they are"
+    return LinkError(DriverReason.NOT_TO_STANDARD, text)

@@ -10,6 +10,7 @@ import msgspec
 
 from edge.vision.observation import Quality
 from edge.vision.pipeline.pace import Attention
+from edge.vision.sources.damage import Damage
 from tocsin.errors import TocsinError
 
 STALLED_S = 5.0
@@ -50,6 +51,7 @@ class CameraHealth(msgspec.Struct, frozen=True):
     failed_looks: int  # a model or detector refused them, or broke
     unjudged: str  # why the newest cannot be judged: a `Quality`, a `Reject`, `NO_PICTURE`, `FAILED`; empty when it can
     unjudged_why: str  # of `FAILED`: what was said
+    suspect: Damage | None  # how all its pictures are written wrong, which are taken all the same
     reconnects: int
     resolution_changes: int
     moved: int
@@ -78,6 +80,7 @@ class Health:
         self._is_failing = False
         self._in_a_row = 0  # refused, or failed
         self._unjudged, self._why = NO_PICTURE, ""
+        self._suspect: Damage | None = None
 
     def online(self) -> bool:
         """It opened; True when it was not online before."""
@@ -115,6 +118,11 @@ class Health:
         with self._lock:
             self._rejected[reason] += 1
             self._not_judged(reason, "")
+
+    def takes(self, suspect: Damage | None) -> None:
+        """Pictures that are written wrong in this way are looked at from now on; None: none are."""
+        with self._lock:
+            self._suspect = suspect
 
     def developed(self, size: tuple[int, int], quality: Quality, moved: bool, changes: int) -> None:
         """What it looks like."""
@@ -173,6 +181,7 @@ class Health:
                 failed_looks=self._counts["failed_looks"],
                 unjudged=self._unjudged,
                 unjudged_why=self._why,
+                suspect=self._suspect,
                 reconnects=self._counts["reconnects"],
                 resolution_changes=self._resolution_changes,
                 moved=self._counts["moved"],

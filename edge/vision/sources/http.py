@@ -8,8 +8,8 @@ from edge.vision.sources.address import Address
 from edge.vision.sources.http_get import HttpGet
 from edge.vision.sources.multipart import MAX_PART_BYTES, BadPartError, boundary_of, next_part
 from edge.vision.sources.pacing import Pacing
-from edge.vision.sources.picture_file import decode_file
-from edge.vision.sources.source import Raw, Reject, Wait
+from edge.vision.sources.picture_file import decode_sent
+from edge.vision.sources.source import Raw, Reject, Suspect, Wait
 from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import Clock
 
@@ -71,9 +71,9 @@ class HttpSource:
             self._take_picture(self._get.get())
         return True
 
-    def retrieve(self) -> Raw | Reject:
+    def retrieve(self) -> Raw | Reject | Suspect:
         """Unpacks it; 8-bit pictures are turned as their EXIF data say."""
-        return decode_file(self._data)
+        return decode_sent(self._data)
 
     def close(self) -> None:
         """Ends the connection."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from edge.vision.sources.address import Address
 from edge.vision.sources.http import HttpSource
-from edge.vision.sources.source import Raw, Reject, Wait
+from edge.vision.sources.source import Raw, Reject, Suspect, Wait
 from tocsin.errors import DriverReason, LinkError, MissingExtraError
 from tocsin.sdk import Clock
 
@@ -90,7 +90,7 @@ class OnvifSource:
         assert self._source is not None  # noqa: S101 - opened before
         return self._source.grab()
 
-    def retrieve(self) -> Raw | Reject:
+    def retrieve(self) -> Raw | Reject | Suspect:
         """Unpacks it."""
         assert self._source is not None  # noqa: S101 - opened before
         return self._source.retrieve()

@@ -8,14 +8,16 @@ import numpy as np
 
 from edge.vision.opencv import cv2
 from edge.vision.sources.exif import may_be_turned
+from edge.vision.sources.jpeg_mend import mend
 from edge.vision.sources.jpeg_scan import is_damaged
-from edge.vision.sources.source import Raw, Reject
+from edge.vision.sources.source import Raw, Reject, Suspect
 
 MAX_PIXELS = 50_000_000  # 8K has 33 million; unpacked that is 150 MB
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
+_MAY_BE_WHOLE = frozenset({Reject.TRUNCATED, Reject.DAMAGED, Reject.UNREADABLE})
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _TIFF_FORMS = {3: "H", 4: "I"}  # SHORT and LONG
 
@@ -52,7 +54,29 @@ def decode_file(data: bytes, max_pixels: int = MAX_PIXELS, *, upright: bool = Tr
         return found
     if data.startswith(_JPEG) and is_damaged(data, found):
         return Reject.DAMAGED
-    if not upright or found.dtype != np.uint8 or not may_be_turned(data):
+    return _turned(data, found) if upright else found
+
+
+def decode_sent(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject | Suspect:
+    """Like `decode_file`, of a camera; a JPEG that is written wrong although its picture is whole comes with what is wrong."""
+    found = decode_file(data, max_pixels)
+    if not isinstance(found, Reject) or found not in _MAY_BE_WHOLE or not data.startswith(_JPEG):
+        return found
+    mended = mend(data)
+    if mended is None:
+        return found
+    picture = decode(mended.data, max_pixels)
+    if isinstance(picture, Reject) or is_damaged(mended.data, picture, exact=True):
+        return found
+    picture = _turned(mended.data, picture)
+    if isinstance(picture, Reject) or mended.damage is None:
+        return picture
+    return Suspect(picture, mended.damage, found)
+
+
+def _turned(data: bytes, found: Raw) -> Raw | Reject:
+    """An 8-bit picture, as its EXIF data say."""
+    if found.dtype != np.uint8 or not may_be_turned(data):
         return found
     turned = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     return Reject.UNREADABLE if turned is None else turned

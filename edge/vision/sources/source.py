@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge.vision.sources.damage import Damage
 
 Raw = NDArray[Any]
 """As the camera gave it: (H, W) or (H, W, 3 or 4) uint8, or (H, W) uint16 thermal counts."""
@@ -26,6 +29,15 @@ class Reject(StrEnum):
     UNREADABLE = "unreadable"  # not a picture, or of a kind that is not known
     EIGHT_BIT = "8-bit"  # tells no temperature, and temperatures are wanted
     SIXTEEN_BIT = "16-bit"  # counts, and nobody said what a count is
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suspect:
+    """A whole picture of a file that is written wrong. `reject` is why it is not looked at where that is not known as its camera's habit."""
+
+    picture: Raw
+    damage: Damage
+    reject: Reject
 
 
 class Source(Protocol):
@@ -50,7 +62,7 @@ class Source(Protocol):
         """
         ...
 
-    def retrieve(self) -> Raw | Reject:
+    def retrieve(self) -> Raw | Reject | Suspect:
         """The frame of the last `grab`."""
         ...
 

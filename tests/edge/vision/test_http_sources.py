@@ -23,7 +23,7 @@ from edge.vision.pipeline.camera import Camera
 from edge.vision.sources import http
 from edge.vision.sources.multipart import BadPartError, boundary_of, next_part
 from edge.vision.sources.options import SourceOptions, opener
-from edge.vision.sources.source import Reject, Source
+from edge.vision.sources.source import Reject, Source, Suspect
 from tests.edge.vision.cameras import EVERY, watched
 from tests.edge.vision.scenes import number_of, numbered, oriented
 from tests.edge.vision.test_damaged import damaged
@@ -168,7 +168,7 @@ def _first_numbers(source: Source, count: int) -> list[int]:
     for _ in range(count):
         assert source.grab()
         raw = source.retrieve()
-        assert not isinstance(raw, Reject)
+        assert not isinstance(raw, Reject | Suspect)
         found.append(number_of(raw))
     source.close()
     return found
