@@ -1,4 +1,4 @@
-"""Video as RTP carries it: H.264 (RFC 6184) and H.265 (RFC 7798), made by x264 and x265, whose pictures carry their number."""
+"""Video as RTP carries it: H.264 (RFC 6184) and H.265 (RFC 7798), made by x264 and x265, and JPEGs (RFC 2435), whose pictures carry their number."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 
 import av
+import cv2
 
 from tests.edge.vision.scenes import numbered
 
@@ -67,11 +68,7 @@ class Codec:
 
     def packets(self, unit: Unit, sequence: itertools.count[int], timestamp: int) -> list[bytes]:
         """RTP packets of a picture; its last one has the marker."""
-        payloads = [payload for nal in unit for payload in self.payloads(nal)]
-        return [
-            struct.pack(">BBHII", 0x80, 96 | (i == len(payloads) - 1) << 7, next(sequence) & 0xFFFF, timestamp & 0xFFFFFFFF, 42) + payload
-            for i, payload in enumerate(payloads)
-        ]  # fmt: skip
+        return rtp([payload for nal in unit for payload in self.payloads(nal)], sequence, timestamp)
 
     def media(self, sets: list[bytes]) -> str:
         """The lines of the SDP; without parameter sets when none are given."""
@@ -85,6 +82,53 @@ class Codec:
         return f"a=rtpmap:96 {self.name}/90000\r\n{fmtp}"
 
 
+class Mjpeg(Codec):
+    """Each picture is a JPEG; a unit is its size in blocks, its two quantisation tables, and what is coded."""
+
+    def encode(self, frames: int, fps: int, width: int, height: int, gop: int) -> list[Unit]:
+        """In whole blocks of 16 px: the header has no room for other sizes. The number stands at the bottom too."""
+        wide, high = width // 16 * 16, height // 16 * 16
+        found = []
+        for number in range(frames):
+            picture = numbered(number, wide, high)
+            picture[-(high // 4) :] = picture[: high // 4]
+            jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+            at = jpeg.index(b"\xff\xda")
+            tables = b"".join(t[1:] for t in re.findall(rb"(?s)\xff\xdb..(.{65})", jpeg[:at]))
+            found.append(
+                [
+                    bytes((wide // 8, high // 8)),
+                    tables,
+                    jpeg[at + 2 + int.from_bytes(jpeg[at + 2 : at + 4]) : -2],
+                ]
+            )
+        return found
+
+    def sets_of(self, clip: list[Unit]) -> list[bytes]:
+        return []
+
+    def media(self, sets: list[bytes]) -> str:
+        return f"a=rtpmap:96 {self.name}/90000\r\n"
+
+    def packets(self, unit: Unit, sequence: itertools.count[int], timestamp: int) -> list[bytes]:
+        """4:2:0 (type 1), with the tables in the first (Q 255)."""
+        size, tables, coded = unit
+        payloads = []
+        for at in range(0, len(coded), MTU):
+            head = struct.pack(">IBB", at, 1, 255) + size
+            first = struct.pack(">HH", 0, len(tables)) + tables if at == 0 else b""
+            payloads.append(head + first + coded[at : at + MTU])
+        return rtp(payloads, sequence, timestamp)
+
+
+def rtp(payloads: list[bytes], sequence: itertools.count[int], timestamp: int) -> list[bytes]:
+    """The packets of a picture."""
+    return [
+        struct.pack(">BBHII", 0x80, 96 | (i == len(payloads) - 1) << 7, next(sequence) & 0xFFFF, timestamp & 0xFFFFFFFF, 42) + payload
+        for i, payload in enumerate(payloads)
+    ]  # fmt: skip
+
+
 CODECS = {
     "h264": Codec(
         "H264", "libx264", {"x264-params": "bframes=0:scenecut=0"}, 1, 28, (7, 8), ("sprop-parameter-sets",)
@@ -93,4 +137,5 @@ CODECS = {
         "H265", "libx265", {"x265-params": "bframes=0:scenecut=0:open-gop=0:repeat-headers=1:log-level=none"},
         2, 49, (32, 33, 34), ("sprop-vps", "sprop-sps", "sprop-pps"),
     ),
+    "mjpeg": Mjpeg("JPEG", "", {}, 0, 0, (), ()),
 }  # fmt: skip

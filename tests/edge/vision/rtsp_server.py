@@ -1,4 +1,4 @@
-"""An RTSP server with H.264 or H.265 cameras that can be made to fail: `python -m tests.edge.vision.rtsp_server --cameras 2`.
+"""An RTSP server with H.264, H.265 or MJPEG cameras that can be made to fail: `python -m tests.edge.vision.rtsp_server --cameras 2`.
 
 RTSP 1.0 (RFC 2326) with RTP interleaved in the TCP connection (10.12). Each camera has a port of its own. Prints
 `{"ready": true, "ports": [...]}`; then reads lines `CAMERA MODE` and answers each with `{"ok": ...}`. Modes: `play`, `stall` (connected, no
@@ -152,6 +152,8 @@ class Camera:
                 continue
             if self.mode == "still":
                 unit = self._clip[0]
+            if self.mode == "short" and sent % GOP == 0:
+                unit = [*unit[:-1], unit[-1][: len(unit[-1]) // 2]]
             packets = self._codec.packets(unit, sequence, 90_000 // self._fps * sent)
             if self.mode == "holes" and sent % GOP == 0:
                 packets = packets[: len(packets) // 2]

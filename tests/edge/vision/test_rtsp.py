@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from edge.vision.frame import Frame
 from edge.vision.observation import Quality
 from edge.vision.pipeline.health import CameraState
+from edge.vision.pipeline.worker import Looked
 from edge.vision.sources.address import Address
 from edge.vision.sources.rtsp import RtspSource
-from tests.edge.vision.cameras import Server, rtsp_camera, rtsp_server, watched
+from tests.edge.vision.cameras import Server, read_number, rtsp_camera, rtsp_server, watched
 from tests.edge.vision.rtsp_server import GOP, SKIPPED
+from tests.edge.vision.scenes import number_of
 from tocsin.errors import DriverReason, LinkError
 from tocsin.testing import free_port, wait_until
 
@@ -131,6 +135,33 @@ async def test_h265_pictures_that_refer_to_one_that_is_missing_are_left_out(serv
         assert seen.health("cam").reconnects == 0
         server.turn("play")
         await wait_until(lambda: {n % GOP for n in seen.numbers("cam")[-20:]} == set(range(GOP)))
+
+
+async def test_a_jpeg_by_rtsp_of_which_packets_are_missing_is_left_out(serve: Callable[..., Server]) -> None:  # fmt: skip
+    server = serve("--codec", "mjpeg")
+    server.turn("holes")
+    async with watched([rtsp_camera("cam", server.url())]) as seen:
+        await wait_until(lambda: len(seen.numbers("cam")) >= 3 * GOP)
+        assert {n % GOP for n in seen.numbers("cam")} == set(range(1, GOP))
+        assert seen.health("cam").rejected == {}
+
+
+async def test_what_a_camera_never_made_of_a_jpeg_by_rtsp_is_what_another_had_there_and_nothing_tells(serve: Callable[..., Server]) -> None:  # fmt: skip
+    """A limit, of FFmpeg: docs/vision.md says so."""
+    server = serve("--codec", "mjpeg")
+    server.turn("short")
+    pairs: list[tuple[int, int]] = []
+
+    def read(frame: Frame) -> Looked:
+        assert frame.picture is not None
+        pairs.append((number_of(frame.picture), number_of(np.flipud(frame.picture))))
+        return read_number(frame)
+
+    async with watched([rtsp_camera("cam", server.url())], read) as seen:
+        await wait_until(lambda: sum(top % GOP == 0 for top, _ in pairs) >= 3)
+        assert {r.frame.quality for r in seen.results["cam"]} == {Quality.GOOD}
+        assert seen.health("cam").rejected == {}
+    assert all((top == bottom) is (top % GOP != 0) for top, bottom in pairs)
 
 
 async def test_a_camera_that_changes_its_resolution_goes_on_and_voids_its_references(serve: Callable[..., Server]) -> None:  # fmt: skip
