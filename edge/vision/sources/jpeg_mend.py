@@ -31,20 +31,22 @@ class _Head:
     odd: bool = False
     coded_at: int = 0
 
+    @property
+    def stretches(self) -> int:
+        """Between restarts."""
+        return -(-self.units // self.restart_every) if self.restart_every else 1
+
 
 def mend(data: bytes) -> Mended | None:
     """None: not a sequential JPEG of one scan, or not as many stretches of coded blocks as its picture has.
 
     Whether each of them has all its blocks is not looked at.
     """
-    try:
-        head = _head(data)
-    except (struct.error, IndexError):
-        return None
+    head = _head(data)
     if head is None:
         return None
     every = head.restart_every
-    found = _stretches(data, head.coded_at, most=-(-head.units // every) if every else 1)
+    found = _stretches(data, head.coded_at, most=head.stretches)
     if found is None:
         return None
     stretches, numbers, rest = found
@@ -59,7 +61,28 @@ def mend(data: bytes) -> Mended | None:
     return Mended(b"".join([*head.parts, *coded, _marker(EOI)]), damage)
 
 
+def lacks_restarts(data: bytes) -> bool:
+    """Whether a sequential JPEG of one scan has fewer stretches between restarts than its picture. A decoder that waits for the next restart takes no blocks meanwhile."""
+    head = _head(data)
+    if head is None or not head.restart_every:
+        return False
+    at, count = head.coded_at, 0
+    for match in MARKER.finditer(data, at):
+        count += bool(data[at : match.start()].rstrip(b"\xff"))
+        at = match.end()
+        if match[1][0] not in RESTARTS or count >= head.stretches:
+            break
+    return count < head.stretches
+
+
 def _head(data: bytes) -> _Head | None:
+    try:
+        return _read_head(data)
+    except (struct.error, IndexError):
+        return None
+
+
+def _read_head(data: bytes) -> _Head | None:
     """Up to the coded blocks, without what may not stand there: a decoder passes over it too."""
     head, at, colours = _Head([data[:2]]), 2, 0
     for _ in range(_MOST_PARTS):

@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.vision.opencv import cv2
 from edge.vision.sources.exif import may_be_turned
-from edge.vision.sources.jpeg_mend import mend
+from edge.vision.sources.jpeg_mend import lacks_restarts, mend
 from edge.vision.sources.jpeg_scan import is_damaged
 from edge.vision.sources.source import Raw, Reject, Suspect
 
@@ -52,7 +52,7 @@ def decode_file(data: bytes, max_pixels: int = MAX_PIXELS, *, upright: bool = Tr
     found = decode(data, max_pixels)
     if isinstance(found, Reject):
         return found
-    if data.startswith(_JPEG) and is_damaged(data, found):
+    if data.startswith(_JPEG) and (lacks_restarts(data) or is_damaged(data, found)):
         return Reject.DAMAGED
     return _turned(data, found) if upright else found
 

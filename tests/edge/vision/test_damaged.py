@@ -156,6 +156,25 @@ def test_more_restarts_than_a_picture_has_blocks_are_not_counted_to_their_end() 
     assert decode_file(whole[:at] + restarts) is Reject.DAMAGED
 
 
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_picture_with_fewer_restarts_than_it_needs_is_damaged_although_they_follow_one_another(
+    colours: int,
+) -> None:
+    whole = jpeg(scene()[:, :, :colours], *RESTARTS)
+    interval = b"\xff\xdd\0\4\0\x08"
+    scan = whole.index(b"\xff\xda")
+    first = whole.index(b"\xff\xd0", scan)
+    ninth = whole.index(b"\xff\xd0", first + 2)
+    for spoilt in (
+        whole[:first] + whole[ninth:],
+        whole.replace(interval, interval[:-1] + b"\x04"),
+        jpeg(scene()).replace(b"\xff\xda", interval + b"\xff\xda", 1),
+    ):
+        assert not isinstance(decode(spoilt), Reject), "the decoder takes it"
+        assert decode_file(spoilt) is Reject.DAMAGED
+    assert not isinstance(decode_file(whole), Reject)
+
+
 def walked(data: bytes, at: int, restarts: bool) -> tuple[list[int], int | None]:
     """What `_through` finds, byte by byte."""
     ends: list[int] = []
