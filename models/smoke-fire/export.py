@@ -11,16 +11,18 @@ import onnx
 import torch
 from data import INPUT, Item
 from network import CLASSES, STRIDE, Graph, Net
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 _OPSET = 17
+_LARGE = 256  # values of a weight
 _WIDTH, _HEIGHT = 640, 480  # of what a running camera is looked at; the graph takes any
 
 
-def write_onnx(net: Net, path: Path) -> None:
-    """The graph of the contract, any height and width that are multiples of 16."""
-    graph = Graph(net).eval()
+def write_onnx(nets: Sequence[Net], path: Path) -> None:
+    """The graph of the contract, any height and width that are multiples of 16. Large weights are stored in half precision, and are floats once loaded."""
+    graph = Graph(nets).eval()
     example = torch.zeros(1, 96, 128, 3, dtype=torch.uint8)
     sizes = {1: "height", 2: "width"}
     torch.onnx.export(
@@ -33,8 +35,21 @@ def write_onnx(net: Net, path: Path) -> None:
         opset_version=_OPSET,
         dynamo=False,
     )
-    graph.eval()
+    model = onnx.load(str(path))
+    _store_in_halves(model.graph)
+    onnx.save(model, str(path))
     onnx.checker.check_model(str(path), full_check=True)
+
+
+def _store_in_halves(graph: onnx.GraphProto) -> None:
+    for weight in graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype == np.float32 and values.size >= _LARGE:
+            name = weight.name
+            stored = f"{name}.half"
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
+            cast = helper.make_node("Cast", [stored], [name], name, to=onnx.TensorProto.FLOAT)
+            graph.node.insert(0, cast)
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]
@@ -72,11 +87,21 @@ def write_int8(full: Path, path: Path, items: Sequence[Item], seed: int) -> None
 
 
 def _kept_in_float(path: Path) -> list[str]:
-    """What prepares the pictures, the first convolution of both looks (its inputs have unlike ranges) and the last, which gives log-odds."""
-    nodes = onnx.load(str(path)).graph.node
-    convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
-    kept = [*range(convolutions[1] + 1), *range(convolutions[-1], len(nodes))]
-    return [nodes[i].name for i in kept]
+    """What prepares the pictures, the first convolutions (their inputs have unlike ranges) and the last, which give log-odds, with all that follows."""
+    graph = onnx.load(str(path)).graph
+    pixels, odds = {"image", "reference"}, {"heat", "score"}
+    kept = []
+    for node in graph.node:
+        if pixels & set(node.input):
+            kept.append(node.name)
+            if node.op_type != "Conv":
+                pixels |= set(node.output)
+    for node in reversed(graph.node):
+        if odds & set(node.output):
+            kept.append(node.name)
+            if node.op_type != "Conv":
+                odds |= set(node.input)
+    return kept
 
 
 def sha256(path: Path) -> str:

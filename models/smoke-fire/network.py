@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -83,11 +85,28 @@ class Net(nn.Module):
 
 
 class Graph(nn.Module):
-    """What is exported: uint8 pictures in, heat and the score of the whole out. It looks twice, the second time in a mirror, and takes the mean of the log-odds.
+    """What is exported: uint8 pictures in, heat and the score of the whole out. Each network looks twice, the second time in a mirror; the heat is that of
+    the mean of all log-odds.
 
-    The same heat as `net(prepare(...))`, but the picture is prepared once for both looks, and not unshuffled (that took a third of all time in ONNX
+    The same heat as by `net(prepare(...))`, but the picture is prepared once for all looks, and not unshuffled (that took a third of all time in ONNX
     Runtime): the stem's 3x3 windows over 2x2 blocks are 6x6 windows over pixels.
     """
+
+    def __init__(self, nets: Sequence[Net]) -> None:
+        super().__init__()
+        self.looks = nn.ModuleList(_BothWays(net) for net in nets)
+
+    def forward(self, image: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        x = _planes(image, reference)
+        # in a mirror the windows begin at the other end: 2 px further to the right
+        shifted = functional.pad(x, (0, 2, 2, 2))
+        odds = [look(x, shifted) for look in self.looks]
+        heat = torch.sigmoid(sum(odds[1:], odds[0]) * (0.5 / len(odds)))
+        return heat, heat.flatten(2).topk(HOTTEST, dim=2).values.mean(dim=2)
+
+
+class _BothWays(nn.Module):
+    """One network, straight and in a mirror: the sum of their log-odds."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()
@@ -96,15 +115,11 @@ class Graph(nn.Module):
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
         self.mirrored = nn.Parameter(weight.flip(3))
 
-    def forward(self, image: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-        x = _planes(image, reference)
+    def forward(self, x: Tensor, shifted: Tensor) -> Tensor:
         seen = functional.relu(functional.conv2d(x, self.weight, self.bias, 4, 2))
-        # in a mirror the windows begin at the other end: 2 px further to the right
-        shifted = functional.pad(x, (0, 2, 2, 2))
         mirrored = functional.relu(functional.conv2d(shifted, self.mirrored, self.bias, 4))
         odds = self.net.after(torch.cat([seen, mirrored.flip(3)]))
-        heat = torch.sigmoid((odds[:1] + odds[1:].flip(3)) * 0.5)
-        return heat, heat.flatten(2).topk(HOTTEST, dim=2).values.mean(dim=2)
+        return odds[:1] + odds[1:].flip(3)
 
 
 def _of_pixels(stem: nn.Sequential) -> tuple[Tensor, Tensor]:
