@@ -13,7 +13,7 @@ from edge.vision.pipeline.health import Health
 from edge.vision.pipeline.leniency import OPENINGS, Leniency
 from edge.vision.pipeline.pace import Rates
 from edge.vision.pipeline.retry import Retry
-from edge.vision.sources.damage import FIX, HABITS
+from edge.vision.sources.damage import FIX, HABITS, Damage
 from edge.vision.sources.source import Raw, Reject, Source, Suspect, Wait
 from tocsin.errors import DriverReason, LinkError, TocsinError
 from tocsin.sdk import Clock
@@ -95,7 +95,7 @@ class CameraRun:
                 bad += 1
                 since_ns = mono_ns if bad == 1 else since_ns
                 if source.live and bad >= _BAD_IN_A_ROW and mono_ns - since_ns >= _BAD_NS:
-                    raise _given_up(raw, bad)
+                    raise _given_up(raw, bad, self._leniency)
                 continue
             bad = 0
             board.put(Taken(name, index, ts_ns, mono_ns, raw))
@@ -104,6 +104,8 @@ class CameraRun:
         """A suspect picture is one to look at where all of its camera's are like it."""
         known = self._leniency
         match found:
+            case Suspect(damage=Damage.NO_END):
+                self._learn(known.refused())
             case Suspect():
                 self._learn(known.suspect(found.damage))
                 return found.picture if found.damage is known.taken else found
@@ -119,10 +121,15 @@ class CameraRun:
             self._health.takes(leniency.taken)
 
 
-def _given_up(newest: Reject | Suspect, bad: int) -> LinkError:
+def _given_up(newest: Reject | Suspect, bad: int, known: Leniency) -> LinkError:
     if isinstance(newest, Reject):
         text = f"no picture of {bad} could be read ({newest.value}); it is opened anew"
         return LinkError(DriverReason.GARBAGE, text)
-    habit = HABITS[newest.damage][0]
-    text = f"{habit}: {FIX[0]}. Where each of them is like that in {OPENINGS} openings, they are taken as they are"
+    if newest.damage is Damage.NO_END:
+        then = "Until then none is looked at: nothing tells a whole one from one that is cut short"
+    elif known.can:
+        then = "It sent one that is as it should be, so these are refused until the next start"
+    else:
+        then = f"Where each of them is like that in {OPENINGS} openings, they are taken as they are"
+    text = f"{HABITS[newest.damage][0]}: {FIX[0]}. {then}"
     return LinkError(DriverReason.NOT_TO_STANDARD, text)

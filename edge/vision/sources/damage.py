@@ -8,20 +8,23 @@ from enum import StrEnum
 class Damage(StrEnum):
     """What is wrong with it. Stable; shown to people."""
 
-    NO_END = "no-end"  # no EOI
+    NO_END = "no-end"  # no EOI behind the coded blocks: cut short or whole, nobody can tell
     RESTARTS = "restarts"  # numbered wrong, or without DRI
-    MARKER = "marker"  # a marker, or bytes beside all markers, where none may stand
+    MARKER = "marker"  # in its header a marker, or bytes beside all markers, where none may stand
 
 
 HABITS: dict[Damage, tuple[str, str]] = {
-    Damage.NO_END: ("its JPEGs have no end marker (EOI)", "其 JPEG 缺少结束标记（EOI）"),
+    Damage.NO_END: (
+        "its JPEGs have no end marker (EOI) where their data end",
+        "其 JPEG 数据末尾缺少结束标记（EOI）",
+    ),
     Damage.RESTARTS: (
         "the restart markers (RST) of its JPEGs are numbered wrong, or stand where none may",
         "其 JPEG 的重启标记（RST）编号错误或位置不当",
     ),
     Damage.MARKER: (
-        "in its JPEGs stands a marker, or bytes that belong to none, where none may",
-        "其 JPEG 中有不应出现的标记或多余字节",
+        "in the header of its JPEGs stands a marker, or bytes that belong to none, where none may",
+        "其 JPEG 文件头中有不应出现的标记或多余字节",
     ),
 }
 """In English and Chinese."""

@@ -37,24 +37,24 @@ class _Head:
         return -(-self.units // self.restart_every) if self.restart_every else 1
 
 
-def mend(data: bytes) -> Mended | None:
-    """None: not a sequential JPEG of one scan, or not as many stretches of coded blocks as its picture has.
+def mend(data: bytes, max_pixels: int) -> Mended | None:
+    """None: not a sequential JPEG of one scan, or not as many stretches of coded blocks as its picture has, or of more pixels.
 
     Whether each of them has all its blocks is not looked at.
     """
     head = _head(data)
-    if head is None:
+    if head is None or head.units > max_pixels // _BLOCK_PX**2:
         return None
     every = head.restart_every
     found = _stretches(data, head.coded_at, most=head.stretches)
     if found is None:
         return None
     stretches, numbers, rest = found
-    damage = _at_end(rest)
-    if head.odd:
-        damage = Damage.MARKER
+    damage = Damage.MARKER if head.odd else None
     if numbers and (not every or any(n != i % len(RESTARTS) for i, n in enumerate(numbers))):
         damage = Damage.RESTARTS
+    if not _ends(rest):
+        damage = Damage.NO_END
     coded = [stretches[0]]
     for i, stretch in enumerate(stretches[1:]):
         coded += [_marker(RESTARTS[i % len(RESTARTS)]), stretch]
@@ -68,7 +68,9 @@ def lacks_restarts(data: bytes) -> bool:
         return False
     at, count = head.coded_at, 0
     for match in MARKER.finditer(data, at):
-        count += bool(data[at : match.start()].rstrip(b"\xff"))
+        if not data[at : match.start()].rstrip(b"\xff"):
+            break  # two restarts with nothing between them: as good as missing
+        count += 1
         at = match.end()
         if match[1][0] not in RESTARTS or count >= head.stretches:
             break
@@ -146,19 +148,19 @@ def _stretches(data: bytes, at: int, most: int) -> tuple[list[bytes], list[int],
     return (found, numbers, rest) if len(found) == most else None
 
 
-def _at_end(rest: bytes) -> Damage | None:
-    """What is wrong behind the coded blocks."""
+def _ends(rest: bytes) -> bool:
+    """Whether the end marker stands behind the coded blocks: without it, nothing tells them from what a camera filled its buffer up with."""
     at = 0
     for _ in range(_MOST_PARTS):
         found = MARKER.search(rest, at)
         if found is None or rest[at : found.start()].strip(b"\xff"):
             break
         if found[1][0] == EOI:
-            return None
+            return True
         if found[1][0] not in BETWEEN:
             break
         at = found.end() + int.from_bytes(rest[found.end() : found.end() + 2], "big")
-    return Damage.MARKER if _marker(EOI) in rest else Damage.NO_END
+    return False
 
 
 def _marker(code: int) -> bytes:

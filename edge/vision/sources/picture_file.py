@@ -62,7 +62,7 @@ def decode_sent(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject | Sus
     found = decode_file(data, max_pixels)
     if not isinstance(found, Reject) or found not in _MAY_BE_WHOLE or not data.startswith(_JPEG):
         return found
-    mended = mend(data)
+    mended = mend(data, max_pixels)
     if mended is None:
         return found
     picture = decode(mended.data, max_pixels)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge.vision.pipeline.leniency import OPENINGS, Leniency
 from edge.vision.sources.damage import Damage
 
-END, RESTARTS = Damage.NO_END, Damage.RESTARTS
+HEADER, RESTARTS = Damage.MARKER, Damage.RESTARTS
 REFUSED, WHOLE = "refused", "whole"
 
 
@@ -32,20 +32,20 @@ def after(openings: Sequence[Sequence[Damage | str]], known: Leniency | None = N
     ("openings", "taken"),
     [
         ([], None),
-        ([[END, END]] * 2, None),
-        ([[END, END]] * 3, END),
-        ([[END], [], [END], [], [END]], END),
-        ([[END], [END], [RESTARTS], [END]], None),
-        ([[END], [END], [END, RESTARTS], [END], [END]], None),
-        ([[END], [END], [END, REFUSED], [END], [END]], None),
-        ([[END], [END], [REFUSED], [END], [END], [END]], END),
+        ([[HEADER, HEADER]] * 2, None),
+        ([[HEADER, HEADER]] * 3, HEADER),
+        ([[HEADER], [], [HEADER], [], [HEADER]], HEADER),
+        ([[HEADER], [HEADER], [RESTARTS], [HEADER]], None),
+        ([[HEADER], [HEADER], [HEADER, RESTARTS], [HEADER], [HEADER]], None),
+        ([[HEADER], [HEADER], [HEADER, REFUSED], [HEADER], [HEADER]], None),
+        ([[HEADER], [HEADER], [REFUSED], [HEADER], [HEADER], [HEADER]], HEADER),
         ([[REFUSED]] * 9, None),
-        ([[END]] * 3 + [[END, REFUSED], [REFUSED], [RESTARTS]], END),
-        ([[END]] * 3 + [[RESTARTS]] * 3, RESTARTS),
-        ([[WHOLE]] + [[END]] * 9, None),
-        ([[END, WHOLE]] + [[END]] * 9, None),
-        ([[END]] * 3 + [[END, WHOLE]], None),
-        ([[END]] * 3 + [[WHOLE]] + [[END]] * 9, None),
+        ([[HEADER]] * 3 + [[HEADER, REFUSED], [REFUSED], [RESTARTS]], HEADER),
+        ([[HEADER]] * 3 + [[RESTARTS]] * 3, RESTARTS),
+        ([[WHOLE]] + [[HEADER]] * 9, None),
+        ([[HEADER, WHOLE]] + [[HEADER]] * 9, None),
+        ([[HEADER]] * 3 + [[HEADER, WHOLE]], None),
+        ([[HEADER]] * 3 + [[WHOLE]] + [[HEADER]] * 9, None),
     ],
 )
 def test_pictures_written_wrong_are_taken_when_three_openings_gave_nothing_else(
@@ -55,14 +55,14 @@ def test_pictures_written_wrong_are_taken_when_three_openings_gave_nothing_else(
 
 
 def test_the_first_picture_as_it_should_be_ends_it_at_once_and_for_good() -> None:
-    known = after([[END]] * OPENINGS)
-    assert known.taken is END
-    known = known.suspect(END).whole()
+    known = after([[HEADER]] * OPENINGS)
+    assert known.taken is HEADER
+    known = known.suspect(HEADER).whole()
     assert known.taken is None
-    assert after([[END]] * 20, known).taken is None
+    assert after([[HEADER]] * 20, known).taken is None
 
 
-@given(st.lists(st.lists(st.sampled_from([END, RESTARTS, REFUSED, WHOLE]), max_size=4), max_size=12))  # fmt: skip
+@given(st.lists(st.lists(st.sampled_from([HEADER, RESTARTS, REFUSED, WHOLE]), max_size=4), max_size=12))  # fmt: skip
 def test_what_is_taken_was_all_that_three_openings_gave_and_nothing_before_was_as_it_should_be(
     openings: list[list[Damage | str]],
 ) -> None:

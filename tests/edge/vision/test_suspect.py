@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -17,8 +18,9 @@ from edge.vision.pipeline import camera as camera_module
 from edge.vision.pipeline.camera import Camera
 from edge.vision.pipeline.leniency import OPENINGS
 from edge.vision.sources.damage import FIX, HABITS, Damage
+from edge.vision.sources.jpeg_mend import lacks_restarts, mend
 from edge.vision.sources.options import SourceOptions, opener
-from edge.vision.sources.picture_file import decode, decode_file, decode_sent
+from edge.vision.sources.picture_file import MAX_PIXELS, decode, decode_file, decode_sent
 from edge.vision.sources.source import Reject, Suspect
 from tests.edge.vision.cameras import EVERY, Watched, watched
 from tests.edge.vision.scenes import number_of, numbered, oriented, scene
@@ -26,6 +28,8 @@ from tests.edge.vision.web_camera import (  # fmt: skip
     EOI,
     RESTARTS,
     WRONG,
+    before_scan,
+    coded_at,
     cut,
     encoded,
     web_camera,
@@ -66,7 +70,7 @@ def test_a_whole_picture_that_is_written_wrong_comes_with_what_is_wrong(how: str
 
 def test_it_is_turned_as_its_exif_data_say() -> None:
     lying = oriented(encoded(np.ascontiguousarray(np.rot90(numbered(77)))), 6)
-    found = decode_sent(lying[:-2])
+    found = decode_sent(before_scan(lying, b"abc"))
     assert isinstance(found, Suspect)
     assert number_of(found.picture) == 77
 
@@ -114,7 +118,7 @@ def test_with_restarts_missing_a_picture_is_not_whole_however_they_are_numbered(
 @pytest.mark.usefixtures("_soon")
 @pytest.mark.parametrize(
     ("how", "path"),
-    [("no end", "snapshot"), ("all restarts of one number", "mjpeg"), ("two pictures and one end", "snapshot")],
+    [("bytes in the header", "snapshot"), ("all restarts of one number", "mjpeg")],
 )  # fmt: skip
 async def test_a_camera_that_writes_all_its_jpegs_wrong_is_looked_at_after_three_openings(
     how: str, path: str
@@ -142,7 +146,7 @@ async def test_a_camera_that_writes_all_its_jpegs_wrong_is_looked_at_after_three
 @pytest.mark.usefixtures("_soon")
 async def test_the_first_jpeg_as_it_should_be_makes_the_others_damage_again() -> None:
     def odd(number: int) -> bytes:
-        return wrong("no end")(number % 100)
+        return wrong("a start in the header")(number % 100)
 
     with web_camera() as web:
         web.picture = odd
@@ -157,6 +161,8 @@ async def test_the_first_jpeg_as_it_should_be_makes_the_others_damage_again() ->
             numbers = seen.numbers("cam")
             first = next(i for i, n in enumerate(numbers) if n >= 100)
             assert all(n >= 100 for n in numbers[first:])
+            told = [str(c.error) for c in seen.changes if c.error]
+            assert "until the next start" in told[-1]
             assert seen.health("cam").suspect is None
 
 
@@ -175,6 +181,50 @@ async def test_pictures_that_are_not_whole_are_never_taken(
             assert seen.results["cam"] == []
             assert seen.health("cam").suspect is None
             assert reasons(seen) == {DriverReason.GARBAGE}
+
+
+@pytest.mark.usefixtures("_soon")
+@pytest.mark.parametrize(
+    "behind", [b"", bytes(200_000), b"\xaa" * 200_000, whole(200)[700:-2], whole(200)],
+    ids=["nothing", "zeros", "a pattern", "another's data", "another"],
+)  # fmt: skip
+@pytest.mark.parametrize("share", [2, 1], ids=["half", "all of it"])
+async def test_without_its_end_none_is_taken_whatever_fills_its_buffer(
+    behind: bytes, share: int
+) -> None:
+    def filled(number: int) -> bytes:
+        data = whole(number % 100)[:-2]
+        return data[: len(data) // share] + behind
+
+    with web_camera() as web:
+        web.picture = filled
+        async with watched([a_camera(f"{web.url}/snapshot")]) as seen:
+            await wait_until(lambda: seen.health("cam").reconnects >= OPENINGS + 2)
+            assert all(n >= 100 for n in seen.numbers("cam"))
+            assert seen.health("cam").suspect is None
+            if reasons(seen) == {DriverReason.NOT_TO_STANDARD}:
+                said = next(str(c.error) for c in seen.changes if c.error)
+                assert HABITS[Damage.NO_END][0] in said
+                assert "none is looked at" in said
+
+
+def test_a_frame_of_more_pixels_than_we_read_is_not_mended_however_its_header_hides_it() -> None:
+    data = before_scan(encoded(scene(), *RESTARTS), b"abc")
+    at = data.index(b"\xff\xc0")
+    huge = (
+        data[:at] + b"abc" + data[at : at + 5] + struct.pack(">HH", 65535, 65535) + data[at + 9 :]
+    )
+    assert mend(data, MAX_PIXELS) is not None
+    assert mend(huge, MAX_PIXELS) is None
+    assert mend(data, 64) is None
+    assert isinstance(decode_sent(huge), Reject)
+
+
+def test_restarts_are_counted_no_further_than_two_with_nothing_between_them() -> None:
+    data = encoded(scene(), *RESTARTS)
+    first = data.index(b"\xff\xd0", coded_at(data))
+    assert not lacks_restarts(data)
+    assert lacks_restarts(data[:first] + b"\xff\xd0" * 2 + data[first:])
 
 
 def test_over_onvif_it_comes_with_what_is_wrong_too(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ async def test_jpegs_that_are_all_written_wrong_are_told_once_with_what_mends_th
         return [data for k, data in events if k == kind]
 
     with web_camera() as web, caplog.at_level(logging.WARNING):
-        web.picture = wrong("no end")
+        web.picture = wrong("restarts from 1")
         device = {"id": "cam-01", "source": f"{web.url}/snapshot", "fps": 25.0, "idle_fps": 25.0, "open_fps": 25.0, "model": str(model)}  # fmt: skip
         given = CameraConfig.model_validate({"type": "camera", "name": "ridge", "period_s": 1.0, "devices": [device]})  # fmt: skip
         driver = CameraDriver(given, msgspec.structs.replace(around.context, tell=tell))
@@ -50,15 +50,15 @@ async def test_jpegs_that_are_all_written_wrong_are_told_once_with_what_mends_th
             rows = len(usable())
             await wait_until(lambda: usable()[rows:].count(True) >= 3)
             (data,) = told("camera.suspect")
-            assert data["reason"] == "no-end"
+            assert data["reason"] == "restarts"
             for word, language in enumerate(("en", "zh")):
-                assert HABITS[Damage.NO_END][word] in data[language]
+                assert HABITS[Damage.RESTARTS][word] in data[language]
                 assert FIX[word] in data[language]
             assert [r.getMessage() for r in caplog.records if FIX[0] in r.getMessage()] == [f"camera cam-01: {data['en']}"]  # fmt: skip
             assert told("camera.to-standard") == []
             web.picture = whole
             await wait_until(lambda: bool(told("camera.to-standard")))
-            assert told("camera.to-standard")[0]["reason"] == "no-end"
+            assert told("camera.to-standard")[0]["reason"] == "restarts"
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
