@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -18,14 +17,7 @@ from tocsin.testing import throwaway_broker
 settings.register_profile("tocsin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tocsin")
 
-LONG = ("tests/e2e/", "tests/lab/", "tests/cloud/growth/", "tests/tocsin_testing/")
 GATEWAYS = (Account("gw-1", "gw-1-password"), Account("gw-2", "gw-2-password"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of few but long tests: whichever workers hold last, the others do not wait for it."""
-    tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: (not item.nodeid.startswith(LONG), -tests[item.path]))
 
 
 @pytest.fixture(scope="session", autouse=True)
