@@ -13,7 +13,7 @@ from edge.vision.pipeline.health import Health
 from edge.vision.pipeline.leniency import OPENINGS, Leniency
 from edge.vision.pipeline.pace import Rates
 from edge.vision.pipeline.retry import Retry
-from edge.vision.sources.damage import FIX, HABITS, Damage
+from edge.vision.sources.damage import CUT_SHORT, FIX, HABITS
 from edge.vision.sources.source import Raw, Reject, Source, Suspect, Wait
 from tocsin.errors import DriverReason, LinkError, TocsinError
 from tocsin.sdk import Clock
@@ -56,22 +56,25 @@ class CameraRun:
         self._clock, self._tell, self._stop = clock, tell, stop
         self._retry = Retry()
         self._leniency = Leniency()  # outlives the openings
+        self._is_given_up = False  # until one of its pictures can be looked at
 
     def run(self) -> None:
         """Until it is stopped, or a file has ended."""
         while not self._stop.is_set():
+            opened = False
             try:
                 with closing(self._camera.source(self._stop.wait)) as source:
                     source.open()
+                    opened = True
                     self._learn(self._leniency.opened())
-                    if self._health.online():
-                        self._tell(Change(self._camera.name, None))
+                    if not self._is_given_up:
+                        self._online()
                     self._serve(source)
                 if self._board.wait_free(self._camera.name):
                     self._health.ended()
                 return
             except TocsinError as exc:
-                if self._health.offline(exc):
+                if self._health.offline(exc, opened=opened):
                     self._tell(Change(self._camera.name, exc))
                 reason = exc.reason if isinstance(exc, LinkError) else DriverReason.PERMISSION
                 self._stop.wait(self._retry.next_delay_s(reason))
@@ -95,17 +98,23 @@ class CameraRun:
                 bad += 1
                 since_ns = mono_ns if bad == 1 else since_ns
                 if source.live and bad >= _BAD_IN_A_ROW and mono_ns - since_ns >= _BAD_NS:
+                    self._is_given_up = True
                     raise _given_up(raw, bad, self._leniency)
                 continue
             bad = 0
+            if self._is_given_up:
+                self._is_given_up = False
+                self._online()
             board.put(Taken(name, index, ts_ns, mono_ns, raw))
+
+    def _online(self) -> None:
+        if self._health.online():
+            self._tell(Change(self._camera.name, None))
 
     def _weighed(self, found: Raw | Reject | Suspect) -> Raw | Reject | Suspect:
         """A suspect picture is one to look at where all of its camera's are like it."""
         known = self._leniency
         match found:
-            case Suspect(damage=Damage.NO_END):
-                self._learn(known.refused())
             case Suspect():
                 self._learn(known.suspect(found.damage))
                 return found.picture if found.damage is known.taken else found
@@ -123,11 +132,10 @@ class CameraRun:
 
 def _given_up(newest: Reject | Suspect, bad: int, known: Leniency) -> LinkError:
     if isinstance(newest, Reject):
-        text = f"no picture of {bad} could be read ({newest.value}); it is opened anew"
+        why = CUT_SHORT if newest is Reject.TRUNCATED else newest.value
+        text = f"no picture of {bad} could be read ({why}); it is opened anew"
         return LinkError(DriverReason.GARBAGE, text)
-    if newest.damage is Damage.NO_END:
-        then = "Until then none is looked at: nothing tells a whole one from one that is cut short"
-    elif known.can:
+    if known.can:
         then = "It sent one that is as it should be, so these are refused until the next start"
     else:
         then = f"Where each of them is like that in {OPENINGS} openings, they are taken as they are"

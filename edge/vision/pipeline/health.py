@@ -83,17 +83,16 @@ class Health:
         self._suspect: Damage | None = None
 
     def online(self) -> bool:
-        """It opened; True when it was not online before."""
+        """It opened, or after pictures that nobody could read gave one that can be; True when it was not online before."""
         with self._lock:
             changed = self._state is not CameraState.ONLINE
             self._state, self._error = CameraState.ONLINE, ""
             return changed
 
-    def offline(self, error: TocsinError) -> bool:
-        """It failed; True when that is news."""
+    def offline(self, error: TocsinError, *, opened: bool) -> bool:
+        """It failed, once it was opened or before; True when that is news."""
         with self._lock:
-            if self._state is CameraState.ONLINE:
-                self._counts["reconnects"] += 1
+            self._counts["reconnects"] += opened
             changed = self._state is not CameraState.OFFLINE
             self._state = CameraState.OFFLINE
             self._error = f"{error.message} ({error.hint})" if error.hint else error.message

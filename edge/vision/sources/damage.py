@@ -8,16 +8,11 @@ from enum import StrEnum
 class Damage(StrEnum):
     """What is wrong with it. Stable; shown to people."""
 
-    NO_END = "no-end"  # no EOI behind the coded blocks: cut short or whole, nobody can tell
     RESTARTS = "restarts"  # numbered wrong, or without DRI
     MARKER = "marker"  # in its header a marker, or bytes beside all markers, where none may stand
 
 
 HABITS: dict[Damage, tuple[str, str]] = {
-    Damage.NO_END: (
-        "its JPEGs have no end marker (EOI) where their data end",
-        "其 JPEG 数据末尾缺少结束标记（EOI）",
-    ),
     Damage.RESTARTS: (
         "the restart markers (RST) of its JPEGs are numbered wrong, or stand where none may",
         "其 JPEG 的重启标记（RST）编号错误或位置不当",
@@ -32,4 +27,7 @@ HABITS: dict[Damage, tuple[str, str]] = {
 FIX = (
     "update the camera's firmware, or read it by RTSP",
     "请升级摄像机固件，或改用 RTSP 读取",
+)
+CUT_SHORT = (
+    "truncated: without their end marker (EOI) nothing tells whole ones from those cut short"
 )

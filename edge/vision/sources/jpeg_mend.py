@@ -38,7 +38,7 @@ class _Head:
 
 
 def mend(data: bytes, max_pixels: int) -> Mended | None:
-    """None: not a sequential JPEG of one scan, or not as many stretches of coded blocks as its picture has, or of more pixels.
+    """None: not a sequential JPEG of one scan, not as many stretches of coded blocks as its picture has, no end marker behind them, or more pixels.
 
     Whether each of them has all its blocks is not looked at.
     """
@@ -50,11 +50,11 @@ def mend(data: bytes, max_pixels: int) -> Mended | None:
     if found is None:
         return None
     stretches, numbers, rest = found
+    if not _ends(rest):
+        return None
     damage = Damage.MARKER if head.odd else None
     if numbers and (not every or any(n != i % len(RESTARTS) for i, n in enumerate(numbers))):
         damage = Damage.RESTARTS
-    if not _ends(rest):
-        damage = Damage.NO_END
     coded = [stretches[0]]
     for i, stretch in enumerate(stretches[1:]):
         coded += [_marker(RESTARTS[i % len(RESTARTS)]), stretch]

@@ -16,6 +16,7 @@ import pytest
 
 from edge.vision.pipeline import camera as camera_module
 from edge.vision.pipeline.camera import Camera
+from edge.vision.pipeline.health import CameraState
 from edge.vision.pipeline.leniency import OPENINGS
 from edge.vision.sources.damage import FIX, HABITS, Damage
 from edge.vision.sources.jpeg_mend import lacks_restarts, mend
@@ -25,6 +26,7 @@ from edge.vision.sources.source import Reject, Suspect
 from tests.edge.vision.cameras import EVERY, Watched, watched
 from tests.edge.vision.scenes import number_of, numbered, oriented, scene
 from tests.edge.vision.web_camera import (  # fmt: skip
+    ENDLESS,
     EOI,
     RESTARTS,
     WRONG,
@@ -202,10 +204,31 @@ async def test_without_its_end_none_is_taken_whatever_fills_its_buffer(
             await wait_until(lambda: seen.health("cam").reconnects >= OPENINGS + 2)
             assert all(n >= 100 for n in seen.numbers("cam"))
             assert seen.health("cam").suspect is None
-            if reasons(seen) == {DriverReason.NOT_TO_STANDARD}:
-                said = next(str(c.error) for c in seen.changes if c.error)
-                assert HABITS[Damage.NO_END][0] in said
-                assert "none is looked at" in said
+            assert reasons(seen) == {DriverReason.GARBAGE}
+
+
+@pytest.mark.parametrize("how", ENDLESS)
+def test_a_picture_without_its_end_is_refused_as_it_was_read(how: str) -> None:
+    options, spoil = ENDLESS[how]
+    data = spoil(encoded(scene(), *options))
+    assert isinstance(decode_sent(data), Reject)
+    assert decode_sent(data) is decode_file(data)
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_a_camera_none_of_whose_pictures_can_be_read_is_said_to_fail_once_and_to_be_back_once() -> None:  # fmt: skip
+    with web_camera() as web:
+        web.picture = cut
+        async with watched([a_camera(f"{web.url}/snapshot")]) as seen:
+            await wait_until(lambda: seen.health("cam").reconnects >= 4)
+            assert [c.error is None for c in seen.changes] == [True, False]
+            assert seen.health("cam").state is CameraState.OFFLINE
+            assert "nothing tells whole ones from those cut short" in seen.health("cam").error
+            web.picture = whole
+            await wait_until(lambda: seen.health("cam").state is CameraState.ONLINE)
+            await wait_until(lambda: len(seen.changes) == 3)
+            assert seen.changes[-1].error is None
+            assert seen.health("cam").error == ""
 
 
 def test_a_frame_of_more_pixels_than_we_read_is_not_mended_however_its_header_hides_it() -> None:

@@ -40,17 +40,21 @@ def before_scan(jpeg: bytes, what: bytes) -> bytes:
     return jpeg[:at] + what + jpeg[at:]
 
 
+ENDLESS: dict[str, tuple[tuple[int, ...], Callable[[bytes], bytes]]] = {
+    "no end": ((), lambda j: j[:-2]),
+    "no end but padding": (RESTARTS, lambda j: j[:-2] + bytes(7)),
+    "no end and odd restarts": (RESTARTS, lambda j: renumbered(j, lambda _: 0)[:-2]),
+    "half an end": ((), lambda j: j[:-1]),
+    "a reserved marker at the end": ((), lambda j: j[:-2] + b"\xff\x02\0\4ab" + EOI),
+    "two pictures and one end": ((), lambda j: j[:-2] + j),
+}
+"""Whole pictures behind whose data no end marker stands: nothing tells them from those cut short."""
+
 WRONG: dict[str, tuple[tuple[int, ...], Callable[[bytes], bytes], Damage]] = {
-    "no end": ((), lambda j: j[:-2], Damage.NO_END),
-    "no end but padding": (RESTARTS, lambda j: j[:-2] + bytes(7), Damage.NO_END),
-    "no end and odd restarts": (RESTARTS, lambda j: renumbered(j, lambda _: 0)[:-2], Damage.NO_END),
-    "half an end": ((), lambda j: j[:-1], Damage.NO_END),
     "all restarts of one number": (RESTARTS, lambda j: renumbered(j, lambda _: 0), Damage.RESTARTS),
     "restarts from 1": (RESTARTS, lambda j: renumbered(j, lambda n: n + 1), Damage.RESTARTS),
     "a restart where none is": ((), lambda j: j[:-2] + b"\xff\xd0" + EOI, Damage.RESTARTS),
     "a last restart of any number": (RESTARTS, lambda j: j[:-2] + b"\xff\xd3" + EOI, Damage.RESTARTS),
-    "a reserved marker at the end": ((), lambda j: j[:-2] + b"\xff\x02\0\4ab" + EOI, Damage.NO_END),
-    "two pictures and one end": ((), lambda j: j[:-2] + j, Damage.NO_END),
     "bytes in the header": ((), lambda j: before_scan(j, b"abc"), Damage.MARKER),
     "a marker in the header": ((), lambda j: before_scan(j, b"\xff\xf0\0\4ab"), Damage.MARKER),
     "a start in the header": ((), lambda j: before_scan(j, b"\xff\xd8"), Damage.MARKER),
