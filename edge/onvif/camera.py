@@ -26,9 +26,11 @@ class ClosingCamera(ONVIFCamera):  # type: ignore[misc]
         return await asyncio.shield(making)
 
     async def close(self) -> None:
-        """Ends every session, also beside one that takes its time."""
-        await asyncio.gather(*self._making, return_exceptions=True)
-        ends = [self._snapshot_client.close(), *(s.close() for s in self.services.values())]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await asyncio.gather(*ends, return_exceptions=True)
+        """Ends every session, also beside one that takes its time, and when it is cancelled while a service is made."""
+        try:
+            await asyncio.gather(*self._making, return_exceptions=True)
+        finally:
+            ends = [self._snapshot_client.close(), *(s.close() for s in self.services.values())]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await asyncio.gather(*ends, return_exceptions=True)

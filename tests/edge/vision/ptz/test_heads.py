@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 from itertools import pairwise
 
@@ -17,6 +17,7 @@ import onvif.client
 import pytest
 from aiohttp import ClientSession
 
+from edge.onvif.camera import ClosingCamera
 from edge.onvif.link import OnvifLink
 from edge.vision.pose import Mount, Pose, Turned
 from edge.vision.ptz.follower import Follower
@@ -206,6 +207,26 @@ async def test_a_camera_that_is_given_up_while_its_service_is_made_leaves_no_ses
         made = [s for s in _sessions() if id(s) not in before]
         await link.close()
         assert [s.closed for s in made] == [True, True]
+
+
+async def test_a_camera_whose_closing_is_cancelled_while_a_service_is_made_leaves_no_session(monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    argv = [sys.executable, "-m", "firmware_bridges.onvif.device", "--user", f"{USER}:{PASSWORD}"]
+    with run_process(argv) as process:
+        host, _, port = json.loads(process.wait_line("ready"))["port"].rpartition(":")
+        before = set(map(id, _sessions()))
+        camera = ClosingCamera(host, int(port), USER, PASSWORD, no_cache=True, adjust_time=True)
+        await camera.update_xaddrs()
+        monkeypatch.setattr(onvif.client, "_DOCUMENT_CACHE", {})  # reading it takes time once
+        making = asyncio.create_task(camera.create_media_service())
+        known = [s for s in _sessions() if id(s) not in before and not s.closed]
+        await wait_until(lambda: len(_sessions()) > len(before) + len(known))
+        closing = asyncio.create_task(camera.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with suppress(asyncio.CancelledError):
+            await closing
+        assert [s.closed for s in known] == [True] * len(known)
+        await asyncio.wait([making])
 
 
 def _sessions() -> list[ClientSession]:
