@@ -40,6 +40,15 @@ def linked(port: int, handover: Handover, **more: Any) -> Iterator[MqttLink]:
         link.close()
 
 
+def subscribe_all(link: MqttLink, peer: Peer) -> None:
+    """Until the broker has read what the link sent before, its subscriptions first; `peer` gets what goes down."""
+    wait_until_sync(lambda: link.connected, 30.0, "a session")
+    assert peer.subscribe(topics.down_filter("plant", "gw-1"))
+    assert link.publish(topics.down_ack("plant", "gw-1", INGESTER.user), b"")
+    wait_until_sync(lambda: peer.got, 30.0, "the broker to read it")
+    peer.got.clear()
+
+
 @contextmanager
 def gateway(broker: ChildBroker) -> Iterator[Peer]:
     peer = Peer(broker.port, GATEWAY.user, GATEWAY.password)
@@ -83,7 +92,7 @@ def test_each_version_carries_messages_up_and_down(kind: str, protocol: str, spo
         wait_until_sync(lambda: link.connected, 30.0, "a session")
         assert link.protocol == spoken
         with gateway(broker) as peer:
-            assert peer.subscribe(topics.down_filter("plant", "gw-1"))
+            subscribe_all(link, peer)
             peer.publish(TELEMETRY, b"up")
             (message,) = taken(handover, 1)
             assert (message.topic, message.payload) == (TELEMETRY, b"up")
@@ -174,10 +183,10 @@ def test_a_stalled_ingest_thread_costs_no_message_no_memory_and_no_connection(
         throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker,
         linked(broker.port, handover, protocol=protocol, keepalive_s=1) as link,
     ):
-        wait_until_sync(lambda: link.connected, 30.0, "a session")
         thread = threading.Thread(target=ingest)
         thread.start()
         with gateway(broker) as peer:
+            subscribe_all(link, peer)
             for payload in payloads:
                 peer.publish(TELEMETRY, payload)
             wait_until_sync(lambda: handover.overflows, 30.0, "a full hand-over")
@@ -201,7 +210,7 @@ def test_an_acknowledgement_for_a_connection_that_is_gone_is_never_sent(kind: Ki
             linked(proxy.port, handover, protocol=protocol) as link,
             gateway(broker) as peer,
         ):
-            wait_until_sync(lambda: link.connected, 30.0, "a session")
+            subscribe_all(link, peer)
             peer.publish(TELEMETRY, b"one")
             (first,) = taken(handover, 1)
             again(proxy, link)
@@ -249,18 +258,13 @@ def test_a_session_is_cleared_of_what_its_configuration_no_longer_names() -> Non
                 wait_until_sync(partial(_is_connected, link), 30.0, "a session")
             handover = Handover(1 << 20)
             with linked(broker.port, handover, filters=resume) as link:
-                wait_until_sync(partial(_is_connected, link), 30.0, "the same session")
-                assert peer.subscribe(topics.down_filter("plant", "gw-1"))
-                while not peer.got:  # until the link's packets before it were read
-                    assert link.publish(topics.down_ack("plant", "gw-1", INGESTER.user), b"")
-                    threading.Event().wait(0.05)
+                subscribe_all(link, peer)
                 peer.publish(TELEMETRY, b"of another")
                 peer.publish(topics.up("plant", "gw-1", topics.RESUME), mine := before[0].encode())
                 got: list[bytes] = []
                 while mine not in got:  # those before it may come again
                     got += [m.payload for m in taken(handover, 1)]
                 assert b"of another" not in got
-            peer.got.clear()
 
 
 def test_values_told_by_an_ingester_go_past_the_ingest_thread_and_hold_no_place() -> None:
@@ -311,8 +315,8 @@ def test_where_only_telemetry_comes_nothing_is_acknowledged_before_it_is_kept() 
         throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker,
         linked(broker.port, handover, window_messages=16, early_acks=False) as link,
     ):
-        wait_until_sync(lambda: link.connected, 30.0, "a session")
         with gateway(broker) as peer:
+            subscribe_all(link, peer)
             for number in range(n):
                 peer.publish(TELEMETRY, b"%d" % number)
             got: list[bytes] = []
@@ -335,8 +339,8 @@ def test_an_alarm_comes_through_while_telemetry_fills_the_window(
         throwaway_broker("mosquitto", accounts=[GATEWAY]) as broker,
         linked(broker.port, handover, window_messages=16) as link,
     ):
-        wait_until_sync(lambda: link.connected, 30.0, "a session")
         with gateway(broker) as peer:
+            subscribe_all(link, peer)
             for _ in range(n):
                 peer.publish(TELEMETRY, b"reading")
             peer.publish(alarm, b"alarm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -178,9 +179,11 @@ def test_deflated_telemetry_takes_no_more_memory_than_the_queue_while_influxdb_i
             broker.port, "gw-1", "plant", GATEWAY.password, resend_after_s=60.0, codec="jd"
         ) as gateway,
     ):
+        numbers = itertools.count()
 
         def scan() -> None:
-            now = time.time_ns()
+            # a nanosecond of its own in each millisecond: a row with another's time would replace it
+            now = time.time_ns() // 1_000_000 * 1_000_000 + next(numbers)
             rows = [Row(WIDE, now + i * 1_000_000, (20.9,) * 8) for i in range(DEFLATED_ROWS)]
             gateway.put(rows)
 
