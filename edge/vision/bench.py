@@ -235,8 +235,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m edge.vision.bench", description=__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--cameras", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:

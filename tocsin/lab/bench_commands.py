@@ -194,10 +194,14 @@ def vision(
         str, typer.Option(help="Model: a name under models/, or a folder.")
     ] = "smoke-fire",
     cameras: Annotated[int, typer.Option(help="Cameras.", min=2, max=64)] = 8,
-    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=1)] = 10.0,
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=1)] = 5.0,
     rounds: Annotated[
-        int, typer.Option(help="Rounds under overload, each beside the bare graph.", min=1)
-    ] = 3,
+        int,
+        typer.Option(
+            help="Rounds under overload, each between two of the bare graph; the middle share counts.",
+            min=1,
+        ),
+    ] = 7,
     as_json: Json = False,
 ) -> None:
     """Share of bare inference that the camera pipeline reaches, cameras a core, latency, memory; needs the extra vision."""
