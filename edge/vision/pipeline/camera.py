@@ -34,7 +34,7 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A camera came online (`error` None), or went away. Told once each."""
+    """A camera came online (`error` None), or went away. Told once each, and again when it stays away for another reason."""
 
     camera: str
     error: TocsinError | None

@@ -90,12 +90,12 @@ class Health:
             return changed
 
     def offline(self, error: TocsinError, *, opened: bool) -> bool:
-        """It failed, once it was opened or before; True when that is news."""
+        """It failed, once it was opened or before; True when that is news, or why it failed is."""
+        told = f"{error.message} ({error.hint})" if error.hint else error.message
         with self._lock:
             self._counts["reconnects"] += opened
-            changed = self._state is not CameraState.OFFLINE
-            self._state = CameraState.OFFLINE
-            self._error = f"{error.message} ({error.hint})" if error.hint else error.message
+            changed = self._state is not CameraState.OFFLINE or self._error != told
+            self._state, self._error = CameraState.OFFLINE, told
             return changed
 
     def ended(self) -> None:

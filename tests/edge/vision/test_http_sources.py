@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from edge.vision.sources.source import Reject, Source, Suspect
 from tests.edge.vision.cameras import EVERY, watched
 from tests.edge.vision.scenes import number_of, numbered, oriented
 from tests.edge.vision.test_damaged import damaged
-from tocsin.errors import DriverReason, LinkError
+from tocsin.errors import DriverReason, LinkError, TocsinError
 from tocsin.sdk import SystemClock
 from tocsin.testing import free_port, run_process, wait_until
 
@@ -145,8 +146,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web() -> Iterator[str]:
+    with _serving(0) as address:
+        yield address
+
+
+@contextmanager
+def _serving(port: int) -> Iterator[str]:
     _Handler.given = _Handler.asked_without_account = _Handler.answered = 0
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), _Handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
@@ -213,6 +220,23 @@ async def test_a_stream_that_ends_is_opened_anew(web: str) -> None:
     async with watched([camera]) as seen:
         await wait_until(lambda: seen.health("cam").reconnects >= 2)
         assert "ended the stream" in next(str(c.error) for c in seen.changes if c.error)
+
+
+async def test_a_camera_that_stays_away_for_another_reason_tells_that_one() -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/snapshot-digest"
+    given = SourceOptions.model_validate({"source": address, "username": USER, "password": "wrong"})
+    camera = Camera("cam", opener(given, SystemClock()), EVERY)
+    async with watched([camera]) as seen:
+        await wait_until(lambda: len(seen.changes) == 1 and seen.health("cam").error)
+        with _serving(port):
+            await wait_until(lambda: len(seen.changes) == 2)
+        assert [_reason(c.error) for c in seen.changes] == [DriverReason.REFUSED, DriverReason.PERMISSION]  # fmt: skip
+
+
+def _reason(error: TocsinError | None) -> DriverReason:
+    assert isinstance(error, LinkError)
+    return error.reason
 
 
 @pytest.mark.parametrize("path", ["/stands", "/drips"])
