@@ -1,4 +1,4 @@
-"""What the agent knows of each device: state, counters, last values. Each change of state is said once."""
+"""What the agent knows of each device: state, counters, last values. Each change of state is said once, and each reason of an outage."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class _Device:
         "last_reason",
         "reads",
         "row",
+        "said",
         "seen",
         "spec",
         "state",
@@ -52,6 +53,7 @@ class _Device:
         self.state: State = "starting"
         self.reads = self.errors = 0
         self.last_error = self.last_reason = ""
+        self.said: set[str] = set()  # reasons of this outage that were told
         self.last_ok_ns: int | None = None
         self.row: Row | None = None
 
@@ -128,7 +130,10 @@ class Devices:
             self._say("device.recovered", device, "answers again", {"driver": d.driver})
 
     def unavailable(self, device: str, error: DriverError) -> None:
-        """A read failed, or the whole link. Alarms of the device stay as they are; its values are unknown."""
+        """A read failed, or the whole link. Alarms of the device stay as they are; its values are unknown.
+
+        Each reason is said once until the device answers again.
+        """
         d = self._devices.get(device)
         if d is None:
             return
@@ -137,8 +142,12 @@ class Devices:
         before, d.state = d.state, "unavailable"
         self._pipeline.board.lose(device)
         if before != "unavailable":
-            _log.warning("%s is unavailable: %s", device, error.message)
-            data: dict[str, object] = {"driver": d.driver, "reason": error.reason.value}
+            d.said.clear()
+        if d.last_reason not in d.said:
+            d.said.add(d.last_reason)
+            hint = f" ({error.hint})" if error.hint else ""
+            _log.warning("%s is unavailable: %s%s", device, error.message, hint)
+            data: dict[str, object] = {"driver": d.driver, "reason": d.last_reason}
             self._say("device.unavailable", device, error.message, data)
 
     def finished(self, driver: str) -> None:

@@ -109,7 +109,7 @@ class DriverContext(msgspec.Struct, frozen=True):
     `emit` hands one sample over and waits while the pipeline is full: back-pressure slows the poller, nothing is
     dropped. `keep` hands samples over and returns when they are durable: a push source is answered only after it.
     `unavailable(device, error)` and `available(device)` may be called after each read; the agent says each
-    change once, as a log line and an event. `count(name, n)` adds to the health counters. `frame(device, direction,
+    change once, and each further reason of an outage, as a log line and an event. `count(name, n)` adds to the health counters. `frame(device, direction,
     data)` shows one frame as it was on the wire, broken ones too; `device` is "" where it is no known device's.
     `tell(kind, device, text, data)` journals an event of the device's own (a lock's log) and returns when it is durable. `evidence(data)` keeps a
     picture or clip and gives its SHA-256 in hex without waiting for a slow disk, "" where it cannot be kept; `view(device, data)` keeps the newest

@@ -120,6 +120,7 @@ async def test_a_driver_is_run_again_with_growing_patience_until_its_source_ends
         ("device.unavailable", "gas-01"),
         ("device.recovered", "gas-01"),
         ("device.unavailable", "gas-01"),
+        ("device.unavailable", "gas-01"),  # it crashed: another reason
         ("device.recovered", "gas-01"),
     ]
     assert all(s <= limit for s, limit in zip(clock.asked, (1, 2, 4, 8), strict=True))

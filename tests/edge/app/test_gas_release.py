@@ -87,7 +87,7 @@ def test_a_release_is_heard_acknowledged_survives_a_kill_and_is_reset(
         lost = [e.kind for e in events_of(peer)].count("device.unavailable") + 1
         head.terminate()
         wait_until_sync(
-            lambda: [e.kind for e in events_of(peer)].count("device.unavailable") == lost
+            lambda: [e.kind for e in events_of(peer)].count("device.unavailable") >= lost
         )
         start_head(port)
         wait_until_sync(lambda: not views()[0]["beyond"], what=f"the return: {edge.stderr}")
@@ -104,7 +104,9 @@ def test_a_release_is_heard_acknowledged_survives_a_kill_and_is_reset(
     assert {a.alarm for a in alarms_of(peer)} == {raised.alarm}
     kinds = [e.kind for e in events_of(peer)]
     assert kinds.count("agent.started") == 2
-    assert kinds.count("device.unavailable") == kinds.count("device.recovered") == 2
+    assert kinds.count("device.recovered") == 2
+    for outage in " ".join(kinds).split("device.recovered")[:2]:  # closed, then refused
+        assert 1 <= outage.count("device.unavailable") <= 2
     (announced, *_) = [e for e in events_of(peer) if e.kind == "device.announced"]
     assert announced.device == "gas-01"
     assert {"name": "h2s", "unit": "[ppm]", "type": "f"} in list(announced.data["quantities"])
