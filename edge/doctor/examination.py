@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.control.client import ask
+from edge.control.client import ask, follow
 from edge.doctor import clock, disk, installation, ports, secrets
 from edge.doctor.findings import Finding, fail, ok, warn
 from tocsin.cli.data import data_dir
@@ -38,7 +38,7 @@ def examine(path: Path, now: Clock) -> Iterator[Finding]:
     yield from installation.models_of(config.drivers)
     yield from secrets.look(path, config.uplink.tls if config.uplink else None)
     status = agent_status(config)
-    yield from _agent(status)
+    yield from _agent(status, config.socket)
     folder, runs = config.gateway.data_dir, status is not None
     yield from disk.look(folder, config.outbox.max_bytes, agent_runs=runs)
     yield from clock.look(now.now_ns(), disk.last_wall_ns(folder))
@@ -55,7 +55,7 @@ def agent_status(config: GatewayConfig) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _agent(status: dict[str, Any] | None) -> Iterator[Finding]:
+def _agent(status: dict[str, Any] | None, socket: Path) -> Iterator[Finding]:
     if status is None:
         yield warn("agent", "no agent runs here with this configuration", "tocsin edge run -c FILE")
         return
@@ -63,11 +63,19 @@ def _agent(status: dict[str, Any] | None) -> Iterator[Finding]:
     for device in status["devices"]:
         if device["state"] == "unavailable":
             text = f"{device['id']} is unavailable: {device.get('last_error', '')}"
-            yield fail("device", text, f"tocsin trace {device['id']}")
+            more = "trace" if _has_frames(socket, device["id"]) else "test"
+            yield fail("device", text, f"tocsin {more} {device['id']}")
     for output in status["outputs"]:
         if output["failures"]:
             text = f"output {output['name']} failed {output['failures']} times"
             yield fail("output", text, "is its file there and writable?")
+
+
+def _has_frames(socket: Path, device: str) -> bool:
+    """Whether there is anything to trace: a camera has no frames, nor has a line that was never opened."""
+    with suppress(TocsinError):
+        return any(follow(socket, "trace", {"name": device, "last": "1"}))
+    return False
 
 
 def _broker(config: GatewayConfig, status: dict[str, Any] | None, now: Clock) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tocsin.broker import Account
-from tocsin.testing import run_process, wait_until_sync
+from tocsin.testing import free_port, run_process, wait_until_sync
 from tocsin.testing.brokers import throwaway_broker
 
 PROGRAM = [sys.executable, "-c", "from tocsin.cli import main; main()"]
@@ -93,6 +93,45 @@ def test_a_broken_gateway_fails_with_9_and_says_what_mends_it(tmp_path: Path) ->
     assert {f["check"] for f in failed} == {"config"}
     assert any("did you mean 'phone'" in f["text"] for f in failed)
     assert all("tocsin check" in f["fix"] for f in failed)
+
+
+def test_a_device_that_shows_no_frames_is_to_be_tested_and_any_other_to_be_traced(
+    tmp_path: Path,
+) -> None:
+    line = [sys.executable, "-m", "firmware_bridges.modbus.device", "--tcp", "127.0.0.1:0"]
+    head = ["--unit", "unit=1,device=gas-01,model=gas-head,profile=four-gas-head"]
+    config = tmp_path / "gateway.toml"
+    with run_process([*line, *head]) as devices:
+        port = json.loads(devices.wait_line('"ready":true'))["port"].rpartition(":")[2]
+        config.write_text(f"""schema = 1
+[gateway]
+id = "gw-1"
+site = "east"
+data_dir = "data"
+[[drivers]]
+type = "modbus"
+name = "heads"
+timeout_s = 0.2
+retries = 0
+tcp = {{ host = "127.0.0.1", port = {port} }}
+devices = [{{ id = "gas-02", unit_id = 2, profile = "four-gas-head", period_s = 0.2 }}]
+[[drivers]]
+type = "camera"
+name = "ridge"
+devices = [{{ id = "cam-01", source = "http://127.0.0.1:{free_port()}/still.jpg" }}]
+""")
+        with run_process([*PROGRAM, "edge", "run", "-c", str(config)]):
+            wait_until_sync(lambda: len(_lost(config)) == 2)
+            lost = _lost(config)
+    assert [(name, fix) for name, fix in lost.items()] == [
+        ("gas-02", "tocsin trace gas-02"), ("cam-01", "tocsin test cam-01"),
+    ]  # fmt: skip
+
+
+def _lost(config: Path) -> dict[str, str]:
+    """What is to be done about each device that does not answer."""
+    _, report = _doctor(config)
+    return {f["text"].split()[0]: f["fix"] for f in report["findings"] if f["check"] == "device"}
 
 
 def test_people_read_one_line_and_the_command_that_mends_it(tmp_path: Path) -> None:
