@@ -1,4 +1,6 @@
-"""What this machine does with a model and cameras, for `tocsin bench vision`: `python -m edge.vision.bench`, one JSON object on standard output."""
+"""What this machine does with a model and cameras, for `tocsin bench vision`: `python -m edge.vision.bench`, two JSON objects on standard
+output: whether the model can be measured, and what was.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from edge.vision.pipeline.pace import Attention, Rates
 from edge.vision.pipeline.pipeline import Pipeline
 from edge.vision.sources.options import SourceOptions, opener
 from edge.vision.whole import frames_in
-from tocsin.errors import FolderError, TocsinError
+from tocsin.errors import ConfigError, FolderError, ModelError, TocsinError
 from tocsin.sdk import SystemClock
 
 CLIP_FPS, CLIP_S, CLIPS = 30, 4, 2
@@ -192,10 +194,15 @@ def _rss_mb() -> float:
 
 
 def measure(
-    model: str, cameras: int, seconds: float, rounds: int, workers: int, folder: Path
+    model: str,
+    detector: Detector,
+    cameras: int,
+    seconds: float,
+    rounds: int,
+    workers: int,
+    folder: Path,
 ) -> VisionFigures:
     """All of it: raw and pipeline in turns, then cameras that are looked at once a second."""
-    detector = load_detector(model)
     clips = [folder / f"{i}.mp4" for i in range(CLIPS)]
     for seed, clip in enumerate(clips):
         write_clip(clip, seed)
@@ -239,14 +246,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
+    try:
+        detector = load_detector(given.model)
+    except ModelError as exc:
+        _print({"refused": {"reason": exc.reason, "message": exc.message, "hint": exc.hint}})
+        return
+    except ConfigError as exc:
+        _print({"problems": [problem.as_dict() for problem in exc.problems]})
+        return
+    _print({})
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:
         try:
             found = measure(
-                given.model, given.cameras, given.seconds, given.rounds, given.workers, Path(name)
+                given.model,
+                detector,
+                given.cameras,
+                given.seconds,
+                given.rounds,
+                given.workers,
+                Path(name),
             )
         except TocsinError as exc:
             sys.exit(f"{exc.message} ({exc.hint})" if exc.hint else exc.message)
+    _print(found)
+
+
+def _print(found: object) -> None:
     sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ bench_app = new_app("Measure this machine: sustained rates, CPU per reading, mem
 
 @bench_app.command()
 def spine(
-    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=3)] = 20.0,
+    seconds: Annotated[
+        float, typer.Option(help="Length of each measurement.", min=3, max=3600)
+    ] = 20.0,
     units: Annotated[
         int, typer.Option(help="Modbus units that are read, 40 registers each.", min=1, max=200)
     ] = 16,
@@ -35,7 +37,9 @@ def spine(
 
 @bench_app.command()
 def ingest(
-    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=1)] = 20.0,
+    seconds: Annotated[
+        float, typer.Option(help="Length of each measurement.", min=1, max=3600)
+    ] = 20.0,
     broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
     as_json: Json = False,
 ) -> None:
@@ -48,9 +52,14 @@ def ingest(
 
 @bench_app.command()
 def gateway(
-    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=2)] = 20.0,
+    seconds: Annotated[
+        float, typer.Option(help="Length of each measurement.", min=2, max=3600)
+    ] = 20.0,
     rate: Annotated[
-        float, typer.Option(help="Messages a second that are offered in the first one.", min=1)
+        float,
+        typer.Option(
+            help="Messages a second that are offered in the first one.", min=1, max=10_000_000
+        ),
     ] = 10_000.0,
     broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
     as_json: Json = False,
@@ -65,10 +74,14 @@ def gateway(
 @bench_app.command()
 def store(
     rows: Annotated[
-        int, typer.Option(help="Rows to write, of 4 values each.", min=10_000)
+        int, typer.Option(help="Rows to write, of 4 values each.", min=10_000, max=1_000_000_000)
     ] = 10_000_000,
-    devices: Annotated[int, typer.Option(help="Devices they come from.", min=2)] = 10_000,
-    repeats: Annotated[int, typer.Option(help="How often each question is asked.", min=1)] = 50,
+    devices: Annotated[
+        int, typer.Option(help="Devices they come from.", min=2, max=1_000_000)
+    ] = 10_000,
+    repeats: Annotated[
+        int, typer.Option(help="How often each question is asked.", min=1, max=100_000)
+    ] = 50,
     as_json: Json = False,
 ) -> None:
     """Write the local store full, ask the standard queries as a user does, and measure it on disk, hot and cold."""
@@ -83,9 +96,11 @@ def alarm(
     alarms: Annotated[
         int, typer.Option(help="Alarms, idle and again under load.", min=1, max=240)
     ] = 200,
-    seconds: Annotated[float, typer.Option(help="In which they are raised.", min=1)] = 30.0,
+    seconds: Annotated[
+        float, typer.Option(help="In which they are raised.", min=1, max=3600)
+    ] = 30.0,
     per_s: Annotated[
-        float, typer.Option(help="Readings a second of the load.", min=100)
+        float, typer.Option(help="Readings a second of the load.", min=100, max=10_000_000)
     ] = 30_000.0,
     broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
     as_json: Json = False,
@@ -99,9 +114,11 @@ def alarm(
 
 @bench_app.command()
 def wire(
-    readings: Annotated[int, typer.Option(help="Readings in a batch.", min=4)] = 100,
-    devices: Annotated[int, typer.Option(help="Devices they come from.", min=1)] = 5,
-    seconds: Annotated[float, typer.Option(help="CPU time of each measurement.", min=0.01)] = 1.0,
+    readings: Annotated[int, typer.Option(help="Readings in a batch.", min=4, max=1_000_000)] = 100,
+    devices: Annotated[int, typer.Option(help="Devices they come from.", min=1, max=1_000_000)] = 5,
+    seconds: Annotated[
+        float, typer.Option(help="CPU time of each measurement.", min=0.01, max=3600)
+    ] = 1.0,
     as_json: Json = False,
 ) -> None:
     """Bytes and microseconds a reading, beside SenML, Sparkplug B, ThingsBoard JSON and line protocol."""
@@ -114,7 +131,10 @@ def wire(
 @bench_app.command()
 def drain(
     readings: Annotated[
-        int, typer.Option(help="Backlog; 10,000,000 is the whole of an hour.", min=10_000)
+        int,
+        typer.Option(
+            help="Backlog; 10,000,000 is the whole of an hour.", min=10_000, max=1_000_000_000
+        ),
     ] = 10_000_000,
     broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
     as_json: Json = False,
@@ -128,7 +148,9 @@ def drain(
 
 @bench_app.command()
 def line(
-    seconds: Annotated[float, typer.Option(help="Length of the measurement.", min=3)] = 60.0,
+    seconds: Annotated[
+        float, typer.Option(help="Length of the measurement.", min=3, max=3600)
+    ] = 60.0,
     as_json: Json = False,
 ) -> None:
     """What a dead and a slow device do to the sample times of the others on their serial line."""
@@ -141,7 +163,7 @@ def line(
 @bench_app.command()
 def drivers(
     seconds: Annotated[
-        float, typer.Option(help="Length of the gateway's measurement.", min=3)
+        float, typer.Option(help="Length of the gateway's measurement.", min=3, max=3600)
     ] = 30.0,
     devices: Annotated[
         int, typer.Option(help="Modbus TCP devices, a connection each.", min=1, max=2000)
@@ -170,7 +192,9 @@ def lock(
     breaches: Annotated[
         int, typer.Option(help="Spaces to which gas comes, a siren each.", min=1, max=100)
     ] = 20,
-    rounds: Annotated[int, typer.Option(help="Verifications of a grant.", min=10)] = 10_000,
+    rounds: Annotated[
+        int, typer.Option(help="Verifications of a grant.", min=10, max=10_000_000)
+    ] = 10_000,
     broker: Annotated[Literal["auto", "mosquitto", "amqtt"], typer.Option(help="Broker.")] = "auto",
     as_json: Json = False,
 ) -> None:
@@ -194,12 +218,15 @@ def vision(
         str, typer.Option(help="Model: a name under models/, or a folder.")
     ] = "smoke-fire",
     cameras: Annotated[int, typer.Option(help="Cameras.", min=2, max=64)] = 8,
-    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=1)] = 5.0,
+    seconds: Annotated[
+        float, typer.Option(help="Length of each measurement.", min=1, max=3600)
+    ] = 5.0,
     rounds: Annotated[
         int,
         typer.Option(
             help="Rounds under overload, each between two of the bare graph; the middle share counts.",
             min=1,
+            max=1000,
         ),
     ] = 7,
     as_json: Json = False,
@@ -215,7 +242,9 @@ def vision(
 
 @bench_app.command()
 def growth(
-    seconds: Annotated[float, typer.Option(help="Length of each measurement.", min=2)] = 20.0,
+    seconds: Annotated[
+        float, typer.Option(help="Length of each measurement.", min=2, max=3600)
+    ] = 20.0,
     as_json: Json = False,
 ) -> None:
     """Each step of docs/growth.md with the same load; needs mosquitto, influxd and nats-server (Debian packages)."""

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from tocsin.errors import MissingExtraError
+from tocsin.errors import ConfigError, ConfigProblem, MissingExtraError, ModelError, ModelReason
 from tocsin.lab.children import Children, LabError
 
 TARGET_SHARE = 0.85
+LOAD_S = 120.0
 
 
 class VisionRun(msgspec.Struct, frozen=True):
@@ -74,18 +75,21 @@ def run_vision(
     """One process that measures.
 
     Raises:
-        LabError: it failed; most often there is no such model.
+        ModelError: the model cannot be used; nothing was measured.
+        ConfigError: its model.toml is wrong; nothing was measured.
+        LabError: it failed.
         MissingExtraError: the extra `vision` is not installed.
     """
     for module in ("cv2", "onnxruntime"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError("vision", module)
-    say(f"{cameras} cameras of 360 lines, 30 frames/s, {rounds} rounds of {seconds:g} s beside the bare graph")  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name, Children(Path(name)) as children:  # fmt: skip
         child = children.start(
             "vision", "edge.vision.bench", "--model", model, "--cameras", str(cameras),
             "--seconds", str(seconds), "--rounds", str(rounds),
         )  # fmt: skip
+        _refuse(child.ready(LOAD_S))
+        say(f"{cameras} cameras of 360 lines, 30 frames/s, {rounds} rounds of {seconds:g} s beside the bare graph")  # fmt: skip
         found = child.read_rest(timeout_s=(2 * rounds + 3) * (seconds + 10.0) + 60.0)
         if not found:
             raise LabError("the measuring process failed", hint=child.tail())
@@ -104,6 +108,16 @@ def run_vision(
         },
         VisionResult,
     )  # fmt: skip
+
+
+def _refuse(told: dict[str, Any]) -> None:
+    """Raise what the child could not load its model for."""
+    if "problems" in told:
+        raise ConfigError([ConfigProblem(**problem) for problem in told["problems"]])
+    if "refused" in told:
+        refused = told["refused"]
+        reason = ModelReason(refused["reason"])
+        raise ModelError(reason, refused["message"], hint=refused["hint"])
 
 
 def _median(values: list[float]) -> float:
