@@ -34,7 +34,7 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A camera came online (`error` None), or went away. Told once each, and again when it stays away for another reason."""
+    """A camera came online (`error` None): a picture of it can be looked at. Or it went away. Told once each, and again when it stays away for another reason."""
 
     camera: str
     error: TocsinError | None
@@ -56,7 +56,6 @@ class CameraRun:
         self._clock, self._tell, self._stop = clock, tell, stop
         self._retry = Retry()
         self._leniency = Leniency()  # outlives the openings
-        self._is_given_up = False  # until one of its pictures can be looked at
 
     def run(self) -> None:
         """Until it is stopped, or a file has ended."""
@@ -67,8 +66,6 @@ class CameraRun:
                     source.open()
                     opened = True
                     self._learn(self._leniency.opened())
-                    if not self._is_given_up:
-                        self._online()
                     self._serve(source)
                 if self._board.wait_free(self._camera.name):
                     self._health.ended()
@@ -81,6 +78,7 @@ class CameraRun:
 
     def _serve(self, source: Source) -> None:
         name, board, bad, since_ns = self._camera.name, self._board, 0, 0
+        is_online = False  # until one of its pictures can be looked at
         while not self._stop.is_set():
             if not source.live and not board.wait_free(name):
                 return
@@ -89,7 +87,7 @@ class CameraRun:
             mono_ns, ts_ns = self._clock.mono_ns(), self._clock.now_ns()
             wanted = not source.live or board.wants(name)
             index = self._health.came(mono_ns, wanted)
-            if not wanted:
+            if is_online and not wanted:
                 continue
             raw = self._weighed(source.retrieve())
             if isinstance(raw, Reject | Suspect):
@@ -98,18 +96,15 @@ class CameraRun:
                 bad += 1
                 since_ns = mono_ns if bad == 1 else since_ns
                 if source.live and bad >= _BAD_IN_A_ROW and mono_ns - since_ns >= _BAD_NS:
-                    self._is_given_up = True
-                    raise _given_up(raw, bad, self._leniency)
+                    raise _given_up(raw, self._leniency)
                 continue
             bad = 0
-            if self._is_given_up:
-                self._is_given_up = False
-                self._online()
-            board.put(Taken(name, index, ts_ns, mono_ns, raw))
-
-    def _online(self) -> None:
-        if self._health.online():
-            self._tell(Change(self._camera.name, None))
+            if not is_online:
+                is_online = True
+                if self._health.online():
+                    self._tell(Change(name, None))
+            if wanted:
+                board.put(Taken(name, index, ts_ns, mono_ns, raw))
 
     def _weighed(self, found: Raw | Reject | Suspect) -> Raw | Reject | Suspect:
         """A suspect picture is one to look at where all of its camera's are like it."""
@@ -130,10 +125,10 @@ class CameraRun:
             self._health.takes(leniency.taken)
 
 
-def _given_up(newest: Reject | Suspect, bad: int, known: Leniency) -> LinkError:
+def _given_up(newest: Reject | Suspect, known: Leniency) -> LinkError:
     if isinstance(newest, Reject):
         why = CUT_SHORT if newest is Reject.TRUNCATED else newest.value
-        text = f"no picture of {bad} could be read ({why}); it is opened anew"
+        text = f"none of its pictures can be read ({why}); it is opened anew"
         return LinkError(DriverReason.GARBAGE, text)
     if known.can:
         then = "It sent one that is as it should be, so these are refused until the next start"

@@ -83,7 +83,7 @@ class Health:
         self._suspect: Damage | None = None
 
     def online(self) -> bool:
-        """It opened, or after pictures that nobody could read gave one that can be; True when it was not online before."""
+        """The first picture since it was opened that can be looked at; True when it was not online before."""
         with self._lock:
             changed = self._state is not CameraState.ONLINE
             self._state, self._error = CameraState.ONLINE, ""

@@ -28,6 +28,4 @@ FIX = (
     "update the camera's firmware, or read it by RTSP",
     "请升级摄像机固件，或改用 RTSP 读取",
 )
-CUT_SHORT = (
-    "truncated: without their end marker (EOI) nothing tells whole ones from those cut short"
-)
+CUT_SHORT = "truncated: they are cut short; or they lack their end marker (EOI), and nothing tells whole ones from those cut short"

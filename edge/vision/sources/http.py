@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 
 from edge.vision.sources.address import Address
 from edge.vision.sources.http_get import HttpGet
 from edge.vision.sources.multipart import MAX_PART_BYTES, BadPartError, boundary_of, next_part
 from edge.vision.sources.pacing import Pacing
-from edge.vision.sources.picture_file import decode_sent
+from edge.vision.sources.picture_file import JPEG, decode_sent
 from edge.vision.sources.source import Raw, Reject, Suspect, Wait
 from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import Clock
@@ -28,10 +29,11 @@ class HttpSource:
         self._stream: http.client.HTTPResponse | None = None
         self._boundary: bytes | None = None
         self._data = b""
+        self._is_cut = False
         self._first = False
 
     def open(self) -> None:
-        """Asks for the first picture.
+        """Asks for the first picture, which may be cut short.
 
         Raises:
             LinkError: with the reason.
@@ -73,7 +75,11 @@ class HttpSource:
 
     def retrieve(self) -> Raw | Reject | Suspect:
         """Unpacks it; 8-bit pictures are turned as their EXIF data say."""
-        return decode_sent(self._data)
+        if not self._is_cut:
+            return decode_sent(self._data)
+        # some cameras tell a length that is too great: theirs are whole
+        found = decode_sent(self._data) if self._data.startswith(JPEG) else Reject.TRUNCATED
+        return Reject.TRUNCATED if isinstance(found, Reject | Suspect) else found
 
     def close(self) -> None:
         """Ends the connection."""
@@ -97,11 +103,16 @@ class HttpSource:
             raise self._get.failed(exc) from exc
         if part is None:
             raise LinkError(DriverReason.CLOSED, f"{self._address} ended the stream")
-        self._data = part
+        self._data, self._is_cut = part, False
 
     def _take_picture(self, answer: http.client.HTTPResponse) -> None:
+        self._is_cut = True
         try:
             data = answer.read(MAX_PART_BYTES + 1)
+        except (http.client.IncompleteRead, ConnectionError, ssl.SSLEOFError) as exc:
+            self._get.close()  # whether the camera is gone, the next question tells
+            self._data = exc.partial if isinstance(exc, http.client.IncompleteRead) else b""
+            return
         except (OSError, http.client.HTTPException) as exc:
             self._get.close()
             raise self._get.failed(exc) from exc
@@ -110,4 +121,6 @@ class HttpSource:
             raise LinkError(
                 DriverReason.GARBAGE, f"{self._address}: over {MAX_PART_BYTES >> 20} MiB"
             )
-        self._data = data
+        self._data, self._is_cut = data, bool(answer.length)
+        if self._is_cut:
+            self._get.close()

@@ -21,6 +21,7 @@ class HttpGet:
         parts = urlsplit(address.url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._line: http.client.HTTPConnection | None = None
+        self._answer: http.client.HTTPResponse | None = None
         self._challenges: list[str] = []
         self._answered = 0  # times, of these challenges
         self._aborted = False
@@ -33,12 +34,12 @@ class HttpGet:
         """
         self._aborted = False
         try:
-            answer = self._ask()
+            answer = self._answer = self._ask()
             if answer.status == 401 and self._address.username:
                 answer.read(65_536)
                 self._challenges = answer.headers.get_all("WWW-Authenticate", [])
                 self._answered = 0
-                answer = self._ask()
+                answer = self._answer = self._ask()
         except (OSError, http.client.HTTPException) as exc:
             self.close()
             raise self.failed(exc) from exc
@@ -49,6 +50,8 @@ class HttpGet:
 
     def _ask(self) -> http.client.HTTPResponse:
         address = self._address
+        if self._answer is not None and not self._answer.isclosed():
+            self.close()  # the rest of its body would be taken for the next answer
         headers = {"User-Agent": "tocsin"}
         if self._challenges:
             self._answered += 1
@@ -97,11 +100,22 @@ class HttpGet:
                 return LinkError(
                     DriverReason.NO_PORT, f"{address}: {exc.strerror}", hint="is the name right?"
                 )
-            case http.client.BadStatusLine() if not isinstance(exc, http.client.RemoteDisconnected):
+            case http.client.RemoteDisconnected() | http.client.IncompleteRead():
+                return LinkError(
+                    DriverReason.CLOSED,
+                    f"{address} ended the connection before its answer was whole",
+                )
+            case http.client.BadStatusLine():
                 return LinkError(
                     DriverReason.GARBAGE,
                     f"{address} does not speak HTTP",
                     hint="is the port right?",
+                )
+            case http.client.HTTPException():
+                return LinkError(
+                    DriverReason.GARBAGE,
+                    f"{address} answers what is not HTTP",
+                    hint="new firmware for the camera, or read it by RTSP",
                 )
             case _:
                 return LinkError(DriverReason.CLOSED, f"{address}: {exc or type(exc).__name__}")
@@ -137,6 +151,9 @@ class HttpGet:
 
     def close(self) -> None:
         """Ends the connection."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.close()
         line, self._line = self._line, None
         if line is not None:
             line.close()

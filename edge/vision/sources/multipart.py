@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -9,6 +10,7 @@ MAX_PART_BYTES = 64 << 20
 _MAX_LINE = 1024
 _MAX_LINES = 64
 _STEP = 65_536
+_MOST_BETWEEN = 16 << 20  # after a part that was shorter than it said: most of the next one
 
 
 class BadPartError(ValueError):
@@ -38,12 +40,12 @@ def boundary_of(content_type: str) -> bytes | None:
 def next_part(
     stream: Reader, boundary: bytes, check: Callable[[], None] = lambda: None
 ) -> bytes | None:
-    """The body of the next part; None: the stream ended. `check` is called between reads and may raise.
+    """The body of the next part, or what came of it before the next boundary; None: the stream ended. `check` is called between reads and may raise.
 
     Raises:
         BadPartError: too long, or not a multipart stream.
     """
-    if not _skip_to(stream, boundary):
+    if not _skip_to(stream, boundary, check):
         return None
     length: int | None = None
     for _ in range(_MAX_LINES):
@@ -60,13 +62,21 @@ def next_part(
     if length is not None:
         if length > MAX_PART_BYTES:
             raise BadPartError(f"a part of {length} bytes")
-        return _exactly(stream, length, check)
+        body = _exactly(stream, length, check)
+        return (
+            None
+            if body is None
+            else re.split(rb"\r?\n%b\r?\n" % re.escape(boundary), body, maxsplit=1)[0]
+        )
     return _up_to(stream, boundary, check)
 
 
-def _skip_to(stream: Reader, boundary: bytes) -> bool:
-    for _ in range(_MAX_LINES):
+def _skip_to(stream: Reader, boundary: bytes, check: Callable[[], None]) -> bool:
+    left = _MOST_BETWEEN
+    while left > 0:
+        check()
         line = stream.readline(_MAX_LINE)
+        left -= len(line)
         if not line or line.startswith(boundary + b"--"):
             return False
         if line.startswith(boundary):

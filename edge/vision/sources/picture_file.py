@@ -14,7 +14,7 @@ from edge.vision.sources.source import Raw, Reject, Suspect
 
 MAX_PIXELS = 50_000_000  # 8K has 33 million; unpacked that is 150 MB
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
 _MAY_BE_WHOLE = frozenset({Reject.TRUNCATED, Reject.DAMAGED, Reject.UNREADABLE})
@@ -52,7 +52,7 @@ def decode_file(data: bytes, max_pixels: int = MAX_PIXELS, *, upright: bool = Tr
     found = decode(data, max_pixels)
     if isinstance(found, Reject):
         return found
-    if data.startswith(_JPEG) and (lacks_restarts(data) or is_damaged(data, found)):
+    if data.startswith(JPEG) and (lacks_restarts(data) or is_damaged(data, found)):
         return Reject.DAMAGED
     return _turned(data, found) if upright else found
 
@@ -60,7 +60,7 @@ def decode_file(data: bytes, max_pixels: int = MAX_PIXELS, *, upright: bool = Tr
 def decode_sent(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject | Suspect:
     """Like `decode_file`, of a camera; a JPEG that is written wrong although its picture is whole comes with what is wrong."""
     found = decode_file(data, max_pixels)
-    if not isinstance(found, Reject) or found not in _MAY_BE_WHOLE or not data.startswith(_JPEG):
+    if not isinstance(found, Reject) or found not in _MAY_BE_WHOLE or not data.startswith(JPEG):
         return found
     mended = mend(data, max_pixels)
     if mended is None:
@@ -85,7 +85,7 @@ def _turned(data: bytes, found: Raw) -> Raw | Reject:
 def size_of(data: bytes) -> tuple[int, int] | None:
     """(width, height) as the header says; None: not one of the kinds we read."""
     try:
-        if data.startswith(_JPEG):
+        if data.startswith(JPEG):
             return _jpeg_size(data)
         if data.startswith(_PNG):
             width, height = struct.unpack_from(">II", data, 16)
@@ -138,6 +138,6 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
 
 def _has_its_end(data: bytes) -> bool:
     """A file cut short is unpacked all the same, its rest grey. Some cameras append data of their own."""
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG):
         return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")  # after the last scan
     return not data.startswith(_PNG) or b"IEND" in data[-64:]
