@@ -101,8 +101,9 @@ def _tell_missing(files: Sequence[str], of: int, folder: Path) -> None:
     """Before the first look: a run may take hours."""
     if files:
         more = ", ..." if len(files) > _NAMED else ""
+        named = output.printable(", ".join(files[:_NAMED]))
         output.note(
-            f"warning: {len(files)} of {of} pictures are not in {folder} and are skipped: {', '.join(files[:_NAMED])}{more}"
+            f"warning: {len(files)} of {of} pictures are not in {folder} and are skipped: {named}{more}"
         )
 
 
@@ -122,13 +123,13 @@ def _measured(report: Report, pictures: Sequence[Labelled], classes: Sequence[st
         output.note(
             f"warning: {alone} images have no group: they count as frames of one camera, {coco_file.NO_GROUP}"
         )
-    unknown = ", ".join(report.unknown_classes)
+    unknown = output.printable(", ".join(report.unknown_classes))
     if unknown:
         output.note(f"warning: labelled, and unknown to the model: {unknown}")
     if report.bad_labels:
         first = report.bad_labels[0]
         output.note(
-            f"warning: {len(report.bad_labels)} labels lie outside their picture; the first is annotation {first.annotation} of {first.file}"
+            f"warning: {len(report.bad_labels)} labels lie outside their picture; the first is annotation {first.annotation} of {output.printable(first.file)}"
         )
     if report.scored == 0:
         why = Counter(s.reason for s in report.skipped)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edge.vision.evaluate.report import Interval, Measure, Report
-from tocsin.cli.output import table
+from tocsin.cli.output import printable, table
 
 
 def text(report: Report) -> str:
-    """The whole report."""
-    return "\n".join(_lines(report))
+    """The whole report; groups, labels and file names are somebody else's and may hold anything."""
+    return "\n".join(printable(line) for line in _lines(report))
+
+
+def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
+    return table(headings, [[printable(cell) for cell in row] for row in rows]).split("\n")
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -25,16 +29,16 @@ def _lines(report: Report) -> Iterator[str]:
     rows = [_row(name, m) for name, m in (*report.classes.items(), ("any", report.any))]
     for source, of in report.sources.items():
         rows += [_row(f"{source} {name}", m) for name, m in of.items()]
-    yield table(headings, rows)
+    yield from _table(headings, rows)
     yield ""
     yield f"boxes scored {report.box_threshold:g} or more: recall / precision at IoU"
     box_rows = [
         [name, *(f"{_p(b.recall)} / {_p(b.precision)}" for b in m.boxes.values())]
         for name, m in report.classes.items()
     ]
-    yield table(["class", *report.any.boxes], box_rows)
+    yield from _table(["class", *report.any.boxes], box_rows)
     yield ""
-    yield table(
+    yield from _table(
         ["camera", "scored", "skipped", "quiet", "threshold", "AUC", "recall", "false frames"],
         [
             [

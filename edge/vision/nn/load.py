@@ -55,6 +55,11 @@ def find(model: str | Path) -> Path:
     for place in places:
         if place.is_file():
             return place
+    if given.is_dir():
+        raise ModelError(
+            ModelReason.NOT_FOUND, f"the folder {given} holds no {FILE}",
+            hint=f"{FILE} says what the network is fed and gives: docs/reference/model.md",
+        )  # fmt: skip
     known = sorted(p.parent.name for p in data_dir("models").glob(f"*/{FILE}"))
     hint = f"models here: {', '.join(known)}; or the path of a folder with a {FILE}" if known else (
         f"give the path of a folder with a {FILE}"

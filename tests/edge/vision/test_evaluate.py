@@ -184,6 +184,29 @@ def test_eval_calibrates_on_one_half_scores_the_other_and_agrees_with_counting_b
     assert "not calibrated" in out
 
 
+def test_names_in_a_labelled_set_can_do_nothing_to_a_terminal(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, bad = Set(tmp_path), "\x1b[31mred\x07\n end"
+    for i in range(4):
+        made.add(f"{i}.png", f"x{bad}", fire=(160, 128, 32, 32))
+    made.add("broken.png", "a", data=b"")
+    made.images[-1]["file_name"] = f"broken{bad}.png"
+    options = made.write()
+    told = json.loads(made.file.read_text())
+    told["categories"].append({"id": 3, "name": f"steam{bad}"})
+    for number, bbox in ((1, [0, 0, 9, 9]), (2, [900, 900, 9, 9])):
+        told["annotations"].append(
+            {"id": 90 + number, "image_id": number, "category_id": 3, "bbox": bbox}
+        )
+    made.file.write_text(json.dumps(told))
+    code, out, err = run(["eval", "--model", model, *options], capsys)
+    assert code == 0, err
+    for name in ("\nx", "\nskipped broken", "unknown to the model: steam"):
+        assert f"{name}?[31mred?? end" in out
+    assert all(c == "\n" or c.isprintable() for c in out + err)
+
+
 def test_a_class_that_is_nowhere_labelled_still_counts_its_false_frames(
     tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

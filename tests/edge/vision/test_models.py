@@ -217,6 +217,10 @@ def test_a_model_that_is_not_as_it_says_is_refused_and_told_apart(tmp_path: Path
         with pytest.raises(ModelError) as gone:
             load_detector(missing)
         assert gone.value.reason == ModelReason.NOT_FOUND
+    (good / "model.toml").unlink()
+    with pytest.raises(ModelError, match=r"good holds no model\.toml") as empty:
+        load_detector(f"{good}/")
+    assert empty.value.reason == ModelReason.NOT_FOUND
 
 
 @pytest.mark.parametrize(
