@@ -5,6 +5,7 @@
     ├── UsageError             a wrong command line
     ├── MissingExtraError      an optional part is not installed
     ├── FolderError            a folder that cannot be made or written
+    ├── OutputError            standard output takes nothing
     ├── BundleError            an offline archive that cannot be made
     ├── ListenError            the cloud cannot listen on its HTTP port
     ├── WireError              bytes from outside that are not a valid message
@@ -142,6 +143,13 @@ class FolderError(TocsinError):
     """A folder that is needed cannot be made or written."""
 
     code = "folder.unusable"
+    exit_code = 3
+
+
+class OutputError(TocsinError):
+    """Standard output is closed, or what it leads to is full; told on stderr, with `--json` too."""
+
+    code = "cli.output"
     exit_code = 3
 
 

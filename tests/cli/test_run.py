@@ -241,3 +241,37 @@ def test_every_error_of_the_tree_has_a_documented_exit_code() -> None:
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, TocsinError)]
     assert len(kinds) > 20
     assert {k.exit_code for k in kinds} <= set(range(1, 11))
+
+
+PROGRAM = [sys.executable, "-c", "from tocsin.cli import main; main()"]
+
+
+@pytest.mark.parametrize(
+    "args", [["--help"], ["schema", "batch"], ["plugins", "--json"], ["check", "none.toml", "--json"]]
+)  # fmt: skip
+def test_a_standard_output_that_is_full_is_an_error_of_its_own(args: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, *args], stdout=full, stderr=subprocess.PIPE, text=True, timeout=HANG_S, check=False
+        )  # fmt: skip
+    told = done.stderr.splitlines()
+    assert (done.returncode, told[0]) == (3, "error: standard output cannot be written: No space left on device")  # fmt: skip
+    assert (told[1].split(":")[0], told[2:]) == ("hint", ["cli.output"])
+
+
+def test_a_standard_output_that_is_closed_is_an_error_of_its_own() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, "plugins", "--json"],
+        stderr=subprocess.PIPE, text=True, timeout=HANG_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()[0]) == (3, "error: standard output is closed")
+
+
+def test_a_terminal_can_still_be_measured() -> None:
+    code = (
+        "import sys; from tocsin.cli import stdout; stdout.watch(); print(sys.__stdout__.fileno())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=HANG_S, check=True
+    )
+    assert done.stdout == b"1\n"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import tocsin
+from tocsin.cli import stdout
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -135,4 +136,21 @@ def dispatch(argv: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the `tocsin` script."""
-    sys.exit(dispatch(sys.argv[1:]))
+    if (
+        sys.stdout is None
+    ):  # closed by the caller: the next file that is opened would take its place
+        from tocsin.cli.run import closed_output
+
+        sys.exit(closed_output())
+    stdout.watch()
+    try:
+        status = dispatch(sys.argv[1:])
+        sys.stdout.flush()
+    except (OSError, ExceptionGroup):
+        failure = stdout.failure()
+        if failure is None:
+            raise
+        from tocsin.cli.run import lost_output
+
+        status = lost_output(failure)
+    sys.exit(status)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tocsin.cli import output
-from tocsin.errors import MissingExtraError, TocsinError, UsageError
+from tocsin.errors import MissingExtraError, OutputError, TocsinError, UsageError
 
 if TYPE_CHECKING:
     import typer
@@ -68,9 +68,7 @@ def run_app(app: typer.Typer, args: Sequence[str], *, prog: str) -> int:
     except (KeyboardInterrupt, Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # the reader left (`| head`): keep the interpreter's own flush at exit quiet
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return _left()
     except TocsinError as exc:
         return _fail(exc, as_json=as_json)
     except ModuleNotFoundError as exc:
@@ -84,6 +82,37 @@ def run_app(app: typer.Typer, args: Sequence[str], *, prog: str) -> int:
             raise
         return _fail(errors[0], as_json=as_json)
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def closed_output() -> int:
+    """Report that there is no standard output; the exit code."""
+    error = OutputError(
+        "standard output is closed", hint="to see nothing of a command, append: >/dev/null"
+    )
+    return output.fail(error, as_json=False)
+
+
+def lost_output(failure: OSError) -> int:
+    """Report that standard output takes no more; the exit code."""
+    if isinstance(failure, BrokenPipeError):
+        return _left()
+    _silence()
+    error = OutputError(
+        f"standard output cannot be written: {failure.strerror or failure}",
+        hint="make room where it leads to, or lead it elsewhere",
+    )
+    return output.fail(error, as_json=False)
+
+
+def _left() -> int:
+    """The reader of a pipe left (`| head`)."""
+    _silence()
+    return BROKEN_PIPE
+
+
+def _silence() -> None:
+    """Keep the interpreter's own flush at exit quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(exc: Exception, prog: str, args: Sequence[str]) -> int:
