@@ -21,7 +21,7 @@ from edge.vision.nn.sight import Sight
 from edge.vision.observation import Box
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
 from edge.vision.sources.capture import Capture
-from edge.vision.sources.picture_file import SUFFIXES
+from edge.vision.sources.picture_file import MAX_FILE_BYTES, SUFFIXES
 from edge.vision.sources.source import Reject
 from edge.vision.sources.video_file import open_video
 from tocsin.cli import output
@@ -33,7 +33,7 @@ _DEEP = "thermal pictures: tocsin vision watch FOLDER --kelvin 0.01 (or 0.04); o
 _MEND = {
     "truncated": "its end is missing: copy the file again",
     "damaged": "bytes in its middle are missing or were overwritten: copy the file again",
-    "too-large": "at most 50 million px",
+    "too-large": f"at most 50 million px and {MAX_FILE_BYTES >> 20} MiB",
     "too-small": f"at least {MIN_SIDE} px a side",
     "unreadable": f"a picture ({', '.join(sorted(SUFFIXES))}) of 8 bits, or a video",
 }

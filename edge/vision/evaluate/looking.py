@@ -19,7 +19,7 @@ from edge.vision.nn.fit import Mask
 from edge.vision.nn.odds import Odds
 from edge.vision.nn.sight import Sight
 from edge.vision.pipeline.develop import MIN_SIDE, as_bgr
-from edge.vision.sources.picture_file import decode_file
+from edge.vision.sources.picture_file import decode_file, read_file
 from edge.vision.sources.source import Reject
 from tocsin.errors import DatasetError
 
@@ -136,11 +136,8 @@ def read_picture(path: Path, *, upright: bool = False) -> Picture | str:
 
     `upright`: turned as its EXIF data says; else as its pixels lie, which is what COCO files mean.
     """
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return Reject.UNREADABLE.value
-    raw = decode_file(data, upright=upright)
+    data = read_file(path)
+    raw = data if isinstance(data, Reject) else decode_file(data, upright=upright)
     if isinstance(raw, Reject):
         return raw.value
     if raw.dtype != np.uint8:

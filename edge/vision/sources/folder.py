@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 
 from edge.vision.sources.pacing import Pacing
-from edge.vision.sources.picture_file import MAX_PIXELS, SUFFIXES, decode_file
+from edge.vision.sources.picture_file import MAX_PIXELS, SUFFIXES, decode_file, read_file
 from edge.vision.sources.source import Raw, Reject
 from tocsin.errors import DriverReason, LinkError
 
-MAX_FILE_BYTES = 256 << 20
 # A number, the fraction of a Unix time (1764237600.25 comes before .5), or any other character.
 _PART = re.compile(r"(?<=[0-9]{9}\.)[0-9]|([0-9]+)|.", re.DOTALL)
 
@@ -79,12 +78,8 @@ class FolderSource:
 
     def retrieve(self) -> Raw | Reject:
         """Reads and unpacks the file."""
-        try:
-            if self.file.stat().st_size > MAX_FILE_BYTES:
-                return Reject.TOO_LARGE
-            return decode_file(self.file.read_bytes(), self._max_pixels)
-        except OSError:
-            return Reject.UNREADABLE
+        data = read_file(self.file)
+        return data if isinstance(data, Reject) else decode_file(data, self._max_pixels)
 
     def close(self) -> None:
         """Nothing is held."""

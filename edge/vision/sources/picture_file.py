@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 import struct
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from edge.vision.sources.jpeg_scan import is_damaged
 from edge.vision.sources.source import Raw, Reject, Suspect
 
 MAX_PIXELS = 50_000_000  # 8K has 33 million; unpacked that is 150 MB
+MAX_FILE_BYTES = 256 << 20  # so many pixels of 8 bits, not packed, take 200 MB
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
 JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -20,6 +23,20 @@ _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
 _MAY_BE_WHOLE = frozenset({Reject.TRUNCATED, Reject.DAMAGED, Reject.UNREADABLE})
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _TIFF_FORMS = {3: "H", 4: "I"}  # SHORT and LONG
+
+
+def read_file(file: Path) -> bytes | Reject:
+    """All of a picture file. A pipe is not waited for, nor a device read: `unreadable`."""
+    try:
+        known = file.stat()
+        if not stat.S_ISREG(known.st_mode):
+            return Reject.UNREADABLE
+        if known.st_size > MAX_FILE_BYTES:
+            return Reject.TOO_LARGE
+        with file.open("rb") as opened:
+            return opened.read(known.st_size)
+    except OSError:
+        return Reject.UNREADABLE
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Raw | Reject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -263,16 +264,18 @@ def test_pictures_that_cannot_be_looked_at_are_skipped_and_counted(
     made.add("other.png", "a", data=cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes())  # fmt: skip
     deep = cv2.imencode(".png", np.full((256, 320), 29315, np.uint16))[1].tobytes()
     made.add("deep.png", "a", data=deep)
+    made.add("vast.jpg", "a", data=jpeg)
+    os.truncate(made.folder / "vast.jpg", 20 << 30)
     made.add("right.png", "a", fire=(0, 0, 64, 64))
     code, out, _ = run(["eval", "--model", model, *made.write(), "--json"], capsys)
     assert code == 0
     report = json.loads(out)
     assert {s["file"]: s["reason"] for s in report["skipped"]} == {
         "cut.jpg": "truncated", "huge.png": "too-large", "no.jpg": "unreadable", "one.png": "too-small",
-        "other.png": "another-size", "deep.png": "16-bit",
+        "other.png": "another-size", "deep.png": "16-bit", "vast.jpg": "too-large",
     }  # fmt: skip
-    assert (report["frames"], report["scored"]) == (7, 1)
-    for file in ("cut.jpg", "huge.png", "no.jpg", "one.png"):
+    assert (report["frames"], report["scored"]) == (8, 1)
+    for file in ("cut.jpg", "huge.png", "vast.jpg", "no.jpg", "one.png"):
         code, out, _ = run(["detect", str(made.folder / file), "--model", model, "--json"], capsys)
         error = json.loads(out)["error"]
         assert (code, error["code"]) == (9, "vision.picture")

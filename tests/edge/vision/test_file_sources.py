@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from edge.vision.evaluate.looking import read_picture
 from edge.vision.pipeline.develop import as_bgr
 from edge.vision.sources.folder import FolderSource, in_order
 from edge.vision.sources.pacing import Pacing
+from edge.vision.sources.picture_file import MAX_FILE_BYTES
 from edge.vision.sources.source import Raw, Reject
 from edge.vision.sources.video import VideoSource
 from tests.edge.vision.scenes import number_of, numbered, oriented, scene, write_clip
@@ -93,6 +95,24 @@ def test_names_of_recorders_keep_the_order_of_their_times() -> None:
         assert sorted(ordered, key=in_order) == ordered
     padded = [f"{a}{n:05}{b}" for a in ("x-", "x+", "x_", "x") for n in (7, 60, 123) for b in ("", "-1", ".jpg")]  # fmt: skip
     assert sorted(padded, key=in_order) == sorted(padded)
+
+
+def test_a_folder_goes_on_after_endless_and_vast_files_and_pipes(folder: Path) -> None:
+    with (folder / "000.png").open("ab") as vast:
+        vast.truncate(MAX_FILE_BYTES + 1)
+    (folder / "a.jpg").symlink_to("/dev/zero")
+    os.mkfifo(folder / "b.jpg")
+    (folder / "c.png").symlink_to("002.png")
+    (folder / "d.jpg").symlink_to("d.jpg")
+    (folder / "e.jpg").mkdir()
+    source = FolderSource(folder)
+    source.open()
+    found: list[object] = []
+    while source.grab():
+        raw = source.retrieve()
+        found.append(raw if isinstance(raw, Reject) else number_of(raw))
+    none = Reject.UNREADABLE
+    assert found == [Reject.TOO_LARGE, 1, 2, 3, 4, 5, none, none, 2, none, none]
 
 
 def test_a_paced_folder_gives_who_comes_late_the_newest_picture(folder: Path) -> None:
