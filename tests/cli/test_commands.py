@@ -81,6 +81,8 @@ def test_json_output_understands_structs_paths_and_numbers_that_json_has_not() -
         value: float
 
     assert output.to_json(Point(Path("/a"), float("nan"))) == '{"place":"/a","value":null}'
+    odd = Point(Path("/\udcff"), float("nan"))
+    assert output.to_json({"a": [odd], "n": 1}) == '{"a":[{"place":"/\ufffd","value":null}],"n":1}'
 
 
 def test_a_table_lines_up_with_wide_characters() -> None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 
 from tocsin.errors import TocsinError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte of a file's name that is not UTF-8
+
 
 def to_json(value: object) -> str:
-    """`value` as JSON on one line. Structs, pydantic models, dataclasses, paths and enums are understood."""
+    """`value` as JSON on one line. Structs, pydantic models, dataclasses, paths and enums are understood.
+
+    What is not UTF-8 in the name of a file is U+FFFD.
+    """
     import msgspec
 
-    return msgspec.json.encode(value, enc_hook=_plain).decode()
+    try:
+        return msgspec.json.encode(value, enc_hook=_plain).decode()
+    except UnicodeEncodeError:
+        told = _all_utf8(msgspec.to_builtins(value, enc_hook=_plain, str_keys=True))
+        return msgspec.json.encode(told).decode()
 
 
 def emit(value: object, *, as_json: bool, human: Callable[[], None] | str) -> None:
@@ -20,7 +30,7 @@ def emit(value: object, *, as_json: bool, human: Callable[[], None] | str) -> No
     if as_json:
         stream_line(value)
     elif isinstance(human, str):
-        sys.stdout.write(human if human.endswith("\n") or not human else human + "\n")
+        sys.stdout.write(_utf8(human if human.endswith("\n") or not human else human + "\n"))
     else:
         human()
 
@@ -69,6 +79,22 @@ def cell_width(text: str) -> int:
 def printable(text: str) -> str:
     """`text` from outside, for a terminal: no control characters, which could do anything there."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _utf8(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _all_utf8(value: object) -> object:
+    match value:
+        case str():
+            return _utf8(value)
+        case dict():
+            return {_all_utf8(key): _all_utf8(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_all_utf8(item) for item in value]
+        case _:
+            return value
 
 
 def _plain(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,8 @@ from tocsin.errors import LinkError, PictureError
 
 _FPS = 25.0  # of a file that does not say
 _DEEP = "thermal pictures: tocsin vision watch FOLDER --kelvin 0.01 (or 0.04); others: save them with 8 bits"
+_ANOTHER = "the path of a picture or a video"
+_KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
 _MEND = {
     "truncated": "its end is missing: copy the file again",
     "damaged": "bytes in its middle are missing or were overwritten: copy the file again",
@@ -95,12 +98,7 @@ def detect(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Find what a model knows in a picture or video; --draw shows it. With --json one line a frame."""
-    if file.is_dir():
-        raise PictureError(
-            f"{file} is a folder", hint="its frames as a camera: tocsin vision watch"
-        )
-    if not file.is_file():
-        raise PictureError(f"{file}: no such file", hint="the path of a picture or a video")
+    _demand_file(file)
     if out is not None:
         refuse_source(out, file, DRAW)
     still = file.suffix.lower() in SUFFIXES
@@ -110,6 +108,20 @@ def detect(
         _picture(look, file, out, as_json)
     else:
         _video(look, file, out, every, as_json)
+
+
+def _demand_file(file: Path) -> None:
+    try:
+        mode = file.stat().st_mode
+    except OSError as exc:
+        why = "no such file" if isinstance(exc, FileNotFoundError) else exc.strerror or str(exc)
+        raise PictureError(f"{file}: {why}", hint=_ANOTHER) from exc
+    if stat.S_ISDIR(mode):
+        text = f"{file} is a folder"
+        raise PictureError(text, hint="its frames as a camera: tocsin vision watch")
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "device")
+        raise PictureError(f"{file} is a {kind}, not a file", hint=_ANOTHER)
 
 
 def _picture(look: Look, file: Path, out: Path | None, as_json: bool) -> None:

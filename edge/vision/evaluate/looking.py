@@ -42,7 +42,7 @@ def missing(pictures: Sequence[Labelled], folder: Path) -> list[str]:
     Raises:
         DatasetError: none is there.
     """
-    absent = [p.file for p in pictures if not (folder / p.file).is_file()]
+    absent = [p.file for p in pictures if not _is_file(folder / p.file)]
     if absent and len(absent) == len(pictures):
         raise DatasetError(
             f"not one of {len(pictures)} pictures is in {folder}; the first is {absent[0]}",
@@ -123,12 +123,19 @@ def _unsure(detector: Detector, picture: Picture, truth: Labelled, odds: Odds) -
 
 def _picture(truth: Labelled, folder: Path) -> Picture | str:
     path = folder / truth.file
-    if not path.is_file():
+    if not _is_file(path):
         return MISSING
     picture = read_picture(path)
     if not isinstance(picture, str) and picture.shape[:2] != (truth.height, truth.width):
         return "another-size"
     return picture
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no file can have such a name, or nobody may look
+        return False
 
 
 def read_picture(path: Path, *, upright: bool = False) -> Picture | str:

@@ -138,8 +138,27 @@ def test_a_picture_that_lies_on_its_side_is_looked_at_and_drawn_upright(
     assert shown.shape == picture.shape
 
 
-def test_a_folder_is_told_as_one(
+def test_what_is_no_file_is_told_for_what_it_is(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert dispatch(["vision", "detect", str(tmp_path), "--model", model]) == 9
-    assert "is a folder" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    for name, said in (
+        ("", "is a folder"), ("pipe.jpg", "is a pipe"), ("loop.jpg", "oo many levels of symbolic links"),
+        ("zero.jpg", "is a device"), ("none.jpg", "no such file"), ("a" * 300, "ame too long"),
+    ):  # fmt: skip
+        assert dispatch(["vision", "detect", str(tmp_path / name), "--model", model]) == 9
+        assert said in capsys.readouterr().err
+
+
+def test_a_file_whose_name_is_not_utf8_is_looked_at(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / os.fsdecode(b"bad\xff.png")
+    file.write_bytes(cv2.imencode(".png", np.full((256, 320, 3), 40, np.uint8))[1].tobytes())
+    assert dispatch(["vision", "detect", str(file), "--model", model, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == str(tmp_path / "bad\ufffd.png")
+    file.write_bytes(b"")
+    assert dispatch(["vision", "detect", str(file), "--model", model, "--json"]) == 9
+    assert "bad\ufffd.png: unreadable" in json.loads(capsys.readouterr().out)["error"]["message"]

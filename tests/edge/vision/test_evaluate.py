@@ -267,14 +267,17 @@ def test_pictures_that_cannot_be_looked_at_are_skipped_and_counted(
     made.add("vast.jpg", "a", data=jpeg)
     os.truncate(made.folder / "vast.jpg", 20 << 30)
     made.add("right.png", "a", fire=(0, 0, 64, 64))
+    long = "a" * 5000 + ".jpg"
+    made.images.append(made.images[-1] | {"id": 99, "file_name": long})
     code, out, _ = run(["eval", "--model", model, *made.write(), "--json"], capsys)
     assert code == 0
     report = json.loads(out)
     assert {s["file"]: s["reason"] for s in report["skipped"]} == {
         "cut.jpg": "truncated", "huge.png": "too-large", "no.jpg": "unreadable", "one.png": "too-small",
         "other.png": "another-size", "deep.png": "16-bit", "vast.jpg": "too-large",
+        long: "missing",
     }  # fmt: skip
-    assert (report["frames"], report["scored"]) == (8, 1)
+    assert (report["frames"], report["scored"]) == (9, 1)
     for file in ("cut.jpg", "huge.png", "vast.jpg", "no.jpg", "one.png"):
         code, out, _ = run(["detect", str(made.folder / file), "--model", model, "--json"], capsys)
         error = json.loads(out)["error"]
