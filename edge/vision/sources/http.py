@@ -15,6 +15,7 @@ from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import Clock
 
 TIMEOUT_S = 4.0
+_CUT = (http.client.IncompleteRead, ConnectionError, ssl.SSLEOFError)
 
 
 class HttpSource:
@@ -38,35 +39,43 @@ class HttpSource:
         Raises:
             LinkError: with the reason.
         """
+        self._ask()
+        self._pacing.start()
+        self._pacing.next()
+        self._first = True
+
+    def _ask(self) -> None:
         self.close()
         answer = self._get.get()
         kind = answer.headers.get("Content-Type", "")
         self._boundary = boundary_of(kind)
         if self._boundary is not None:
             self._stream = answer
-            self._take_part(answer, self._boundary)
+            if not self._take_part(answer, self._boundary):
+                text = f"{self._address} ended the stream before its first picture was whole"
+                raise LinkError(DriverReason.CLOSED, text)
         elif kind.lower().startswith(("image/", "application/octet-stream")):
             self._take_picture(answer)
-            self._pacing.start()
-            self._pacing.next()
         else:
             self.close()
             raise LinkError(
                 DriverReason.GARBAGE, f"{self._address} gives {kind or 'no type'}, not pictures",
                 hint="a URL that gives image/jpeg or multipart/x-mixed-replace",
             )  # fmt: skip
-        self._first = True
 
     def grab(self) -> bool:
         """The next picture's bytes; they are unpacked only when somebody wants them.
 
         Raises:
-            LinkError: the camera does not answer, or ended the stream.
+            LinkError: the camera does not answer. A stream that it ended is asked for anew, `fps` times a second at most.
         """
         if self._first:
             self._first = False
         elif self._stream is not None and self._boundary is not None:
-            self._take_part(self._stream, self._boundary)
+            if not self._take_part(self._stream, self._boundary):
+                if self._pacing.next() == 0:
+                    return False
+                self._ask()
         else:
             if self._pacing.next() == 0:
                 return False
@@ -88,7 +97,8 @@ class HttpSource:
             stream.close()
         self._get.close()
 
-    def _take_part(self, stream: http.client.HTTPResponse, boundary: bytes) -> None:
+    def _take_part(self, stream: http.client.HTTPResponse, boundary: bytes) -> bool:
+        """False: the stream ended, maybe in the middle of a picture."""
         late_ns = self._clock.mono_ns() + int(TIMEOUT_S * 1e9)
 
         def check() -> None:
@@ -99,17 +109,18 @@ class HttpSource:
             part = next_part(stream, boundary, check)
         except BadPartError as exc:
             raise LinkError(DriverReason.GARBAGE, f"{self._address}: {exc}") from exc
+        except _CUT:
+            part = None
         except (OSError, http.client.HTTPException) as exc:
             raise self._get.failed(exc) from exc
-        if part is None:
-            raise LinkError(DriverReason.CLOSED, f"{self._address} ended the stream")
-        self._data, self._is_cut = part, False
+        self._data, self._is_cut = part or b"", part is None
+        return part is not None
 
     def _take_picture(self, answer: http.client.HTTPResponse) -> None:
         self._is_cut = True
         try:
             data = answer.read(MAX_PART_BYTES + 1)
-        except (http.client.IncompleteRead, ConnectionError, ssl.SSLEOFError) as exc:
+        except _CUT as exc:
             self._get.close()  # whether the camera is gone, the next question tells
             self._data = exc.partial if isinstance(exc, http.client.IncompleteRead) else b""
             return

@@ -56,8 +56,8 @@ def cut_camera() -> Iterator[CutCamera]:
 
         def do_GET(self) -> None:
             way = self.path.split("/")[1]
-            if way == "mjpeg":
-                return self._push()
+            if way.startswith("mjpeg"):
+                return self._push(closes=way == "mjpeg-closes")
             camera.given += 1
             body = whole(camera.given)
             self.send_response(200)
@@ -82,8 +82,8 @@ def cut_camera() -> Iterator[CutCamera]:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
             return None
 
-        def _push(self) -> None:
-            """Each part tells its whole length; the connection stays."""
+        def _push(self, *, closes: bool) -> None:
+            """Each part tells its whole length."""
             self.close_connection = True
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
@@ -93,8 +93,11 @@ def cut_camera() -> Iterator[CutCamera]:
                     camera.given += 1
                     body = whole(camera.given)
                     head = b"--frame\r\nContent-Length: %d\r\n\r\n" % len(body)
-                    body = body[: len(body) // 2] if camera.is_cut(camera.given) else body
+                    is_cut = camera.is_cut(camera.given)
+                    body = body[: len(body) // 2] if is_cut else body
                     self.wfile.write(head + body + b"\r\n")
+                    if is_cut and closes:
+                        return
             except OSError:
                 return
 
@@ -164,6 +167,22 @@ async def test_one_cut_picture_of_ten_harms_nothing(way: str) -> None:
             assert health.frames >= 20
             assert set(health.rejected) <= {"truncated", "damaged"}
             assert not any(number % 10 == 1 for number in seen.numbers("cam"))
+
+
+async def test_a_stream_that_ends_in_a_picture_is_asked_for_anew_and_nobody_is_told() -> None:
+    with cut_camera() as web:
+        web.is_cut = lambda number: number % 10 == 0
+        async with watched([_camera(f"{web.url}/mjpeg-closes")]) as seen:
+            await wait_until(lambda: web.connections >= 5)
+            assert _told(seen) == [None]
+            assert seen.health("cam").reconnects == 0
+            web.is_cut = lambda _: True
+            await wait_until(lambda: web.connections >= 10)
+            told = _told(seen)
+            assert len(told) == 2
+            assert "ended the stream before its first picture was whole" in str(told[1])
+            web.is_cut = lambda _: False
+            await wait_until(lambda: seen.health("cam").state is CameraState.ONLINE)
 
 
 @pytest.mark.usefixtures("_soon")
