@@ -26,11 +26,17 @@ class ClosingCamera(ONVIFCamera):  # type: ignore[misc]
         return await asyncio.shield(making)
 
     async def close(self) -> None:
-        """Ends every session, also beside one that takes its time, and when it is cancelled while a service is made."""
-        try:
-            await asyncio.gather(*self._making, return_exceptions=True)
-        finally:
-            ends = [self._snapshot_client.close(), *(s.close() for s in self.services.values())]
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_S):
-                    await asyncio.gather(*ends, return_exceptions=True)
+        """Ends every session, also beside one that takes its time. Cancelled while a service is made, it waits for that: no later than its description is read."""
+        making = asyncio.gather(*self._making, return_exceptions=True)
+        given_up: asyncio.CancelledError | None = None
+        while not making.done():
+            try:
+                await asyncio.shield(making)
+            except asyncio.CancelledError as exc:
+                given_up = exc
+        ends = [self._snapshot_client.close(), *(s.close() for s in self.services.values())]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.gather(*ends, return_exceptions=True)
+        if given_up is not None:
+            raise given_up

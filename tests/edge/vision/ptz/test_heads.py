@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from itertools import pairwise
 
@@ -213,20 +213,24 @@ async def test_a_camera_whose_closing_is_cancelled_while_a_service_is_made_leave
     argv = [sys.executable, "-m", "firmware_bridges.onvif.device", "--user", f"{USER}:{PASSWORD}"]
     with run_process(argv) as process:
         host, _, port = json.loads(process.wait_line("ready"))["port"].rpartition(":")
-        before = set(map(id, _sessions()))
+        before = _sessions()  # held, so that no other takes the address of one
         camera = ClosingCamera(host, int(port), USER, PASSWORD, no_cache=True, adjust_time=True)
         await camera.update_xaddrs()
         monkeypatch.setattr(onvif.client, "_DOCUMENT_CACHE", {})  # reading it takes time once
+        known = _open(before)
         making = asyncio.create_task(camera.create_media_service())
-        known = [s for s in _sessions() if id(s) not in before and not s.closed]
-        await wait_until(lambda: len(_sessions()) > len(before) + len(known))
+        await wait_until(lambda: len(_open(before)) > len(known))
         closing = asyncio.create_task(camera.close())
         await asyncio.sleep(0)
         closing.cancel()
-        with suppress(asyncio.CancelledError):
+        with pytest.raises(asyncio.CancelledError):
             await closing
-        assert [s.closed for s in known] == [True] * len(known)
-        await asyncio.wait([making])
+        assert _open(before) == []
+        await making
+
+
+def _open(before: list[ClientSession]) -> list[ClientSession]:
+    return [s for s in _sessions() if s not in before and not s.closed]
 
 
 def _sessions() -> list[ClientSession]:
