@@ -230,8 +230,8 @@ def vision(result: dict[str, Any]) -> list[str]:
     return [
         *lines,
         "",
-        f"The bare graph between the rounds: {raw}. Under overload the pipeline does {result['share_of_raw']:.0%} of it, {verdict} the "
-        f"{result['target_share']:.0%} wanted; by the CPU times of the same rounds {result['share_by_cpu']:.0%}. "
+        f"The bare graph between the rounds: {raw}. Under overload the pipeline does {result['share_of_raw']:.1%} of it, {verdict} the "
+        f"{result['target_share']:.0%} wanted; by the CPU times of the same rounds {result['share_by_cpu']:.1%}. "
         f"{result['cameras_per_core']:g} cameras a core at 1 frame/s, {result['memory_a_camera_mb']:g} MB a camera; frames that failed "
         f"or were rejected: {failed}. {settings(result)}",
     ]

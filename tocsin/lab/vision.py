@@ -148,8 +148,8 @@ def vision_summary(result: VisionResult) -> str:
                 ["run", "cameras", "decoded/s", "looked/s", "p50 / p99 ms", "decode ms CPU", "look ms CPU", "cores", "MB"],
                 rows,
             ),
-            f"under overload the pipeline does {result.share_of_raw:.0%} of the bare graph ({verdict} {result.target_share:.0%}); by CPU time "
-            f"{result.share_by_cpu:.0%}; {result.cameras_per_core:g} cameras a core at 1 frame/s, {result.memory_a_camera_mb:g} MB a camera",
+            f"under overload the pipeline does {result.share_of_raw:.1%} of the bare graph ({verdict} {result.target_share:.0%}); by CPU time "
+            f"{result.share_by_cpu:.1%}; {result.cameras_per_core:g} cameras a core at 1 frame/s, {result.memory_a_camera_mb:g} MB a camera",
             "settings: " + ", ".join(f"{k} {v}" for k, v in result.settings.items()),
         ]
     )  # fmt: skip
