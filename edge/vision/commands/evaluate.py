@@ -108,7 +108,7 @@ def _tell_missing(files: Sequence[str], of: int, folder: Path) -> None:
 
 
 def _told(picture: Labelled) -> bool:
-    """Whether its labels say what is in it: a box outside the picture does not, and then it is neither quiet nor a positive."""
+    """Whether its labels say what is in it: a box outside the picture, or an empty one, does not, and then it is neither quiet nor a positive."""
     return bool(picture.boxes) or not picture.bad
 
 
@@ -129,7 +129,7 @@ def _measured(report: Report, pictures: Sequence[Labelled], classes: Sequence[st
     if report.bad_labels:
         first = report.bad_labels[0]
         output.note(
-            f"warning: {len(report.bad_labels)} labels lie outside their picture; the first is annotation {first.annotation} of {output.printable(first.file)}"
+            f"warning: {len(report.bad_labels)} labels mark nothing (outside their picture, or empty); the first is annotation {first.annotation} of {output.printable(first.file)}"
         )
     if report.scored == 0:
         why = Counter(s.reason for s in report.skipped)

@@ -51,7 +51,7 @@ class _File(msgspec.Struct):
 
 
 class BadLabel(msgspec.Struct, frozen=True):
-    """A box that lies wholly outside its picture: nobody knows what it marks."""
+    """A box wholly outside its picture, or without an area: nobody knows what it marks."""
 
     file: str
     annotation: int  # its id
@@ -103,7 +103,7 @@ def read(path: Path) -> list[Labelled]:
     bad: dict[int, list[BadLabel]] = {}
     for a in file.annotations:
         image, label = images[a.image_id], names[a.category_id]
-        if _outside(a.bbox, image):
+        if _marks_nothing(a.bbox, image):
             bad.setdefault(image.id, []).append(BadLabel(image.file_name, a.id, label, a.bbox))
         else:
             where = ignored if a.iscrowd else boxes
@@ -136,8 +136,10 @@ def _group(image: _Image) -> str:
     return NO_GROUP if image.group in (None, "") else str(image.group)
 
 
-def _outside(bbox: tuple[float, float, float, float], image: _Image) -> bool:
+def _marks_nothing(bbox: tuple[float, float, float, float], image: _Image) -> bool:
     x, y, width, height = bbox
+    if width <= 0 or height <= 0:
+        return True
     return x >= image.width or y >= image.height or x + width <= 0 or y + height <= 0
 
 
@@ -194,10 +196,6 @@ def _whole(path: Path, file: _File) -> None:
             raise DatasetError(f"{at}: category_id {a.category_id} is none of the categories")
         if not all(map(math.isfinite, a.bbox)):
             raise _no_number(at, a.bbox)
-        if a.bbox[2] <= 0 or a.bbox[3] <= 0:
-            raise DatasetError(
-                f"{at}: bbox {list(a.bbox)} is empty", hint="x, y, width, height in px, as floats"
-            )
 
 
 def _line(message: str, data: bytes) -> str:

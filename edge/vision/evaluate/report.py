@@ -104,7 +104,7 @@ class Report(msgspec.Struct, frozen=True):
     unknown_classes: tuple[str, ...]  # labelled, and the model does not have them
     rules: tuple[str, ...]
     seconds: float = 0.0
-    bad_labels: tuple[BadLabel, ...] = ()  # outside their picture: counted nowhere
+    bad_labels: tuple[BadLabel, ...] = ()  # outside their picture or empty: counted nowhere
 
 
 RULES = (

@@ -63,7 +63,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"skipped {skipped.file}: {skipped.reason}"
     for bad in report.bad_labels:
         where = ", ".join(f"{v:g}" for v in bad.bbox)
-        yield f"label outside {bad.file}: {bad.label} at {where} (annotation {bad.annotation})"
+        yield f"label that marks nothing in {bad.file}: {bad.label} at {where} (annotation {bad.annotation})"
     if report.unknown_classes:
         yield f"labelled, and unknown to the model: {', '.join(report.unknown_classes)}"
     yield ""

@@ -73,7 +73,7 @@ class Developer:
         if refused is not None:
             return refused
         self._void |= self._resized(raw)
-        frozen = self._stillness.frozen(checks.fingerprint(raw), mono_ns)
+        frozen = self._stillness.frozen(raw, mono_ns)
         if self._radiometry is not None:
             return self._thermal(self._radiometry, raw, index, ts_ns, mono_ns, frozen)
         picture = as_bgr(raw)

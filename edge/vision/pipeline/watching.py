@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.vision.pipeline.checks import Cells, smeared
+from edge.vision.pipeline.checks import Cells, fingerprint, smeared
 
 MOVED_PX = 2.0  # of 160: on pictures a minute apart, cameras that stand still stay under 1
 LOOK_EVERY_NS = 1_000_000_000
@@ -29,6 +29,7 @@ _OF_NOISE = 0.3  # of the spread of what is finer; noise alone has 0.15, those p
 GREY, COLOURED = 1.0, 2.0
 HOLE_NS = 60_000_000_000  # key frames come more often
 _STILL_THERE, _MOST_TEXTURE = 0.5, 2.0
+_EVERY_ROW = 16
 _SCENE, _OVER_K, _NO_SCENE_C = 98, 5.0, 60.0  # the last is `HeatLimits.low_c`
 Thumbnail = NDArray[np.float32]
 Spectrum = Literal["visible", "infrared"]
@@ -194,18 +195,25 @@ class Holes:
 
 
 class Stillness:
-    """Notices that a camera gives the same picture again and again."""
+    """Notices that a camera gives the same picture again and again.
+
+    All pixels are asked only while every sixteenth row is as it was: a sensor's noise changes those too.
+    """
 
     def __init__(self, after_s: float) -> None:
         self._after_ns = int(after_s * 1e9)
-        self._print: int | None = None
+        self._rows: int | None = None
+        self._whole: int | None = None
         self._since_ns = 0
         self._same = 0
 
-    def frozen(self, fingerprint: int, now_ns: int) -> bool:
-        """Three times or more the same, over `after_s` or longer."""
-        if fingerprint != self._print:
-            self._print, self._since_ns, self._same = fingerprint, now_ns, 1
+    def frozen(self, raw: NDArray[Any], now_ns: int) -> bool:
+        """Three times or more the same, over `after_s` or longer. Of the first only those rows are known."""
+        rows = fingerprint(raw[::_EVERY_ROW])
+        whole = fingerprint(raw) if rows == self._rows else None
+        if whole is None or self._whole not in (None, whole):
+            self._rows, self._whole, self._since_ns, self._same = rows, whole, now_ns, 1
             return False
+        self._whole = whole
         self._same += 1
         return self._same >= 3 and now_ns - self._since_ns >= self._after_ns

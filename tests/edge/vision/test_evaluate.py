@@ -310,9 +310,7 @@ def test_mistakes_in_a_labelled_set_are_named_with_their_place(
         lambda d: d["annotations"][0].update(image_id=77)
     )
     assert "annotations[0] (id 0): category_id 9" in told(lambda d: d["annotations"][0].update(category_id=9))  # fmt: skip
-    assert "annotations[0] (id 0): bbox" in told(
-        lambda d: d["annotations"][0].update(bbox=[1, 1, 0, 5])
-    )
+    assert "annotations[0].bbox" in told(lambda d: d["annotations"][0].update(bbox=[1, 1, 5]))
     assert "leads out" in told(lambda d: d["images"][0].update(file_name="../a.png"))
     assert "the id 1 2 times" in told(lambda d: d["images"].append(d["images"][0]))
     assert "images is empty" in told(lambda d: d.update(images=[]))

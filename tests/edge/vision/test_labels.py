@@ -69,20 +69,21 @@ def test_categories_compare_without_case_and_crowd_and_group_come_in_other_types
     assert {c["group"] for c in report["cameras"]} == {"0", "7"}
 
 
-def test_a_label_outside_its_picture_is_listed_and_counts_nowhere(
+def test_a_label_outside_its_picture_or_without_an_area_is_listed_and_counts_nowhere(
     labels: Labels, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labels.add("a.png", FIRE)
     labels.add("b.png", FIRE, OUTSIDE, [-70, 64, 64, 64])
     labels.add("c.png", [64, 256, 10, 10])
+    labels.add("e.png", [64, 64, 0, 10], [64, 64, 10, -10])
     labels.add("d.png", [300, 200, 64, 64])  # partly
     code, report, err = labels.eval(capsys)
     assert code == 0
-    assert "warning: 3 labels lie outside their picture; the first is annotation 502 of b.png" in err  # fmt: skip
+    assert "warning: 5 labels mark nothing (outside their picture, or empty); the first is annotation 502 of b.png" in err  # fmt: skip
     listed = [(b["file"], b["annotation"], b["label"]) for b in report["bad_labels"]]
-    assert listed == [("b.png", 502, "fire"), ("b.png", 503, "fire"), ("c.png", 504, "fire")]
-    assert report["skipped"] == [{"file": "c.png", "reason": "bad-label"}]
-    assert (report["frames"], report["scored"], report["classes"]["fire"]["positives"]) == (4, 3, 3)
+    assert listed == [("b.png", 502, "fire"), ("b.png", 503, "fire"), ("c.png", 504, "fire"), ("e.png", 505, "fire"), ("e.png", 506, "fire")]
+    assert report["skipped"] == [{"file": f, "reason": "bad-label"} for f in ("c.png", "e.png")]
+    assert (report["frames"], report["scored"], report["classes"]["fire"]["positives"]) == (5, 3, 3)
     assert report["classes"]["fire"]["boxes"]["0.1"]["labelled"] == 3
 
 
