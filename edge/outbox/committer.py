@@ -235,6 +235,7 @@ class Committer:
 
     async def _append(self, under_way: _Waiting, telling: list[Gap]) -> list[Gap]:
         """Commit these rows; a disk that only hangs may be met by a kill too."""
+        told = self._note.id
         doing = asyncio.ensure_future(
             self._disk.call(
                 self._store.append_rows,
@@ -243,20 +244,24 @@ class Committer:
                 under_way.held,
                 self._power_on,
                 telling[:],
-                self._note.id,
+                told,
             )
         )
         while not (await asyncio.wait({doing}, timeout=_RETRY_S))[0]:
-            self._write_note(telling)
+            self._write_note(telling, told)
         return await doing
 
-    def _write_note(self, telling: Sequence[Gap]) -> None:
-        """What must be told should the agent end now; of rows that a hanging disk keeps after all it is too much."""
+    def _write_note(self, telling: Sequence[Gap], told: str = "") -> None:
+        """What must be told should the agent end now; of rows that a hanging disk keeps after all it is too much.
+
+        It stays the note `told` of which what is under way says that it is told, unless there is more to tell by now.
+        """
         gaps: list[Gap] = []
         for gap in (*telling, *self._shed, *self._under_way.gaps(), *self._next.gaps()):
             join(gaps, gap)
         if gaps:
-            self._note.write(gaps, self._clock.now_ns())
+            more = self._shed or self._next
+            self._note.write(gaps, self._clock.now_ns(), "" if more else told)
 
     def _flusher_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (bug := task.exception()) is not None:

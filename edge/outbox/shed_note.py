@@ -35,9 +35,9 @@ class ShedNote:
         found = self._read()
         self.id, self.gaps = (found.id, found.gaps) if found else ("", [])
 
-    def write(self, gaps: Sequence[Gap], now_ns: int) -> None:
-        """It says this now, whole or not at all."""
-        said, new = ulid(now_ns), self._path.with_suffix(".new")
+    def write(self, gaps: Sequence[Gap], now_ns: int, note: str = "") -> None:
+        """It says this now, whole or not at all; it is another note unless it is to stay the `note` that it was."""
+        said, new = note or ulid(now_ns), self._path.with_suffix(".new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         with suppress(OSError):
             new.unlink(missing_ok=True)

@@ -42,9 +42,11 @@ async def _told(outbox: Outbox) -> list[Gap]:
     return found
 
 
-async def _killed(folder: Path, told: Path, word: str, point: str = "-", nth: int = 1) -> None:
+async def _killed(
+    folder: Path, told: Path, word: str, point: str = "-", nth: int = 1, hangs_s: float = 0.0
+) -> None:
     """At `point`; `-`: once it says `word`."""
-    with Child(told, run_refused, folder, point, nth) as child:
+    with Child(told, run_refused, folder, point, nth, hangs_s) as child:
         await wait_until(lambda: child.status or (point == "-" and word in child.told()), 60.0)
         assert child.status in (None, -9), child.told()
 
@@ -52,14 +54,17 @@ async def _killed(folder: Path, told: Path, word: str, point: str = "-", nth: in
 GONE = Gap(topics.TELEMETRY, "", 0, 17, T0 + 5, T0 + 28, {"gas-01": 17})
 
 
-@pytest.mark.parametrize(("point", "nth"), [("-", 1), ("tell", 1), ("told", 1), ("clear", 1)])
+@pytest.mark.parametrize(
+    ("point", "nth", "hangs_s"),
+    [("-", 1, 0), ("tell", 1, 0), ("told", 1, 0), ("clear", 1, 0), ("clear", 1, 0.3)],
+)
 async def test_after_a_kill_what_was_polled_and_not_kept_is_told_once(
-    tmp_path: Path, note: Path, point: str, nth: int
+    tmp_path: Path, note: Path, point: str, nth: int, hangs_s: float
 ) -> None:
     """Pushed rows are not told: their source sends them again."""
     await _killed(tmp_path, tmp_path / "first", "noted")
     await wait_until(note.exists)
-    await _killed(tmp_path, tmp_path / "second", "again", point, nth)
+    await _killed(tmp_path, tmp_path / "second", "again", point, nth, hangs_s)
     for _ in range(2):
         async with opened(tmp_path) as outbox:
             assert await _told(outbox) == [GONE]

@@ -11,7 +11,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -36,6 +37,7 @@ from edge.uplink.sender import Sender
 from tests.dying import server
 from tocsin.config import Secret
 from tocsin.contract.columns import Layout, Row
+from tocsin.contract.gaps import Gap
 from tocsin.contract.messages import Command
 from tocsin.sdk import SystemClock
 from tocsin.testing import wait_until
@@ -228,10 +230,21 @@ def run_taking_over(config: Path, point: str, nth: int) -> None:
     asyncio.run(open_outbox(load_gateway(config).value, SystemClock(), ""))
 
 
-def run_refused(folder: Path, point: str, nth: int) -> None:
-    """Keep 5 rows, then refuse: 10 polled rows, 3 without a time and 7 pushed ones wait, 4 are given up."""
+def run_refused(folder: Path, point: str, nth: int, hangs_s: float = 0.0) -> None:
+    """Keep 5 rows, then refuse: 10 polled rows, 3 without a time and 7 pushed ones wait, 4 are given up.
+
+    Telling of what was lost takes `hangs_s` longer, in which what is noted is noted again.
+    """
     if point in REFUSED_STEPS:
         die_at(*REFUSED_STEPS[point], nth)
+    if hangs_s:
+        tell = Store._tell
+
+        def slowly(self: Store, gaps: Sequence[Gap], now_ns: int) -> None:
+            time.sleep(hangs_s)
+            tell(self, gaps, now_ns)
+
+        Store._tell = slowly  # type: ignore[method-assign]
 
     async def wait_for_the_disk() -> None:
         committer._RETRY_S = 0.02

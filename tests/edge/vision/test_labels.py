@@ -81,7 +81,13 @@ def test_a_label_outside_its_picture_or_without_an_area_is_listed_and_counts_now
     assert code == 0
     assert "warning: 5 labels mark nothing (outside their picture, or empty); the first is annotation 502 of b.png" in err  # fmt: skip
     listed = [(b["file"], b["annotation"], b["label"]) for b in report["bad_labels"]]
-    assert listed == [("b.png", 502, "fire"), ("b.png", 503, "fire"), ("c.png", 504, "fire"), ("e.png", 505, "fire"), ("e.png", 506, "fire")]
+    assert listed == [
+        ("b.png", 502, "fire"),
+        ("b.png", 503, "fire"),
+        ("c.png", 504, "fire"),
+        ("e.png", 505, "fire"),
+        ("e.png", 506, "fire"),
+    ]
     assert report["skipped"] == [{"file": f, "reason": "bad-label"} for f in ("c.png", "e.png")]
     assert (report["frames"], report["scored"], report["classes"]["fire"]["positives"]) == (5, 3, 3)
     assert report["classes"]["fire"]["boxes"]["0.1"]["labelled"] == 3
