@@ -46,6 +46,7 @@ class Crew:
         if before is not None:
             await ended([before], PATIENCE_S)
             await asyncio.wait({before})  # one port has one owner
+        del before  # its cancellation holds all that it ran with, and that of the one before it
         try:
             await work()
         except DriverError as exc:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 from edge.crew import Crew
 from tocsin.errors import DriverReason, LinkError
@@ -32,3 +34,27 @@ async def test_what_begins_waits_for_all_that_are_ending_and_a_failure_is_told_o
         await wait_until(lambda: "next began" in said)
         await crew.wind_down(1.0)
     assert said == ["slow ended", "next began"]
+
+
+class _Models:
+    """What a driver runs with."""
+
+
+async def test_what_was_replaced_is_let_go_of_while_the_next_one_runs() -> None:
+    running: list[weakref.ref[_Models]] = []
+
+    async def look() -> None:
+        models = _Models()
+        running.append(weakref.ref(models))
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        crew = Crew(tasks)
+        crew.start("driver:a", look)
+        for n in range(1, 4):
+            await wait_until(lambda n=n: len(running) == n)
+            crew.replace("driver:a", look)
+        await wait_until(lambda: len(running) == 4)
+        gc.collect()
+        assert [models() is not None for models in running] == [False, False, False, True]
+        await crew.wind_down(1.0)
