@@ -447,6 +447,7 @@ class Agent:
         )
 
         def build() -> Driver:
+            self.models.leave(config.name)
             return self.locks.adopt(kind(config, context))
 
         return build

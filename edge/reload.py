@@ -152,6 +152,7 @@ class Reloader:
         running = {driver.name: driver for driver in agent.drivers}
         for name in parts["drivers"].removed:
             crew.end(f"driver:{name}")
+            agent.models.leave(name)
         agent.drivers, restarted = [], []
         for wanted in config.drivers:
             driver = running.get(wanted.name)

@@ -49,17 +49,24 @@ class ModelDesk:
         self._coming: dict[str, Gathering] = {}
         self._whole = asyncio.Event()
         self._said_unsigned = False
-        self._uses: dict[str, dict[str, Use]] = {}  # by model, then driver
+        self._uses: dict[str, dict[str, list[Use]]] = {}  # by driver, then model
         self._loop: asyncio.AbstractEventLoop | None = None
         self.counters: Counter[str] = Counter()
 
     def serve(self, driver: str, name: str, use: Use) -> Path | None:
         """The folder of the model from the cloud that is in use; None: use what was shipped or configured. `use` puts a newer
-        one in use when it comes; of each driver the last one counts.
+        one in use when it comes, until the driver leaves.
         """
-        self._uses.setdefault(name, {})[driver] = use
+        self._uses.setdefault(driver, {}).setdefault(name, []).append(use)
         known = self._store.installed(name)
-        return self._store.folder_of(name, known.id) if known.id else None
+        if not known.id:
+            return None
+        _log.info("driver %s: %s %s from the cloud is in use", driver, name, known.version)
+        return self._store.folder_of(name, known.id)
+
+    def leave(self, driver: str) -> None:
+        """It begins anew, or is there no more: what it looked with is let go of."""
+        self._uses.pop(driver, None)
 
     async def take_offer(self, payload: bytes) -> None:
         """A message from `down/model`; a wrong one is counted and harms nothing."""
@@ -167,8 +174,9 @@ class ModelDesk:
 
     def _put_in_use(self, offer: ModelOffer) -> None:
         folder = self._store.folder_of(offer.name, offer.id)
-        for use in list(self._uses.get(offer.name, {}).values()):
-            use(folder)
+        for by_model in list(self._uses.values()):
+            for use in list(by_model.get(offer.name, ())):
+                use(folder)
 
     def fell_back(self, name: str, why: str) -> None:
         """The cameras left the version in use for the one before; so does the next start. From any thread."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -112,6 +114,22 @@ async def test_a_model_that_fails_on_a_frame_is_left_also_for_the_next_start(
     task.cancel()
 
 
+async def test_a_driver_that_leaves_takes_its_models_with_it_and_one_may_have_two_of_a_name(
+    gateway: Gateway,
+) -> None:
+    first, second = gateway.slot(), gateway.slot()
+    await gateway.send("2", heat_graph(gain=0.5))
+    assert (first.current.version, second.current.version) == ("2", "2")
+    gone = weakref.ref(first)
+    del first, second
+    gateway.desk.leave("cameras")
+    gc.collect()
+    assert gone() is None
+    now = gateway.slot()
+    await gateway.send("3", heat_graph(gain=0.25))
+    assert (gateway.events[-1][0], now.current.version) == ("model.applied", "3")
+
+
 async def test_a_model_that_cannot_be_tried_is_refused_with_a_reason_and_the_next_one_is_taken(
     gateway: Gateway,
 ) -> None:
@@ -129,7 +147,7 @@ async def test_a_model_that_cannot_be_tried_is_refused_with_a_reason_and_the_nex
     await gateway.send("3", heat_graph(gain=0.5))
     assert gateway.events[-1][0] == "model.refused"
     assert gateway.events[-1][1]["reason"] == "vision.model"
-    gateway.desk.serve("another driver", "trial", lambda _folder: None)
+    gateway.desk.leave("another driver")
     await gateway.send("4", heat_graph(gain=0.25))
     assert gateway.events[-1][0] == "model.applied"
     assert fire(sight) == 0.25
