@@ -353,10 +353,17 @@ class Agent:
 
     def reloading(self, *, ended: bool) -> None:
         """Tell systemd of a reload."""
-        if ended:
-            self._ready()
-        else:
+        if not ended:
             self._notifier.reloading()
+            return
+        self._ready()
+        if not self._stopping.is_set():
+            self._tasks.create_task(self._let_go(), name="let-go")
+
+    async def _let_go(self) -> None:
+        """Of what the drivers before a reload held: it is garbage only when they have ended, and stands outside the search for it."""
+        if await self.crew.settled():
+            leave_out_what_stands()
 
     def _begin_link(self) -> None:
         if self.link is not None:

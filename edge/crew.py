@@ -43,7 +43,7 @@ class Crew:
     async def _after(self, name: str, before: asyncio.Task[None] | None, work: Work) -> None:
         if self._ending:  # one of them may own the port that this one wants
             await asyncio.wait(set(self._ending), timeout=PATIENCE_S)
-        if before is not None:
+        if before is not None and not before.done():
             await ended([before], PATIENCE_S)
             await asyncio.wait({before})  # one port has one owner
         del before  # its cancellation holds all that it ran with, and that of the one before it
@@ -51,6 +51,14 @@ class Crew:
             await work()
         except DriverError as exc:
             _log.error("%s: going without it: %s", name, exc.message)
+
+    async def settled(self) -> bool:
+        """Wait until what is ending has ended, but not for ever; whether anything was."""
+        if not self._ending:
+            return False
+        await asyncio.wait(set(self._ending), timeout=PATIENCE_S)
+        await asyncio.sleep(0)  # those who take its place come first and let go of it
+        return True
 
     async def wind_down(self, timeout_s: float) -> None:
         """Cancel all and wait for them, but not for ever."""
