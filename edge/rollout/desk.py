@@ -50,6 +50,7 @@ class ModelDesk:
         self._whole = asyncio.Event()
         self._said_unsigned = False
         self._uses: dict[str, dict[str, list[Use]]] = {}  # by driver, then model
+        self._taken: dict[str, str] = {}  # by model: id of what was put in use since the start
         self._loop: asyncio.AbstractEventLoop | None = None
         self.counters: Counter[str] = Counter()
 
@@ -148,6 +149,7 @@ class ModelDesk:
             await asyncio.to_thread(self._try, offer, files)
             # Known before it is used: a camera may say at once that it failed.
             await asyncio.to_thread(self._store.use, offer.name, now)
+            self._taken[offer.name] = offer.id
             try:
                 await asyncio.to_thread(self._put_in_use, offer)
             except Exception:
@@ -179,7 +181,9 @@ class ModelDesk:
                 use(folder)
 
     def fell_back(self, name: str, why: str) -> None:
-        """The cameras left the version in use for the one before; so does the next start. From any thread."""
+        """The cameras left the version in use for the one before, or for the shipped one where they began with it; the next start for
+        the one before. From any thread.
+        """
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._left, name, why)
 
@@ -192,9 +196,11 @@ class ModelDesk:
             self._store.use(name, now)
         except OSError as exc:
             _log.error("what is in use cannot be kept: %s", exc)
-        text = f"{name} {known.version} failed, {now.version or 'the shipped one'} is in use: {why}"
+        to = now.version if self._taken.get(name) == known.id else ""
+        later = f" until the next start, then {now.version}" if to != now.version else ""
+        text = f"{name} {known.version} failed, {to or 'the shipped one'} is in use{later}: {why}"
         _log.error("%s", text)
-        data = {"id": known.id, "name": name, "version": known.version, "to": now.version}
+        data = {"id": known.id, "name": name, "version": known.version, "to": to}
         self._say(FELL_BACK, "", text[:1000], {**data, "why": why[:1000]})
 
     def _tell_applied(self, offer: ModelOffer, now: Installed) -> None:

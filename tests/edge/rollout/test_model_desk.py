@@ -114,6 +114,23 @@ async def test_a_model_that_fails_on_a_frame_is_left_also_for_the_next_start(
     task.cancel()
 
 
+async def test_one_that_fails_after_a_restart_is_left_for_the_shipped_one_and_told_so(
+    gateway: Gateway,
+) -> None:
+    gateway.slot()
+    await gateway.send("2", heat_graph(gain=0.5))
+    await gateway.send("3", heat_graph(fails=True))
+    gateway.desk = gateway.start()
+    task = asyncio.create_task(gateway.desk.run())
+    await asyncio.sleep(0)
+    assert fire(Sight(gateway.slot())) == 1.0
+    await wait_until(lambda: gateway.events[-1][0] == "model.fell-back")
+    assert (gateway.events[-1][1]["version"], gateway.events[-1][1]["to"]) == ("3", "")
+    gateway.desk = gateway.start()
+    assert fire(Sight(gateway.slot())) == 0.5
+    task.cancel()
+
+
 async def test_a_driver_that_leaves_takes_its_models_with_it_and_one_may_have_two_of_a_name(
     gateway: Gateway,
 ) -> None:
