@@ -75,7 +75,7 @@ class Sight:
     def _take(self, detector: Detector) -> None:
         """Another version looks. What was seen before stays where its input is of the same form."""
         old, new = self.detector.settings, detector.settings
-        self._forget_usual()
+        self._usual = self._unknown()
         self.detector = detector
         if (old.reference, old.input) != (new.reference, new.input):
             self._references.clear()
@@ -104,9 +104,12 @@ class Sight:
             ModelError: the graph failed, and so did the version before, where there still is one.
         """
         self._spectrum = spectrum
+        before, taught, size = self.detector, self._usual, self._size
         while True:
             if self._slot.current is not self.detector:
                 self._take(self._slot.current)
+            if self.detector is before and self._size == size:
+                self._usual = taught  # also where a newer one failed on this frame
             try:
                 found = self._see(picture, ts_ns, ignore, keep, usual)
             except ModelError as exc:

@@ -15,6 +15,7 @@ from edge.vision.frame import Frame, Picture
 from edge.vision.nn.load import load_detector
 from edge.vision.nn.odds import Odds, above, log_odds
 from edge.vision.nn.sight import Sight
+from edge.vision.nn.slot import Slot
 from edge.vision.nn.usual import LEAST_FRAMES, Usual
 from edge.vision.pipeline.watching import Spectrum
 from edge.vision.watch.eye import Eye
@@ -120,6 +121,29 @@ def test_what_is_usual_survives_a_restart_with_the_same_model_only(tmp_path: Pat
     mine = msgspec.structs.replace(packed, model=f"{detector.name} {detector.version}")
     eye.goes_on({"visible": mine, "infrared": mine, "thermal": mine})
     assert list(eye.kept()) == ["visible", "infrared"]
+
+
+def test_a_version_that_fails_on_its_first_frame_costs_no_camera_what_is_usual_there(
+    tmp_path: Path,
+) -> None:
+    slot = Slot(load_detector(write_model(tmp_path / "1", heat_graph(), HEAT_SETTINGS)))
+    sights = [Sight(slot), Sight(slot), Sight(slot)]
+    quiet = np.full((512, 640, 3), 40, np.uint8)
+    bright = np.full((512, 640, 3), 255, np.uint8)
+    for i in range(120):
+        for sight in sights:
+            sight.see(quiet, i * 30 * SECOND_NS)
+    slot.offer(write_model(tmp_path / "2", heat_graph(fails=True), HEAT_SETTINGS))
+    failing = slot.current
+    sights[2].see(quiet, 3600 * SECOND_NS)
+    assert sights[2].detector is failing
+    for sight in sights:
+        sight.see(bright, 3601 * SECOND_NS)
+    assert slot.current is not failing
+    assert [sight.usual.known for sight in sights] == [True, True, False]
+    slot.offer(write_model(tmp_path / "3", heat_graph(fails=True), HEAT_SETTINGS))
+    sights[0].see(bright[:256], 3602 * SECOND_NS)
+    assert not sights[0].usual.known
 
 
 def test_a_red_roof_teaches_no_threshold_until_it_is_known_and_then_is_not_told(
