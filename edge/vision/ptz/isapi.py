@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import threading
 
 from edge.vision.pose import Turned
 from edge.vision.ptz import isapi_status
@@ -32,24 +31,8 @@ class IsapiHead:
         Raises:
             LinkError: with the reason.
         """
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            self._get.abort()
-
-        timer = threading.Timer(self._timeout_s, end)
-        timer.daemon = True
-        timer.start()
-        try:
+        with self._get.within(self._timeout_s):
             status = self._status()
-        except LinkError as exc:
-            if late.is_set():
-                text = f"{self._address} does not answer within {self._timeout_s:g} s"
-                raise LinkError(DriverReason.NO_ANSWER, text) from exc
-            raise
-        finally:
-            timer.cancel()
         tilt = -status.elevation_deg if self._down else status.elevation_deg
         return Answer(Turned(status.azimuth_deg, tilt, max(1.0, status.zoom or 1.0)))
 

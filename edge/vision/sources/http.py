@@ -15,6 +15,7 @@ from tocsin.errors import DriverReason, LinkError
 from tocsin.sdk import Clock
 
 TIMEOUT_S = 4.0
+_SNAPSHOT_S = 20.0  # one over a slow mobile line
 _CUT = (http.client.IncompleteRead, ConnectionError, ssl.SSLEOFError)
 
 
@@ -46,7 +47,8 @@ class HttpSource:
 
     def _ask(self) -> None:
         self.close()
-        answer = self._get.get()
+        with self._get.within(_SNAPSHOT_S):
+            answer = self._get.get()
         kind = answer.headers.get("Content-Type", "")
         self._boundary = boundary_of(kind)
         if self._boundary is not None:
@@ -55,7 +57,8 @@ class HttpSource:
                 text = f"{self._address} ended the stream before its first picture was whole"
                 raise LinkError(DriverReason.CLOSED, text)
         elif kind.lower().startswith(("image/", "application/octet-stream")):
-            self._take_picture(answer)
+            with self._get.within(_SNAPSHOT_S):
+                self._take_picture(answer)
         else:
             self.close()
             raise LinkError(
@@ -79,7 +82,8 @@ class HttpSource:
         else:
             if self._pacing.next() == 0:
                 return False
-            self._take_picture(self._get.get())
+            with self._get.within(_SNAPSHOT_S):
+                self._take_picture(self._get.get())
         return True
 
     def retrieve(self) -> Raw | Reject | Suspect:

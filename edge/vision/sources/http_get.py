@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 from edge.vision.sources.address import Address
@@ -22,6 +24,9 @@ class HttpGet:
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._line: http.client.HTTPConnection | None = None
         self._answer: http.client.HTTPResponse | None = None
+        self._under: socket.socket | None = (
+            None  # the line's, which it forgets where the connection ends with the answer
+        )
         self._challenges: list[str] = []
         self._answered = 0  # times, of these challenges
         self._aborted = False
@@ -63,15 +68,20 @@ class HttpGet:
         if self._line is None:
             self._line = self._connection()
         try:
-            self._line.request("GET", self._path, headers=headers)
-            return self._line.getresponse()
+            return self._answer_of(self._line, headers)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             if fresh or self._aborted:
                 raise
             self.close()  # a kept connection that the camera ended meanwhile
             self._line = self._connection()
-            self._line.request("GET", self._path, headers=headers)
-            return self._line.getresponse()
+            return self._answer_of(self._line, headers)
+
+    def _answer_of(
+        self, line: http.client.HTTPConnection, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        line.request("GET", self._path, headers=headers)
+        self._under = line.sock
+        return line.getresponse()
 
     def _connection(self) -> http.client.HTTPConnection:
         address = self._address
@@ -82,6 +92,35 @@ class HttpGet:
         return http.client.HTTPSConnection(
             address.host, address.port, timeout=self._timeout_s, context=context
         )
+
+    @contextmanager
+    def within(self, most_s: float) -> Iterator[None]:
+        """What is still under way then is ended, also that of a camera whose answer drips.
+
+        Raises:
+            LinkError: it was.
+        """
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self.abort()
+
+        timer = threading.Timer(most_s, end)
+        timer.daemon = True
+        timer.start()
+        cause: LinkError | None = None
+        try:
+            yield
+        except LinkError as exc:
+            if not late.is_set():
+                raise
+            cause = exc
+        finally:
+            timer.cancel()
+        if late.is_set():
+            text = f"{self._address} does not answer within {most_s:g} s"
+            raise LinkError(DriverReason.NO_ANSWER, text) from cause
 
     def failed(self, exc: Exception) -> LinkError:
         """What went wrong on the way."""
@@ -143,8 +182,9 @@ class HttpGet:
     def abort(self) -> None:
         """From another thread: what is under way fails at once."""
         self._aborted = True
-        line = self._line
-        under = None if line is None else line.sock
+        line, under = self._line, self._under
+        if under is None and line is not None:
+            under = line.sock
         if under is not None:
             with suppress(OSError):
                 socket.socket.shutdown(under, socket.SHUT_RDWR)  # TLS takes no part
@@ -154,6 +194,7 @@ class HttpGet:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.close()
+        self._under = None
         line, self._line = self._line, None
         if line is not None:
             line.close()

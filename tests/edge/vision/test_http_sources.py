@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -74,6 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._push(with_length=path != "/mjpeg-bare", until=7 if path == "/mjpeg-ends" else None)  # fmt: skip
         if path in ("/stands", "/drips"):
             return self._push_one(drips=path == "/drips")
+        if path.startswith("/dripping"):
+            return self._drip(ends=path == "/dripping-then-ends")
         if path == "/moved":
             return self._answer(
                 302, b"", "Location: http://operator:s3cret@10.0.0.9/x?token=s3cret"
@@ -139,6 +141,19 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"x" if drips else b"")
         except OSError:
             return
+
+    def _drip(self, ends: bool) -> None:
+        """A snapshot, a byte at a time; `ends`: it says that the connection ends with it."""
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        self.send_header("Content-Length", "100000")
+        if ends:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        with suppress(OSError):
+            while not self.rfile.closed and not _over.wait(0.02):
+                self.wfile.write(b"x")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         pass
@@ -248,6 +263,16 @@ def test_a_stream_that_stands_still_or_drips_is_noticed(web: str, path: str, mon
     assert source.grab()
     with pytest.raises(LinkError) as caught:
         source.grab()
+    assert caught.value.reason is DriverReason.NO_ANSWER
+    source.close()
+
+
+@pytest.mark.parametrize("path", ["/dripping", "/dripping-then-ends"])
+def test_a_snapshot_that_drips_is_given_up(web: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(http, "_SNAPSHOT_S", 0.3)
+    source = _source(web + path)
+    with pytest.raises(LinkError, match=r"does not answer within 0\.3 s") as caught:
+        source.open()
     assert caught.value.reason is DriverReason.NO_ANSWER
     source.close()
 
