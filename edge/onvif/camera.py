@@ -26,17 +26,20 @@ class ClosingCamera(ONVIFCamera):  # type: ignore[misc]
         return await asyncio.shield(making)
 
     async def close(self) -> None:
-        """Ends every session, also beside one that takes its time. Cancelled while a service is made, it waits for that: no later than its description is read."""
-        making = asyncio.gather(*self._making, return_exceptions=True)
+        """Ends every session, also beside one that takes its time. Cancelled, it waits for that: no later than the descriptions of services in the making are read."""
+        ending = asyncio.create_task(self._end(), name="onvif-close")
         given_up: asyncio.CancelledError | None = None
-        while not making.done():
+        while not ending.done():
             try:
-                await asyncio.shield(making)
+                await asyncio.shield(ending)
             except asyncio.CancelledError as exc:
                 given_up = exc
+        if given_up is not None:
+            raise given_up
+
+    async def _end(self) -> None:
+        await asyncio.gather(*self._making, return_exceptions=True)
         ends = [self._snapshot_client.close(), *(s.close() for s in self.services.values())]
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await asyncio.gather(*ends, return_exceptions=True)
-        if given_up is not None:
-            raise given_up

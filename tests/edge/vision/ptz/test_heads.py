@@ -229,6 +229,24 @@ async def test_a_camera_whose_closing_is_cancelled_while_a_service_is_made_leave
         await making
 
 
+async def test_a_closing_that_is_cancelled_at_any_of_its_steps_leaves_no_session() -> None:
+    argv = [sys.executable, "-m", "firmware_bridges.onvif.device", "--user", f"{USER}:{PASSWORD}"]
+    with run_process(argv) as process:
+        host, _, port = json.loads(process.wait_line("ready"))["port"].rpartition(":")
+        before = _sessions()
+        for steps in range(6):
+            camera = ClosingCamera(host, int(port), USER, PASSWORD, no_cache=True, adjust_time=True)
+            await camera.update_xaddrs()
+            closing = asyncio.create_task(camera.close())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+            left = _open(before) if steps else []  # what never began was never called
+            await camera.close()
+            assert left == [], f"cancelled at step {steps}"
+
+
 def _open(before: list[ClientSession]) -> list[ClientSession]:
     return [s for s in _sessions() if s not in before and not s.closed]
 
