@@ -77,7 +77,7 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """The running agent: devices, drivers, outbox, uplink."""
+    """The running agent: devices and which model looks at each camera, drivers, outbox, uplink."""
     while True:
         found = _asked(config, "status")
         output.emit(found, as_json=as_json, human=partial(_print_status, found))
@@ -232,15 +232,24 @@ def _print_status(found: dict[str, Any]) -> None:
     for part in found["left_out"]:
         for problem in part["problems"]:
             output.note(f"left out: {part['name']}: {problem}")
+    heads = ["device", "kind", "state", "reads", "last error"]
     rows = [
         [d["id"], d["kind"], d["state"], str(d.get("reads", 0)), d.get("last_error", "")]
         for d in found["devices"]
     ]
+    if looking := {seen["device"]: _model(seen) for seen in found.get("looking", [])}:
+        heads.insert(-1, "model")
+        for row in rows:
+            row.insert(-1, looking.get(row[0], "-"))
     if rows:
-        typer.echo(output.table(["device", "kind", "state", "reads", "last error"], rows))
+        typer.echo(output.table(heads, rows))
     for driver in found["drivers"]:
         if driver["state"] not in ("running", "finished") or driver["restarts"]:
             typer.echo(f"driver {driver['name']}: {driver['state']}, {driver['restarts']} restarts")
+
+
+def _model(seen: dict[str, Any]) -> str:
+    return f"{seen['model']} {seen['version']}{', on trial' if seen['trial'] else ''}"
 
 
 def _print_reload(found: dict[str, Any]) -> None:

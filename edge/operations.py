@@ -76,6 +76,16 @@ class OutputStatus(msgspec.Struct, frozen=True):
     failures: int
 
 
+class LookingStatus(msgspec.Struct, frozen=True):
+    """A camera that answers and the model that looks at it, as of its newest row."""
+
+    device: str
+    model: str
+    version: str
+    trial: bool  # the version before is still there to go back to
+    time_ns: int
+
+
 class Status(msgspec.Struct, frozen=True):
     """What `tocsin edge status --json` prints."""
 
@@ -105,6 +115,7 @@ class Status(msgspec.Struct, frozen=True):
     left_out: list[LeftOutStatus]  # sections with mistakes that we go without
     drivers: list[DriverStatus]
     devices: list[DeviceHealth]
+    looking: list[LookingStatus]  # a model and its version for each camera that answers
     outputs: list[OutputStatus]
     counters: dict[str, int]
 
@@ -114,6 +125,19 @@ class DeviceCommands(msgspec.Struct, frozen=True):
 
     device: str
     commands: tuple[CommandSpec, ...]
+
+
+def _looking(values: list[LastValue]) -> list[LookingStatus]:
+    trials = {v.device: bool(v.value) for v in values if v.quantity == "model_trial"}
+    found = [
+        (v, v.value.rpartition(" "))
+        for v in values
+        if v.device in trials and v.quantity == "model" and isinstance(v.value, str)
+    ]
+    return [
+        LookingStatus(v.device, model, version, trials[v.device], v.time_ns)
+        for v, (model, _, version) in found
+    ]
 
 
 def _within_s(args: Args) -> float:
@@ -185,6 +209,7 @@ class Operations:
             ],
             drivers=[DriverStatus(d.name, d.type, d.state, d.restarts) for d in agent.drivers],
             devices=agent.devices.health(),
+            looking=_looking(agent.devices.last_values()),
             outputs=[OutputStatus(o.name, o.is_on, o.failures) for o in agent.desk.outputs],
             counters=counts_of(agent),
         )

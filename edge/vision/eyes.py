@@ -10,7 +10,7 @@ from edge.vision.flame import Flames
 from edge.vision.frame import Frame
 from edge.vision.judge.settings import Mask
 from edge.vision.nn.packed import Packed
-from edge.vision.nn.slot import Slot
+from edge.vision.nn.slot import Looking, Slot
 from edge.vision.observation import Observation
 from edge.vision.packed_heat import PackedHeat
 from edge.vision.pipeline.pace import Attention
@@ -42,7 +42,7 @@ class Eyes:
         masks: Callable[[str], tuple[Mask, ...]] = lambda _camera: (),
         warm: Mapping[str, PackedHeat] = MappingProxyType({}),
     ) -> None:
-        self._limit, self._is_open = limit, is_open
+        self._slots, self._limit, self._is_open = slots, limit, is_open
         self._eyes = {
             camera: Eye(
                 slot, apart_s=apart_s[camera], flames=Flames(), masks=partial(masks, camera)
@@ -80,6 +80,11 @@ class Eyes:
         if attention is Attention.IDLE and gate.boxes:
             attention = Attention.GATED
         return Looked((seen,), attention)
+
+    def looking(self, camera: str) -> Looking | None:
+        """The model of a camera and its version; None where temperatures alone are judged."""
+        slot = self._slots.get(camera)
+        return None if slot is None else slot.looking
 
     def answered(self, camera: str, answer: Answer) -> None:
         """An operator's word about an alarm, from any thread."""

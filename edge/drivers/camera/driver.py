@@ -321,7 +321,10 @@ class CameraDriver:
     async def _row(self, pipeline: Pipeline, camera: str, evidence: str) -> None:
         health = next(h for h in pipeline.health() if h.camera == camera)
         spec = self._specs[camera]
-        values, codes = values_of(spec, health, self._confirmed[camera], self._seen[camera])
+        eyes = self._seeing
+        looking = None if eyes is None else eyes.looking(camera)
+        confirmed, seen = self._confirmed[camera], self._seen[camera]
+        values, codes = values_of(spec, health, confirmed, seen, looking)
         now_ns = self._context.clock.now_ns()
         await self._faults.tell(health)
         await self._context.emit(Sample(spec, now_ns, values, quality=codes, evidence=evidence))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edge.drivers.camera.config import CameraDevice
 from edge.vision.pipeline.health import CameraHealth, CameraState
 from tocsin.contract.catalogue import Value
 from tocsin.contract.quality import Quality as Code
 from tocsin.sdk import Argument, Channel, CommandSpec, DeviceSpec
+
+if TYPE_CHECKING:
+    from edge.vision.nn.slot import Looking
 
 COMMANDS = (
     CommandSpec(
@@ -35,6 +40,7 @@ _SHARED = (
     Channel("rejected", "1", "i"),
     Channel("reconnects", "1", "i"),
 )
+_MODEL = (Channel("model", "1", "s"), Channel("model_trial", "1", "b"))
 _SEEN = {False: ("smoke", "fire"), True: ("hot_spot", "temperature")}
 _UNIT = {"temperature": "Cel"}
 
@@ -43,15 +49,18 @@ def spec_of(device: CameraDevice, period_s: float) -> DeviceSpec:
     """The device that a camera is."""
     seen = tuple(Channel(q, _UNIT.get(q, "1")) for q in _SEEN[device.radiometric])
     model = "radiometric" if device.radiometric else device.model
-    return DeviceSpec(
-        device.id, "vision", (*seen, *_SHARED), period_s, model=model, commands=COMMANDS
-    )
+    channels = (*seen, *_SHARED, *(() if device.radiometric else _MODEL))
+    return DeviceSpec(device.id, "vision", channels, period_s, model=model, commands=COMMANDS)
 
 
 def values_of(
-    spec: DeviceSpec, health: CameraHealth, confirmed: int, seen: dict[str, float]
+    spec: DeviceSpec,
+    health: CameraHealth,
+    confirmed: int,
+    seen: dict[str, float],
+    looking: Looking | None = None,
 ) -> tuple[tuple[Value, ...], tuple[int, ...]]:
-    """The row of this moment and its quality. `seen`: what the newest look found, by quantity.
+    """The row of this moment and its quality. `seen`: what the newest look found, by quantity. `looking`: with what.
 
     Of a camera that does not answer it is missing (`COMMS`), of one that answers and cannot be judged it is left out.
     """
@@ -71,5 +80,7 @@ def values_of(
         "rejected": sum(health.rejected.values()),
         "reconnects": health.reconnects,
     }
+    if looking is not None:
+        told |= {"model": looking.model, "model_trial": looking.on_trial}
     shown: dict[str, Value] = {**told, **(seen if usable else {})}
     return tuple(shown.get(c.quantity) for c in spec.channels), (0,) * len(spec.channels)

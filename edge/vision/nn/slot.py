@@ -26,6 +26,13 @@ class Change(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class Looking(msgspec.Struct, frozen=True):
+    """What a camera is looked at with."""
+
+    model: str  # name and version
+    on_trial: bool  # the version before is still there to go back to
+
+
 class Slot:
     """Cameras share it; any thread may call. The version before stays loaded until the new one has seen 200 frames."""
 
@@ -42,6 +49,13 @@ class Slot:
     def current(self) -> Detector:
         """What the next frame is looked at with."""
         return self._current
+
+    @property
+    def looking(self) -> Looking:
+        """Who that is."""
+        with self._lock:
+            detector, on_trial = self._current, self._before is not None
+        return Looking(f"{detector.name} {detector.version}", on_trial)
 
     def offer(self, model: str | Path, *, variant: Variant = "auto") -> Detector:
         """Load a newer version beside the one in use and put it in its place. Takes as long as loading does; frames go on meanwhile.

@@ -281,6 +281,41 @@ def test_a_camera_whose_picture_cannot_be_judged_is_not_ok_and_says_why(
 
 
 @pytest.mark.parametrize(
+    ("lang", "model", "trial"),
+    [
+        ("zh-CN", "当前识别模型", "新版本试用中"),
+        ("en-GB", "Model that looks", "New version on trial"),
+    ],
+)
+def test_a_cameras_page_shows_which_version_of_its_model_looks_and_since_when_that_is_known(
+    watching: RunningCloud, browser: Browser, lang: str, model: str, trial: str
+) -> None:
+    def tell(version: str, on_trial: float) -> None:
+        watching.do(
+            lambda spine: spine.measure(
+                "north", "cam-1", model=(f"smoke-fire {version}", "1"), model_trial=(on_trial, "1")
+            )
+        )
+
+    watching.account("eye", Role.VIEWER)
+    tab = Watched(browser, watching.url, lang=lang)
+    tab.log_in("eye")
+    tell("0.6.0", 0.0)
+    tab.page.goto("/cameras/north/cam-1")
+    shown = tab.page.locator('.panel.device [data-quantity="model"]')
+    expect(shown.locator(".label")).to_have_text(model)
+    expect(shown.locator("[data-value]")).to_have_text("smoke-fire 0.6.0")
+    expect(shown.locator("[data-age]")).to_be_visible()
+    expect(tab.page.locator('[data-quantity="model_trial"] .label')).to_have_text(trial)
+    expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
+    tell("0.7.0-rc.1", 1.0)
+    expect(shown.locator("[data-value]")).to_have_text("smoke-fire 0.7.0-rc.1")
+    tab.fits()
+    tab.shot(f"camera-model-{lang[:2]}")
+    tab.done()
+
+
+@pytest.mark.parametrize(
     ("lang", "answered", "why"),
     [
         ("zh-CN", "最后应答： 5 分钟前", "被拒绝或正被占用"),

@@ -21,7 +21,7 @@ from edge.vision.nn.heads.unit import Unit
 from edge.vision.nn.load import load_detector
 from edge.vision.nn.settings import HeadTable, InputTable
 from edge.vision.nn.sight import Sight
-from edge.vision.nn.slot import TRIAL_FRAMES, Change, Slot
+from edge.vision.nn.slot import TRIAL_FRAMES, Change, Looking, Slot
 from edge.vision.observation import Box
 from tests.edge.vision.graphs import (
     HEAT_SETTINGS,
@@ -354,8 +354,10 @@ def test_a_newer_version_takes_over_between_frames_and_a_failing_one_gives_back(
         return folder
 
     assert fire() == [1.0, 1.0]
+    assert slot.looking == Looking("trial 1", on_trial=False)
     slot.offer(newer("2", heat_graph(gain=0.5)))
     assert fire() == [0.5, 0.5]
+    assert slot.looking == Looking("trial 2", on_trial=True)
     for wrong, settings in (
         (b"nothing", HEAT_SETTINGS),
         (heat_graph(), HEAT_SETTINGS.replace('"fire"', '"flame"')),
@@ -367,7 +369,9 @@ def test_a_newer_version_takes_over_between_frames_and_a_failing_one_gives_back(
     assert fire() == [0.5, 0.5]
     slot.offer(newer("5", heat_graph(gain=0.25)))
     for _ in range(TRIAL_FRAMES // 2):
+        assert slot.looking == Looking("trial 5", on_trial=True)
         assert fire() == [0.25, 0.25]
+    assert slot.looking == Looking("trial 5", on_trial=False)
     assert [(c.kind, c.version, c.before) for c in told] == [
         ("model.swapped", "2", "1"), ("model.swapped", "4", "2"), ("model.fell-back", "2", "4"),
         ("model.swapped", "5", "2"),
