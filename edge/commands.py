@@ -106,7 +106,7 @@ def probe(config: Config = None, as_json: Json = False) -> None:
     from edge.config import load_gateway
     from edge.survey import offline_drivers
 
-    loaded = load_gateway(config_path(config))
+    loaded = load_gateway(config_path(config), files=False)
     lines = asyncio.run(_probe(loaded.value, offline_drivers(loaded.value)))
     width = max((len(line.device) for line in lines), default=0)
     human = "\n".join(

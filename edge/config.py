@@ -270,17 +270,21 @@ def driver_model(table: dict[str, object]) -> type[BaseModel]:
         raise MistakesError([Mistake(("type",), f"{exc.message}; {exc.hint}")]) from exc
 
 
-def load_gateway(path: Path, *, folder: Path | None = None) -> Loaded[GatewayConfig]:
+def load_gateway(
+    path: Path, *, folder: Path | None = None, files: bool = True
+) -> Loaded[GatewayConfig]:
     """Read and validate `path`, each section and then the rules between them. Relative paths start at `folder`.
+
+    Without `files` the models of cameras are not looked at.
 
     Raises:
         ConfigError: with every mistake in it.
     """
-    return _validated(path, read(path), folder)
+    return _validated(path, read(path), folder, files=files)
 
 
 def load_right_sections(path: Path) -> Loaded[GatewayConfig]:
-    """As `load_gateway`, but going without the devices, drivers, rules and sections that are wrong.
+    """As `load_gateway` without `files`, but going without the devices, drivers, rules and sections that are wrong.
 
     Raises:
         ConfigError: with every mistake, if one is in a section that there is no going without.
@@ -288,7 +292,9 @@ def load_right_sections(path: Path) -> Loaded[GatewayConfig]:
     return load_right_parts(path, partial(_validated, path), ESSENTIAL)
 
 
-def _validated(path: Path, document: Document, folder: Path | None = None) -> Loaded[GatewayConfig]:
+def _validated(
+    path: Path, document: Document, folder: Path | None = None, *, files: bool = False
+) -> Loaded[GatewayConfig]:
     from edge.references import references
     from edge.survey import survey
 
@@ -302,7 +308,9 @@ def _validated(path: Path, document: Document, folder: Path | None = None) -> Lo
         "spaces": lambda _: SpaceConfig,
     }
     try:
-        loaded = load(path, GatewayConfig, resolve=models, document=document, folder=folder)
+        loaded = load(
+            path, GatewayConfig, resolve=models, document=document, folder=folder, files=files
+        )
     except ConfigError:  # the mistakes between the sections are told too
         load(
             path,
@@ -311,6 +319,7 @@ def _validated(path: Path, document: Document, folder: Path | None = None) -> Lo
             cross=references,
             document=document,
             folder=folder,
+            files=files,
         )
         raise
     return replace(loaded, warnings=survey(loaded).warnings)

@@ -80,7 +80,7 @@ def _parts(path: Path) -> tuple[dict[str, str], frozenset[str]]:
     from edge.config import load_gateway
 
     try:
-        loaded = load_gateway(path)
+        loaded = load_gateway(path, files=False)
     except ConfigError as exc:
         return {"config-mistakes.txt": exc.message + "\n"}, frozenset()
     config = loaded.value

@@ -183,7 +183,9 @@ class RemoteDesk:
         from edge.config import load_right_sections
 
         version = self._sources.store.state.version
-        return self._sources.load(version) if version else load_right_sections(self._sources.path)
+        if version:
+            return self._sources.load(version, files=False)
+        return load_right_sections(self._sources.path)
 
     async def _tell(self, story: Story) -> Event | None:
         _log.info("%s: %s", story.kind, story.text)

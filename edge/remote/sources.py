@@ -62,7 +62,7 @@ class Sources:
                 return self._begin(own)
             self.store.note(structs.replace(state, starts=state.starts + 1))
         try:
-            return self.load(state.version)
+            return self.load(state.version, files=False)
         except ConfigError as exc:
             _log.error("remote configuration %d cannot be used:\n%s", state.version, exc.message)
             self.stories.append(self.roll_back("it cannot be used any more"))
@@ -80,15 +80,17 @@ class Sources:
         except OSError:
             return ""
 
-    def load(self, version: int) -> Loaded[GatewayConfig]:
+    def load(self, version: int, *, files: bool = True) -> Loaded[GatewayConfig]:
         """A version, 0 for the own file, if all of it is right. References and paths start at the folder of the own file.
+
+        Without `files`, as for what is in force already, the models of cameras are not looked at.
 
         Raises:
             ConfigError: with every mistake in it.
         """
         if version == 0:
-            return load_gateway(self.path)
-        return load_gateway(self.store.file(version), folder=self.path.parent)
+            return load_gateway(self.path, files=files)
+        return load_gateway(self.store.file(version), folder=self.path.parent, files=files)
 
     def again(self, *, own: bool) -> Loaded[GatewayConfig]:
         """What is in force now; with `own` the own file in any case.

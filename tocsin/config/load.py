@@ -89,8 +89,11 @@ def load(
     cross: Cross | None = None,
     document: Document | None = None,
     folder: Path | None = None,
+    files: bool = False,
 ) -> Loaded[M]:
     """Read and validate `path`, or what `document` holds of it. `folder`, where relative paths start, is that of `path`.
+
+    With `files` the models look at files that it names, too (`looks_at_files`).
 
     `resolve[name](table)` gives the model of one element of the top-level array `name`; it may raise `MistakesError`, and
     None means that its `type` is not known. `cross(draft)` looks at the whole file, whatever else is wrong with it, and
@@ -115,7 +118,7 @@ def load(
     ]
     unresolved = {m.path for m in references.mistakes}
     explainer = Explainer(model, references.written)
-    context = {"dir": folder}
+    context = {"dir": folder, "files": files}
     data = dict(raw)
     valid: dict[str, dict[int, BaseModel]] = {}
     for name, resolver in (resolve or {}).items():

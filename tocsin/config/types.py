@@ -62,5 +62,10 @@ def from_config_dir(path: Path, info: ValidationInfo) -> Path:
     return Path(folder) / path.expanduser()
 
 
+def looks_at_files(info: ValidationInfo) -> bool:
+    """Whether what is wrong with a file that the configuration names is a mistake of the configuration: not at a start, which goes without it."""
+    return bool((info.context or {}).get("files"))
+
+
 ConfigPath = Annotated[Path, AfterValidator(from_config_dir)]
 """A path; a relative one starts at the folder of the configuration file. `~` is the user's home."""

@@ -15,8 +15,8 @@ from edge.vision.sources.options import SourceOptions
 from edge.vision.watch.options import MOST_FRAMES, JudgeOptions
 from tocsin.cli.data import data_dir
 from tocsin.config import ConfigPath, KeyPath, Mistake, MistakesError, Section
-from tocsin.config.types import from_config_dir
-from tocsin.errors import TocsinError
+from tocsin.config.types import from_config_dir, looks_at_files
+from tocsin.errors import ConfigError, TocsinError
 from tocsin.sdk import DriverConfig, Endpoint
 
 _SHOWN = 20  # classes of a model in a message
@@ -230,7 +230,7 @@ class CameraDevice(SourceOptions):
 
     @model_validator(mode="after")
     def _classes_of_the_model(self) -> Self:
-        """A model that is not here, or is wrong, is told when it is loaded."""
+        """A model that is not here, or is wrong, is told of the whole driver, or when it is loaded."""
         classes = self._classes_in_its_file()
         if classes is not None:
             wrong = list(self.unknown(classes))
@@ -333,10 +333,38 @@ class CameraConfig(DriverConfig):
             raise MistakesError([Mistake(("devices", twice, "id"), "each camera stands once")])
         return self
 
+    @model_validator(mode="after")
+    def _models_are_right(self, info: ValidationInfo) -> Self:
+        """Each model once, however many cameras look with it."""
+        first: dict[str, int] = {}
+        for i, device in enumerate(self.devices):
+            if not device.radiometric:
+                first.setdefault(device.model, i)
+        whys = {i: _wrong_with(model) for model, i in first.items() if looks_at_files(info)}
+        mistakes = [Mistake(("devices", i, "model"), why) for i, why in whys.items() if why]
+        if mistakes:
+            raise MistakesError(mistakes)
+        return self
+
     def endpoints(self) -> tuple[Endpoint, ...]:
         """What each camera is reached by."""
         heads = (_port(d.head) for d in self.devices if d.head)
         return tuple(dict.fromkeys([*(_endpoint(d) for d in self.devices), *heads]))
+
+
+def _wrong_with(model: str) -> str:
+    """Why a model cannot be loaded, as far as its files tell; empty: they are right."""
+    from edge.vision.nn.load import verify
+
+    try:
+        verify(model)
+    except ConfigError as exc:
+        return "; ".join(map(str, exc.problems))
+    except TocsinError as exc:
+        return f"{exc.message} ({exc.hint})" if exc.hint else exc.message
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror or exc}"
+    return ""
 
 
 def _endpoint(device: CameraDevice) -> Endpoint:

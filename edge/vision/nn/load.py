@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge.vision.nn.detector import Detector
 
 Variant = Literal["auto", "fp32", "int8"]
+_AGAIN = "install the model again"
 _FAST_INT8 = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
 
 
@@ -30,16 +31,20 @@ def load_detector(model: str | Path, *, variant: Variant = "auto") -> Detector:
     """
     path = find(model)
     settings = load_model_file(path).value
-    small = settings.int8
-    if variant == "int8" and small is None:
-        raise ModelError(
-            ModelReason.NOT_FOUND, f"{path} names no 8-bit variant", hint="--variant fp32"
-        )
-    if small is not None and (variant == "int8" or (variant == "auto" and fast_int8())):
-        data = _checked(path, small.file, small.sha256)
-        return _built(settings, data, str(path.parent / small.file), "int8")
-    data = _checked(path, settings.file, settings.sha256)
-    return _built(settings, data, str(path.parent / settings.file), "fp32")
+    kind, file, sha256 = _wanted(path, settings, variant)
+    return _built(settings, _checked(path, file, sha256), str(path.parent / file), kind)
+
+
+def verify(model: str | Path) -> None:
+    """Look whether what `load_detector` would load here is there, and the file that model.toml names; no graph is built.
+
+    Raises:
+        ConfigError: model.toml is wrong.
+        ModelError: no such model, or another file than it names.
+    """
+    path = find(model)
+    _, file, sha256 = _wanted(path, load_model_file(path).value, "auto")
+    _checked(path, file, sha256)
 
 
 def find(model: str | Path) -> Path:
@@ -76,6 +81,18 @@ def fast_int8() -> bool:
     return bool(_FAST_INT8 & set(text.split()))
 
 
+def _wanted(path: Path, settings: ModelSettings, variant: Variant) -> tuple[str, str, str]:
+    """(fp32 or int8, file, SHA-256)."""
+    small = settings.int8
+    if variant == "int8" and small is None:
+        raise ModelError(
+            ModelReason.NOT_FOUND, f"{path} names no 8-bit variant", hint="--variant fp32"
+        )
+    if small is not None and (variant == "int8" or (variant == "auto" and fast_int8())):
+        return "int8", small.file, small.sha256
+    return "fp32", settings.file, settings.sha256
+
+
 def _checked(toml: Path, file: str, wanted: str) -> bytes:
     """The bytes that were hashed are the ones that run."""
     path = toml.parent / file
@@ -83,14 +100,14 @@ def _checked(toml: Path, file: str, wanted: str) -> bytes:
         data = path.read_bytes()
     except OSError as exc:
         raise ModelError(
-            ModelReason.NOT_FOUND, f"{path}, which {toml} names: {exc.strerror or exc}"
+            ModelReason.NOT_FOUND, f"{path}, which {toml} names: {exc.strerror or exc}", hint=_AGAIN
         ) from exc
     found = hashlib.sha256(data).hexdigest()
     if found != wanted:
         raise ModelError(
             ModelReason.WRONG_HASH,
             f"{path} is not the file that {toml} names: its SHA-256 is {found}, not {wanted}",
-            hint="install the model again; for a model of your own, write the new hash into model.toml",
+            hint=f"{_AGAIN}; for a model of your own, write the new hash into model.toml",
         )
     return data
 
