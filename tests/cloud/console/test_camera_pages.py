@@ -310,8 +310,16 @@ def test_a_cameras_page_shows_which_version_of_its_model_looks_and_since_when_th
     expect(tab.page.locator("#live")).to_have_attribute("data-state", "live")
     tell("0.7.0-rc.1", 1.0)
     expect(shown.locator("[data-value]")).to_have_text("smoke-fire 0.7.0-rc.1")
-    tab.fits()
+    for width in (1280, 375):
+        tab.page.set_viewport_size({"width": width, "height": 900})
+        assert shown.evaluate("e => e.querySelector('.number').scrollWidth <= e.clientWidth")
+        tab.fits()
     tab.shot(f"camera-model-{lang[:2]}")
+    tab.page.goto("/")
+    assert shown.evaluate_all("all => all.every(e => e.scrollWidth <= e.clientWidth)")
+    tab.fits()
+    tab.page.set_viewport_size({"width": 1280, "height": 900})
+    tab.shot(f"overview-model-{lang[:2]}")
     tab.done()
 
 
