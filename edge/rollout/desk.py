@@ -24,8 +24,8 @@ from tocsin.sdk import Clock
 
 _log = logging.getLogger("edge.rollout")
 Say = Callable[[str, str, str, dict[str, object]], None]
-Use = Callable[[Path], object]
-"""Puts the model in a folder in use, or raises a `TocsinError`; called in a thread of its own."""
+Use = Callable[[Path | None], object]
+"""Puts the model in a folder in use, None: the shipped or configured one; or raises a `TocsinError`. Called in a thread of its own."""
 
 
 class ModelDesk:
@@ -47,10 +47,10 @@ class ModelDesk:
         self._key, self._wanted, self._say = key, wanted, say
         self._offer: ModelOffer | None = None
         self._coming: dict[str, Gathering] = {}
-        self._whole = asyncio.Event()
+        self._news = asyncio.Event()  # a model is whole, or one failed
+        self._failed: list[tuple[str, Path, str]] = []
         self._said_unsigned = False
         self._uses: dict[str, dict[str, list[Use]]] = {}  # by driver, then model
-        self._taken: dict[str, str] = {}  # by model: id of what was put in use since the start
         self._loop: asyncio.AbstractEventLoop | None = None
         self.counters: Counter[str] = Counter()
 
@@ -88,7 +88,6 @@ class ModelDesk:
         elif self._offer is None or self._offer.id != offer.id:
             self._offer = offer
             self._coming = {f.sha256: Gathering(f) for f in offer.files}
-            self._whole.clear()
 
     def _judged(self, offer: ModelOffer) -> tuple[str, str] | None:
         """(reason, text) of a refusal, ("", "") for one to be taken; None: nothing is to be said or done."""
@@ -122,16 +121,18 @@ class ModelDesk:
             return
         self.counters["parts"] += 1
         if all(f.whole for f in self._coming.values()):
-            self._whole.set()
+            self._news.set()
 
     async def run(self) -> None:
         """Take what is whole, until cancelled."""
         self._loop = asyncio.get_running_loop()
         while True:
-            await self._whole.wait()
-            self._whole.clear()
+            await self._news.wait()
+            self._news.clear()
+            while self._failed:
+                await self._left(*self._failed.pop(0))
             offer, coming = self._offer, self._coming
-            if offer is None or not all(f.whole for f in coming.values()):
+            if offer is None or not coming or not all(f.whole for f in coming.values()):
                 continue
             files = {f.file.file: f.data() for f in coming.values()}
             if any(data is None for data in files.values()):
@@ -149,11 +150,12 @@ class ModelDesk:
             await asyncio.to_thread(self._try, offer, files)
             # Known before it is used: a camera may say at once that it failed.
             await asyncio.to_thread(self._store.use, offer.name, now)
-            self._taken[offer.name] = offer.id
             try:
-                await asyncio.to_thread(self._put_in_use, offer)
+                if (error := await self._all_look_with(offer.name, offer.id)) is not None:
+                    raise error
             except Exception:
                 self._store.use(offer.name, Installed(before.id, before.version, offer.issued_ns))
+                await self._all_look_with(offer.name, before.id)  # some may have it already
                 raise
         except Exception as exc:  # noqa: BLE001 - logged by `_why`
             await asyncio.to_thread(self._store.forget, offer.name, offer.id)
@@ -174,34 +176,47 @@ class ModelDesk:
             )
         load_detector(folder)
 
-    def _put_in_use(self, offer: ModelOffer) -> None:
-        folder = self._store.folder_of(offer.name, offer.id)
-        for by_model in list(self._uses.values()):
-            for use in list(by_model.get(offer.name, ())):
-                use(folder)
+    async def _all_look_with(self, name: str, offer_id: str) -> Exception | None:
+        """Each driver is asked, whatever others say; "": for the shipped or configured one. The first that cannot."""
+        folder = self._store.folder_of(name, offer_id) if offer_id else None
+        first: Exception | None = None
+        for use in [u for by_model in self._uses.values() for u in by_model.get(name, ())]:
+            try:
+                await asyncio.to_thread(use, folder)
+            except Exception as exc:  # noqa: BLE001 - logged by `_why`
+                _log.error("%s: %s", folder or f"the shipped {name}", _why(exc)[1])
+                first = first or exc
+        return first
 
-    def fell_back(self, name: str, why: str) -> None:
-        """The cameras left the version in use for the one before, or for the shipped one where they began with it; the next start for
-        the one before. From any thread.
-        """
+    def fell_back(self, name: str, folder: Path, why: str) -> None:
+        """Cameras left the version in this folder: all others leave it, too, for the one before, also at the next start. From any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._left, name, why)
+            self._loop.call_soon_threadsafe(self._heard, name, folder, why)
 
-    def _left(self, name: str, why: str) -> None:
+    def _heard(self, name: str, folder: Path, why: str) -> None:
+        self._failed.append((name, folder, why))
+        self._news.set()
+
+    async def _left(self, name: str, folder: Path, why: str) -> None:
         known = self._store.installed(name)
-        if not known.id:
+        if not known.id or folder != self._store.folder_of(name, known.id):
             return  # several drivers say it
         now = Installed(known.previous, known.previous_version, known.seen_ns)
+        self._keep(name, now)
+        if await self._all_look_with(name, now.id) is not None and now.id:
+            now = Installed(seen_ns=known.seen_ns)
+            self._keep(name, now)
+            await self._all_look_with(name, "")
+        text = f"{name} {known.version} failed, {now.version or 'the shipped one'} is in use: {why}"
+        _log.error("%s", text)
+        data = {"id": known.id, "name": name, "version": known.version, "to": now.version}
+        self._say(FELL_BACK, "", text[:1000], {**data, "why": why[:1000]})
+
+    def _keep(self, name: str, now: Installed) -> None:
         try:
             self._store.use(name, now)
         except OSError as exc:
             _log.error("what is in use cannot be kept: %s", exc)
-        to = now.version if self._taken.get(name) == known.id else ""
-        later = f" until the next start, then {now.version}" if to != now.version else ""
-        text = f"{name} {known.version} failed, {to or 'the shipped one'} is in use{later}: {why}"
-        _log.error("%s", text)
-        data = {"id": known.id, "name": name, "version": known.version, "to": to}
-        self._say(FELL_BACK, "", text[:1000], {**data, "why": why[:1000]})
 
     def _tell_applied(self, offer: ModelOffer, now: Installed) -> None:
         self.counters["applied"] += 1

@@ -86,12 +86,12 @@ def no_sending(sha256: str) -> None:
     """Sends nothing."""
 
 
-def no_model(name: str, use: Callable[[Path], object]) -> Path | None:
+def no_model(name: str, use: Callable[[Path | None], object]) -> Path | None:
     """None comes from the cloud."""
     return None
 
 
-def no_failure(name: str, why: str) -> None:
+def no_failure(name: str, folder: Path, why: str) -> None:
     """Tells nobody."""
 
 
@@ -114,9 +114,9 @@ class DriverContext(msgspec.Struct, frozen=True):
     `tell(kind, device, text, data)` journals an event of the device's own (a lock's log) and returns when it is durable. `evidence(data)` keeps a
     picture or clip and gives its SHA-256 in hex without waiting for a slow disk, "" where it cannot be kept; `view(device, data)` keeps the newest
     small picture of a device, in memory alone, and gives its SHA-256, "" while no cloud is connected. `send_evidence(sha256)` sends either without being asked: for what is small. `serve_model(name, use)` gives the folder of the newest version of a model that the cloud sent,
-    None without one; `use(folder)` is called in a thread when a newer one comes, and raises a `TocsinError` when it cannot be used.
+    None without one; `use(folder)` is called in a thread when a newer one comes, or one that failed is left everywhere (None: what was shipped or configured), and raises a `TocsinError` when it cannot be used.
     `folder(device)` is where a device's own state is kept over a restart, a folder that is made when it is needed; None where nothing is kept.
-    `model_failed(name, why)`, from any thread, says that it was left again.
+    `model_failed(name, folder, why)`, from any thread, says that the version in this folder was left again.
     """
 
     name: str
@@ -132,8 +132,8 @@ class DriverContext(msgspec.Struct, frozen=True):
     evidence: Callable[[bytes], Awaitable[str]] = no_evidence
     view: Callable[[str, bytes], str] = no_view
     send_evidence: Callable[[str], None] = no_sending
-    serve_model: Callable[[str, Callable[[Path], object]], Path | None] = no_model
-    model_failed: Callable[[str, str], None] = no_failure
+    serve_model: Callable[[str, Callable[[Path | None], object]], Path | None] = no_model
+    model_failed: Callable[[str, Path, str], None] = no_failure
     folder: Callable[[str], Path | None] = no_folder
 
 

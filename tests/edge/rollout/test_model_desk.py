@@ -14,7 +14,7 @@ import pytest
 
 from edge.rollout import ModelDesk
 from edge.vision.nn.sight import Sight
-from edge.vision.nn.slot import Slot, opened
+from edge.vision.nn.slot import TRIAL_FRAMES, Slot, opened
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, told_graph, write_model
 from tocsin.contract.ids import ulid
 from tocsin.contract.rollout import ModelFile, ModelOffer, encode_offer, parts
@@ -38,11 +38,11 @@ class Gateway:
             wanted=lambda: True, say=lambda kind, _device, _text, data: self.events.append((kind, data)),
         )  # fmt: skip
 
-    def slot(self) -> Slot:
+    def slot(self, driver: str = "cameras") -> Slot:
         """As a driver opens it."""
 
         def serve(name: str, use: object) -> Path | None:
-            return self.desk.serve("cameras", name, use)  # type: ignore[arg-type]
+            return self.desk.serve(driver, name, use)  # type: ignore[arg-type]
 
         return opened(self.folder / "shipped", serve, self.desk.fell_back)
 
@@ -114,7 +114,7 @@ async def test_a_model_that_fails_on_a_frame_is_left_also_for_the_next_start(
     task.cancel()
 
 
-async def test_one_that_fails_after_a_restart_is_left_for_the_shipped_one_and_told_so(
+async def test_one_that_fails_after_a_restart_is_left_for_the_one_before_it_and_told_so(
     gateway: Gateway,
 ) -> None:
     gateway.slot()
@@ -123,12 +123,53 @@ async def test_one_that_fails_after_a_restart_is_left_for_the_shipped_one_and_to
     gateway.desk = gateway.start()
     task = asyncio.create_task(gateway.desk.run())
     await asyncio.sleep(0)
-    assert fire(Sight(gateway.slot())) == 1.0
+    sight = Sight(gateway.slot())
+    assert fire(sight) == 1.0, "the shipped one, until the one before is loaded"
     await wait_until(lambda: gateway.events[-1][0] == "model.fell-back")
-    assert (gateway.events[-1][1]["version"], gateway.events[-1][1]["to"]) == ("3", "")
+    assert (gateway.events[-1][1]["version"], gateway.events[-1][1]["to"]) == ("3", "2")
+    assert fire(sight) == 0.5
     gateway.desk = gateway.start()
     assert fire(Sight(gateway.slot())) == 0.5
     task.cancel()
+
+
+async def test_when_one_driver_leaves_a_version_that_failed_so_do_the_others_and_it_is_told_once(
+    gateway: Gateway,
+) -> None:
+    first, second = Sight(gateway.slot()), Sight(gateway.slot("more cameras"))
+    await gateway.send("2", heat_graph(gain=0.5))
+    for _ in range(TRIAL_FRAMES):
+        fire(second)
+    more = HEAT_SETTINGS.replace('"fire"]', '"fire", "steam"]')
+    await gateway.send("3", heat_graph(fails=True, classes=3), more)
+    dim = np.full((256, 320, 3), 40, np.uint8)
+    for _ in range(TRIAL_FRAMES):  # it works there, and the one before is let go of
+        second.see(dim, 0)
+    assert fire(first) == 0.5
+    await wait_until(lambda: gateway.events[-1][0] == "model.fell-back")
+    assert (gateway.events[-1][1]["version"], gateway.events[-1][1]["to"]) == ("3", "2")
+    assert fire(second) == 0.5
+
+    await gateway.send("4", heat_graph(fails=True))
+    assert (fire(first), fire(second)) == (0.5, 0.5), "both failed and say so"
+    await wait_until(lambda: gateway.events[-1][0] == "model.fell-back")
+    await gateway.send("5", heat_graph(gain=0.25))
+    assert [kind for kind, _ in gateway.events].count("model.fell-back") == 2
+    assert (gateway.events[-1][0], gateway.events[-1][1]["before"]) == ("model.applied", "2")
+
+
+async def test_a_version_that_one_driver_refuses_is_left_by_those_that_took_it(
+    gateway: Gateway,
+) -> None:
+    sight = Sight(gateway.slot())
+
+    def full(_folder: Path | None) -> None:
+        raise MemoryError("no room")
+
+    gateway.desk.serve("more cameras", "trial", full)
+    await gateway.send("2", heat_graph(gain=0.5))
+    assert gateway.events[-1][0] == "model.refused"
+    assert fire(sight) == 1.0
 
 
 async def test_a_driver_that_leaves_takes_its_models_with_it_and_one_may_have_two_of_a_name(
@@ -157,7 +198,7 @@ async def test_a_model_that_cannot_be_tried_is_refused_with_a_reason_and_the_nex
     assert gateway.events[-1][0] == "model.refused"
     assert gateway.events[-1][1]["reason"] == "vision.model"
 
-    def broken(_folder: Path) -> None:
+    def broken(_folder: Path | None) -> None:
         raise KeyError("fire")
 
     gateway.desk.serve("another driver", "trial", broken)

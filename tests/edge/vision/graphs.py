@@ -63,8 +63,9 @@ def heat_graph(
     gain: float = 1.0,
     fails: bool = False,
     at_full_light: float | None = None,
+    classes: int = 2,
 ) -> bytes:
-    """Two classes: smoke is what got brighter since the reference (none: nothing is), fire is what is red and not blue.
+    """Two classes (more: all others are fire, too): smoke is what got brighter since the reference (none: nothing is), fire is what is red and not blue.
 
     `fails`: on every picture with full light (255) in it; `at_full_light` is the gain there, and nothing keeps its heat within 0..1.
     """
@@ -78,7 +79,11 @@ def heat_graph(
     known = g.op("Cast", g.op("Greater", g.op("ReduceMax", before, keepdims=1), g.const(0.0)), to=FLOAT)  # fmt: skip
     brighter = g.op("Mul", g.op("Sub", channels[1], _channel(g, before, 1)), known)
     red = g.op("Sub", channels[2], channels[0])
-    both = g.op("Div", g.op("Relu", g.op("Concat", brighter, red, axis=1)), g.const(255.0))
+    both = g.op(
+        "Div",
+        g.op("Relu", g.op("Concat", brighter, *[red] * (classes - 1), axis=1)),
+        g.const(255.0),
+    )
     heat = g.op("AveragePool", both, kernel_shape=[8, 8], strides=[8, 8])
     if fails or at_full_light is not None:
         brightest = g.op("Cast", g.op("ReduceMax", now, keepdims=0), to=INT64)
@@ -89,9 +94,9 @@ def heat_graph(
     heat = g.op("Mul", heat, gain_now)
     if at_full_light is None:
         heat = g.op("Clip", heat, g.const(0.0), g.const(1.0))
-    g.output(heat, "heat", FLOAT, (1, 2, None, None))
+    g.output(heat, "heat", FLOAT, (1, classes, None, None))
     if score:
-        g.output(g.op("ReduceMax", heat, axes=[2, 3], keepdims=0), "score", FLOAT, (1, 2))
+        g.output(g.op("ReduceMax", heat, axes=[2, 3], keepdims=0), "score", FLOAT, (1, classes))
     if size is not None:
         zero = g.op("Mul", heat, g.const(0.0))
         told = g.op("Add", zero, g.const(np.array(size).reshape(1, 2, 1, 1)))
