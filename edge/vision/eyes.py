@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -26,14 +27,13 @@ _NEAR = 0.5  # of its threshold: a score worth following
 class Eyes:
     """A `Look` for all cameras of a driver.
 
-    `slots` are the models by camera; a camera without one is judged by its temperatures alone. `apart_s` is the period of a camera
+    `heat` are the radiometric cameras; any other is looked at once it was equipped with a model. `apart_s` is the period of a camera
     at rest: a reference of frames closer together would hold what has just begun. `limit` says how high a class
     must score at a camera now, in this spectrum; `is_open` whether something is being followed there.
     """
 
     def __init__(
         self,
-        slots: Mapping[str, Slot],
         heat: Mapping[str, HeatLimits],
         apart_s: Mapping[str, float],
         limit: Callable[[str, str, str], float],
@@ -42,17 +42,15 @@ class Eyes:
         masks: Callable[[str], tuple[Mask, ...]] = lambda _camera: (),
         warm: Mapping[str, PackedHeat] = MappingProxyType({}),
     ) -> None:
-        self._slots, self._limit, self._is_open = slots, limit, is_open
-        self._eyes = {
-            camera: Eye(
-                slot, apart_s=apart_s[camera], flames=Flames(), masks=partial(masks, camera)
-            )
-            for camera, slot in slots.items()
-        }
-        for camera, kept in usual.items():
-            if camera in self._eyes:
-                self._eyes[camera].goes_on(kept)
-        self._gates = {camera: SlowSmoke() for camera in slots}
+        self._limit, self._is_open = limit, is_open
+        self._slots: dict[str, Slot] = {}
+        self._apart_s, self._masks = apart_s, masks
+        self._lock = threading.Lock()
+        self._eyes: dict[str, Eye] = {}
+        self._gates: dict[str, SlowSmoke] = {}
+        # of cameras that are not equipped yet
+        self._usual = {camera: kept for camera, kept in usual.items() if camera not in heat}
+        self._answers: dict[str, list[Answer]] = {}
         self._heat = {camera: HotSpots(limits) for camera, limits in heat.items()}
         for camera, packed in warm.items():
             if camera in self._heat:
@@ -86,21 +84,42 @@ class Eyes:
         slot = self._slots.get(camera)
         return None if slot is None else slot.looking
 
+    def looks_at(self, camera: str) -> bool:
+        """Whether it was equipped."""
+        return camera in self._eyes
+
+    def equip(self, camera: str, slot: Slot) -> None:
+        """A camera's model, before its first frame; it goes on with what was known of it. From any thread."""
+        masks = partial(self._masks, camera)
+        eye = Eye(slot, apart_s=self._apart_s[camera], flames=Flames(), masks=masks)
+        eye.goes_on(self._usual.get(camera, {}))
+        with self._lock:
+            for answer in self._answers.pop(camera, []):
+                eye.answered(answer)
+            self._gates[camera] = SlowSmoke()
+            self._eyes[camera], self._slots[camera] = eye, slot
+            self._usual.pop(camera, None)
+
     def answered(self, camera: str, answer: Answer) -> None:
         """An operator's word about an alarm, from any thread."""
-        eye = self._eyes.get(camera)
-        if eye is not None:
-            eye.answered(answer)
+        with self._lock:
+            eye = self._eyes.get(camera)
+            if eye is not None:
+                eye.answered(answer)
+            elif camera not in self._heat:
+                self._answers.setdefault(camera, []).append(answer)
 
     def unlearned(self, camera: str) -> tuple[Answer, ...]:
         """Answers that no look has taken yet, to be kept over a restart."""
-        eye = self._eyes.get(camera)
-        return () if eye is None else eye.unlearned()
+        with self._lock:
+            eye = self._eyes.get(camera)
+            return tuple(self._answers.get(camera, ())) if eye is None else eye.unlearned()
 
     def usual(self, camera: str) -> dict[str, Packed]:
         """What is usual at a camera by spectrum, to be kept over a restart."""
-        eye = self._eyes.get(camera)
-        return {} if eye is None else eye.kept()
+        with self._lock:
+            eye, kept = self._eyes.get(camera), self._usual.get(camera, {})
+        return dict(kept) if eye is None else eye.kept()
 
     def knows_warmth(self, camera: str) -> bool:
         """Whether there is any to be kept."""

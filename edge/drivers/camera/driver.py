@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -11,11 +11,11 @@ import msgspec
 from edge.drivers.camera.config import HEAT, CameraConfig, CameraDevice
 from edge.drivers.camera.faults import Faults
 from edge.drivers.camera.learned import Learned, LearnedFiles, places
+from edge.drivers.camera.models import Models
 from edge.drivers.camera.scene import Scene
 from edge.drivers.camera.turning import Heads, head_of, mount_of
 from edge.drivers.camera.values import spec_of, values_of
 from edge.vision.judge.settings import Mask
-from tocsin.config import dotted
 from tocsin.errors import (
     CommandRefusal,
     CommandRefusedError,
@@ -30,11 +30,11 @@ from tocsin.sdk import DeviceSpec, DriverConfig, DriverContext, ProbeLine, Sampl
 if TYPE_CHECKING:
     from edge.drivers.camera.reporting import Reporter
     from edge.vision.eyes import Eyes
-    from edge.vision.nn.slot import Slot
     from edge.vision.packed_heat import PackedHeat
     from edge.vision.pipeline.camera import Camera, Change
     from edge.vision.pipeline.pipeline import Pipeline
     from edge.vision.pipeline.worker import Result
+    from edge.vision.sources.source import Source, Wait
 
 PROBE_S = 15.0
 LEARNED_EVERY_S = 10.0
@@ -61,8 +61,11 @@ class CameraDriver:
         self._faults = Faults(context)
         self._reporter: Reporter | None = None
         self._seeing: Eyes | None = None
-        # of each camera's model
-        self._classes: dict[str, tuple[str, ...]] = dict.fromkeys(self._by_id, HEAT)
+        self._models = Models(context)
+        # of the model of each camera that has one by now
+        self._classes: dict[str, tuple[str, ...]] = {
+            d.id: HEAT for d in config.devices if d.radiometric
+        }
 
     @property
     def devices(self) -> tuple[DeviceSpec, ...]:
@@ -74,7 +77,7 @@ class CameraDriver:
 
         Raises:
             MissingExtraError: the extra `vision` is not installed.
-            DriverError: a model cannot be used.
+            LinkError: none of the models can be used. Where some can, the other cameras alone wait for theirs.
         """
         from edge.drivers.camera.reporting import Reporter
         from edge.vision.pipeline.pipeline import Pipeline
@@ -88,9 +91,6 @@ class CameraDriver:
         self._confirmed = {name: self._scene.confirmed(name) for name in self._by_id}
         warmth = {name: kept for name, (kept, _) in warm.items() if kept is not None}
         eyes = await asyncio.to_thread(self._eyes, learned, warmth)
-        for name, kept in learned.items():
-            for answer in kept.answers:
-                eyes.answered(name, answer)
         self._seeing = eyes
         self._reporter = Reporter(self._context, self._by_id, self._scene)
         config, clock = self._config, self._context.clock
@@ -127,12 +127,10 @@ class CameraDriver:
         from edge.vision.pipeline.pipeline import Pipeline
         from edge.vision.pipeline.worker import Looked
 
-        lines: dict[str, ProbeLine] = {}
-        try:
-            await asyncio.to_thread(self._eyes, {}, {})
-        except TocsinError as exc:
-            return [ProbeLine(name, False, _with_hint(exc)) for name in self._by_id]
-        pipeline = Pipeline([self._camera(d) for d in self._config.devices], lambda _f: Looked(), self._context.clock)  # fmt: skip
+        wrong = await asyncio.to_thread(self._wrong_models)
+        lines = {n: ProbeLine(n, False, _with_hint(exc)) for n, exc in wrong.items()}
+        cameras = [self._camera(d) for d in self._config.devices if d.id not in lines]
+        pipeline = Pipeline(cameras, lambda _f: Looked(), self._context.clock)
         async with pipeline:
             try:
                 async with asyncio.timeout(PROBE_S):
@@ -192,6 +190,9 @@ class CameraDriver:
                     self._seeing.answered(device, told)
                 answer: dict[str, Any] = {"verdict": verdict}
             case "masks":
+                if device not in self._classes:
+                    text = f"the model of {device} cannot be used, so its classes are not known"
+                    raise CommandRefusedError(CommandRefusal.REFUSED, text)
                 masks = _masks(str(args.get("masks", "")), self._classes[device])
                 self._scene.draw(device, masks)
                 answer = {"masks": len(masks)}
@@ -208,7 +209,6 @@ class CameraDriver:
         from edge.vision.pipeline.camera import Camera
         from edge.vision.pipeline.develop import Radiometry
         from edge.vision.pipeline.pace import Rates
-        from edge.vision.sources.options import opener
 
         rates = Rates(
             idle_fps=device.idle_fps,
@@ -217,7 +217,20 @@ class CameraDriver:
         )
         kelvin = device.kelvin_per_count
         radiometry = None if kelvin is None else Radiometry(kelvin)
-        return Camera(device.id, opener(device, self._context.clock), rates, radiometry)
+        return Camera(device.id, self._opener(device), rates, radiometry)
+
+    def _opener(self, device: CameraDevice) -> Callable[[Wait], Source]:
+        """Makes the source anew each time, once there is something to look at its pictures with."""
+        from edge.vision.sources.options import opener
+
+        made = opener(device, self._context.clock)
+
+        def source(wait: Wait) -> Source:
+            if self._seeing is not None:
+                self._equip(device, self._seeing)
+            return made(wait)
+
+        return source
 
     def _learned(self, camera: str) -> Learned:
         eyes: Eyes | None = self._seeing
@@ -227,51 +240,58 @@ class CameraDriver:
         answers = eyes.unlearned(camera)  # before the heat, which may have taken them since
         return msgspec.structs.replace(kept, heat=eyes.usual(camera), answers=answers)
 
-    def _eyes(self, learned: Mapping[str, Learned], warmth: Mapping[str, PackedHeat]) -> Eyes:
-        """Loads each model once.
+    def _wrong_models(self) -> dict[str, LinkError]:
+        """By camera: why it has no model."""
+        wrong: dict[str, LinkError] = {}
+        for device in self._config.devices:
+            try:
+                if not device.radiometric:
+                    self._models.slot(device)
+            except LinkError as exc:
+                wrong[device.id] = exc
+        return wrong
+
+    def _equip(self, device: CameraDevice, eyes: Eyes) -> None:
+        """Give a camera its model, if it has none yet. From any thread.
 
         Raises:
-            MissingExtraError: the extra `vision` is not installed.
-            LinkError: a model cannot be used.
+            LinkError: it cannot be used.
+        """
+        if not device.radiometric and not eyes.looks_at(device.id):
+            slot = self._models.slot(device)
+            self._classes[device.id] = slot.current.classes
+            eyes.equip(device.id, slot)
+
+    def _eyes(self, learned: Mapping[str, Learned], warmth: Mapping[str, PackedHeat]) -> Eyes:
+        """Loads each model once; a camera whose model cannot be used gets it later.
+
+        Raises:
+            LinkError: that is so of all cameras.
         """
         from edge.vision.eyes import Eyes
-        from edge.vision.nn.slot import opened
         from edge.vision.thermal import HeatLimits
 
-        loaded: dict[str, Slot] = {}
-        slots: dict[str, Slot] = {}
-        for device in self._config.devices:
-            if device.radiometric:
-                continue
-            if device.model not in loaded:
-                try:
-                    loaded[device.model] = opened(
-                        device.model, self._context.serve_model, self._context.model_failed
-                    )
-                except TocsinError as exc:
-                    if isinstance(exc, DriverError):
-                        raise
-                    text = f"model of camera {device.id}: {exc.message}"
-                    raise LinkError(DriverReason.REFUSED, text, hint=exc.hint) from exc
-            slots[device.id] = loaded[device.model]
-            self._classes[device.id] = classes = slots[device.id].current.classes
-            for path, label in device.unknown(classes):
-                raise LinkError(
-                    DriverReason.REFUSED,
-                    f"camera {device.id}, {dotted(path)}: its model knows no class {label!r}",
-                    hint=f"classes of {device.model}: {', '.join(classes)}",
-                )
         heat = {
             d.id: HeatLimits(d.heat.high_c, d.heat.low_c, d.heat.contrast_k)
             for d in self._config.devices
             if d.radiometric
         }
+        wrong = self._wrong_models()
+        if len(wrong) == len(self._by_id):
+            raise next(iter(wrong.values()))
         apart_s = {d.id: 1 / d.idle_fps for d in self._config.devices}
         usual = {name: kept.heat for name, kept in learned.items()}
-        return Eyes(
-            slots, heat, apart_s, self._limit, lambda camera: self._scene.is_open(camera), usual,
+        eyes = Eyes(
+            heat, apart_s, self._limit, lambda camera: self._scene.is_open(camera), usual,
             lambda camera: self._scene.masks(camera), warmth,
         )  # fmt: skip
+        for name, kept in learned.items():
+            for answer in kept.answers:
+                eyes.answered(name, answer)
+        for device in self._config.devices:
+            if device.id not in wrong:
+                self._equip(device, eyes)
+        return eyes
 
     def _limit(self, camera: str, label: str, spectrum: str) -> float:
         return self._scene.limit(camera, label, spectrum, self._context.clock.now_ns())

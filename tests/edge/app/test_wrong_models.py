@@ -48,6 +48,14 @@ class Asked:
             return {}
         return next(d for d in found["devices"] if d["id"] == name)
 
+    def becomes(self, name: str, state: str) -> None:
+        """Once it is so."""
+        wait_until_sync(
+            lambda: self.device(name).get("state") == state,
+            timeout_s=60.0,
+            what=f"{name}: {self._edge.stderr}",
+        )
+
     def reads(self, name: str, more_than: int = 0) -> int:
         """Once it is more."""
         wait_until_sync(
@@ -66,7 +74,7 @@ def test_a_reload_onto_a_wrong_model_is_refused_and_the_cameras_go_on(
     (tmp_path / "bad" / "trial.onnx").write_bytes(b"another")
     gateway = Asked(tmp_path, start_edge(site(tmp_path, "good")))
     for name in ("cam-1", "cam-2"):
-        gateway.reads(name)
+        gateway.becomes(name, "ok")
     path = tmp_path / "gateway.toml"
     path.write_text(site(tmp_path, "bad"), "utf-8")
     for command in (["check"], ["edge", "reload"]):
@@ -77,3 +85,25 @@ def test_a_reload_onto_a_wrong_model_is_refused_and_the_cameras_go_on(
     for name in ("cam-1", "cam-2"):
         gateway.reads(name, gateway.reads(name))
         assert gateway.device(name)["state"] == "ok"
+
+
+def test_only_the_cameras_of_a_wrong_model_wait_at_a_start_and_look_once_it_is_mended(
+    tmp_path: Path, start_edge: Start
+) -> None:
+    for name in ("good", "bad"):
+        folder = write_model(tmp_path / name, heat_graph(), HEAT_SETTINGS)
+    (folder / "trial.onnx").write_bytes(b"another")
+    gateway = Asked(tmp_path, start_edge(site(tmp_path, "bad")))
+    gateway.becomes("cam-1", "ok")
+    gateway.becomes("cam-2", "unavailable")
+    assert "model of camera cam-2: " in gateway.device("cam-2")["last_error"]
+    assert "is not the file that" in gateway.device("cam-2")["last_error"]
+    gateway.reads("cam-1", gateway.reads("cam-1"))
+    write_model(folder, b"no graph at all", HEAT_SETTINGS)
+    wait_until_sync(
+        lambda: "is not the file that" not in gateway.device("cam-2")["last_error"], timeout_s=60.0
+    )
+    assert gateway.device("cam-2")["state"] == "unavailable"
+    write_model(folder, heat_graph(), HEAT_SETTINGS)
+    gateway.becomes("cam-2", "ok")
+    gateway.reads("cam-1", gateway.reads("cam-1"))

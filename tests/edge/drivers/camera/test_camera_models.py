@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 import pytest
 
 from edge.config import load_gateway, load_right_sections
+from edge.drivers.camera.config import CameraConfig
+from edge.drivers.camera.driver import CameraDriver
+from edge.drivers.camera.learned import Learned, LearnedFiles, places
 from edge.remote import Sources
 from edge.remote.store import RemoteState, RemoteStore
+from edge.vision.judge.watch import Watch
+from edge.vision.nn.packed import Packed
+from edge.vision.watch.answer import Answer
 from tests.edge.vision.graphs import HEAT_SETTINGS, heat_graph, write_model
-from tocsin.errors import ConfigError
+from tocsin.errors import CommandRefusedError, ConfigError
+from tocsin.testing import wait_until
+from tocsin.testing.conformance.surroundings import Surroundings
 
 HEAD = 'schema = 1\n[gateway]\nid = "gw-1"\nsite = "plant"\ndata_dir = "data"\n'
 RIDGE = '[[drivers]]\ntype = "camera"\nname = "ridge"\n'
@@ -119,3 +131,59 @@ def test_a_model_that_goes_bad_rolls_no_configuration_from_the_cloud_back(tmp_pa
     assert sources.store.state == msgspec.structs.replace(store.state, version=7)
     with pytest.raises(ConfigError, match="is not the file that"):
         sources.again(own=False)
+
+
+async def test_what_a_camera_had_learned_outlasts_a_run_in_which_its_model_was_wrong(
+    tmp_path: Path,
+) -> None:
+    pictures, rng = tmp_path / "pictures", np.random.default_rng(4)
+    pictures.mkdir()
+    for i in range(40):
+        picture = rng.integers(60, 120, (128, 160, 3), dtype=np.uint8)
+        cv2.imwrite(str(pictures / f"{i:02}.png"), picture)
+    models = {n: write_model(tmp_path / n, heat_graph(), HEAT_SETTINGS) for n in ("good", "bad")}
+    devices = [
+        {"id": f"cam-{name}", "source": str(pictures), "as_fast_as_looked_at": True, "idle_fps": 20.0,
+         "model": str(folder)}
+        for name, folder in models.items()
+    ]  # fmt: skip
+    given = {"type": "camera", "name": "ridge", "state_dir": str(tmp_path), "devices": devices}
+    config = CameraConfig.model_validate(given)
+    memory = LearnedFiles(places(tmp_path, _no_folder), logging.getLogger(), _nothing)
+    answer = Answer("smoke", (0.1, 0.1, 0.2, 0.2), 1, fire=False)
+    heat = {"visible": Packed("trial 1", 9, (1, 1, 1), b"00", b"00")}
+    learned = Learned(Watch(judged=7), masks=(), heat=heat, answers=(answer,))
+    memory.write("cam-bad", learned, 0)
+    other_file(models["bad"])
+    around = Surroundings("ridge")
+    driver = CameraDriver(config, around.context)
+    running = asyncio.create_task(driver.run())
+    await wait_until(lambda: bool(around.errors) and "cam-good" in around.up, 60.0)
+    with pytest.raises(CommandRefusedError, match="the model of cam-bad cannot be used"):
+        await driver.command("cam-bad", "masks", {"masks": "[]"}, 5.0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert {name for name, _ in around.errors} == {"cam-bad"}
+    assert memory.read("cam-bad")[0] == learned
+
+
+async def test_a_probe_opens_the_cameras_whose_models_are_right(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "1.png"), np.full((128, 160, 3), 90, np.uint8))
+    for name in ("good", "bad"):
+        write_model(tmp_path / name, heat_graph(), HEAT_SETTINGS)
+    path = gateway(tmp_path, camera("cam-1", "./bad"), camera("cam-2", "./good"))
+    (config,) = load_gateway(path).value.drivers
+    no_file(tmp_path / "bad")
+    lines = await CameraDriver(config, Surroundings("ridge").context).probe()
+    assert [(line.device, line.ok) for line in lines] == [("cam-1", False), ("cam-2", True)]
+    assert "install the model again" in lines[0].text
+
+
+def _no_folder(_camera: str) -> Path | None:
+    return None
+
+
+def _nothing(_counter: str, _n: int) -> None:
+    pass
