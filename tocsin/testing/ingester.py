@@ -45,6 +45,9 @@ class TestIngester:
         self.duplicates = 0
         self.resumes: list[Resume] = []
         self.health: list[bytes] = []
+        self.evidence: list[
+            bytes
+        ] = []  # of pictures and clips, which are asked for, not acknowledged
         self.states: list[bytes] = []
         self.ledger: dict[str, RangeSet] = {}
         self.acking = True
@@ -121,6 +124,8 @@ class TestIngester:
             self.states.append(payload)
         elif kind == topics.HEALTH:
             self.health.append(payload)
+        elif kind == topics.EVIDENCE:
+            self.evidence.append(payload)
         elif kind == topics.RESUME:
             self.resumes.append(msgspec.json.decode(payload, type=Resume))
             if self.acking:
