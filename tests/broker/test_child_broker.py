@@ -114,8 +114,7 @@ def test_a_persistent_session_keeps_what_came_while_it_was_away(
             gw.publish(UP_1, payload)
     back = ingester(any_broker, clean=False)
     assert back.connect()
-    wait_until_sync(lambda: len(back.got) >= len(sent))
-    assert sorted(p for _, p in back.got) == sorted(sent)
+    wait_until_sync(lambda: {p for _, p in back.got} == set(sent))  # at least once
     back.close()
 
 
