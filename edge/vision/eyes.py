@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -19,7 +20,7 @@ from edge.vision.pipeline.worker import Looked
 from edge.vision.slow_smoke import SlowSmoke
 from edge.vision.thermal import HeatLimits, HotSpots
 from edge.vision.watch.answer import Answer
-from edge.vision.watch.eye import Eye
+from edge.vision.watch.eye import MOST_ANSWERS, Eye
 
 _NEAR = 0.5  # of its threshold: a score worth following
 
@@ -50,7 +51,7 @@ class Eyes:
         self._gates: dict[str, SlowSmoke] = {}
         # of cameras that are not equipped yet
         self._usual = {camera: kept for camera, kept in usual.items() if camera not in heat}
-        self._answers: dict[str, list[Answer]] = {}
+        self._answers: dict[str, deque[Answer]] = {}
         self._heat = {camera: HotSpots(limits) for camera, limits in heat.items()}
         for camera, packed in warm.items():
             if camera in self._heat:
@@ -94,7 +95,7 @@ class Eyes:
         eye = Eye(slot, apart_s=self._apart_s[camera], flames=Flames(), masks=masks)
         eye.goes_on(self._usual.get(camera, {}))
         with self._lock:
-            for answer in self._answers.pop(camera, []):
+            for answer in self._answers.pop(camera, ()):
                 eye.answered(answer)
             self._gates[camera] = SlowSmoke()
             self._eyes[camera], self._slots[camera] = eye, slot
@@ -107,7 +108,8 @@ class Eyes:
             if eye is not None:
                 eye.answered(answer)
             elif camera not in self._heat:
-                self._answers.setdefault(camera, []).append(answer)
+                waiting = self._answers.setdefault(camera, deque(maxlen=MOST_ANSWERS))
+                waiting.append(answer)  # the oldest goes, as at an eye
 
     def unlearned(self, camera: str) -> tuple[Answer, ...]:
         """Answers that no look has taken yet, to be kept over a restart."""

@@ -19,7 +19,7 @@ from tocsin.testing.waiting import wait_until_sync
 
 
 class TestIngester:
-    """Remembers every message of one gateway in order of arrival.
+    """Remembers every message of one gateway in order of arrival; `evidence` apart, which is asked for and not acknowledged.
 
     `acking` False keeps silent. `ack_message(ack)` may change or, by returning None, swallow an ack.
     """
@@ -45,9 +45,7 @@ class TestIngester:
         self.duplicates = 0
         self.resumes: list[Resume] = []
         self.health: list[bytes] = []
-        self.evidence: list[
-            bytes
-        ] = []  # of pictures and clips, which are asked for, not acknowledged
+        self.evidence: list[bytes] = []
         self.states: list[bytes] = []
         self.ledger: dict[str, RangeSet] = {}
         self.acking = True

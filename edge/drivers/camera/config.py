@@ -336,11 +336,13 @@ class CameraConfig(DriverConfig):
     @model_validator(mode="after")
     def _models_are_right(self, info: ValidationInfo) -> Self:
         """Each model once, however many cameras look with it."""
+        if not looks_at_files(info):
+            return self
         first: dict[str, int] = {}
         for i, device in enumerate(self.devices):
             if not device.radiometric:
                 first.setdefault(device.model, i)
-        whys = {i: _wrong_with(model) for model, i in first.items() if looks_at_files(info)}
+        whys = {i: _wrong_with(model) for model, i in first.items()}
         mistakes = [Mistake(("devices", i, "model"), why) for i, why in whys.items() if why]
         if mistakes:
             raise MistakesError(mistakes)

@@ -27,7 +27,7 @@ HELD_NS = 600_000_000_000
 light is another, and what a false alarm was about may be seen as it is."""
 
 
-_MOST_ANSWERS = 64
+MOST_ANSWERS = 64
 
 
 class Eye:
@@ -51,7 +51,7 @@ class Eye:
         self._place, self._home = Place(), Home()
         # what was known before it moved, until it is back or has stayed elsewhere
         self._aside: tuple[Memory, Known] | None = None
-        self._answers: deque[Answer] = deque(maxlen=_MOST_ANSWERS)
+        self._answers: deque[Answer] = deque(maxlen=MOST_ANSWERS)
 
     def glance(self, frame: Frame) -> None:
         """A frame between two looks."""
