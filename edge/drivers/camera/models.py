@@ -13,7 +13,7 @@ from tocsin.sdk import DriverContext
 if TYPE_CHECKING:
     from edge.vision.nn.slot import Slot
 
-AGAIN_S = 10.0  # hashing and building a graph cost something, and its cameras ask twice a second
+AGAIN_S = 10.0  # hashing and building a graph cost something, and each of its cameras asks every few seconds
 
 
 class Models:
@@ -60,4 +60,4 @@ class Models:
                 return slot
             until_ns = self._context.clock.mono_ns() + int(AGAIN_S * 1e9)
             self._wrong[model] = until_ns, why, hint
-        raise LinkError(DriverReason.REFUSED, f"model of camera {device.id}: {why}", hint=hint)
+        raise LinkError(DriverReason.BAD_FILE, f"model of camera {device.id}: {why}", hint=hint)

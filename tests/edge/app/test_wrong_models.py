@@ -98,6 +98,9 @@ def test_only_the_cameras_of_a_wrong_model_wait_at_a_start_and_look_once_it_is_m
     gateway.becomes("cam-2", "unavailable")
     assert "model of camera cam-2: " in gateway.device("cam-2")["last_error"]
     assert "is not the file that" in gateway.device("cam-2")["last_error"]
+    assert (
+        gateway.device("cam-2")["last_reason"] == "bad-file"
+    )  # a camera that refuses is news then
     gateway.reads("cam-1", gateway.reads("cam-1"))
     write_model(folder, b"no graph at all", HEAT_SETTINGS)
     wait_until_sync(
